@@ -1,0 +1,99 @@
+"""The image: what it is built from, and how its processes start and end."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from training import job
+from training.job import JobError
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCKERFILE = (ROOT / "training/Dockerfile").read_text()
+
+
+def run(base: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(base)}
+    command = [sys.executable, "-m", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("start", [("training", "train"), ("training.train",)])
+def test_image_train_and_the_entry_point_of_the_jobs_are_the_same(
+    tmp_path: Path, start: tuple[str, ...]
+) -> None:
+    (tmp_path / "input/config").mkdir(parents=True)
+    (tmp_path / "input/config/hyperparameters.json").write_text('{"epochs": "x"}')
+    result = run(tmp_path, *start)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: 1 hyper-parameter is wrong")
+    assert "Traceback" not in result.stderr
+
+
+def test_an_unknown_command_is_answered_with_the_known_ones(tmp_path: Path) -> None:
+    result = run(tmp_path, "training", "trian")
+    assert result.returncode == 1
+    assert "one of preprocess, train, evaluate, serve; did you mean train?" in result.stderr
+
+
+def test_the_base_image_cannot_be_built_unpinned() -> None:
+    assert re.search(r"^ARG PYTHON_DIGEST=sha256:[0-9a-f]{64}$", DOCKERFILE, re.MULTILINE)
+    assert re.findall(r"^FROM .*$", DOCKERFILE, re.MULTILINE) == ["FROM python:3.12-slim@${PYTHON_DIGEST}"]
+
+
+def test_the_image_runs_as_nobody_special_and_gets_its_signals() -> None:
+    assert re.search(r"^USER sagemaker$", DOCKERFILE, re.MULTILINE)
+    assert re.search(r'^ENTRYPOINT \["python", "-m", "training"\]$', DOCKERFILE, re.MULTILINE)
+
+
+def test_the_image_installs_the_locked_versions() -> None:
+    locked = (ROOT / "requirements.lock").read_text().splitlines()
+    versions = {line.split(" ")[0] for line in locked if "< '3.12'" not in line}
+    wanted = (ROOT / "training/requirements.txt").read_text().splitlines()
+    assert {line for line in wanted if line and not line.startswith("#")} <= versions
+
+
+def test_an_unforeseen_error_keeps_its_traceback_and_leaves_its_reason(tmp_path: Path) -> None:
+    def work() -> None:
+        raise ZeroDivisionError("division by zero")
+
+    with pytest.raises(ZeroDivisionError):
+        job.run(work, tmp_path / "output/failure")
+    assert (tmp_path / "output/failure").read_text() == "ZeroDivisionError: division by zero\n"
+
+
+def test_a_full_disk_is_answered_plainly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> None:
+        raise OSError(28, "No space left on device", "/opt/ml/model/model.safetensors")
+
+    assert job.run(work, tmp_path / "failure") == 1
+    reason = (tmp_path / "failure").read_text()
+    assert reason.startswith("no space left on the device while writing /opt/ml/model/model.safetensors")
+    assert "VolumeSizeInGB" in reason
+
+
+def test_a_long_reason_is_cut_between_characters(tmp_path: Path) -> None:
+    def work() -> None:
+        raise JobError("é" * 2000)
+
+    assert job.run(work, tmp_path / "failure") == 1
+    assert (tmp_path / "failure").read_text(encoding="utf-8") == "é" * 512
+
+
+def test_sigterm_stops_a_processing_job_with_143(tmp_path: Path) -> None:
+    code = (
+        "import sys, time, pathlib; from training import job; job.stop_at_sigterm();"
+        "work = lambda: (print('ready', flush=True), time.sleep(60));"
+        f"sys.exit(job.run(work, pathlib.Path({str(tmp_path / 'message')!r})))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 143

@@ -1,0 +1,189 @@
+"""The data as training and evaluation see it: shards read with pread, and batches that can be repeated.
+
+Every random draw is a function of (seed, what for, epoch, image), never of what was drawn before, so a
+training job that is resumed in the middle of an epoch sees exactly the batches it would have seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from training import images
+from training.job import JobError
+from training.paths import read_json
+from training.shards import IndexEntry
+
+Transform = Callable[[Tensor, int], Tensor]
+"""Takes uint8 pixels (3, height, width) and the image's number, gives uint8 (3, size, size)."""
+
+READ_AHEAD = 2
+"""Batches that are decoded while the model is busy with another one."""
+
+
+class Channel:
+    """The images of one split, in the order of their numbers whatever host wrote them."""
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise JobError(f"channel {folder.name} is missing: {folder} is not a folder")
+        document = read_json(folder / "classes.json", f"the list of classes of {folder.name}")
+        indexes = [read_json(path, "the index of shards") for path in sorted(folder.glob("index-*.json"))]
+        self.folder = folder
+        self.classes: list[dict[str, Any]] = document["classes"]
+        self.digest: str = document["digest"]
+        entries = (IndexEntry(**entry) for index in indexes for entry in index["images"])
+        self.entries = sorted(entries, key=lambda entry: entry.id)
+        if not self.entries:
+            raise JobError(f"channel {folder.name} holds no images: {folder} has no index with entries")
+        self._files: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def labels(self) -> Tensor:
+        """Give every image's label, shape (images,)."""
+        return torch.tensor([entry.label for entry in self.entries])
+
+    def pixels(self, position: int) -> Tensor:
+        """Decode the image at this position: uint8, shape (3, height, width)."""
+        entry = self.entries[position]
+        data = os.pread(self._open(entry.shard), entry.size, entry.offset)
+        try:
+            decoded = images.decode(data)
+        except images.UnreadableImageError as error:
+            where = f"{self.folder / entry.shard}, bytes {entry.offset} to {entry.offset + entry.size}"
+            raise JobError(
+                f"{where}: image {entry.name!r} cannot be read: {error}; run Preprocess again"
+            ) from error
+        return torch.from_numpy(np.array(decoded)).permute(2, 0, 1)
+
+    def _open(self, shard: str) -> int:
+        if shard not in self._files:
+            try:
+                self._files[shard] = os.open(self.folder / shard, os.O_RDONLY)
+            except FileNotFoundError as error:
+                raise JobError(f"channel {self.folder.name} has no {shard}, which its index names") from error
+        return self._files[shard]
+
+    def close(self) -> None:
+        """Close the shards."""
+        while self._files:
+            os.close(self._files.popitem()[1])
+
+
+def check_same_data(first: Channel, second: Channel) -> None:
+    """Refuse two channels that do not come from the same Preprocess step."""
+    if first.classes != second.classes or first.digest != second.digest:
+        raise JobError(
+            f"channels {first.folder.name} and {second.folder.name} come from different data "
+            f"({first.digest[:12]} and {second.digest[:12]}): give both from one Preprocess step"
+        )
+
+
+def derive_seed(*parts: object) -> int:
+    """Hash the parts to a seed of 63 bits, the same on every machine and in every version."""
+    return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:8]) >> 1
+
+
+def shuffled(count: int, seed: int, epoch: int) -> list[int]:
+    """Order the positions of one epoch."""
+    return random.Random(derive_seed(seed, "order", epoch)).sample(range(count), count)  # noqa: S311 - not a secret
+
+
+def batches_of(order: Sequence[int], batch_size: int, first_batch: int = 0) -> list[Sequence[int]]:
+    """Cut an epoch's order into batches, leaving out those before `first_batch`; the last may be smaller."""
+    starts = range(first_batch * batch_size, len(order), batch_size)
+    return [order[start : start + batch_size] for start in starts]
+
+
+@dataclass(frozen=True)
+class CentreCrop:
+    """Scale so that the crop covers `crop_fraction` of the short side, and take the middle."""
+
+    size: int
+    crop_fraction: float
+
+    def __call__(self, pixels: Tensor, _number: int) -> Tensor:
+        """Give uint8 (3, size, size)."""
+        short = round(self.size / self.crop_fraction)
+        height, width = pixels.shape[1:]
+        scale = short / min(height, width)
+        if scale != 1:
+            pixels = resize(
+                pixels, max(short, round(height * scale)), max(short, round(width * scale)), "bicubic"
+            )
+        top, left = (pixels.shape[1] - self.size) // 2, (pixels.shape[2] - self.size) // 2
+        return pixels[:, top : top + self.size, left : left + self.size]
+
+
+@dataclass(frozen=True)
+class RandomCrop:
+    """Cut a random part, scale it to size and mirror half of them: what fine-tuning looks at."""
+
+    size: int
+    seed: int
+    epoch: int
+    smallest_area: float = 0.35
+    widest_ratio: float = 4 / 3
+
+    def __call__(self, pixels: Tensor, number: int) -> Tensor:
+        """Give uint8 (3, size, size), the same for the same seed, epoch and image number."""
+        draw = random.Random(derive_seed(self.seed, "crop", self.epoch, number))  # noqa: S311 - not a secret
+        height, width = pixels.shape[1:]
+        area = height * width * draw.uniform(self.smallest_area, 1)
+        ratio = self.widest_ratio ** draw.uniform(-1, 1)
+        across, down = min(width, round((area * ratio) ** 0.5)), min(height, round((area / ratio) ** 0.5))
+        left, top = draw.randint(0, width - across), draw.randint(0, height - down)
+        cut = resize(pixels[:, top : top + down, left : left + across], self.size, self.size, "bilinear")
+        return cut.flip(2) if draw.random() < 0.5 else cut
+
+
+def resize(pixels: Tensor, height: int, width: int, mode: str) -> Tensor:
+    """Scale uint8 (3, h, w) with antialiasing."""
+    return functional.interpolate(pixels[None], size=(height, width), mode=mode, antialias=True)[0]
+
+
+class Loader:
+    """Decodes batches in threads ahead of their use; Pillow and torch release Python's lock meanwhile."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        self._pool = ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1), thread_name_prefix="decode")
+
+    def load(
+        self, channel: Channel, transform: Transform, batches: Iterable[Sequence[int]]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield uint8 images (batch, 3, size, size), channels last, and labels (batch,), in order."""
+
+        def one(position: int) -> Tensor:
+            return transform(channel.pixels(position), channel.entries[position].id)
+
+        waiting: deque[tuple[list[Future[Tensor]], Tensor]] = deque()
+        labels = channel.labels()
+        for batch in batches:
+            waiting.append(([self._pool.submit(one, position) for position in batch], labels[list(batch)]))
+            if len(waiting) > READ_AHEAD:
+                yield _finish(*waiting.popleft())
+        while waiting:
+            yield _finish(*waiting.popleft())
+
+    def close(self) -> None:
+        """Stop the threads, dropping what nobody waits for any more."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _finish(parts: list[Future[Tensor]], labels: Tensor) -> tuple[Tensor, Tensor]:
+    stacked = torch.stack([part.result() for part in parts])
+    return stacked.contiguous(memory_format=torch.channels_last), labels

@@ -1,0 +1,123 @@
+"""The steps EvaluateSpot and EvaluateOnDemand: judge a model on the test split, which nothing else has seen.
+
+    python -m training.evaluate --training-type Spot
+
+Reads model/model.tar.gz, test and manifest below /opt/ml/processing/input and writes evaluation.json, whose
+multiclass_classification_metrics.accuracy.value decides about registration, to output evaluation.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from training import job
+from training.allocator import keep_memory
+from training.artifact import ModelDescription, read_archive
+from training.data import CentreCrop, Channel, Loader, batches_of
+from training.job import JobError
+from training.metrics import class_report, classification_metrics, confusion_matrix
+from training.model import Classifier, choose_device, folded
+from training.paths import Paths, read_json, write_json
+
+VERSION = 1
+TRAINING_TYPES = ("Spot", "OnDemand")
+BATCH = 16
+BOOTSTRAP_SEED = 7
+
+
+def predict(classifier: Classifier, description: ModelDescription, test: Channel) -> torch.Tensor:
+    """Give the logits (images, classes) of every test image, without augmentation."""
+    device = choose_device()
+    model = folded(classifier.to(device))
+    crop = CentreCrop(description.image_size, description.crop_fraction)
+    loader = Loader()
+    try:
+        with torch.inference_mode():
+            batches = loader.load(test, crop, batches_of(range(len(test)), BATCH))
+            normalise = classifier.input_format.normalise
+            return torch.cat([model(normalise(pixels.to(device))).cpu() for pixels, _ in batches])
+    finally:
+        loader.close()
+
+
+def check_same_classes(description: ModelDescription, manifest: dict[str, Any], test: Channel) -> None:
+    """Refuse to judge a model by images of other classes or of another Preprocess step."""
+    model, data = _names(description.classes), _names(manifest["classes"])
+    if model != data or model != _names(test.classes):
+        odd = sorted(set(model) ^ set(data)) or model
+        raise JobError(
+            f"the model knows {len(model)} classes and the manifest {len(data)}; they differ in "
+            f"{', '.join(odd[:5])}: evaluate with the test and manifest of the data that trained the model"
+        )
+    if manifest["digest"] != test.digest:
+        raise JobError(
+            f"the test channel ({test.digest[:12]}) and the manifest ({manifest['digest'][:12]}) "
+            "come from different Preprocess steps"
+        )
+
+
+def _names(classes: list[dict[str, Any]]) -> list[str]:
+    return [str(entry["name"]) for entry in sorted(classes, key=lambda entry: int(entry["label"]))]
+
+
+def evaluate(paths: Paths, argv: Sequence[str] | None) -> None:
+    """Run the step."""
+    started = time.perf_counter()
+    parser = job.ArgumentParser(
+        prog="python -m training.evaluate", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("--training-type", choices=TRAINING_TYPES, required=True, help="which model this is")
+    training_type = parser.parse_args(argv).training_type
+    keep_memory()
+    classifier, description = read_archive(paths.processing_input("model") / "model.tar.gz")
+    manifest = read_json(paths.processing_input("manifest") / "manifest.json", "the manifest")
+    test = Channel(paths.processing_input("test"))
+    check_same_classes(description, manifest, test)
+    document = report(predict(classifier, description, test), test, _names(description.classes))
+    document = {"version": VERSION, "training_type": training_type, **document}
+    if description.data_digest != test.digest:
+        print("warning: the model was trained on data with another digest than the test's", file=sys.stderr)
+    write_json(paths.processing_output("evaluation") / "evaluation.json", document)
+    _say(paths, training_type, document, time.perf_counter() - started)
+
+
+def report(logits: torch.Tensor, test: Channel, names: list[str]) -> dict[str, Any]:
+    """Build evaluation.json from logits (images, classes)."""
+    truth = test.labels()
+    counts = confusion_matrix(truth.tolist(), logits.argmax(1).tolist(), len(names))
+    metrics = classification_metrics(counts, names, seed=BOOTSTRAP_SEED)
+    top = logits.topk(min(5, len(names)), dim=1).indices
+    metrics["top_5_accuracy"] = {"value": (top == truth[:, None]).any(1).float().mean().item()}
+    return {
+        "dataset": {"item_count": len(test), "digest": test.digest},
+        "multiclass_classification_metrics": metrics,
+        "classes": class_report(counts, names),
+    }
+
+
+def _say(paths: Paths, training_type: str, document: dict[str, Any], seconds: float) -> None:
+    metrics = document["multiclass_classification_metrics"]
+    bounds = metrics["accuracy"]["confidence_interval"]
+    line = (
+        f"{training_type}: accuracy {metrics['accuracy']['value']:.4f} "
+        f"(95 % interval {bounds['lower']:.4f} to {bounds['upper']:.4f}), "
+        f"macro F1 {metrics['macro_f1']['value']:.4f}, {document['dataset']['item_count']} test images"
+    )
+    print(f"{line}; {seconds:.1f} s", flush=True)
+    job.write_reason(paths.message, line)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run as a container does and give the exit code."""
+    paths = Paths.from_environment()
+    job.stop_at_sigterm()
+    return job.run(lambda: evaluate(paths, argv), paths.message)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

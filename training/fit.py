@@ -1,0 +1,177 @@
+"""The training loop: one count of steps over both phases, resumable after any of them.
+
+What a step does depends on the step's number and on the state in the checkpoint, nothing else: the order of
+an epoch, the augmentation and dropout are drawn from (seed, epoch, image or step). Each phase warms up and
+decays along a cosine. The model of the last epoch is the result: the best of a few dozen validation images
+would be picked by chance, and a resumed run needs no memory of earlier epochs.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from training.checkpoint import CheckpointStore
+from training.data import batches_of, derive_seed, shuffled
+from training.job import Stopped
+from training.phases import FineTunePhase, HeadPhase, Phase, Score, Setting
+
+WARM_UP = 0.05
+LABEL_SMOOTHING = 0.1
+
+
+@dataclass
+class EpochTotals:
+    """Sums over the current epoch, kept in the checkpoint so that its log line comes out the same."""
+
+    loss: float = 0.0
+    images: int = 0
+
+
+class Fit:
+    """One training job's loop, from its first step or from a checkpoint's."""
+
+    def __init__(self, setting: Setting, store: CheckpointStore) -> None:
+        self.setting, self.store = setting, store
+        self.steps_per_epoch = math.ceil(len(setting.train) / setting.given.batch_size)
+        self.step = 0
+        self.totals = EpochTotals()
+        self.seconds: dict[str, float] = {}  # of the last epoch of each phase, for the estimate
+        self.phase: Phase
+        self.optimizer: torch.optim.AdamW
+
+    @property
+    def epoch(self) -> int:
+        """Give the current epoch, from 0 over both phases; it ends with its validation."""
+        return (self.step - self._is_unvalidated()) // self.steps_per_epoch
+
+    def _is_unvalidated(self) -> bool:
+        return self.step % self.steps_per_epoch == 0 and self.totals.images > 0
+
+    def run(self) -> None:
+        """Train to the end, or raise Stopped after SIGTERM with a checkpoint written."""
+        saved = self.store.load()
+        if saved:
+            self._restore(saved)
+        self.setting.classifier.eval()
+        while self.epoch < self.setting.given.total_epochs:
+            self._start_phase(saved)
+            saved = None
+            while self.epoch in self.phase.epochs:
+                self._run_epoch()
+        self.setting.classifier.eval()
+
+    def _start_phase(self, saved: dict[str, Any] | None) -> None:
+        self.setting.classifier.eval()
+        kind = HeadPhase if self.epoch < self.setting.given.epochs else FineTunePhase
+        started = time.perf_counter()
+        self.phase = kind(self.setting)
+        self.seconds.setdefault("fine-tune", 1.5 * (time.perf_counter() - started))
+        trained = self.phase.parameters()
+        self.setting.classifier.freeze_all_but(trained)
+        self.optimizer = _optimizer(trained, self.setting.given.weight_decay)
+        if saved and saved["phase"] == self.phase.name:  # at the boundary it is still the other phase's
+            self.optimizer.load_state_dict(saved["optimizer"])
+        elif self.step:
+            self._save()  # the boundary between the phases
+
+    def _run_epoch(self) -> None:
+        epoch, started, before = self.epoch, time.perf_counter(), self.totals.images
+        if not self._is_unvalidated():
+            order = shuffled(len(self.setting.train), self.setting.given.seed, epoch)
+            batches = batches_of(order, self.setting.given.batch_size, self.step % self.steps_per_epoch)
+            self.setting.classifier.head.train()
+            for inputs, labels in self.phase.batches(epoch, batches):
+                self._learn(inputs, labels)
+                self._keep_if_needed()
+            self.setting.classifier.head.eval()
+        trained = self.totals.images - before
+        rate = trained / (time.perf_counter() - started)
+        score = self.phase.validate()
+        self.seconds[self.phase.name] = time.perf_counter() - started
+        self._log(epoch, score, rate)
+        self.totals = EpochTotals()
+        self._keep_if_needed(first_epoch=epoch == 0)
+
+    def _learn(self, inputs: torch.Tensor, labels: torch.Tensor) -> None:
+        given, phase = self.setting.given, self.phase
+        torch.default_generator.manual_seed(derive_seed(given.seed, "step", self.step))
+        if self.setting.device.type == "cuda":
+            torch.cuda.manual_seed_all(derive_seed(given.seed, "step", self.step))
+        step = self.step - phase.epochs.start * self.steps_per_epoch
+        rate = phase.learning_rate * schedule(step, len(phase.epochs) * self.steps_per_epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss = functional.cross_entropy(phase.logits(inputs), labels, label_smoothing=LABEL_SMOOTHING)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.step += 1
+        self.totals.loss += loss.item() * len(labels)
+        self.totals.images += len(labels)
+
+    def _keep_if_needed(self, *, first_epoch: bool = False) -> None:
+        """Write a checkpoint where one is due, and stop where SIGTERM has come."""
+        finished = self.epoch >= self.setting.given.total_epochs
+        if self.setting.stop.requested and not finished:
+            self._save()
+            raise Stopped(f"stopped by SIGTERM after step {self.step}, in epoch {self.epoch + 1}")
+        if not finished and (first_epoch or self.store.is_due()):
+            self._save()
+
+    # --- state ----------------------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        self.store.save(
+            {
+                "step": self.step,
+                "phase": self.phase.name,
+                "totals": asdict(self.totals),
+                "model": self.setting.classifier.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+            }
+        )
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        self.step = saved["step"]
+        self.totals = EpochTotals(**saved["totals"])
+        self.setting.classifier.load_state_dict(saved["model"])
+        print(
+            f"resumed at step={self.step} epoch={self.epoch + 1}/{self.setting.given.total_epochs}",
+            flush=True,
+        )
+
+    def _log(self, epoch: int, score: Score, rate: float) -> None:
+        total, done = self.setting.given.total_epochs, epoch + 1
+        head_left = max(0, self.setting.given.epochs - done)
+        tune_left = min(total - done, self.setting.given.fine_tune_epochs)
+        eta = head_left * self.seconds.get("head", 0) + tune_left * self.seconds["fine-tune"]
+        loss = self.totals.loss / self.totals.images
+        print(
+            f"epoch={done}/{total} phase={self.phase.name} train_loss={loss:.4f} "
+            f"validation_loss={score.loss:.4f} validation_accuracy={score.accuracy:.4f} "
+            f"images_per_second={rate:.1f} progress={100 * done / total:.1f} eta_seconds={eta:.0f}",
+            flush=True,
+        )
+
+
+def schedule(step: int, steps: int) -> float:
+    """Give the share of the learning rate at a phase's step: a short linear rise, then half a cosine."""
+    warm = max(1, round(WARM_UP * steps))
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
+def _optimizer(trained: dict[str, nn.Parameter], weight_decay: float) -> torch.optim.AdamW:
+    """Decay weights, but neither biases nor norms."""
+    decayed = [parameter for parameter in trained.values() if parameter.ndim > 1]
+    others = [parameter for parameter in trained.values() if parameter.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=0.0)

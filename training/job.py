@@ -1,0 +1,110 @@
+"""How a job ends: exit codes, the text SageMaker shows as its reason, and SIGTERM.
+
+0    done
+1    failed; the reason is the first line of /opt/ml/output/failure (training) or message (processing)
+143  stopped by SIGTERM (128 + 15), training after it wrote a checkpoint
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+SUCCEEDED, FAILED, STOPPED = 0, 1, 143
+
+REASON_LIMIT = 1024
+"""What SageMaker keeps of the failure file or of the exit message."""
+
+
+class JobError(Exception):
+    """A mistake in the job's input that its message explains in full; shown without a traceback."""
+
+
+class Stopped(Exception):  # noqa: N818 - SIGTERM is not an error
+    """SIGTERM came; what is worth keeping has been kept."""
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """A parser whose complaint becomes the job's exit message, like every other mistake."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a JobError instead of leaving with the usage alone."""
+        raise JobError(f"{message}. {self.format_usage().strip()}")
+
+
+class StopRequest:
+    """Whether SIGTERM has come. As pid 1 Python ignores the signal unless a handler is in place."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    @classmethod
+    def on_sigterm(cls) -> StopRequest:
+        """Install the handler that only sets the flag; the work asks for it between two steps."""
+        request = cls()
+        signal.signal(signal.SIGTERM, request._set)
+        return request
+
+    def _set(self, _signal: int, _frame: FrameType | None) -> None:
+        self.requested = True
+
+    def check(self) -> None:
+        """Raise Stopped where SIGTERM has come and there is nothing to keep."""
+        if self.requested:
+            raise Stopped("stopped by SIGTERM")
+
+
+def stop_at_sigterm() -> None:
+    """Leave at once when SIGTERM comes: for jobs that keep nothing half done."""
+
+    def leave(_signal: int, _frame: FrameType | None) -> NoReturn:
+        raise Stopped("stopped by SIGTERM")
+
+    signal.signal(signal.SIGTERM, leave)
+
+
+def run(work: Callable[[], None], reason_file: Path) -> int:
+    """Do the work and give the exit code; anything unforeseen keeps its traceback and leaves its reason."""
+    try:
+        work()
+    except JobError as error:
+        return _fail(str(error), reason_file)
+    except Stopped as error:
+        print(error, file=sys.stderr, flush=True)
+        return STOPPED
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            write_reason(reason_file, f"{type(error).__name__}: {error}")
+            raise
+        return _fail(
+            f"no space left on the device while writing {error.filename or ''}: {FULL_DISK}", reason_file
+        )
+    except Exception as error:
+        write_reason(reason_file, f"{type(error).__name__}: {error}")
+        raise
+    return SUCCEEDED
+
+
+FULL_DISK = "give the job a bigger volume (VolumeSizeInGB) or free the disk, then start it again"
+
+
+def _fail(reason: str, reason_file: Path) -> int:
+    print(f"error: {reason}", file=sys.stderr, flush=True)
+    write_reason(reason_file, reason)
+    return FAILED
+
+
+def write_reason(reason_file: Path, reason: str) -> None:
+    """Leave the reason for SageMaker: one line, at most 1,024 bytes of UTF-8."""
+    line = " ".join(reason.split()).encode()[:REASON_LIMIT].decode(errors="ignore")
+    try:
+        reason_file.parent.mkdir(parents=True, exist_ok=True)
+        reason_file.write_text(line + "\n" if len(line.encode()) < REASON_LIMIT else line, encoding="utf-8")
+    except OSError as error:  # the log still has it
+        print(f"warning: cannot write {reason_file}: {error}", file=sys.stderr, flush=True)

@@ -1,0 +1,130 @@
+"""How good the answers are, with intervals: what a few dozen test images can and cannot tell.
+
+Shares of images (accuracy, recall of a class) have Wilson intervals; the rest is bootstrapped: the images are
+drawn again with replacement, seeded, and the middle 95 % of the results is the interval. A mean over classes
+leaves out a class that neither occurs nor is predicted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEVEL = 0.95
+_Z = 1.959963984540054  # the normal distribution's 97.5 % point
+RESAMPLES = 1000
+
+Counts = NDArray[np.int64]
+"""A confusion matrix (classes, classes): rows are the truth, columns the answers."""
+
+
+def confusion_matrix(truth: Sequence[int], answers: Sequence[int], class_count: int) -> Counts:
+    """Count (truth, answer) pairs."""
+    pairs = np.asarray(truth) * class_count + np.asarray(answers)
+    return np.bincount(pairs, minlength=class_count**2).reshape(class_count, class_count)
+
+
+def wilson(successes: int, count: int) -> tuple[float, float]:
+    """Give the Wilson score interval of a share, (0, 1) where nothing was counted."""
+    if count == 0:
+        return 0.0, 1.0
+    share, square = successes / count, _Z**2 / count
+    centre = (share + square / 2) / (1 + square)
+    half = _Z / (1 + square) * math.sqrt(share * (1 - share) / count + square / (4 * count))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def per_class(counts: Counts) -> dict[str, NDArray[np.float64]]:
+    """Give precision, recall, f1 and support of every class; 0 where a denominator is 0."""
+    right = np.diag(counts).astype(float)
+    support, answered = counts.sum(1).astype(float), counts.sum(0).astype(float)
+    return {
+        "precision": _ratio(right, answered),
+        "recall": _ratio(right, support),
+        "f1": _ratio(2 * right, support + answered),
+        "support": support,
+    }
+
+
+def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+
+
+def summary(counts: Counts) -> dict[str, float]:
+    """Give the macro and support-weighted means over the classes."""
+    classes = per_class(counts)
+    seen = (counts.sum(0) + counts.sum(1)) > 0
+    weights = classes["support"] / max(1.0, classes["support"].sum())
+    means = {}
+    for name in ("precision", "recall", "f1"):
+        means[f"macro_{name}"] = float(classes[name][seen].mean()) if seen.any() else 0.0
+        means[f"weighted_{name}"] = float((classes[name] * weights).sum())
+    return means
+
+
+def bootstrap(
+    counts: Counts, measure: Callable[[Counts], dict[str, float]], seed: int
+) -> dict[str, list[float]]:
+    """Measure resampled confusion matrices: drawing images anew is drawing their cells anew."""
+    generator = np.random.default_rng(seed)
+    cells = np.flatnonzero(counts)
+    total = int(counts.sum())
+    draws = generator.multinomial(total, counts.ravel()[cells] / total, size=RESAMPLES)
+    results: dict[str, list[float]] = {}
+    for draw in draws:
+        resampled = np.zeros(counts.size, dtype=np.int64)
+        resampled[cells] = draw
+        for name, value in measure(resampled.reshape(counts.shape)).items():
+            results.setdefault(name, []).append(value)
+    return results
+
+
+def interval(lower: float, upper: float) -> dict[str, float]:
+    """Write an interval as the documents do."""
+    return {"level": LEVEL, "lower": lower, "upper": upper}
+
+
+def classification_metrics(counts: Counts, names: Sequence[str], *, seed: int) -> dict[str, Any]:
+    """Build `multiclass_classification_metrics` in the shape of SageMaker's model quality."""
+    total, right = int(counts.sum()), int(np.trace(counts))
+    accuracy = right / total
+    metrics: dict[str, Any] = {
+        "accuracy": {
+            "value": accuracy,
+            "standard_deviation": math.sqrt(accuracy * (1 - accuracy) / total),
+            "confidence_interval": interval(*wilson(right, total)),
+        }
+    }
+    resampled = bootstrap(counts, summary, seed)
+    for name, value in summary(counts).items():
+        low, high = np.percentile(resampled[name], [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+        metrics[name] = {
+            "value": value,
+            "standard_deviation": float(np.std(resampled[name])),
+            "confidence_interval": interval(float(low), float(high)),
+        }
+    metrics["confusion_matrix"] = {
+        name: dict(zip(names, map(int, row), strict=True)) for name, row in zip(names, counts, strict=True)
+    }
+    return metrics
+
+
+def class_report(counts: Counts, names: Sequence[str]) -> dict[str, Any]:
+    """Give every class's precision, recall with its interval, f1 and support."""
+    classes = per_class(counts)
+    return {
+        name: {
+            "precision": float(classes["precision"][label]),
+            "recall": float(classes["recall"][label]),
+            "f1": float(classes["f1"][label]),
+            "support": int(classes["support"][label]),
+            "recall_confidence_interval": interval(
+                *wilson(int(counts[label, label]), int(counts[label].sum()))
+            ),
+        }
+        for label, name in enumerate(names)
+    }

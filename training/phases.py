@@ -1,0 +1,169 @@
+"""The two phases of training: what a batch is, what it goes through, what learns and how it is judged.
+
+`head`: the backbone is frozen, so its features are computed once and every epoch costs next to nothing.
+`fine-tune`: the last stage and the head learn from augmented images; batch norm keeps its statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.data import CentreCrop, Channel, Loader, RandomCrop, batches_of
+from training.hyper_parameters import HyperParameters
+from training.job import StopRequest
+from training.model import Classifier, folded
+
+HEAD, FINE_TUNE = "head", "fine-tune"
+FEATURE_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Score:
+    """The mean cross-entropy and the share of right answers over a channel."""
+
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What both phases work with."""
+
+    classifier: Classifier
+    train: Channel
+    validation: Channel
+    given: HyperParameters
+    loader: Loader
+    stop: StopRequest
+    device: torch.device
+
+    def to_input(self, pixels: Tensor) -> Tensor:
+        """Normalise a uint8 batch on the device."""
+        return self.classifier.input_format.normalise(pixels.to(self.device, non_blocking=True))
+
+    def centred(self, channel: Channel) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield a channel's normalised images and labels in order, without augmentation."""
+        crop = CentreCrop(self.given.image_size, self.classifier.input_format.crop_fraction)
+        for pixels, labels in self.loader.load(channel, crop, batches_of(range(len(channel)), FEATURE_BATCH)):
+            self.stop.check()
+            yield self.to_input(pixels), labels
+
+
+class Phase(Protocol):
+    """One phase as the loop sees it."""
+
+    @property
+    def name(self) -> str:
+        """Name the phase as the log does."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Give the highest learning rate of the phase."""
+
+    @property
+    def epochs(self) -> range:
+        """Give the phase's epochs, counted over both phases."""
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Give what learns, by name."""
+
+    def batches(self, epoch: int, order: Sequence[Sequence[int]]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the inputs and labels of these batches of positions."""
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """Answer a batch, with dropout while training."""
+
+    def validate(self) -> Score:
+        """Judge the model on the validation channel."""
+
+
+class HeadPhase:
+    """Trains the head alone, on features computed once."""
+
+    name = HEAD
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        self._train = self._features(setting.train)
+        self._validation = self._features(setting.validation)
+        self.learning_rate = setting.given.learning_rate
+        self.epochs = range(setting.given.epochs)
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Give the head's parameters."""
+        return self._setting.classifier.head_parameters()
+
+    def batches(self, epoch: int, order: Sequence[Sequence[int]]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pick the batches' features; they are the same in every epoch."""
+        del epoch
+        features, labels = self._train
+        for positions in order:
+            index = torch.tensor(positions, device=self._setting.device)
+            yield features[index], labels[index]
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """Answer from features (batch, width)."""
+        logits: Tensor = self._setting.classifier.head(inputs)
+        return logits
+
+    def validate(self) -> Score:
+        """Judge the head on the validation channel's features."""
+        features, labels = self._validation
+        with torch.inference_mode():
+            return score([(self.logits(features), labels)])
+
+    def _features(self, channel: Channel) -> tuple[Tensor, Tensor]:
+        body = folded(self._setting.classifier.body)
+        with torch.inference_mode():
+            parts = [body(images) for images, _ in self._setting.centred(channel)]
+        return torch.cat(parts).clone(), channel.labels().to(self._setting.device)
+
+
+class FineTunePhase:
+    """Trains the backbone's last stage and the head on augmented images."""
+
+    name = FINE_TUNE
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        self.learning_rate = setting.given.fine_tune_learning_rate
+        self.epochs = range(setting.given.epochs, setting.given.total_epochs)
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Give the last stage's and the head's parameters."""
+        classifier = self._setting.classifier
+        return classifier.last_stage_parameters() | classifier.head_parameters()
+
+    def batches(self, epoch: int, order: Sequence[Sequence[int]]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Crop and mirror the batches' images at random, by epoch and image."""
+        crop = RandomCrop(self._setting.given.image_size, self._setting.given.seed, epoch)
+        for pixels, labels in self._setting.loader.load(self._setting.train, crop, order):
+            yield self._setting.to_input(pixels), labels.to(self._setting.device)
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """Answer from images (batch, 3, size, size)."""
+        logits: Tensor = self._setting.classifier(inputs)
+        return logits
+
+    def validate(self) -> Score:
+        """Judge the whole model on the validation channel's images."""
+        with torch.inference_mode():
+            return score(
+                [
+                    (self.logits(images), labels.to(self._setting.device))
+                    for images, labels in self._setting.centred(self._setting.validation)
+                ]
+            )
+
+
+def score(answers: Sequence[tuple[Tensor, Tensor]]) -> Score:
+    """Score logits (batch, classes) against labels (batch,)."""
+    logits, labels = torch.cat([pair[0] for pair in answers]), torch.cat([pair[1] for pair in answers])
+    right = (logits.argmax(1) == labels).float().mean()
+    return Score(functional.cross_entropy(logits, labels).item(), right.item())

@@ -1,0 +1,90 @@
+"""One training job from its channels to its model artifacts; `training.train` is its entry point."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+
+import torch
+
+from training import artifact, checkpoint
+from training.allocator import keep_memory
+from training.artifact import ModelDescription
+from training.data import Channel, Loader, check_same_data
+from training.fit import Fit
+from training.hyper_parameters import HyperParameters, as_document
+from training.job import JobError, StopRequest
+from training.model import Classifier, check_backbone, choose_device, load_pretrained
+from training.paths import Paths
+from training.phases import Setting
+
+
+def run(paths: Paths, given: HyperParameters, stop: StopRequest) -> None:
+    """Train and write the model artifacts, or raise Stopped with a checkpoint written."""
+    started = time.perf_counter()
+    stop.check()
+    check_backbone(given.backbone)
+    keep_memory()
+    torch.use_deterministic_algorithms(True)
+    train, validation = Channel(paths.channel("train")), Channel(paths.channel("validation"))
+    check_same_data(train, validation)
+    classifier = Classifier(given.backbone, len(train.classes), given.dropout)
+    weights = load_pretrained(classifier, given.backbone, paths.channel("pretrained"))
+    device = choose_device()
+    classifier.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    _announce(given, train, validation, device)
+    store = checkpoint.CheckpointStore(paths.checkpoints, _fingerprint(given, train, weights))
+    loader = Loader()
+    try:
+        Fit(Setting(classifier, train, validation, given, loader, stop, device), store).run()
+    finally:
+        loader.close()
+        train.close()
+        validation.close()
+    _write_model(paths, classifier, given, train)
+    print(f"trained in {time.perf_counter() - started:.1f} s; the model is in {paths.model}", flush=True)
+
+
+def _fingerprint(given: HyperParameters, train: Channel, weights: str) -> str:
+    return checkpoint.fingerprint(
+        {
+            "hyper_parameters": as_document(given),
+            "data": train.digest,
+            "images": len(train),
+            "pretrained": weights,
+            "code": checkpoint.code_version(),
+        }
+    )
+
+
+def _announce(given: HyperParameters, train: Channel, validation: Channel, device: torch.device) -> None:
+    print(
+        f"backbone={given.backbone} classes={len(train.classes)} train_images={len(train)} "
+        f"validation_images={len(validation)} device={device} threads={torch.get_num_threads()} "
+        f"torch={torch.__version__} data={train.digest[:12]}",
+        flush=True,
+    )
+
+
+def _write_model(paths: Paths, classifier: Classifier, given: HyperParameters, train: Channel) -> None:
+    form = classifier.input_format
+    description = ModelDescription(
+        backbone=given.backbone,
+        image_size=given.image_size,
+        classes=train.classes,
+        mean=list(form.mean),
+        std=list(form.std),
+        interpolation=form.interpolation,
+        crop_fraction=form.crop_fraction,
+        dropout=given.dropout,
+        data_digest=train.digest,
+        hyper_parameters=as_document(given),
+        torch=str(torch.__version__),
+        torchvision=importlib.metadata.version("torchvision"),
+    )
+    try:
+        artifact.write_artifact(paths.model, classifier, description)
+    except OSError as error:
+        raise JobError(
+            f"cannot write the model to {paths.model}: {error}; give the job a bigger volume"
+        ) from error
