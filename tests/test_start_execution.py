@@ -1,0 +1,297 @@
+"""The promises of the upload: which execution an S3 event becomes, and what happens when a call fails."""
+
+import hashlib
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import start_execution
+from start_execution import StartError, UploadError
+from uploads import (
+    BUCKET,
+    ENVIRONMENT,
+    HANDLERS_CONFIG,
+    KEY,
+    ROLE,
+    Laptop,
+    definition,
+    handle,
+    laptop,
+    record,
+    services,
+)
+
+__all__ = ["laptop", "services"]  # fixtures
+
+
+def test_the_first_upload_creates_the_pipeline_and_starts_its_first_version(laptop: Laptop) -> None:
+    started = handle(laptop.put(definition("first")))
+
+    (execution,) = laptop.sagemaker.executions
+    assert started == [{"pipelineName": "cv-birds", "pipelineVersionId": 1, "executionArn": execution.arn}]
+    assert laptop.sagemaker.pipelines["cv-birds"].role_arn == ROLE
+    assert json.loads(execution.definition) == definition("first")
+
+
+def test_a_changed_upload_becomes_a_new_version_and_that_one_is_started(laptop: Laptop) -> None:
+    handle(laptop.put(definition("first")))
+    handle(laptop.put(definition("second")))
+
+    assert [each.version for each in laptop.sagemaker.executions] == [1, 2]
+    assert json.loads(laptop.sagemaker.executions[1].definition) == definition("second")
+
+
+def test_an_unchanged_upload_runs_again_without_a_new_version(laptop: Laptop) -> None:
+    handle(laptop.put(definition()), laptop.put(definition()))
+
+    assert [each.version for each in laptop.sagemaker.executions] == [1, 1]
+
+
+def test_an_upload_below_a_name_has_a_pipeline_of_its_own(laptop: Laptop) -> None:
+    handle(laptop.put(definition(), key="pipeline/night-shift/pipeline.json"))
+
+    assert list(laptop.sagemaker.pipelines) == ["cv-birds-night-shift"]
+
+
+def test_an_event_delivered_again_is_the_same_execution(laptop: Laptop) -> None:
+    upload = laptop.put(definition())
+
+    first, again = handle(upload), handle(upload, upload)
+
+    assert len(laptop.sagemaker.executions) == 1
+    assert again == first * 2
+
+
+def test_a_late_event_runs_its_own_bytes_and_not_the_newest(laptop: Laptop) -> None:
+    old = laptop.put(definition("old"))
+    laptop.put(definition("new"))
+
+    handle(old)
+
+    assert json.loads(laptop.sagemaker.executions[0].definition) == definition("old")
+
+
+def test_an_event_without_a_version_runs_the_latest_and_knows_which_it_was(laptop: Laptop) -> None:
+    laptop.put(definition("old"))
+    newest = laptop.put(definition("new"))["s3"]["object"]["versionId"]
+
+    handle(record(KEY, None))
+    handle(record(KEY, newest))
+
+    (execution,) = laptop.sagemaker.executions
+    assert json.loads(execution.description)["versionId"] == newest
+
+
+def test_the_execution_says_which_upload_it_comes_from(laptop: Laptop) -> None:
+    body = json.dumps(definition(), indent=4).encode()
+    upload = laptop.put(body)
+
+    handle(upload)
+
+    assert json.loads(laptop.sagemaker.executions[0].description) == {
+        "bucket": BUCKET,
+        "key": KEY,
+        "versionId": upload["s3"]["object"]["versionId"],
+        "sequencer": "0061E8",
+        "sha256": hashlib.sha256(body).hexdigest(),
+    }
+
+
+def test_the_token_is_the_digest_of_bucket_key_and_version() -> None:
+    expected = hashlib.sha256(b"bucket\0pipeline/pipeline.json\0v1").hexdigest()
+    assert start_execution.request_token("bucket", "pipeline/pipeline.json", "v1") == expected
+
+
+def test_parameters_come_from_the_deployment_where_the_definition_wants_them(laptop: Laptop) -> None:
+    declared: list[dict[str, Any]] = [
+        {"Name": "ExecutionRoleArn", "Type": "String", "DefaultValue": "arn:of:the:author"},
+        {"Name": "InputDataUrl", "Type": "String"},
+        {"Name": "Epochs", "Type": "Integer", "DefaultValue": 3},
+    ]
+    handle(laptop.put(definition(parameters=declared)))
+
+    assert laptop.sagemaker.executions[0].parameters == {
+        "ExecutionRoleArn": ROLE,
+        "InputDataUrl": f"s3://{BUCKET}/data/",
+    }
+
+
+def test_data_that_the_author_chose_is_left_as_it_is(laptop: Laptop) -> None:
+    declared = [{"Name": "InputDataUrl", "Type": "String", "DefaultValue": "s3://elsewhere/data/"}]
+    handle(laptop.put(definition(parameters=declared)))
+
+    assert laptop.sagemaker.executions[0].parameters == {}
+
+
+def test_a_parameter_that_nobody_gives_is_refused_before_anything_changes(laptop: Laptop) -> None:
+    upload = laptop.put(definition(parameters=[{"Name": "PretrainedUrl", "Type": "String"}]))
+
+    with pytest.raises(StartError, match="/Parameters/0: PretrainedUrl needs a DefaultValue"):
+        handle(upload)
+    assert laptop.sagemaker.calls == []
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"{", "not JSON"),
+        (b'{"Version": "1"}', "/Version: write"),
+        (b" " * 1_048_577, "1,048,577 bytes"),
+        (json.dumps(definition()).encode("utf-16"), "not UTF-8"),
+    ],
+)
+def test_a_refused_definition_changes_nothing_and_says_why(laptop: Laptop, body: bytes, reason: str) -> None:
+    with pytest.raises(StartError, match=reason):
+        handle(laptop.put(body))
+    assert laptop.sagemaker.calls == []
+
+
+def test_a_huge_object_is_refused_before_its_first_byte_is_read() -> None:
+    class Unread:
+        def __enter__(self) -> "Unread":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def read(self, _: int) -> bytes:
+            raise AssertionError("read")
+
+    class S3:
+        def get_object(self, **_: object) -> dict[str, Any]:
+            return {"Body": Unread(), "ContentLength": 5_000_000_000, "VersionId": "1"}
+
+    with pytest.raises(UploadError, match="5,000,000,000 bytes"):
+        start_execution.fetch(start_execution.Upload(BUCKET, KEY, "1", ""), S3())
+
+
+def test_a_bucket_without_versions_is_refused_with_the_command_that_turns_them_on(laptop: Laptop) -> None:
+    laptop.s3.create_bucket(Bucket="plain")
+    laptop.s3.put_object(Bucket="plain", Key=KEY, Body=json.dumps(definition()).encode())
+    upload = record(KEY, None)
+    upload["s3"]["bucket"]["name"] = "plain"
+
+    with pytest.raises(StartError, match="put-bucket-versioning --bucket plain"):
+        handle(upload)
+
+
+@pytest.mark.parametrize(
+    ("encoded", "key"),
+    [
+        ("pipeline/my+birds/pipeline.json", "pipeline/my birds/pipeline.json"),
+        ("pipeline/a%2Bb/pipeline.json", "pipeline/a+b/pipeline.json"),
+        ("pipeline/%E9%B8%9F/pipeline.json", "pipeline/鸟/pipeline.json"),
+        ("pipeline%2Fpipeline.json", "pipeline/pipeline.json"),
+    ],
+)
+def test_keys_are_decoded_as_s3_encodes_them(encoded: str, key: str) -> None:
+    event = record("", "1")
+    event["s3"]["object"]["key"] = encoded
+
+    upload = start_execution.read_record(event)
+
+    assert upload is not None
+    assert upload.key == key
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "pipeline/my birds/pipeline.json",
+        "pipeline/a+b/pipeline.json",
+        "pipeline/鸟/pipeline.json",
+        "pipeline/-/pipeline.json",
+        "pipeline/a/b/pipeline.json",
+        "pipeline/notes.json",
+        f"pipeline/{'x' * 250}/pipeline.json",
+    ],
+)
+def test_a_key_that_names_no_pipeline_is_refused_by_its_own_name(laptop: Laptop, key: str) -> None:
+    with pytest.raises(StartError) as caught:
+        handle(laptop.put(definition(), key=key))
+    assert f'"{key}"' in str(caught.value)
+    assert laptop.sagemaker.calls == []
+
+
+def test_every_record_is_handled_and_every_failure_is_named(laptop: Laptop) -> None:
+    missing = record("pipeline/gone/pipeline.json", None)
+    newer_event = {**record(KEY, "1"), "eventVersion": "3.0"}
+    shapeless = {"eventVersion": "2.1", "s3": {}}
+    records = [laptop.put(b"{"), missing, laptop.put(definition()), newer_event, shapeless]
+
+    with pytest.raises(StartError) as caught:
+        handle(*records)
+
+    message = str(caught.value)
+    assert message.startswith("4 of 5 records started no execution")
+    for part in ("not JSON", "pipeline/gone/pipeline.json", "NoSuchKey", "version 3.0", "without 'bucket'"):
+        assert part in message
+    assert len(laptop.sagemaker.executions) == 1
+
+
+def test_a_version_that_is_gone_is_an_error_that_names_the_upload(laptop: Laptop) -> None:
+    upload = laptop.put(definition())
+    version = upload["s3"]["object"]["versionId"]
+    laptop.s3.delete_object(Bucket=BUCKET, Key=KEY, VersionId=version)
+
+    with pytest.raises(StartError, match=rf"s3://{BUCKET}/{KEY} \(version {version}\): ClientError"):
+        handle(upload)
+
+
+def test_the_event_that_s3_sends_at_set_up_does_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    event = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": BUCKET}
+
+    assert start_execution.handler(event, None) == []
+    assert "s3:TestEvent" in caplog.text
+
+
+def test_a_deletion_starts_nothing(laptop: Laptop, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    assert handle(record(KEY, "1", event="ObjectRemoved:DeleteMarkerCreated")) == []
+    assert laptop.sagemaker.calls == []
+    assert "ObjectRemoved:DeleteMarkerCreated of s3://" in caplog.text
+
+
+def test_an_event_that_is_not_of_s3_is_refused() -> None:
+    with pytest.raises(UploadError, match="Records"):
+        start_execution.handler({"action": "run"}, None)
+
+
+@pytest.mark.parametrize("name", ENVIRONMENT)
+def test_a_missing_setting_is_named(laptop: Laptop, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.delenv(name)
+    with pytest.raises(UploadError, match=f"lacks {name}"):
+        handle(record(KEY, "1"))
+
+
+def test_all_attempts_of_a_call_fit_into_the_function_s_minute() -> None:
+    config = HANDLERS_CONFIG
+    attempts = config.retries["total_max_attempts"]
+    pauses = sum(2**attempt for attempt in range(attempts - 1))
+    assert attempts * (config.connect_timeout + config.read_timeout) + pauses < 60
+
+
+def test_the_log_lines_carry_fields_that_are_json(laptop: Laptop, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="start_execution")
+    upload = laptop.put(definition())
+    handle(upload)
+    with pytest.raises(StartError):
+        handle(laptop.put(b"{"))
+
+    lines = [vars(each) for each in caplog.records if each.name == "start_execution"]
+    assert json.loads(json.dumps(lines[0]["executionArn"])) == laptop.sagemaker.executions[0].arn
+    assert lines[0]["version_id"] == upload["s3"]["object"]["versionId"]
+    assert "pipeline.json" in lines[1]["upload"]
+    assert lines[1]["levelname"] == "ERROR"
+
+
+def test_importing_needs_no_environment_and_makes_no_client() -> None:
+    program = "import boto3; boto3.client = boto3.Session = None; import start_execution"
+    folder = Path(start_execution.__file__).parent
+    subprocess.run([sys.executable, "-c", program], cwd=folder, env={}, check=True)

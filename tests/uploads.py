@@ -1,0 +1,86 @@
+"""Uploads to test the handler with: a versioned bucket and the fake SageMaker behind its own clients."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote_plus
+
+import pytest
+from botocore.config import Config
+from moto import mock_aws
+
+import start_execution
+from fake_sagemaker import FakeSageMaker
+from start_execution import Clients
+
+BUCKET = "cv-birds-123456789012"
+KEY = "pipeline/pipeline.json"
+HANDLERS_CONFIG = start_execution.CLIENT_CONFIG
+ROLE = "arn:aws:iam::123456789012:role/cv-birds-pipeline"
+ENVIRONMENT = {
+    "PIPELINE_NAME": "cv-birds",
+    "PIPELINE_ROLE_ARN": ROLE,
+    "PIPELINE_PARAMETERS": json.dumps({"ExecutionRoleArn": ROLE, "ArtifactBucket": BUCKET}),
+    "PIPELINE_PARAMETER_DEFAULTS": json.dumps({"InputDataUrl": f"s3://{BUCKET}/data/"}),
+}
+
+
+def definition(message: str = "stop", parameters: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    step = {"Name": "Stop", "Type": "Fail", "Arguments": {"ErrorMessage": message}}
+    return {"Version": "2020-12-01", "Parameters": parameters or [], "Steps": [step]}
+
+
+@dataclass
+class Laptop:
+    """A versioned bucket, the fake SageMaker, and the handler between them."""
+
+    s3: Any
+    sagemaker: FakeSageMaker
+
+    def put(self, document: Any, key: str = KEY) -> dict[str, Any]:
+        """Upload and give the record that S3 would send."""
+        body = document if isinstance(document, bytes) else json.dumps(document).encode()
+        version = self.s3.put_object(Bucket=BUCKET, Key=key, Body=body)["VersionId"]
+        return record(key, version)
+
+
+def record(key: str, version: str | None, event: str = "ObjectCreated:Put") -> dict[str, Any]:
+    entry = {"key": quote_plus(key, safe="/"), "sequencer": "0061E8", "size": 1}
+    return {
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "eventName": event,
+        "s3": {"bucket": {"name": BUCKET}, "object": entry | ({"versionId": version} if version else {})},
+    }
+
+
+def handle(*records: dict[str, Any]) -> list[dict[str, Any]]:
+    return start_execution.handler({"Records": list(records)}, None)
+
+
+@pytest.fixture(scope="module")
+def services() -> Iterator[Clients]:
+    """The handler's own clients, made once because that takes a second, but without retries."""
+    credentials = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
+    once = Config(retries={"mode": "standard", "total_max_attempts": 1})
+    with pytest.MonkeyPatch.context() as patch, mock_aws():
+        for name, value in credentials.items():
+            patch.setenv(name, value)
+        patch.setattr(start_execution, "CLIENT_CONFIG", start_execution.CLIENT_CONFIG.merge(once))
+        start_execution.clients.cache_clear()
+        made = start_execution.clients()
+        made.s3.create_bucket(Bucket=BUCKET)
+        made.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        yield made
+    start_execution.clients.cache_clear()
+
+
+@pytest.fixture
+def laptop(services: Clients, monkeypatch: pytest.MonkeyPatch) -> Iterator[Laptop]:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    sagemaker = FakeSageMaker()
+    sagemaker.attach(services.sagemaker)
+    yield Laptop(services.s3, sagemaker)
+    sagemaker.detach(services.sagemaker)
