@@ -1,0 +1,88 @@
+"""The parameters of the pipeline: the one table of their names, types, defaults and meanings.
+
+Standard library only: the SageMaker SDK's parameters are made from it (pipeline.py), and so is the README's
+table (picture.py). A parameter without a default gets its value when an execution starts: the Lambda knows
+the account's role, image, bucket, group and data, so none of them is written into pipeline.json.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of the pipeline; `default` None means that whoever starts an execution gives the value."""
+
+    name: str
+    type: Literal["String", "Integer", "Float"]
+    default: str | int | float | None
+    description: str
+    enum: tuple[str, ...] = ()
+    hyper_parameter: bool = False
+
+    @property
+    def hyper_parameter_name(self) -> str:
+        """The key in CreateTrainingJob's HyperParameters: FineTuneEpochs is fine-tune-epochs."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "-", self.name).lower()
+
+
+def _hyper(
+    name: str, kind: Literal["String", "Integer", "Float"], default: str | int | float, description: str
+) -> Parameter:
+    return Parameter(name, kind, default, description, hyper_parameter=True)
+
+
+PARAMETERS = (
+    Parameter("ExecutionRoleArn", "String", None, "Role that the jobs run with; the deployment's own."),
+    Parameter("TrainingImageUri", "String", None, "Image of every job and of the registered models."),
+    Parameter("ArtifactBucket", "String", None, "Bucket for everything the jobs write, below `executions/`."),
+    Parameter(
+        "ModelPackageGroupName", "String", None, "Model package group that the models are registered in."
+    ),
+    Parameter("InputDataUrl", "String", None, "S3 prefix of the images in CUB-200-2011's layout."),
+    Parameter("AnnotationFileName", "String", "classes.txt", "File in the data that lists the classes."),
+    Parameter(
+        "ClassSelection",
+        "String",
+        "13, 17, 35, 36, 47, 68, 73, 87",
+        "Ids of the classes to learn; ranges such as `1-100, 150` are allowed, `all` means every class.",
+    ),
+    Parameter(
+        "ProcessingInstanceType", "String", "ml.m5.xlarge", "Instance type of Preprocess and the evaluations."
+    ),
+    Parameter("ProcessingInstanceCount", "Integer", 1, "Instances that share Preprocess."),
+    Parameter("TrainingInstanceType", "String", "ml.c5.4xlarge", "Instance type of both trainings."),
+    Parameter("AccuracyThreshold", "Float", 0.7, "Test accuracy (0 to 1) from which a model is registered."),
+    Parameter(
+        "ModelApprovalStatus",
+        "String",
+        "PendingManualApproval",
+        "Approval status of the registered models.",
+        enum=("Approved", "Rejected", "PendingManualApproval"),
+    ),
+    _hyper("Backbone", "String", "efficientnet_lite0", "Network whose pretrained features are used."),
+    _hyper("Epochs", "Integer", 20, "Epochs of the head, on the features of the frozen backbone."),
+    _hyper(
+        "FineTuneEpochs", "Integer", 1, "Epochs of head and last stage together; 0 leaves the backbone as is."
+    ),
+    _hyper("BatchSize", "Integer", 16, "Images a training step."),
+    _hyper("LearningRate", "Float", 0.003, "Learning rate of the head."),
+    _hyper("FineTuneLearningRate", "Float", 0.0003, "Learning rate while the last stage is tuned."),
+    _hyper("WeightDecay", "Float", 0.0001, "Weight decay; 0 is off."),
+    _hyper("Dropout", "Float", 0.2, "Share of features dropped before the head (0 to 1); 0 is off."),
+    _hyper("ImageSize", "Integer", 224, "Side of the network's input, in pixels."),
+    _hyper("Seed", "Integer", 7, "Seed of every random choice, the validation split included."),
+)
+
+PRETRAINED_URL = Parameter(
+    "PretrainedUrl", "String", None, "S3 prefix of backbone weights, given to the trainings as a channel."
+)
+
+
+def parameters(*, pretrained_channel: bool = False) -> tuple[Parameter, ...]:
+    """List the pipeline's parameters in order; the variant with a `pretrained` channel has one more."""
+    if not pretrained_channel:
+        return PARAMETERS
+    after = [parameter.name for parameter in PARAMETERS].index("InputDataUrl") + 1
+    return (*PARAMETERS[:after], PRETRAINED_URL, *PARAMETERS[after:])

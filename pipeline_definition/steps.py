@@ -1,0 +1,192 @@
+"""The steps of the pipeline, each a function that makes one step of the SageMaker SDK."""
+
+from collections.abc import Sequence
+from typing import Any
+
+# The offline settings come first: the SDK looks for AWS while it is imported.
+import pipeline_definition.session as offline  # isort: split
+
+from sagemaker.core.model_metrics import MetricsSource, ModelMetrics
+from sagemaker.core.workflow.conditions import ConditionGreaterThanOrEqualTo, ConditionNot, ConditionOr
+from sagemaker.core.workflow.functions import Join, JsonGet
+from sagemaker.core.workflow.properties import PropertyFile
+from sagemaker.mlops.workflow.condition_step import ConditionStep
+from sagemaker.mlops.workflow.fail_step import FailStep
+from sagemaker.mlops.workflow.model_step import ModelStep
+from sagemaker.mlops.workflow.retry import (
+    SageMakerJobExceptionTypeEnum,
+    SageMakerJobStepRetryPolicy,
+    StepExceptionTypeEnum,
+    StepRetryPolicy,
+)
+from sagemaker.mlops.workflow.steps import CacheConfig, ProcessingStep, TrainingStep
+from sagemaker.serve import ModelBuilder
+
+from pipeline_definition import jobs
+from pipeline_definition.jobs import Context, TrainingType
+
+ACCURACY = "multiclass_classification_metrics.accuracy.value"
+EVALUATION_FILE = "evaluation.json"
+CACHE = CacheConfig(enable_caching=True, expire_after="P30D")
+SERVICE_RETRY = StepRetryPolicy(
+    [StepExceptionTypeEnum.SERVICE_FAULT, StepExceptionTypeEnum.THROTTLING],
+    interval_seconds=10,
+    max_attempts=5,
+)
+CAPACITY_RETRY = SageMakerJobStepRetryPolicy(
+    exception_types=[SageMakerJobExceptionTypeEnum.RESOURCE_LIMIT],
+    failure_reason_types=[
+        SageMakerJobExceptionTypeEnum.INTERNAL_ERROR,
+        SageMakerJobExceptionTypeEnum.CAPACITY_ERROR,
+    ],
+    interval_seconds=60,
+    max_attempts=5,
+)
+JOB_RETRIES = [SERVICE_RETRY, CAPACITY_RETRY]
+
+
+def preprocess(context: Context) -> Any:
+    """Make the step that turns the images into train, validation and test shards and a manifest."""
+    given = context.parameters
+    processor = jobs.processor(context, "preprocess", "Shared", given["ProcessingInstanceCount"])
+    arguments = [
+        *("--class-selection", given["ClassSelection"]),
+        *("--annotation-file-name", given["AnnotationFileName"]),
+        *("--seed", given["Seed"].to_string()),
+    ]
+    outputs = [
+        jobs.processing_output(name, context.output("preprocess", name))
+        for name in ("train", "validation", "test", "manifest")
+    ]
+    inputs = [jobs.processing_input("data", given["InputDataUrl"])]
+    return ProcessingStep(
+        "Preprocess",
+        processor.run(arguments=arguments, inputs=inputs, outputs=outputs),
+        display_name="Preprocess",
+        description="Selects the classes, splits and resizes the images, and writes them as shards.",
+        cache_config=CACHE,
+        retry_policies=JOB_RETRIES,
+    )
+
+
+def train(context: Context, training_type: TrainingType, data: Any) -> Any:
+    """Make a training step; `data` are the outputs of Preprocess by name."""
+    channels = [jobs.channel(name, data[name].S3Output.S3Uri) for name in ("train", "validation")]
+    if "PretrainedUrl" in context.parameters:
+        channels.append(jobs.channel("pretrained", context.parameters["PretrainedUrl"]))
+    return TrainingStep(
+        f"Train{training_type.name}",
+        jobs.trainer(context, training_type).train(input_data_config=channels),
+        display_name=f"Train{training_type.name}",
+        description=f"Trains the model on {training_type.description}.",
+        cache_config=CACHE,
+        retry_policies=JOB_RETRIES,
+    )
+
+
+def evaluate(context: Context, training_type: TrainingType, data: Any, training: Any) -> Any:
+    """Make the step that measures a trained model on the test images, which no training saw."""
+    processor = jobs.processor(context, "evaluate", training_type.name, 1)
+    inputs = [
+        jobs.processing_input("model", training.properties.ModelArtifacts.S3ModelArtifacts),
+        jobs.processing_input("test", data["test"].S3Output.S3Uri),
+        jobs.processing_input("manifest", data["manifest"].S3Output.S3Uri),
+    ]
+    outputs = [jobs.processing_output("evaluation", context.output("evaluation", training_type.prefix))]
+    arguments = ["--training-type", training_type.name]
+    return ProcessingStep(
+        f"Evaluate{training_type.name}",
+        processor.run(arguments=arguments, inputs=inputs, outputs=outputs),
+        display_name=f"Evaluate{training_type.name}",
+        description=f"Measures the model of Train{training_type.name} on the test images.",
+        property_files=[_evaluation(training_type)],
+        cache_config=CACHE,
+        retry_policies=JOB_RETRIES,
+    )
+
+
+def register(context: Context, training_type: TrainingType, training: Any, evaluation: Any) -> Any:
+    """Make the step that puts a model package with its metrics into the model package group."""
+    report = evaluation.properties.ProcessingOutputConfig.Outputs["evaluation"].S3Output.S3Uri
+    statistics = MetricsSource(content_type="application/json", s3_uri=Join("/", [report, EVALUATION_FILE]))
+    builder = ModelBuilder(
+        image_uri=context.parameters["TrainingImageUri"],
+        s3_model_data_url=training.properties.ModelArtifacts.S3ModelArtifacts,
+        role_arn=offline.PLACEHOLDER_ROLE,
+        sagemaker_session=context.session,
+        dependencies={},  # its default asks the SDK to pack code, which would go to S3
+    )
+    arguments = builder.register(
+        model_package_group_name=context.parameters["ModelPackageGroupName"],
+        approval_status=context.parameters["ModelApprovalStatus"],
+        description=f"Trained on {training_type.description}.",
+        content_types=["application/x-image"],
+        response_types=["application/json"],
+        inference_instances=["ml.m5.large", "ml.m5.xlarge", "ml.c5.xlarge"],
+        transform_instances=["ml.m5.xlarge", "ml.c5.xlarge"],
+        customer_metadata_properties={"TrainingType": training_type.name},
+        model_metrics=ModelMetrics(model_statistics=statistics),
+    )
+    return ModelStep(
+        f"Register{training_type.name}",
+        arguments,
+        display_name=f"Register{training_type.name}",
+        description=f"Registers the model of Train{training_type.name} for approval.",
+        retry_policies=[SERVICE_RETRY],
+    )
+
+
+def check_accuracy(context: Context, training_type: TrainingType, registration: Any) -> Any:
+    """Make the condition step that lets a model be registered from AccuracyThreshold on."""
+    name = f"Check{training_type.name}Accuracy"
+    return ConditionStep(
+        name,
+        display_name=name,
+        description=f"Goes on to Register{training_type.name} if the accuracy reaches AccuracyThreshold.",
+        conditions=[_accurate(context, training_type)],
+        if_steps=[registration],
+        else_steps=[],
+    )
+
+
+def check_any_accuracy(context: Context, training_types: Sequence[TrainingType]) -> Any:
+    """Make the condition step that fails the execution when no model is accurate enough.
+
+    It looks at all of them: a Fail step in one branch would end the execution for the other as well.
+    """
+    reached = [_accurate(context, each) for each in training_types]
+    return ConditionStep(
+        "CheckAnyAccuracy",
+        display_name="CheckAnyAccuracy",
+        description="Ends the execution as Failed if no model reaches AccuracyThreshold.",
+        conditions=[ConditionNot(ConditionOr(reached))],
+        if_steps=[_accuracy_too_low(context)],
+        else_steps=[],
+    )
+
+
+def _accuracy_too_low(context: Context) -> Any:
+    message = [
+        "No model was registered: neither TrainSpot nor TrainOnDemand reached the AccuracyThreshold of ",
+        context.parameters["AccuracyThreshold"],
+        ". The evaluation.json of EvaluateSpot and EvaluateOnDemand say what they reached.",
+    ]
+    return FailStep(
+        "AccuracyTooLow",
+        Join("", message),
+        display_name="AccuracyTooLow",
+        description="Says which threshold no model reached.",
+    )
+
+
+def _evaluation(training_type: TrainingType) -> Any:
+    return PropertyFile(f"Evaluation{training_type.name}", output_name="evaluation", path=EVALUATION_FILE)
+
+
+def _accurate(context: Context, training_type: TrainingType) -> Any:
+    accuracy = JsonGet(
+        step_name=f"Evaluate{training_type.name}",
+        property_file=_evaluation(training_type),
+        json_path=ACCURACY,
+    )
+    return ConditionGreaterThanOrEqualTo(left=accuracy, right=context.parameters["AccuracyThreshold"])
