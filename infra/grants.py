@@ -1,0 +1,80 @@
+"""One statement of a role's policy, with the reason of every wildcard in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+
+from aws_cdk import Fn, aws_iam
+from constructs import Construct
+
+from infra.nag import acknowledge
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Grant:
+    """A policy statement; `wildcard` says why a resource in it ends in an asterisk, if one does."""
+
+    sid: str
+    actions: Sequence[str]
+    resources: Sequence[str]
+    conditions: Mapping[str, Mapping[str, object]] | None = None
+    wildcard: str = ""
+    effect: aws_iam.Effect = aws_iam.Effect.ALLOW
+
+    def statement(self) -> aws_iam.PolicyStatement:
+        """Give the statement for the policy document."""
+        return aws_iam.PolicyStatement(
+            sid=self.sid,
+            effect=self.effect,
+            actions=list(self.actions),
+            resources=[_substituted(resource) for resource in self.resources],
+            conditions=self.conditions,
+        )
+
+    def findings(self) -> dict[str, str]:
+        """Give the cdk-nag findings that the statement's reason answers: rule id -> reason."""
+        if not self.wildcard:
+            return {}
+        return {
+            f"AwsSolutions-IAM5[Resource::{_as_cdk_nag_prints(resource)}]": f"{self.sid}: {self.wildcard}"
+            for resource in self.resources
+            if "*" in resource
+        }
+
+
+def role_with(
+    scope: Construct,
+    construct_id: str,
+    *,
+    name: str,
+    description: str,
+    assumed_by: aws_iam.IPrincipal,
+    grants: Sequence[Grant],
+) -> aws_iam.Role:
+    """Make a role that may do what `grants` say and no more."""
+    document = aws_iam.PolicyDocument(statements=[grant.statement() for grant in grants])
+    role = aws_iam.Role(
+        scope,
+        construct_id,
+        role_name=_substituted(name),
+        description=description,
+        assumed_by=assumed_by,
+        # Inside the role, so that the role never exists without its permissions.
+        inline_policies={"least-privilege": document},
+    )
+    reasons: dict[str, str] = {}
+    for grant in grants:
+        for finding, reason in grant.findings().items():
+            reasons[finding] = f"{reasons[finding]} {reason}" if finding in reasons else reason
+    acknowledge(role, reasons)
+    return role
+
+
+def _substituted(resource: str) -> str:
+    return Fn.sub(resource) if "${AWS::" in resource else resource
+
+
+def _as_cdk_nag_prints(resource: str) -> str:
+    return re.sub(r"\$\{(AWS::\w+)\}", r"<\1>", resource)

@@ -1,0 +1,57 @@
+"""The training image: built from training/Dockerfile, or one that is in ECR already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aws_cdk import IgnoreMode, aws_ecr_assets
+from constructs import Construct
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# The build context is the repository's root, but only the sources of training/ are in it, so that the
+# image changes with them alone: no byte code, no editor's files, nothing of the machine.
+_EXCLUDE = ["*", "!training", "training/**/__pycache__", "training/**/.*", "training/**/*.pyc"]
+
+
+class TrainingImage(Construct):
+    """The image of every job, with `uri` for the pipeline and `repository_arn` for the role that pulls it."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        uri: str | None,
+        torch_index_url: str | None,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        if uri:
+            self.uri, self.repository_arn = uri, _repository_arn(uri)
+            return
+        asset = aws_ecr_assets.DockerImageAsset(
+            self,
+            "Asset",
+            directory=str(ROOT),
+            file="training/Dockerfile",
+            exclude=_EXCLUDE,
+            ignore_mode=IgnoreMode.DOCKER,
+            build_args=_build_args(torch_index_url),
+            # SageMaker's instance types are x86, whatever the deploying machine is.
+            platform=aws_ecr_assets.Platform.LINUX_AMD64,
+        )
+        self.uri, self.repository_arn = asset.image_uri, asset.repository.repository_arn
+
+
+def _build_args(torch_index_url: str | None) -> dict[str, str]:
+    """Give the Dockerfile's arguments: CPU-only wheels come from an index of their own, cuda's from pip's."""
+    if torch_index_url is None:
+        return {"TORCH_VARIANT": "cuda"}
+    return {"TORCH_VARIANT": "cpu", "TORCH_INDEX_URL": torch_index_url}
+
+
+def _repository_arn(uri: str) -> str:
+    registry, _, name = uri.partition("/")
+    account, _, _, region, *_ = registry.split(".")
+    repository = name.partition("@")[0].partition(":")[0]
+    return f"arn:${{AWS::Partition}}:ecr:{region}:{account}:repository/{repository}"

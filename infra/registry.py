@@ -1,0 +1,23 @@
+"""The model package group: where the registered models and their approvals live."""
+
+from __future__ import annotations
+
+from aws_cdk import RemovalPolicy, aws_sagemaker
+from constructs import Construct
+
+from infra.names import Names
+
+
+class Registry(Construct):
+    """The project's model package group."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, names: Names, retain: bool) -> None:
+        super().__init__(scope, construct_id)
+        self.group = aws_sagemaker.CfnModelPackageGroup(
+            self,
+            "Group",
+            model_package_group_name=names.model_package_group,
+            model_package_group_description=f"Models of the {names.project} training pipeline",
+        )
+        # A group that holds model packages cannot be deleted: retaining it lets `cdk destroy` end well.
+        self.group.apply_removal_policy(RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY)

@@ -1,0 +1,72 @@
+"""The two roles: who may assume each, and no permission that `*_grants.py` does not list with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aws_cdk import Aws, Fn, aws_iam
+from constructs import Construct
+
+from infra.function_grants import function_grants
+from infra.grants import role_with
+from infra.names import Names
+from infra.pipeline_grants import pipeline_grants
+
+
+class FunctionRole(Construct):
+    """The role of the function that starts executions; only Lambda assumes it."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, names: Names) -> None:
+        super().__init__(scope, construct_id)
+        self.role = role_with(
+            self,
+            "Role",
+            name=names.function_role,
+            description=f"Upserts and starts the pipelines of {names.project}",
+            assumed_by=aws_iam.ServicePrincipal("lambda.amazonaws.com"),
+            grants=function_grants(names),
+        )
+
+
+class PipelineRole(Construct):
+    """The pipeline execution role: what SageMaker may do for the pipeline's steps and jobs."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        names: Names,
+        image_repository_arn: str,
+        processing_instance_types: Sequence[str],
+        training_instance_types: Sequence[str],
+        max_runtime_seconds: int,
+        model_approval_statuses: Sequence[str],
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.role = role_with(
+            self,
+            "Role",
+            name=names.pipeline_role,
+            description=f"Runs the steps and jobs of the pipelines of {names.project}",
+            assumed_by=_sagemaker_of_this_account(names),
+            grants=pipeline_grants(
+                names,
+                image_repository_arn=image_repository_arn,
+                processing_instance_types=processing_instance_types,
+                training_instance_types=training_instance_types,
+                max_runtime_seconds=max_runtime_seconds,
+                model_approval_statuses=model_approval_statuses,
+            ),
+        )
+
+
+def _sagemaker_of_this_account(names: Names) -> aws_iam.IPrincipal:
+    """Let SageMaker assume the role for this account's resources only (no confused deputy)."""
+    return aws_iam.ServicePrincipal(
+        "sagemaker.amazonaws.com",
+        conditions={
+            "StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID},
+            "ArnLike": {"aws:SourceArn": Fn.sub(names.arn("sagemaker", "*"))},
+        },
+    )

@@ -1,0 +1,114 @@
+"""The stack: composes the units and says what a person needs to know about them."""
+
+from __future__ import annotations
+
+from aws_cdk import App, CfnOutput, DefaultStackSynthesizer, Fn, Stack, Tags
+from constructs import Construct
+
+from infra.config import Config
+from infra.image import TrainingImage
+from infra.nag import check
+from infra.names import DEFINITION_SUFFIX, DEFINITIONS, Names
+from infra.observability import Observability
+from infra.registry import Registry
+from infra.roles import FunctionRole, PipelineRole
+from infra.storage import Storage
+from infra.trigger import Trigger
+
+STUDIO = "https://${AWS::Region}.console.aws.amazon.com/sagemaker/home?region=${AWS::Region}#/studio-landing"
+
+
+def build(app: App, *, config: Config) -> PipelineStack:
+    """Add the stack to `app`, to be checked by cdk-nag at synthesis."""
+    stack = PipelineStack(app, config=config)
+    check(app)
+    return stack
+
+
+class PipelineStack(Stack):
+    """Everything one project needs on AWS, for whatever account and region it is deployed to."""
+
+    def __init__(self, scope: Construct, *, config: Config) -> None:
+        super().__init__(
+            scope,
+            config.project,
+            description=f"Training pipeline {config.project}, started by uploading pipeline.json",
+            # The metadata would differ between releases of the CDK.
+            analytics_reporting=False,
+            # Without the rule the template has no parameter, so any CloudFormation client can deploy it.
+            synthesizer=DefaultStackSynthesizer(generate_bootstrap_version_rule=False),
+        )
+        self._config = config
+        self._names = Names(config.project)
+        image = TrainingImage(
+            self,
+            "TrainingImage",
+            uri=config.training_image_uri,
+            torch_index_url=config.torch_index_url,
+        )
+        pipeline_role = self._pipeline_role(image)
+        trigger = self._trigger(image, pipeline_role)
+        storage = self._storage(trigger)
+        Registry(self, "Registry", names=self._names, retain=config.retain_data)
+        Observability(
+            self,
+            "Observability",
+            names=self._names,
+            function=trigger.function,
+            failure_queue=trigger.failure_queue,
+            topic_arn=config.alarm_topic_arn,
+        )
+        for name, value in {**dict(config.tags), "project": config.project}.items():
+            Tags.of(self).add(name, value)
+        self._outputs(storage, pipeline_role, trigger)
+
+    def _pipeline_role(self, image: TrainingImage) -> PipelineRole:
+        return PipelineRole(
+            self,
+            "PipelineRole",
+            names=self._names,
+            image_repository_arn=image.repository_arn,
+            processing_instance_types=self._config.processing_instance_types,
+            training_instance_types=self._config.training_instance_types,
+            max_runtime_seconds=self._config.max_runtime_seconds,
+            model_approval_statuses=self._config.model_approval_statuses,
+        )
+
+    def _trigger(self, image: TrainingImage, pipeline_role: PipelineRole) -> Trigger:
+        return Trigger(
+            self,
+            "Trigger",
+            names=self._names,
+            role=FunctionRole(self, "FunctionRole", names=self._names).role,
+            pipeline_role_arn=pipeline_role.role.role_arn,
+            training_image_uri=image.uri,
+            reserved_concurrency=self._config.reserved_concurrency,
+            log_retention_days=self._config.log_retention_days,
+        )
+
+    def _storage(self, trigger: Trigger) -> Storage:
+        storage = Storage(
+            self,
+            "Storage",
+            names=self._names,
+            retain=self._config.retain_data,
+            noncurrent_versions_expire_days=self._config.noncurrent_versions_expire_days,
+            executions_expire_days=self._config.executions_expire_days,
+            checkpoints_expire_days=self._config.checkpoints_expire_days,
+        )
+        storage.notify(function_arn=trigger.function.function_arn, permission=trigger.permission)
+        return storage
+
+    def _outputs(self, storage: Storage, pipeline_role: PipelineRole, trigger: Trigger) -> None:
+        bucket = storage.bucket.bucket_name
+        upload = f"aws s3 cp pipeline_definition/pipeline.json s3://{bucket}/{DEFINITIONS}{DEFINITION_SUFFIX}"
+        for name, value in {
+            "BucketName": bucket,
+            "UploadCommand": upload,
+            "ModelPackageGroupName": self._names.model_package_group,
+            "PipelineName": self._names.pipeline,
+            "PipelineExecutionRoleArn": pipeline_role.role.role_arn,
+            "FailureQueueUrl": trigger.failure_queue.queue_url,
+            "StudioUrl": Fn.sub(STUDIO),
+        }.items():
+            CfnOutput(self, name, value=value)

@@ -1,0 +1,138 @@
+"""From an upload to the function: the function, who may invoke it, and what becomes of its failures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from aws_cdk import (
+    Aws,
+    Duration,
+    Fn,
+    IgnoreMode,
+    RemovalPolicy,
+    Stack,
+    aws_iam,
+    aws_lambda,
+    aws_logs,
+    aws_sqs,
+)
+from constructs import Construct
+
+from infra.nag import acknowledge
+from infra.names import DATA, Names
+
+SOURCE = Path(__file__).resolve().parent.parent / "lambda"
+
+
+class Trigger(Construct):
+    """The function that turns an uploaded definition into a pipeline execution."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        names: Names,
+        role: aws_iam.IRole,
+        pipeline_role_arn: str,
+        training_image_uri: str,
+        reserved_concurrency: int | None,
+        log_retention_days: int,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.function = aws_lambda.Function(
+            self,
+            "Function",
+            function_name=names.function,
+            description="Starts a SageMaker pipeline execution for each pipeline.json that is uploaded",
+            handler="start_execution.handler",
+            runtime=aws_lambda.Runtime.PYTHON_3_13,
+            architecture=aws_lambda.Architecture.ARM_64,
+            # The sources alone: the hash must not depend on byte code or on who last edited a file.
+            code=aws_lambda.Code.from_asset(
+                str(SOURCE), exclude=["*", "!*.py"], ignore_mode=IgnoreMode.DOCKER
+            ),
+            memory_size=256,
+            timeout=Duration.seconds(60),
+            role=role,
+            reserved_concurrent_executions=reserved_concurrency,
+            log_group=_log_group(self, names.function_log_group, log_retention_days),
+            logging_format=aws_lambda.LoggingFormat.JSON,
+            environment=self._environment(names, pipeline_role_arn, training_image_uri),
+        )
+        acknowledge(
+            self.function,
+            {
+                "AwsSolutions-L1": "python3.13 is supported until 2029; the runtime changes on purpose, with "
+                "the function's tests, and not by the next release of the CDK."
+            },
+        )
+        self.permission = self._allow_the_bucket(names)
+        self.failure_queue = self._keep_failures(names)
+
+    def _environment(self, names: Names, role_arn: str, image_uri: str) -> Mapping[str, str]:
+        to_json = Stack.of(self).to_json_string
+        return {
+            "PIPELINE_NAME": names.pipeline,
+            "PIPELINE_ROLE_ARN": role_arn,
+            # Win over the definition's defaults: what the deployment decides and no upload may.
+            "PIPELINE_PARAMETERS": to_json(
+                {
+                    "ExecutionRoleArn": role_arn,
+                    "TrainingImageUri": image_uri,
+                    "ArtifactBucket": Fn.sub(names.bucket),
+                    "ModelPackageGroupName": names.model_package_group,
+                }
+            ),
+            # Only for a parameter that the definition leaves without a value.
+            "PIPELINE_PARAMETER_DEFAULTS": to_json({"InputDataUrl": Fn.sub(f"s3://{names.bucket}/{DATA}")}),
+        }
+
+    def _allow_the_bucket(self, names: Names) -> aws_lambda.CfnPermission:
+        return aws_lambda.CfnPermission(
+            self,
+            "Permission",
+            action="lambda:InvokeFunction",
+            function_name=self.function.function_arn,
+            principal="s3.amazonaws.com",
+            # A bucket's ARN names no account: a stranger's later bucket of that name must not invoke.
+            source_account=Aws.ACCOUNT_ID,
+            source_arn=Fn.sub(names.bucket_arn),
+        )
+
+    def _keep_failures(self, names: Names) -> aws_sqs.Queue:
+        queue = aws_sqs.Queue(
+            self,
+            "Failures",
+            queue_name=names.failure_queue,
+            encryption=aws_sqs.QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            # The longest there is: a failed upload waits for a person.
+            retention_period=Duration.days(14),
+        )
+        acknowledge(
+            queue,
+            {"AwsSolutions-SQS3": "This is the dead-letter queue: the uploads that failed, for people."},
+        )
+        aws_lambda.CfnEventInvokeConfig(
+            self,
+            "FailedUploads",
+            function_name=self.function.function_name,
+            qualifier="$LATEST",
+            maximum_retry_attempts=2,
+            # Lambda's maximum: throttling by SageMaker or by the account may last hours.
+            maximum_event_age_in_seconds=21600,
+            destination_config=aws_lambda.CfnEventInvokeConfig.DestinationConfigProperty(
+                on_failure=aws_lambda.CfnEventInvokeConfig.OnFailureProperty(destination=queue.queue_arn)
+            ),
+        )
+        return queue
+
+
+def _log_group(scope: Construct, name: str, retention_days: int) -> aws_logs.LogGroup:
+    group = aws_logs.LogGroup(scope, "Log", log_group_name=name, removal_policy=RemovalPolicy.DESTROY)
+    # The L2 takes the enum RetentionDays only, whose names say months where CloudWatch counts days.
+    cast(aws_logs.CfnLogGroup, group.node.default_child).retention_in_days = retention_days
+    return group

@@ -1,0 +1,95 @@
+"""The deployment's choices: what cdk.json and -c may say, and what a mistake is answered with."""
+
+import dataclasses
+
+import pytest
+
+from infra.config import Config, ConfigError
+
+
+def test_without_context_every_setting_has_a_default() -> None:
+    assert Config.from_context({}) == Config()
+    assert Config().project == "cv-birds"
+
+
+def test_keys_of_the_cdk_itself_are_left_alone() -> None:
+    context = {"aws:cdk:version-reporting": False, "@aws-cdk/core:stackRelativeExports": True, "a/b": 1}
+    assert Config.from_context(context) == Config()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("project", "my-birds-2", "my-birds-2"),
+        ("torch_index_url", "https://wheels.example/cpu", "https://wheels.example/cpu"),
+        ("max_runtime_seconds", "3600", 3600),
+        ("max_runtime_seconds", 3600.0, 3600),
+        ("reserved_concurrency", "1", 1),
+        ("reserved_concurrency", "none", None),
+        ("executions_expire_days", None, None),
+        ("executions_expire_days", "90", 90),
+        ("log_retention_days", "30", 30),
+        ("retain_data", "false", False),
+        ("retain_data", True, True),
+        ("training_instance_types", "ml.c5.xlarge, ml.g5.xlarge", ("ml.c5.xlarge", "ml.g5.xlarge")),
+        ("processing_instance_types", ["ml.m5.large"], ("ml.m5.large",)),
+        (
+            "model_approval_statuses",
+            "Approved,PendingManualApproval",
+            ("Approved", "PendingManualApproval"),
+        ),
+        ("tags", "owner=ml,stage=dev", (("owner", "ml"), ("stage", "dev"))),
+        ("tags", {"owner": "ml"}, (("owner", "ml"),)),
+    ],
+)
+def test_the_command_line_and_cdk_json_mean_the_same(key: str, value: object, expected: object) -> None:
+    assert getattr(Config.from_context({key: value}), key) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("project", "Birds"),
+        ("project", "a"),
+        ("project", "birds_of_prey"),
+        ("project", "birds--of"),
+        ("project", "b" * 31),
+        ("training_image_uri", "docker.io/library/python:3.13"),
+        ("torch_index_url", "http://wheels.example"),
+        ("torch_index_url", "https://user:secret@wheels.example"),
+        ("training_instance_types", "c5.xlarge"),
+        ("training_instance_types", []),
+        ("max_runtime_seconds", "1h"),
+        ("max_runtime_seconds", 0),
+        ("max_runtime_seconds", True),
+        ("model_approval_statuses", "approved"),
+        ("reserved_concurrency", 0),
+        ("log_retention_days", 31),
+        ("retain_data", "yes"),
+        ("alarm_topic_arn", "my-topic"),
+        ("tags", "owner"),
+        ("tags", {"owner": 7}),
+    ],
+)
+def test_an_illegal_value_is_refused_with_its_key_and_the_value(key: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"context {key}=") as refusal:
+        Config.from_context({key: value})
+    assert repr(value) in str(refusal.value)
+    assert f"-c {key}=" in str(refusal.value)
+
+
+def test_an_unknown_key_is_answered_with_the_nearest_setting() -> None:
+    with pytest.raises(ConfigError, match=r"'projct' is not a setting \(did you mean project\?\)") as refusal:
+        Config.from_context({"projct": "birds"})
+    for field in dataclasses.fields(Config):
+        assert field.name in str(refusal.value)
+
+
+def test_a_value_next_to_a_legal_one_is_answered_with_it() -> None:
+    with pytest.raises(ConfigError, match="did you mean PendingManualApproval"):
+        Config.from_context({"model_approval_statuses": "PendingManualAproval"})
+
+
+def test_a_config_cannot_change_after_it_was_checked() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().project = "other"  # type: ignore[misc]

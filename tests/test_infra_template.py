@@ -1,0 +1,236 @@
+"""The synthesised stack: the same bytes as infra/template.json, and the properties that promises rest on."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+IMAGE = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/birds@sha256:{'a' * 64}"
+
+
+def path_with_node() -> str:
+    """Give a PATH that finds the environment's own Node, which the CDK's libraries run in."""
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+
+@pytest.fixture(scope="session")
+def synthesis() -> Iterator[ModuleType]:
+    """Give infra.template, imported late: the import starts Node."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", path_with_node())
+        import infra.template
+
+        yield infra.template
+
+
+@pytest.fixture(scope="session")
+def template(synthesis: ModuleType) -> dict[str, Any]:
+    fresh: dict[str, Any] = synthesis.synthesise()
+    return fresh
+
+
+def resources(template: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    return [resource for resource in template["Resources"].values() if resource["Type"] == kind]
+
+
+def the_only(template: dict[str, Any], kind: str) -> dict[str, Any]:
+    (resource,) = resources(template, kind)
+    return resource
+
+
+def test_the_committed_template_is_what_the_sources_say(
+    synthesis: ModuleType, template: dict[str, Any]
+) -> None:
+    committed = (ROOT / "infra" / "template.json").read_text(encoding="utf-8")
+    assert synthesis.render(template) == committed, "run python -m infra.template and commit the file"
+
+
+def test_the_template_names_no_account_and_no_region(template: dict[str, Any]) -> None:
+    from aws_cdk.assertions import Template
+
+    Template.from_json(template)  # also refuses circular references
+    assert not {"Parameters", "Rules", "Conditions", "Mappings"} & template.keys()
+    text = json.dumps(template)
+    assert not [word for word in ("us-east-1", "eu-west-1", "123456789012") if word in text]
+
+
+def test_no_hidden_function_or_role_is_deployed(template: dict[str, Any]) -> None:
+    assert len(resources(template, "AWS::Lambda::Function")) == 1
+    assert len(resources(template, "AWS::IAM::Role")) == 2
+    assert not [kind for kind in template["Resources"].values() if kind["Type"].startswith("Custom::")]
+
+
+def test_the_bucket_is_versioned_private_encrypted_and_kept(template: dict[str, Any]) -> None:
+    bucket = the_only(template, "AWS::S3::Bucket")
+    properties = bucket["Properties"]
+    assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+    (rule,) = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("Retain", "Retain")
+
+
+@pytest.mark.parametrize("kind", ["AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy"])
+def test_what_does_not_come_over_tls_is_denied(template: dict[str, Any], kind: str) -> None:
+    (statement,) = the_only(template, kind)["Properties"]["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"]) == ("Deny", {"AWS": "*"})
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_only_definitions_notify_the_function_and_only_this_bucket_may(template: dict[str, Any]) -> None:
+    bucket = the_only(template, "AWS::S3::Bucket")
+    (notification,) = bucket["Properties"]["NotificationConfiguration"]["LambdaConfigurations"]
+    assert notification["Event"] == "s3:ObjectCreated:*"
+    rules = {rule["Name"]: rule["Value"] for rule in notification["Filter"]["S3Key"]["Rules"]}
+    assert rules == {"prefix": "pipeline/", "suffix": "pipeline.json"}
+    permission = the_only(template, "AWS::Lambda::Permission")["Properties"]
+    assert permission["Principal"] == "s3.amazonaws.com"
+    assert permission["SourceAccount"] == {"Ref": "AWS::AccountId"}
+    name = bucket["Properties"]["BucketName"]["Fn::Sub"]
+    assert permission["SourceArn"] == {"Fn::Sub": f"arn:${{AWS::Partition}}:s3:::{name}"}
+    (dependency,) = bucket["DependsOn"]
+    assert template["Resources"][dependency]["Type"] == "AWS::Lambda::Permission"
+
+
+def test_the_function_gets_what_its_contract_names(template: dict[str, Any]) -> None:
+    properties = the_only(template, "AWS::Lambda::Function")["Properties"]
+    assert (properties["Runtime"], properties["Architectures"]) == ("python3.13", ["arm64"])
+    assert (properties["Handler"], properties["Timeout"]) == ("start_execution.handler", 60)
+    assert properties["LoggingConfig"]["LogFormat"] == "JSON"
+    variables = properties["Environment"]["Variables"]
+    assert set(variables) == {
+        "PIPELINE_NAME",
+        "PIPELINE_PARAMETERS",
+        "PIPELINE_PARAMETER_DEFAULTS",
+        "PIPELINE_ROLE_ARN",
+    }
+    assert set(json_of(variables["PIPELINE_PARAMETERS"])) == {
+        "ArtifactBucket",
+        "ExecutionRoleArn",
+        "ModelPackageGroupName",
+        "TrainingImageUri",
+    }
+    defaults = json_of(variables["PIPELINE_PARAMETER_DEFAULTS"])
+    assert set(defaults) == {"InputDataUrl"}
+
+
+def json_of(joined: dict[str, Any]) -> dict[str, str]:
+    """Read the JSON text of an Fn::Join, with a placeholder for every reference."""
+    parts = joined["Fn::Join"][1]
+    document: dict[str, str] = json.loads("".join(part if isinstance(part, str) else "?" for part in parts))
+    return document
+
+
+def test_a_failed_upload_is_retried_twice_then_kept_and_reported(template: dict[str, Any]) -> None:
+    asynchronous = the_only(template, "AWS::Lambda::EventInvokeConfig")["Properties"]
+    assert asynchronous["MaximumRetryAttempts"] == 2
+    (queue,) = [name for name, each in template["Resources"].items() if each["Type"] == "AWS::SQS::Queue"]
+    assert asynchronous["DestinationConfig"] == {"OnFailure": {"Destination": {"Fn::GetAtt": [queue, "Arn"]}}}
+    metrics = {each["Properties"]["MetricName"] for each in resources(template, "AWS::CloudWatch::Alarm")}
+    assert metrics == {"ApproximateNumberOfMessagesVisible", "Errors"}
+
+
+def test_the_outputs_are_those_the_operator_s_commands_read(template: dict[str, Any]) -> None:
+    assert set(template["Outputs"]) == {
+        "BucketName",
+        "FailureQueueUrl",
+        "ModelPackageGroupName",
+        "PipelineExecutionRoleArn",
+        "PipelineName",
+        "StudioUrl",
+        "UploadCommand",
+    }
+
+
+def test_every_choice_reaches_its_resource(synthesis: ModuleType) -> None:
+    template = synthesis.synthesise(
+        {
+            "project": "my-birds",
+            "training_image_uri": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/birds@sha256:"
+            + "a" * 64,
+            "reserved_concurrency": 1,
+            "executions_expire_days": 60,
+            "checkpoints_expire_days": None,
+            "retain_data": False,
+            "log_retention_days": 7,
+            "alarm_topic_arn": "arn:aws:sns:eu-west-1:123456789012:birds",
+            "tags": {"owner": "ml"},
+            "model_approval_statuses": ["Approved"],
+        }
+    )
+    bucket = the_only(template, "AWS::S3::Bucket")
+    rules = {rule["Id"] for rule in bucket["Properties"]["LifecycleConfiguration"]["Rules"]}
+    assert rules == {"forget-overwritten-and-abandoned", "expire-executions"}
+    assert bucket["DeletionPolicy"] == "Delete"
+    assert {"Key": "owner", "Value": "ml"} in bucket["Properties"]["Tags"]
+    assert the_only(template, "AWS::Lambda::Function")["Properties"]["ReservedConcurrentExecutions"] == 1
+    assert the_only(template, "AWS::Logs::LogGroup")["Properties"]["RetentionInDays"] == 7
+    for alarm in resources(template, "AWS::CloudWatch::Alarm"):
+        assert alarm["Properties"]["AlarmActions"] == ["arn:aws:sns:eu-west-1:123456789012:birds"]
+    text = json.dumps(template)
+    assert ':ecr:eu-west-1:123456789012:repository/team/birds"' in text
+    assert '"sagemaker:ModelApprovalStatus": ["Approved"]' in text
+    assert "cv-birds" not in text
+
+
+def test_a_finding_that_nobody_acknowledged_stops_the_synthesis(
+    synthesis: ModuleType, tmp_path: Path
+) -> None:
+    from aws_cdk import App, aws_sqs
+
+    from infra.config import Config
+    from infra.stack import build
+
+    app = App(outdir=str(tmp_path / "cdk.out"))
+    aws_sqs.CfnQueue(build(app, config=Config()), "Unencrypted", sqs_managed_sse_enabled=False)
+    with pytest.raises(RuntimeError, match="AwsSolutions-SQS2"):
+        app.synth()
+
+
+def test_another_pytorch_is_another_image(synthesis: ModuleType, template: dict[str, Any]) -> None:
+    def image(of: dict[str, Any]) -> str:
+        variables = the_only(of, "AWS::Lambda::Function")["Properties"]["Environment"]["Variables"]
+        return json.dumps(variables["PIPELINE_PARAMETERS"])
+
+    assert image(synthesis.synthesise({"torch_index_url": "https://wheels.example/cpu"})) != image(template)
+    assert image(synthesis.synthesise({})) == image(template)
+
+
+@pytest.mark.slow
+def test_the_template_depends_on_nothing_but_the_sources(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    for island in ("infra", "lambda", "training"):
+        shutil.copytree(ROOT / island, elsewhere / island, ignore=shutil.ignore_patterns("__pycache__"))
+        for junk in ("__pycache__/stale.pyc", ".editor.swp"):
+            (elsewhere / island / junk).parent.mkdir(exist_ok=True)
+            (elsewhere / island / junk).write_text("junk")
+    for path in elsewhere.rglob("*"):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    shutil.copy(ROOT / "cdk.json", elsewhere)
+    assert check(elsewhere).returncode == 0, check(elsewhere).stderr
+
+    source = elsewhere / "lambda" / "start_execution.py"
+    source.write_text(source.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
+    stale = check(elsewhere)
+    assert stale.returncode == 1
+    assert "run python -m infra.template" in stale.stderr
+
+
+def check(repository: Path) -> subprocess.CompletedProcess[str]:
+    """Run the module's own check on `repository`, from another folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "infra.template", "--check"],
+        cwd=repository.parent,
+        env={**os.environ, "PATH": path_with_node(), "PYTHONPATH": str(repository)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
