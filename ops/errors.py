@@ -1,0 +1,107 @@
+"""What can go wrong on the person's side, as sentences: what, where, and the next command.
+
+OpsError                 exit code 2: something given is wrong, or cannot be reached
+├── UploadError          the data or the definition was refused before anything was uploaded
+├── NotFoundError        no such stack, pipeline or execution
+├── ReportError          the report cannot be written there
+└── StartFailed          exit code 1: the upload arrived and its execution did not start
+    └── StartTimeout     nobody said anything in time
+
+They are click exceptions, so a command line shows them as one sentence and ends with their exit code.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+
+import click
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
+
+LOG_IN = "set AWS_PROFILE or run `aws configure`; for the laptop's AWS: set -a; . local.env; set +a"
+START_LOCAL = "start the laptop's AWS with `python -m local up --env-file local.env`"
+EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+UNKNOWN_KEYS = frozenset(
+    {"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+)
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+
+
+class OpsError(click.ClickException):
+    """Something the person can put right; its message says how."""
+
+    exit_code = 2
+
+
+class UploadError(OpsError):
+    """The data or the definition cannot be uploaded as it is."""
+
+
+class NotFoundError(OpsError):
+    """The stack, pipeline or execution does not exist where we looked."""
+
+
+class ReportError(OpsError):
+    """The report cannot be written to the directory asked for."""
+
+
+class StartFailed(OpsError):  # noqa: N818 - says what happened
+    """The upload arrived, but its execution did not start."""
+
+    exit_code = 1
+
+
+class StartTimeout(StartFailed):
+    """Neither an execution nor an error appeared in time."""
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """Give ` (did you mean X?)` for the nearest of `known`, or nothing."""
+    lowered = {candidate.lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.lower(), lowered, n=1)
+    return f" (did you mean {lowered[close[0]]}?)" if close else ""
+
+
+def error_code(error: ClientError) -> str:
+    """Give AWS's code of a refused call, such as `AccessDenied`."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def error_message(error: ClientError) -> str:
+    """Give AWS's own sentence of a refused call."""
+    return str(error.response.get("Error", {}).get("Message", "")) or str(error)
+
+
+def explain(error: BotoCoreError | ClientError) -> OpsError:
+    """Turn what boto3 raised into one sentence with the next command."""
+    if isinstance(error, ClientError):
+        return OpsError(_explain_refusal(error))
+    match error:
+        case NoCredentialsError() | PartialCredentialsError():
+            return OpsError(f"no AWS credentials found: {LOG_IN}")
+        case ProfileNotFound():
+            return OpsError(f"{error}: `aws configure list-profiles` names the ones there are")
+        case NoRegionError():
+            return OpsError("no AWS region is set: export AWS_REGION=us-east-1 (or the region of your stack)")
+        case EndpointConnectionError():
+            return OpsError(f"{error} Is it running? For AWS_ENDPOINT_URL on this machine, {START_LOCAL}")
+    return OpsError(str(error))
+
+
+def _explain_refusal(error: ClientError) -> str:
+    code, message = error_code(error), error_message(error)
+    if code in EXPIRED:
+        return f"the AWS credentials have expired: log in again ({LOG_IN})"
+    if code in UNKNOWN_KEYS:
+        return f"AWS does not accept these credentials ({code}): {LOG_IN}"
+    if code in DENIED:
+        return f"AWS refused {error.operation_name}: {message} (ask for the right to, or set AWS_PROFILE)"
+    return f"{error.operation_name} failed with {code}: {message}"

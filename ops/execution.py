@@ -1,0 +1,260 @@
+"""A pipeline execution as SageMaker describes it: its steps in the pipeline's order, and what it ran with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from ops.errors import NotFoundError, error_code, error_message
+
+FINAL = frozenset({"Succeeded", "Failed", "Stopped", "CompletedWithFailures"})
+RUNNING = frozenset({"Starting", "Executing", "Stopping"})
+ABSENT = frozenset({"ResourceNotFound", "ResourceNotFoundException"})
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A step of the definition, whether it started or not."""
+
+    name: str
+    type: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    property_files: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def training_type(self) -> str:
+        """Give the TrainingType tag (Spot, OnDemand), or the step's name where it has none."""
+        tags = self.arguments.get("Tags") or ()
+        values = [tag.get("Value") for tag in tags if tag.get("Key") == "TrainingType"]
+        return values[0] if values and isinstance(values[0], str) else self.name
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step that started, as ListPipelineExecutionSteps tells it."""
+
+    name: str
+    type: str
+    status: str
+    start: datetime | None
+    end: datetime | None
+    attempts: int
+    failure_reason: str | None
+    metadata: Mapping[str, Any]
+    cache_source: str | None
+
+    @property
+    def job_name(self) -> str | None:
+        """Name the training or processing job of the step."""
+        for kind in ("TrainingJob", "ProcessingJob"):
+            arn = self.metadata.get(kind, {}).get("Arn")
+            if arn:
+                return str(arn).rpartition("/")[2]
+        return None
+
+    @property
+    def model_package(self) -> str | None:
+        """Give the ARN of the model package the step registered."""
+        arn = self.metadata.get("RegisterModel", {}).get("Arn")
+        return str(arn) if arn else None
+
+    @property
+    def outcome(self) -> str | None:
+        """Give a condition's outcome, True or False."""
+        outcome = self.metadata.get("Condition", {}).get("Outcome")
+        return str(outcome) if outcome else None
+
+    @property
+    def reason(self) -> str:
+        """Give why the step failed."""
+        return self.failure_reason or self.metadata.get("Fail", {}).get("ErrorMessage") or "no reason given"
+
+    def seconds(self, now: datetime) -> float | None:
+        """Give how long the step took, up to `now` while it runs."""
+        return ((self.end or now) - self.start).total_seconds() if self.start else None
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One execution at one moment."""
+
+    arn: str
+    pipeline_name: str
+    status: str
+    failure_reason: str | None
+    start: datetime
+    last_modified: datetime
+    plan: tuple[Planned, ...]
+    steps: tuple[Step, ...]
+
+    @property
+    def id(self) -> str:
+        """Give the PipelineExecutionId, the last part of the ARN."""
+        return self.arn.rpartition("/")[2]
+
+    @property
+    def finished(self) -> bool:
+        """Tell whether nothing will change any more."""
+        return self.status in FINAL
+
+    def step(self, name: str) -> Step | None:
+        """Find a step that started."""
+        return next((step for step in self.steps if step.name == name), None)
+
+    def planned(self, step: Step) -> Planned:
+        """Find what the definition says of `step`."""
+        return next((each for each in self.plan if each.name == step.name), Planned(step.name, step.type))
+
+    def end(self, now: datetime) -> datetime:
+        """Give when the execution ended, or `now` while it runs."""
+        return self.last_modified if self.finished else now
+
+
+def find(sagemaker: Any, wanted: str, pipeline_name: str) -> str:
+    """Find an execution's ARN: `latest` of the pipeline, or one by its PipelineExecutionId.
+
+    Raises:
+        NotFoundError: There is no such pipeline, or it has no such execution.
+    """
+    request = {"PipelineName": pipeline_name, "SortBy": "CreationTime", "SortOrder": "Descending"}
+    try:
+        for page in sagemaker.get_paginator("list_pipeline_executions").paginate(**request):
+            for summary in page["PipelineExecutionSummaries"]:
+                arn = str(summary["PipelineExecutionArn"])
+                if wanted in ("latest", arn.rpartition("/")[2]):
+                    return arn
+    except ClientError as error:
+        if error_code(error) not in ABSENT:
+            raise
+        raise NotFoundError(
+            f"no pipeline {pipeline_name} yet: the first `python -m ops upload` makes it "
+            "(`aws sagemaker list-pipelines` names the ones there are)"
+        ) from error
+    if wanted == "latest":
+        raise NotFoundError(
+            f"pipeline {pipeline_name} has no execution yet: start one with `python -m ops upload`"
+        )
+    raise NotFoundError(
+        f"pipeline {pipeline_name} has no execution {wanted}: "
+        f"`aws sagemaker list-pipeline-executions --pipeline-name {pipeline_name}` lists them"
+    )
+
+
+def read_definition(sagemaker: Any, arn: str) -> dict[str, Any]:
+    """Read the definition this execution runs, which may be older than the pipeline's."""
+    text = _ask(sagemaker.describe_pipeline_definition_for_execution, arn)["PipelineDefinition"]
+    definition = json.loads(text)
+    return definition if isinstance(definition, dict) else {}
+
+
+def read(sagemaker: Any, arn: str, plan: tuple[Planned, ...]) -> Execution:
+    """Read the execution and the steps that started, in the order of `plan`."""
+    # The execution first: when it is final, the steps read after it are final too.
+    answer = _ask(sagemaker.describe_pipeline_execution, arn)
+    pages = sagemaker.get_paginator("list_pipeline_execution_steps").paginate(
+        PipelineExecutionArn=arn, SortOrder="Ascending"
+    )
+    types = {planned.name: planned.type for planned in plan}
+    steps = [_step(entry, types) for page in pages for entry in page["PipelineExecutionSteps"]]
+    order = {planned.name: place for place, planned in enumerate(plan)}
+    steps.sort(key=lambda step: order.get(step.name, len(order)))  # stable: unknown ones as they started
+    return Execution(
+        arn=answer["PipelineExecutionArn"],
+        pipeline_name=answer["PipelineArn"].rpartition("/")[2],
+        status=answer["PipelineExecutionStatus"],
+        failure_reason=answer.get("FailureReason"),
+        start=answer["CreationTime"],
+        last_modified=answer["LastModifiedTime"],
+        plan=plan,
+        steps=tuple(steps),
+    )
+
+
+def read_parameters(sagemaker: Any, arn: str) -> dict[str, str]:
+    """Read the parameter values the execution runs with."""
+    pages = sagemaker.get_paginator("list_pipeline_parameters_for_execution").paginate(
+        PipelineExecutionArn=arn
+    )
+    return {entry["Name"]: entry["Value"] for page in pages for entry in page["PipelineParameters"]}
+
+
+def _ask(operation: Any, arn: str) -> dict[str, Any]:
+    try:
+        answer: dict[str, Any] = operation(PipelineExecutionArn=arn)
+    except ClientError as error:
+        if error_code(error) not in ABSENT | {"ValidationException"}:
+            raise
+        raise NotFoundError(
+            f"no execution {arn} ({error_message(error)}): `python -m ops watch latest` finds the newest one"
+        ) from error
+    return answer
+
+
+def _step(entry: Mapping[str, Any], types: Mapping[str, str]) -> Step:
+    metadata = entry.get("Metadata") or {}
+    return Step(
+        name=entry["StepName"],
+        type=types.get(entry["StepName"]) or next(iter(metadata), "Unknown").removesuffix("Job"),
+        status=entry["StepStatus"],
+        start=entry.get("StartTime"),
+        end=entry.get("EndTime"),
+        attempts=max(1, entry.get("AttemptCount", 1)),
+        failure_reason=entry.get("FailureReason"),
+        metadata=metadata,
+        cache_source=(entry.get("CacheHitResult") or {}).get("SourcePipelineExecutionArn"),
+    )
+
+
+def _flatten(
+    steps: list[Any], above: tuple[str, ...] = ()
+) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
+    """Yield each step with the conditions it is in."""
+    for step in steps:
+        yield step, above
+        arguments = step.get("Arguments", {})
+        for branch in ("IfSteps", "ElseSteps"):
+            yield from _flatten(arguments.get(branch, []), (*above, step["Name"]))
+
+
+def plan(definition: Mapping[str, Any]) -> tuple[Planned, ...]:
+    """Order the definition's steps as they can run: by how many are before them, then as written."""
+    found = list(_flatten(definition.get("Steps", [])))
+    needs = {step["Name"]: {*above, *_references(step), *step.get("DependsOn", [])} for step, above in found}
+    depths: dict[str, int] = {}
+    for _ in found:  # as many rounds as the longest chain could need; a cycle cannot keep us here
+        depths = {
+            name: 1 + max((depths.get(each, 0) for each in before), default=0)
+            for name, before in needs.items()
+        }
+    ordered = sorted(found, key=lambda pair: depths[pair[0]["Name"]])
+    return tuple(_planned(step) for step, _ in ordered)
+
+
+def _planned(step: Mapping[str, Any]) -> Planned:
+    arguments = step.get("Arguments", {})
+    return Planned(step["Name"], step["Type"], arguments, tuple(step.get("PropertyFiles", [])))
+
+
+def _references(step: Mapping[str, Any]) -> set[str]:
+    """Name the steps this one takes values from, leaving out those its own branches take."""
+    arguments = {
+        key: value for key, value in step.get("Arguments", {}).items() if key not in ("IfSteps", "ElseSteps")
+    }
+    return {name.split(".")[1] for name in _gets(arguments) if name.startswith("Steps.")}
+
+
+def _gets(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        got = value.get("Get")
+        if isinstance(got, str):
+            yield got
+        for each in value.values():
+            yield from _gets(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _gets(each)

@@ -1,0 +1,99 @@
+"""Pipeline parameters of one upload: checked against the definition, then written into the uploaded copy."""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ops.errors import UploadError, did_you_mean
+
+DEPLOYMENT_PARAMETERS = frozenset(
+    {"ExecutionRoleArn", "TrainingImageUri", "ArtifactBucket", "ModelPackageGroupName"}
+)
+"""Set by the deployed Lambda at StartPipelineExecution; a value in the definition would never be used."""
+
+INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+STRING_LIMIT = 1024  # characters; SageMaker's limit of a parameter's value
+BOOLEANS = {"true": True, "false": False}
+
+Value = str | int | float | bool
+
+
+def with_defaults(definition: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:
+    """Copy `definition` with the DefaultValue of each of `parameters` replaced, typed as declared.
+
+    Raises:
+        UploadError: A name the definition does not declare or the deployment sets, or a value that is not
+            of the declared type or not among its EnumValues. All problems are named at once.
+    """
+    changed = copy.deepcopy(dict(definition))
+    declared = {entry["Name"]: entry for entry in changed.get("Parameters", [])}
+    problems = []
+    for name, text in parameters.items():
+        try:
+            _check_name(name, declared)
+            declared[name]["DefaultValue"] = typed(declared[name], text)
+        except UploadError as error:
+            problems.append(error.message)
+    if problems:
+        raise UploadError("; ".join(problems))
+    return changed
+
+
+def typed(parameter: Mapping[str, Any], text: str) -> Value:
+    """Read `text` as the parameter's Type (String, Integer, Float or Boolean) and check its EnumValues."""
+    name, kind = parameter["Name"], parameter["Type"]
+    value = _convert(kind, text)
+    if value is None:
+        raise UploadError(f"{name}={text!r} is not {EXPECTED.get(kind, kind)}")
+    allowed = parameter.get("EnumValues")
+    if allowed and value not in allowed:
+        raise UploadError(
+            f"{name}={text!r} is not one of {', '.join(map(str, allowed))}{did_you_mean(text, allowed)}"
+        )
+    return value
+
+
+EXPECTED = {
+    "Integer": "an Integer (such as 20)",
+    "Float": "a Float (such as 0.7)",
+    "Boolean": "a Boolean (true or false)",
+    "String": f"a String of at most {STRING_LIMIT} characters",
+}
+
+
+def _check_name(name: str, declared: Mapping[str, Any]) -> None:
+    if name in DEPLOYMENT_PARAMETERS:
+        raise UploadError(
+            f"{name} is set by the deployment and cannot be given with an upload: change the stack instead"
+        )
+    if name not in declared:
+        known = [candidate for candidate in declared if candidate not in DEPLOYMENT_PARAMETERS]
+        listed = ", ".join(known) or "none"
+        raise UploadError(
+            f"no parameter {name} in the definition{did_you_mean(name, known)}; it has: {listed}"
+        )
+
+
+def _convert(kind: str, text: str) -> Value | None:
+    match kind:
+        case "Integer":
+            return int(text) if INTEGER.fullmatch(text.strip()) else None
+        case "Float":
+            return _finite(text)
+        case "Boolean":
+            return BOOLEANS.get(text.strip().lower())
+        case "String":
+            return text if len(text) <= STRING_LIMIT and text.isprintable() else None
+    return None
+
+
+def _finite(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

@@ -1,0 +1,50 @@
+"""What the deployment is called: the outputs of its CloudFormation stack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from ops.errors import START_LOCAL, NotFoundError, error_code
+
+
+def outputs(cloudformation: Any, stack_name: str) -> dict[str, str]:
+    """Read the stack's outputs by name, such as BucketName and PipelineName.
+
+    Raises:
+        NotFoundError: There is no such stack in this account and region.
+    """
+    region = cloudformation.meta.region_name
+    try:
+        stacks = cloudformation.describe_stacks(StackName=stack_name)["Stacks"]
+    except ClientError as error:
+        if error_code(error) != "ValidationError":
+            raise
+        stacks = []
+    if not stacks:
+        raise NotFoundError(
+            f"no stack {stack_name} in {region}: deploy it with `npx cdk deploy`, {START_LOCAL}, "
+            "or name another one with --stack"
+        )
+    return {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
+
+
+def output(values: Mapping[str, str], name: str, stack_name: str) -> str:
+    """Give one output, or say that the stack has no such output and which ones it has."""
+    if name in values:
+        return values[name]
+    known = ", ".join(sorted(values)) or "none"
+    raise NotFoundError(
+        f"stack {stack_name} has no output {name} (it has: {known}); deploy it again with `npx cdk deploy`"
+    )
+
+
+def function_name(cloudformation: Any, stack_name: str) -> str | None:
+    """Name the stack's Lambda function, whose log group tells why an upload did not start."""
+    for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_name):
+        for resource in page["StackResourceSummaries"]:
+            if resource["ResourceType"] == "AWS::Lambda::Function":
+                return str(resource["PhysicalResourceId"])
+    return None
