@@ -1,0 +1,1 @@
+"""AWS on loopback: moto with five seams replaced (docs/architecture.md)."""

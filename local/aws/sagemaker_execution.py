@@ -1,0 +1,119 @@
+"""One execution as the clients see it: its status, its steps, what it was started with."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from local.aws.sagemaker_pipelines import Pipeline, PipelineVersion
+from local.engine.executor import Executor, Outcome, StepRecord
+from local.engine.job_records import now
+
+
+@dataclass
+class Execution:
+    """One execution of one version of a pipeline."""
+
+    arn: str
+    pipeline: Pipeline
+    version: PipelineVersion
+    role_arn: str
+    parameters: Mapping[str, str]
+    """As given at the start."""
+    values: list[dict[str, str]]
+    """All parameters with the values they have here."""
+    display_name: str
+    description: str | None
+    parallelism: dict[str, int] | None
+    tags: list[dict[str, str]]
+    status: str = "Executing"
+    failure_reason: str | None = None
+    creation_time: datetime = field(default_factory=now)
+    last_modified_time: datetime = field(default_factory=now)
+    executor: Executor | None = None
+    final_steps: list[StepRecord] = field(default_factory=list)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def running(self) -> bool:
+        """Whether the execution has not ended yet."""
+        return self.status in ("Executing", "Stopping")
+
+    def begin(self, executor: Executor) -> None:
+        """Take the executor, and stop it when that was asked for already."""
+        with self.lock:
+            self.executor = executor
+            if self.status == "Stopping":
+                executor.stop()
+
+    def stop(self) -> None:
+        """Stop the execution unless it has ended."""
+        with self.lock:
+            if self.status == "Executing":
+                self.status = "Stopping"
+                self.last_modified_time = now()
+                if self.executor:
+                    self.executor.stop()
+
+    def end(self, outcome: Outcome) -> None:
+        """Write the end, and let go of the executor and its clients."""
+        with self.lock:
+            self.final_steps = self.steps()
+            self.executor = None
+            self.status, self.failure_reason = outcome.status, outcome.failure_reason
+            self.last_modified_time = now()
+
+    def steps(self) -> list[StepRecord]:
+        """Give the records of the steps that have started."""
+        with self.lock:
+            return self.executor.steps() if self.executor else self.final_steps
+
+    def describe(self) -> dict[str, Any]:
+        """Give the answer of DescribePipelineExecution."""
+        return {
+            "PipelineArn": self.pipeline.arn,
+            "PipelineExecutionArn": self.arn,
+            "PipelineExecutionDisplayName": self.display_name,
+            "PipelineExecutionStatus": self.status,
+            "PipelineExecutionDescription": self.description,
+            "FailureReason": self.failure_reason,
+            "CreationTime": self.creation_time,
+            "LastModifiedTime": self.last_modified_time,
+            "CreatedBy": {},
+            "LastModifiedBy": {},
+            "ParallelismConfiguration": self.parallelism,
+            "PipelineVersionId": self.version.number,
+            "RoleArn": self.role_arn,
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Give the execution's entry of ListPipelineExecutions."""
+        return {
+            "PipelineExecutionArn": self.arn,
+            "StartTime": self.creation_time,
+            "PipelineExecutionStatus": self.status,
+            "PipelineExecutionDescription": self.description,
+            "PipelineExecutionDisplayName": self.display_name,
+            "PipelineExecutionFailureReason": self.failure_reason,
+        }
+
+
+def describe_step(record: StepRecord) -> dict[str, Any]:
+    """Give a step's entry of ListPipelineExecutionSteps."""
+    step = {
+        "StepName": record.name,
+        "StepDisplayName": record.display_name,
+        "StepDescription": record.description,
+        "StartTime": record.start,
+        "EndTime": record.end,
+        "StepStatus": record.status,
+        "AttemptCount": record.attempt_count,
+        "FailureReason": record.failure_reason,
+        "Metadata": record.metadata or None,
+    }
+    if record.cache_source:
+        step["CacheHitResult"] = {"SourcePipelineExecutionArn": record.cache_source}
+    return {name: value for name, value in step.items() if value is not None}

@@ -1,0 +1,217 @@
+"""Executions of pipelines: started, listed, stopped; the engine runs each with the rights of its role."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import string
+import threading
+import time
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from moto.sagemaker.exceptions import ConflictException, ResourceNotFound, ValidationError
+
+from local.aws.iam import AccessDenied
+from local.aws.sagemaker_execution import Execution, describe_step
+from local.aws.sagemaker_listing import between, in_order, page
+from local.aws.sagemaker_pipelines import Pipelines
+from local.aws.sagemaker_requests import Call
+from local.aws.sagemaker_tokens import Tokens
+from local.engine.definition import ParameterError, parse, resolve_parameters
+from local.engine.executor import ExecutionVariables, Executor, Outcome
+from local.engine.job_log import LogStream
+from local.engine.job_records import now
+
+LOG_GROUP = "/local/sagemaker/pipelines"
+_OWN_FAULT = (
+    "InternalServerError: A fault of the laptop's AWS itself ended the execution; its console shows it."
+)
+_ID_ALPHABET = string.ascii_lowercase + string.digits
+
+
+class Executions:
+    """All executions of one account and region."""
+
+    def __init__(self, pipelines: Pipelines) -> None:
+        self._pipelines = pipelines
+        self._runtime = pipelines.runtime
+        self._tokens = Tokens()
+        self._runtime.before_close(self._stop_all)
+
+    def find(self, arn: str) -> Execution:
+        """Give an execution by ARN."""
+        for pipeline in list(self._pipelines.by_name.values()):
+            if found := pipeline.executions.get(arn):
+                return found
+        raise ResourceNotFound(f"Pipeline execution with ARN {arn} does not exist.")
+
+    def start(self, call: Call) -> dict[str, Any]:
+        """Answer StartPipelineExecution."""
+        call.refuse("SelectiveExecutionConfig", "MlflowExperimentName", "PipelineVersionAlias")
+        with self._pipelines.lock:
+            if answer := self._tokens.answer(call):
+                return answer
+            execution = self._new(call)
+            pipeline = execution.pipeline
+            self._runtime.spawn(f"execution {execution.arn}", self._run, execution)
+            pipeline.executions[execution.arn] = execution
+            pipeline.last_run_time = execution.creation_time
+            execution.version.last_execution_arn = execution.arn
+            return self._tokens.keep(call, {"PipelineExecutionArn": execution.arn})
+
+    def _new(self, call: Call) -> Execution:
+        pipeline = self._pipelines.find(call["PipelineName"])
+        version = pipeline.version(call.get("PipelineVersionId"))
+        role_arn = call.get("RoleArn", pipeline.role_arn)
+        given, values = _parameters(call, version.definition)
+        self._runtime.check_role(role_arn, pipeline.arn)
+        identifier = "".join(secrets.choice(_ID_ALPHABET) for _ in range(12))
+        return Execution(
+            arn=f"{pipeline.arn}/execution/{identifier}",
+            pipeline=pipeline,
+            version=version,
+            role_arn=role_arn,
+            parameters=given,
+            values=values,
+            display_name=call.get("PipelineExecutionDisplayName", f"execution-{int(time.time() * 1000)}"),
+            description=call.get("PipelineExecutionDescription"),
+            parallelism=call.get("ParallelismConfiguration", pipeline.parallelism),
+            tags=[dict(tag) for tag in pipeline.tags],
+        )
+
+    def _run(self, execution: Execution) -> None:
+        outcome = Outcome("Failed", _OWN_FAULT)
+        try:
+            executor = self._executor(execution)
+            execution.begin(executor)
+            outcome = executor.run()
+        except (ClientError, BotoCoreError, AccessDenied) as error:
+            outcome = Outcome("Failed", f"ClientError: {error}")
+        finally:
+            execution.end(outcome)
+
+    def _executor(self, execution: Execution) -> Executor:
+        host, pipeline = self._runtime.host, execution.pipeline
+        identifier = execution.arn.rpartition("/")[2]
+        return Executor(
+            definition=json.loads(execution.version.definition),
+            parameters=execution.parameters,
+            variables=ExecutionVariables(
+                pipeline_name=pipeline.name,
+                pipeline_arn=pipeline.arn,
+                execution_id=identifier,
+                execution_arn=execution.arn,
+                start_time=execution.creation_time,
+            ),
+            role_arn=execution.role_arn,
+            sagemaker=host.client("sagemaker", execution.role_arn),
+            s3=host.client("s3", execution.role_arn),
+            cache=self._runtime.cache,
+            note=_Notes(LogStream(host.client("logs"), LOG_GROUP, identifier)),
+            max_parallel_steps=(execution.parallelism or {}).get("MaxParallelExecutionSteps"),
+        )
+
+    def stop(self, call: Call) -> dict[str, Any]:
+        """Answer StopPipelineExecution."""
+        execution = self.find(call["PipelineExecutionArn"])
+        with self._pipelines.lock:
+            if answer := self._tokens.answer(call):
+                return answer
+            if execution.status != "Executing":
+                raise ConflictException(
+                    f"Pipeline execution with ARN {execution.arn} is {execution.status}: "
+                    "only an execution that is Executing can be stopped."
+                )
+            execution.stop()
+            return self._tokens.keep(call, {"PipelineExecutionArn": execution.arn})
+
+    def retry(self, call: Call) -> dict[str, Any]:
+        """Refuse RetryPipelineExecution, saying what to do instead."""
+        self.find(call["PipelineExecutionArn"])
+        raise ValidationError(
+            "RetryPipelineExecution is not implemented on the laptop: start a new execution with the same "
+            "parameters; steps with a CacheConfig that succeeded are taken from the cache."
+        )
+
+    def update(self, call: Call) -> dict[str, Any]:
+        """Answer UpdatePipelineExecution; a new parallelism does not reach steps that are being run."""
+        execution = self.find(call["PipelineExecutionArn"])
+        with execution.lock:
+            execution.description = call.get("PipelineExecutionDescription", execution.description)
+            execution.display_name = call.get("PipelineExecutionDisplayName", execution.display_name)
+            execution.parallelism = call.get("ParallelismConfiguration", execution.parallelism)
+            execution.last_modified_time = now()
+        return {"PipelineExecutionArn": execution.arn}
+
+    def describe(self, call: Call) -> dict[str, Any]:
+        """Answer DescribePipelineExecution."""
+        return self.find(call["PipelineExecutionArn"]).describe()
+
+    def describe_definition(self, call: Call) -> dict[str, Any]:
+        """Answer DescribePipelineDefinitionForExecution."""
+        execution = self.find(call["PipelineExecutionArn"])
+        version = execution.version
+        return {"PipelineDefinition": version.definition, "CreationTime": version.creation_time}
+
+    def list(self, call: Call) -> dict[str, Any]:
+        """Answer ListPipelineExecutions."""
+        call.refuse("PipelineVersionAlias")
+        found = [
+            e
+            for e in list(self._pipelines.find(call["PipelineName"]).executions.values())
+            if between(call, e.creation_time, "CreatedAfter", "CreatedBefore")
+        ]
+        by_arn = call.get("SortBy") == "PipelineExecutionArn"
+        ordered = in_order(call, found, lambda e: e.arn if by_arn else e.creation_time)
+        return page(call, [e.summary() for e in ordered], "PipelineExecutionSummaries")
+
+    def list_parameters(self, call: Call) -> dict[str, Any]:
+        """Answer ListPipelineParametersForExecution: all parameters, those with their default too."""
+        return page(call, self.find(call["PipelineExecutionArn"]).values, "PipelineParameters")
+
+    def list_steps(self, call: Call) -> dict[str, Any]:
+        """Answer ListPipelineExecutionSteps: the last step to start comes first, unless Ascending."""
+        arn = call.get("PipelineExecutionArn")
+        if arn is None:
+            raise ValidationError("PipelineExecutionArn must be given.")
+        steps = self.find(arn).steps()
+        if call.get("SortOrder", "Descending") == "Descending":
+            steps = steps[::-1]
+        return page(call, [describe_step(record) for record in steps], "PipelineExecutionSteps")
+
+    def _stop_all(self) -> None:
+        for pipeline in list(self._pipelines.by_name.values()):
+            for execution in list(pipeline.executions.values()):
+                execution.stop()
+
+
+class _Notes:
+    """Writes what the engine has to say about an execution to its log stream, a JSON object a line."""
+
+    def __init__(self, stream: LogStream) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        with self._lock:
+            self._stream.add(json.dumps(event, default=str))
+            self._stream.flush()
+
+
+def _parameters(call: Call, definition: str) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """Give the parameters as given, and all of them with their values; refuse what does not fit."""
+    given: dict[str, str] = {}
+    for parameter in call.get("PipelineParameters", []):
+        if parameter["Name"] in given:
+            raise ValidationError(f"Parameter {parameter['Name']} is given twice.")
+        given[parameter["Name"]] = parameter["Value"]
+    try:
+        values = resolve_parameters(parse(definition), given)
+    except ParameterError as error:
+        raise ValidationError(str(error)) from error
+    return given, [{"Name": name, "Value": given.get(name, _text(value))} for name, value in values.items()]
+
+
+def _text(value: str | float | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,251 @@
+"""Pipelines and their versions: CreatePipeline, UpdatePipeline, ListPipelineVersions and their like."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+from moto.sagemaker.exceptions import ConflictException, ResourceNotFound, ValidationError
+from moto.sts.models import sts_backends
+
+from local.aws.sagemaker_listing import between, in_order, page
+from local.aws.sagemaker_requests import Call
+from local.aws.sagemaker_runtime import SageMakerRuntime
+from local.aws.sagemaker_tokens import Tokens
+from local.engine.definition import DefinitionError, parse
+from local.engine.job_records import now
+
+if TYPE_CHECKING:
+    from local.aws.sagemaker_execution import Execution
+
+
+@dataclass
+class PipelineVersion:
+    """One definition that a pipeline has or had."""
+
+    number: int
+    definition: str
+    creation_time: datetime = field(default_factory=now)
+    display_name: str | None = None
+    description: str | None = None
+    last_execution_arn: str | None = None
+
+
+@dataclass
+class Pipeline:
+    """A pipeline with all its versions, the last one current, and its executions."""
+
+    name: str
+    arn: str
+    role_arn: str
+    versions: list[PipelineVersion]
+    display_name: str
+    description: str | None = None
+    parallelism: dict[str, int] | None = None
+    tags: list[dict[str, str]] = field(default_factory=list)
+    creation_time: datetime = field(default_factory=now)
+    last_modified_time: datetime = field(default_factory=now)
+    last_run_time: datetime | None = None
+    executions: dict[str, Execution] = field(default_factory=dict)
+
+    def version(self, number: int | None) -> PipelineVersion:
+        """Give one version, the current one for None."""
+        if number is None:
+            return self.versions[-1]
+        if not 1 <= number <= len(self.versions):
+            raise ResourceNotFound(
+                f"Pipeline version {number} of pipeline '{self.arn}' does not exist: "
+                f"it has the versions 1 to {len(self.versions)}."
+            )
+        return self.versions[number - 1]
+
+    def describe(self, number: int | None) -> dict[str, Any]:
+        """Give the answer of DescribePipeline for one version."""
+        version = self.version(number)
+        return {
+            **self.summary(),
+            "PipelineDefinition": version.definition,
+            "PipelineStatus": "Active",
+            "LastRunTime": self.last_run_time,
+            "CreatedBy": {},
+            "LastModifiedBy": {},
+            "ParallelismConfiguration": self.parallelism,
+            "PipelineVersionDisplayName": version.display_name,
+            "PipelineVersionDescription": version.description,
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Give the pipeline's entry of ListPipelines."""
+        return {
+            "PipelineArn": self.arn,
+            "PipelineName": self.name,
+            "PipelineDisplayName": self.display_name,
+            "PipelineDescription": self.description,
+            "RoleArn": self.role_arn,
+            "CreationTime": self.creation_time,
+            "LastModifiedTime": self.last_modified_time,
+            "LastExecutionTime": self.last_run_time,
+        }
+
+
+class Pipelines:
+    """All pipelines of one account and region."""
+
+    def __init__(self, runtime: SageMakerRuntime) -> None:
+        self.runtime = runtime
+        self.lock = threading.RLock()
+        self.by_name: dict[str, Pipeline] = {}
+        self._tokens = Tokens()
+
+    def find(self, name_or_arn: str) -> Pipeline:
+        """Give a pipeline by name or ARN."""
+        wanted = name_or_arn.rpartition("/")[2].lower()
+        for pipeline in list(self.by_name.values()):
+            if pipeline.name.lower() == wanted:
+                return pipeline
+        raise ResourceNotFound(f"Pipeline '{self.runtime.arn(f'pipeline/{wanted}')}' does not exist.")
+
+    def create(self, call: Call) -> dict[str, Any]:
+        """Answer CreatePipeline."""
+        call.refuse("PipelineVersionAliases")
+        with self.lock:
+            if answer := self._tokens.answer(call):
+                return answer
+        text = self._definition(call)
+        if text is None:
+            raise ValidationError("Either PipelineDefinition or PipelineDefinitionS3Location must be given.")
+        name = call["PipelineName"]
+        pipeline = Pipeline(
+            name=name,
+            arn=self.runtime.arn(f"pipeline/{name}"),
+            role_arn=call["RoleArn"],
+            versions=[PipelineVersion(1, text)],
+            display_name=call.get("PipelineDisplayName", name),
+            description=call.get("PipelineDescription"),
+            parallelism=call.get("ParallelismConfiguration"),
+            tags=list(call.get("Tags", [])),
+        )
+        self.runtime.check_role(pipeline.role_arn, pipeline.arn)
+        return self._add(pipeline, call)
+
+    def _add(self, pipeline: Pipeline, call: Call) -> dict[str, Any]:
+        with self.lock:
+            if answer := self._tokens.answer(call):
+                return answer  # the same request, asked twice at once
+            if any(name.lower() == pipeline.name.lower() for name in self.by_name):
+                raise ValidationError(
+                    "Pipeline names must be unique within an AWS account and region. "
+                    f"Pipeline with name ({pipeline.name}) already exists."
+                )
+            self.by_name[pipeline.name] = pipeline
+            return self._tokens.keep(call, {"PipelineArn": pipeline.arn})
+
+    def update(self, call: Call) -> dict[str, Any]:
+        """Answer UpdatePipeline; a definition that differs becomes a new version."""
+        call.refuse("PipelineVersionAliases")
+        pipeline = self.find(call["PipelineName"])
+        text = self._definition(call)
+        if role_arn := call.get("RoleArn"):
+            self.runtime.check_role(role_arn, pipeline.arn)
+        with self.lock:
+            pipeline.role_arn = call.get("RoleArn", pipeline.role_arn)
+            pipeline.display_name = call.get("PipelineDisplayName", pipeline.display_name)
+            pipeline.description = call.get("PipelineDescription", pipeline.description)
+            pipeline.parallelism = call.get("ParallelismConfiguration", pipeline.parallelism)
+            if text is not None and text != pipeline.versions[-1].definition:
+                pipeline.versions.append(PipelineVersion(len(pipeline.versions) + 1, text))
+            pipeline.last_modified_time = now()
+            return {"PipelineArn": pipeline.arn, "PipelineVersionId": pipeline.versions[-1].number}
+
+    def update_version(self, call: Call) -> dict[str, Any]:
+        """Answer UpdatePipelineVersion."""
+        call.refuse("PipelineVersionAliasOperations")
+        pipeline = self.find(call["PipelineArn"])
+        version = pipeline.version(call["PipelineVersionId"])
+        version.display_name = call.get("PipelineVersionDisplayName", version.display_name)
+        version.description = call.get("PipelineVersionDescription", version.description)
+        return {"PipelineArn": pipeline.arn, "PipelineVersionId": version.number}
+
+    def delete(self, call: Call) -> dict[str, Any]:
+        """Answer DeletePipeline; its executions go with it."""
+        pipeline = self.find(call["PipelineName"])
+        with self.lock:
+            running = [e.arn for e in pipeline.executions.values() if e.running]
+            if running:
+                raise ConflictException(
+                    f"Pipeline '{pipeline.arn}' has running executions; stop them first: {', '.join(running)}"
+                )
+            self.by_name.pop(pipeline.name, None)
+        return {"PipelineArn": pipeline.arn}
+
+    def describe(self, call: Call) -> dict[str, Any]:
+        """Answer DescribePipeline."""
+        call.refuse("PipelineVersionAlias")
+        return self.find(call["PipelineName"]).describe(call.get("PipelineVersionId"))
+
+    def list(self, call: Call) -> dict[str, Any]:
+        """Answer ListPipelines."""
+        prefix = call.get("PipelineNamePrefix", "").lower()
+        found = [
+            p
+            for p in list(self.by_name.values())
+            if p.name.lower().startswith(prefix)
+            and between(call, p.creation_time, "CreatedAfter", "CreatedBefore")
+        ]
+        by_name = call.get("SortBy") == "Name"
+        ordered = in_order(call, found, lambda p: p.name if by_name else p.creation_time)
+        return page(call, [p.summary() for p in ordered], "PipelineSummaries")
+
+    def list_versions(self, call: Call) -> dict[str, Any]:
+        """Answer ListPipelineVersions."""
+        pipeline = self.find(call["PipelineName"])
+        found = [
+            v
+            for v in list(pipeline.versions)
+            if between(call, v.creation_time, "CreatedAfter", "CreatedBefore")
+        ]
+        summaries = [
+            {
+                "PipelineArn": pipeline.arn,
+                "PipelineVersionId": version.number,
+                "CreationTime": version.creation_time,
+                "PipelineVersionDescription": version.description,
+                "PipelineVersionDisplayName": version.display_name,
+                "LastExecutionPipelineExecutionArn": version.last_execution_arn,
+            }
+            for version in in_order(call, found, lambda v: v.number)
+        ]
+        return page(call, summaries, "PipelineVersionSummaries")
+
+    def _definition(self, call: Call) -> str | None:
+        """Give the checked text of the definition that the request holds or names in S3, None without one."""
+        text, location = call.get("PipelineDefinition"), call.get("PipelineDefinitionS3Location")
+        if text is not None and location is not None:
+            raise ValidationError("Give PipelineDefinition or PipelineDefinitionS3Location, not both.")
+        if location is not None:
+            text = self._read(location, call)
+        if text is None:
+            return None
+        try:
+            parse(text)
+        except DefinitionError as error:
+            raise ValidationError(
+                f"Unable to parse pipeline definition. {'; '.join(error.errors)}"
+            ) from error
+        return str(text)
+
+    def _read(self, location: dict[str, str], call: Call) -> str:
+        """Read a definition from S3 with the rights of whoever asks."""
+        host = self.runtime.host
+        session = sts_backends[host.account]["aws"].get_assumed_role_from_access_key(call.access_key)
+        s3 = host.client("s3", session.role_arn if session else None)
+        version = {"VersionId": location["VersionId"]} if location.get("VersionId") else {}
+        try:
+            found = s3.get_object(Bucket=location["Bucket"], Key=location["ObjectKey"], **version)
+            return str(found["Body"].read().decode())
+        except (ClientError, UnicodeDecodeError) as error:
+            where = f"s3://{location['Bucket']}/{location['ObjectKey']}"
+            raise ValidationError(f"Unable to read the pipeline definition from {where}: {error}") from error

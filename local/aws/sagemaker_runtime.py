@@ -1,0 +1,82 @@
+"""What the SageMaker backend runs with: its host, the threads of executions and jobs, the step cache."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from moto.sagemaker.exceptions import SagemakerClientError, ValidationError
+
+from local.aws.authorization import Authorizer
+from local.aws.host import Host
+from local.aws.iam import AccessDenied
+from local.aws.identities import Identities
+from local.engine.cache import StepCache
+from local.engine.job_session import JobSettings
+from local.engine.jobs import JobRunner
+
+_JOIN_SECONDS = 60.0
+
+
+class SageMakerRuntime:
+    """The moving part of SageMaker on the laptop; `close` ends everything that moves."""
+
+    def __init__(self, host: Host, settings: JobSettings) -> None:
+        self.host = host
+        self.settings = settings
+        self.jobs = JobRunner(host, settings)
+        self.cache = StepCache()
+        self._trust = Authorizer(
+            Identities(host.account, host.region), account=host.account, region=host.region
+        )
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._on_close: list[Callable[[], None]] = []
+        self._closed = False
+
+    def arn(self, resource: str) -> str:
+        """Give the ARN of a resource such as pipeline/name; SageMaker writes them in lower case."""
+        return f"arn:aws:sagemaker:{self.host.region}:{self.host.account}:{resource.lower()}"
+
+    def check_role(self, role_arn: str, source_arn: str) -> None:
+        """Raise ValidationException unless SageMaker may assume the role for `source_arn`."""
+        try:
+            self._trust.check_trust(role_arn, service="sagemaker", source_arn=source_arn)
+        except AccessDenied as error:
+            raise ValidationError(
+                f"Could not assume role {role_arn}. Please ensure that the role exists and allows principal "
+                f"'sagemaker.amazonaws.com' to assume the role."
+            ) from error
+
+    def spawn(self, name: str, work: Callable[..., None], *arguments: Any) -> None:
+        """Run `work` in a thread of its own; refuse when the service ends."""
+        thread = threading.Thread(target=work, args=arguments, name=name, daemon=True)
+        with self._lock:
+            if self._closed:
+                raise SagemakerClientError("ResourceLimitExceeded", "The laptop's AWS is about to end.")
+            self._threads = [t for t in self._threads if t.is_alive()]
+            thread.start()
+            self._threads.append(thread)
+
+    def before_close(self, stop: Callable[[], None]) -> None:
+        """Have `stop` called when the service ends, before the jobs are ended."""
+        with self._lock:
+            self._on_close.append(stop)
+
+    def close(self) -> None:
+        """Stop every execution and job, SIGTERM then SIGKILL to their processes, and join the threads.
+
+        Raises:
+            RuntimeError: A thread did not end.
+        """
+        with self._lock:
+            self._closed = True
+            threads, stops = list(self._threads), list(self._on_close)
+        for stop in stops:
+            stop()
+        self.jobs.close()
+        for thread in threads:
+            thread.join(_JOIN_SECONDS)
+        if stuck := [thread.name for thread in threads if thread.is_alive()]:
+            raise RuntimeError(f"These parts of SageMaker did not end: {', '.join(stuck)}")

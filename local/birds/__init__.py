@@ -1,0 +1,1 @@
+"""The drawn birds of the sample data: anatomy, plumage, scenery and light."""

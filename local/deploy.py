@@ -1,0 +1,246 @@
+"""Deploy a synthesised template with boto3 alone: no Node, no CDK command, no bootstrap stack.
+
+    deploy(aws, Path("infra/template.json"), "cv-birds")["BucketName"]
+
+The function's code is zipped from lambda/ and put where the template expects CDK's asset. The image asset
+needs nothing: on the laptop jobs run as processes.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import io
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from botocore.exceptions import ClientError
+
+from local.aws.cloudformation_template import Scope, TemplateError, parse, resolve_parameters
+
+SOURCE = Path(__file__).resolve().parent.parent / "lambda"
+"""Where the function's code is."""
+TIMEOUT_SECONDS = 600.0
+_DONE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+_DEAD = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
+"""A stack in one of these can only be deleted."""
+
+
+class Clients(Protocol):
+    """What makes boto3 clients: the laptop's AWS, or a boto3 session."""
+
+    def client(self, service_name: str, /) -> Any:
+        """Make a client of a service, as the administrator."""
+
+
+MakeClient = Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One resource that failed, and why."""
+
+    logical_id: str
+    type: str
+    reason: str
+
+
+class DeployFailed(Exception):  # noqa: N818 - what happened to the deployment, as `make run` says it
+    """The stack is not what the template asks for; `failures` are the resources that failed."""
+
+    def __init__(self, message: str, failures: list[Failure] | None = None) -> None:
+        self.failures = failures or []
+        lines = [f"  {item.logical_id} ({item.type}): {item.reason}" for item in self.failures]
+        super().__init__("\n".join([message, *lines]))
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A function's code: where the template expects it."""
+
+    function: str
+    bucket: str
+    key: str
+
+
+def deploy(
+    clients: Clients,
+    template_path: Path,
+    stack_name: str,
+    *,
+    parameters: Mapping[str, str] | None = None,
+    source: Path = SOURCE,
+) -> dict[str, str]:
+    """Create or update the stack and give its outputs; raise `DeployFailed` with what failed."""
+    template, text = _read(template_path)
+    given = dict(parameters or {})
+    client: MakeClient = functools.cache(clients.client)
+    code = zip_sources(source)
+    for asset in _assets(client, template, stack_name, given):
+        _upload(client, asset, code)
+    cloudformation = client("cloudformation")
+    try:
+        stack = _apply(cloudformation, stack_name, text, given)
+    except ClientError as error:
+        raise DeployFailed(f"{template_path}: {error.response['Error']['Message']}") from error
+    if stack["StackStatus"] not in _DONE:
+        reason = stack.get("StackStatusReason", "no reason given")
+        message = f"stack {stack_name} ended {stack['StackStatus']}: {reason}"
+        raise DeployFailed(message, _failures(cloudformation, stack["StackId"]))
+    _refresh_code(client, template, stack["StackId"], code)
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+
+def zip_sources(source: Path) -> bytes:
+    """Zip the modules of a folder, without its subfolders; the same sources give the same bytes."""
+    modules = sorted(source.glob("*.py"))
+    if not modules:
+        raise DeployFailed(f"{source} has no *.py: it should hold the function's code")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for module in modules:
+            member = zipfile.ZipInfo(module.name)  # dated 1980, like every reproducible zip
+            member.external_attr = 0o644 << 16
+            member.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(member, module.read_bytes())
+    return buffer.getvalue()
+
+
+def _read(path: Path) -> tuple[dict[str, Any], str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        return parse(text), text
+    except FileNotFoundError as error:
+        raise DeployFailed(f"{path} does not exist: run `python app.py` to synthesise it") from error
+    except TemplateError as error:
+        raise DeployFailed(f"{path}: {error}") from error
+
+
+def _assets(
+    client: MakeClient, template: Mapping[str, Any], stack_name: str, parameters: Mapping[str, str]
+) -> list[Asset]:
+    identity = client("sts").get_caller_identity()
+    pseudo = {
+        "AWS::AccountId": identity["Account"],
+        "AWS::Region": client("s3").meta.region_name,
+        "AWS::Partition": "aws",
+        "AWS::URLSuffix": "amazonaws.com",
+        "AWS::StackName": stack_name,
+    }
+    try:
+        values = resolve_parameters(
+            template,
+            parameters,
+            lambda name: str(client("ssm").get_parameter(Name=name)["Parameter"]["Value"]),
+        )
+        scope = Scope(template, values | pseudo, {})
+        found = [
+            Asset(name, scope.resolve(code["S3Bucket"]), scope.resolve(code["S3Key"]))
+            for name, code in _functions(template).items()
+            if "S3Bucket" in code
+        ]
+    except TemplateError as error:
+        raise DeployFailed(f"the place of the function's code cannot be resolved: {error}") from error
+    if len({(asset.bucket, asset.key) for asset in found}) > 1:
+        names = ", ".join(asset.function for asset in found)
+        raise DeployFailed(f"the functions {names} have different code, but there is one folder, {SOURCE}")
+    return found
+
+
+def _functions(template: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        name: resource["Properties"]["Code"]
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::Lambda::Function" and "Code" in resource.get("Properties", {})
+    }
+
+
+def _upload(client: MakeClient, asset: Asset, code: bytes) -> None:
+    s3 = client("s3")
+    try:
+        s3.head_bucket(Bucket=asset.bucket)
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+            raise
+        region = s3.meta.region_name
+        place = {"CreateBucketConfiguration": {"LocationConstraint": region}} if region != "us-east-1" else {}
+        s3.create_bucket(Bucket=asset.bucket, **place)
+    s3.put_object(Bucket=asset.bucket, Key=asset.key, Body=code)
+
+
+def _apply(cloudformation: Any, name: str, text: str, parameters: Mapping[str, str]) -> dict[str, Any]:
+    """Create the stack, or update the one that is there; wait until it is settled."""
+    stack = _describe(cloudformation, name)
+    if stack is not None and stack["StackStatus"] in _DEAD:
+        cloudformation.delete_stack(StackName=name)
+        stack = _settled(cloudformation, stack["StackId"])
+        if stack["StackStatus"] != "DELETE_COMPLETE":
+            return stack
+        stack = None
+    request = {
+        "StackName": name,
+        "TemplateBody": text,
+        "Capabilities": ["CAPABILITY_NAMED_IAM"],
+        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+    }
+    if stack is None:
+        return _settled(cloudformation, cloudformation.create_stack(**request)["StackId"])
+    try:
+        cloudformation.update_stack(**request)
+    except ClientError as error:
+        if "No updates are to be performed" not in error.response["Error"]["Message"]:
+            raise
+    return _settled(cloudformation, stack["StackId"])
+
+
+def _describe(cloudformation: Any, name: str) -> dict[str, Any] | None:
+    try:
+        stack: dict[str, Any] = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+    except ClientError as error:
+        if "does not exist" in error.response["Error"]["Message"]:
+            return None
+        raise
+    return stack
+
+
+def _settled(cloudformation: Any, stack_id: str) -> dict[str, Any]:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while True:
+        stack: dict[str, Any] = cloudformation.describe_stacks(StackName=stack_id)["Stacks"][0]
+        if not stack["StackStatus"].endswith("_IN_PROGRESS"):
+            return stack
+        if time.monotonic() > deadline:
+            raise DeployFailed(f"{stack_id} is still {stack['StackStatus']} after {TIMEOUT_SECONDS:.0f} s")
+        time.sleep(0.5)
+
+
+def _failures(cloudformation: Any, stack_id: str) -> list[Failure]:
+    """List what failed in the last operation, in the order in which it did; the events come newest first."""
+    failures: list[Failure] = []
+    for event in cloudformation.describe_stack_events(StackName=stack_id)["StackEvents"]:
+        if event.get("ResourceStatusReason") == "User Initiated":
+            break
+        if event["ResourceStatus"].endswith("_FAILED") and event["PhysicalResourceId"] != stack_id:
+            reason = event.get("ResourceStatusReason", "no reason given")
+            failures.insert(0, Failure(event["LogicalResourceId"], event["ResourceType"], reason))
+    return failures
+
+
+def _refresh_code(client: MakeClient, template: Mapping[str, Any], stack_id: str, code: bytes) -> None:
+    """Update a function whose sources changed while the template, and with it the asset's key, did not.
+
+    CDK would have synthesised another key; the laptop need not wait for that.
+    """
+    function = client("lambda")
+    cloudformation = client("cloudformation")
+    wanted = base64.b64encode(hashlib.sha256(code).digest()).decode()
+    for logical_id in [name for name, place in _functions(template).items() if "S3Bucket" in place]:
+        resource = cloudformation.describe_stack_resource(StackName=stack_id, LogicalResourceId=logical_id)
+        name = resource["StackResourceDetail"]["PhysicalResourceId"]
+        if function.get_function_configuration(FunctionName=name)["CodeSha256"] != wanted:
+            function.update_function_code(FunctionName=name, ZipFile=code)

@@ -1,0 +1,1 @@
+"""The engine that executes pipeline definitions: order, conditions, cache, retries, jobs, Spot."""

@@ -1,0 +1,181 @@
+"""Start, watch and end the container of a job: a process here for our image, `docker run` for others."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.engine.job_folder import JobFolder
+from local.engine.job_records import JobFailed
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DEFAULT_ENTRYPOINT = ("python", "-m", "training")
+"""Our image's own entry point, for a request that names none."""
+POLL_SECONDS = 0.01
+
+_ECR = re.compile(r"([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/(.+)")
+_CDK_ASSETS = "container-assets"
+
+
+@dataclass(frozen=True)
+class ContainerRequest:
+    """What a container is started from."""
+
+    name: str
+    image: str
+    entrypoint: Sequence[str]
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+    folder: JobFolder
+    network: bool
+
+
+class Container:
+    """A running container: the process, all that it started, and the way to end it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], docker_name: str | None = None) -> None:
+        self._process = process
+        self._docker_name = docker_name
+
+    def poll(self) -> int | None:
+        """Give the exit code as a shell would (128 + signal), None while it runs."""
+        code = self._process.poll()
+        return 128 - code if code is not None and code < 0 else code
+
+    def terminate(self) -> None:
+        """Ask it to end, as SageMaker does before it takes the instance away."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it and everything it started; leaves nothing behind when it has ended by itself."""
+        if self._docker_name and self._process.poll() is None:
+            subprocess.run([_docker(), "kill", self._docker_name], capture_output=True, check=False)
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        # The process leads its group: its workers get the signal even when it is gone.
+        try:
+            os.killpg(self._process.pid, number)
+        except (ProcessLookupError, PermissionError):
+            return  # nothing is left of the group (macOS answers EPERM for one of zombies)
+
+
+def is_own_image(image: str, own_images: Sequence[str]) -> bool:
+    """Tell whether `image` is the repository's own, which a process of this machine can stand for."""
+    repository = repository_name(image)
+    return _CDK_ASSETS in repository or image in own_images or repository in map(repository_name, own_images)
+
+
+def repository_name(image: str) -> str:
+    """Give the repository part of an image URI: no registry, tag or digest."""
+    match = _ECR.fullmatch(image)
+    name = match.group(3) if match else image
+    return re.sub(r"(:[\w.-]+)?(@sha256:[0-9a-f]+)?$", "", name)
+
+
+def repository_arn(image: str) -> str | None:
+    """Give the ARN of an image's ECR repository, None for another registry."""
+    if not (match := _ECR.fullmatch(image)):
+        return None
+    return f"arn:aws:ecr:{match.group(2)}:{match.group(1)}:repository/{repository_name(image)}"
+
+
+def start_container(request: ContainerRequest, own_images: Sequence[str]) -> Container:
+    """Start the container of a job, its output going to the folder's log; raise JobFailed where it cannot."""
+    own = is_own_image(request.image, own_images)
+    command = _process_command(request) if own else _docker_command(request)
+    environment = _process_environment(request) if own else dict(os.environ)
+    try:
+        with request.folder.log.open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                cwd=request.folder.ml,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise JobFailed(f"ClientError: The container cannot be started:{command[0]}: {error}") from error
+    return Container(process, None if own else request.name)
+
+
+def stop_containers(containers: Sequence[Container], grace: float, hurry: threading.Event) -> None:
+    """End all containers: SIGTERM, `grace` seconds (cut short by `hurry`), SIGKILL."""
+    for container in containers:
+        if container.poll() is None:
+            container.terminate()
+    end = time.monotonic() + grace
+    while time.monotonic() < end and not hurry.is_set() and any(c.poll() is None for c in containers):
+        time.sleep(POLL_SECONDS)
+    kill_containers(containers)
+
+
+def kill_containers(containers: Sequence[Container]) -> None:
+    """End whatever is left of the containers, workers of ended ones included."""
+    for container in containers:
+        container.kill()
+
+
+def _process_command(request: ContainerRequest) -> list[str]:
+    entrypoint = [*request.entrypoint] or [*DEFAULT_ENTRYPOINT]
+    if entrypoint[0] in ("python", "python3"):
+        entrypoint[0] = sys.executable
+    return [*entrypoint, *request.arguments]
+
+
+def _process_environment(request: ContainerRequest) -> dict[str, str]:
+    """Give a process what the image would: nothing of this machine's environment but PATH."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(request.folder.home),
+        "LANG": "C.UTF-8",
+        "TMPDIR": str(request.folder.temporary),
+        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+        # Two training jobs run at once: half of the machine for each.
+        "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // 2)),
+        **request.environment,
+        "SAGEMAKER_BASE_DIR": str(request.folder.ml),
+    }
+
+
+def _docker_command(request: ContainerRequest) -> list[str]:
+    entrypoint = [*request.entrypoint]
+    variables = [f"--env={name}={value}" for name, value in request.environment.items()]
+    return [
+        _docker(),
+        "run",
+        "--rm",
+        f"--name={request.name}",
+        f"--user={os.getuid()}:{os.getgid()}",  # so that what it writes can be removed
+        f"--network={'host' if request.network else 'none'}",
+        f"--volume={request.folder.ml}:/opt/ml",
+        *variables,
+        *([f"--entrypoint={entrypoint[0]}"] if entrypoint else []),
+        request.image,
+        *entrypoint[1:],
+        *request.arguments,
+    ]
+
+
+def _docker() -> str:
+    path = shutil.which("docker")
+    if path is None:
+        raise JobFailed(
+            "ClientError: The job's image is not this repository's own, and there is no docker command "
+            "here to run it with. Install Docker, or give the deployed stack's image as TrainingImageUri."
+        )
+    return path

@@ -1,0 +1,166 @@
+"""Execute a pipeline definition: every step as soon as what it refers to has succeeded.
+
+The executor knows order, outcome and stop; what a step does is in `steps`, and every job is made through the
+SageMaker client it is given.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from datetime import UTC, datetime
+from typing import Any
+
+from local.engine.cache import StepCache
+from local.engine.definition import Step, read, resolve_parameters
+from local.engine.expressions import ExecutionVariables, Scope
+from local.engine.records import Outcome, StepRecord, StepRecords
+from local.engine.retry import StepFailed, StepStopped
+from local.engine.steps import Pace, Runtime, run_step
+
+__all__ = ["ExecutionVariables", "Executor", "Outcome", "Pace", "StepRecord"]
+
+STEP_FAILURE = "Step failure: One or multiple steps failed."
+
+
+class Executor:
+    """One execution of one definition; `run` blocks until it has ended, the rest may be called meanwhile.
+
+    Raises DefinitionError or ParameterError when the definition or the parameters cannot run.
+    """
+
+    def __init__(
+        self,
+        *,
+        definition: Mapping[str, Any],
+        parameters: Mapping[str, str],
+        variables: ExecutionVariables,
+        role_arn: str,
+        sagemaker: Any,
+        s3: Any,
+        cache: StepCache,
+        note: Callable[[dict[str, Any]], None],
+        pace: Pace | None = None,
+        max_parallel_steps: int | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.definition = read(definition)
+        self.role_arn = role_arn
+        self._limit = max_parallel_steps or len(self.definition.steps)
+        self._note_event = note
+        self._now = now
+        self._stopping = threading.Event()
+        self._stop_requested = threading.Event()
+        self._records = StepRecords(now)
+        self._states: dict[str, str] = {}
+        self._failure: str | None = None
+        self._broken: BaseException | None = None
+        values = resolve_parameters(self.definition, parameters)
+        self._scope = Scope(self.definition, values, variables, s3, now)
+        self._runtime = Runtime(
+            variables=variables,
+            scope=self._scope,
+            sagemaker=sagemaker,
+            cache=cache,
+            records=self._records,
+            note=self._note,
+            stopping=self._stopping,
+            pace=pace or Pace(),
+            now=now,
+        )
+
+    def run(self) -> Outcome:
+        """Run the execution to its end and say how it ended.
+
+        Whatever breaks the engine itself is raised, after every step has ended.
+        """
+        running: dict[Future[None], Step] = {}
+        with ThreadPoolExecutor(self._limit, thread_name_prefix="step") as pool:
+            while True:
+                for step in self._startable(self._limit - len(running)):
+                    self._records.start(step)
+                    running[pool.submit(run_step, step, self._runtime)] = step
+                if not running:
+                    break
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    self._finish(running.pop(future), future.exception())
+        if self._broken:
+            raise self._broken
+        return self._outcome()
+
+    def stop(self) -> None:
+        """Start no further step, stop the jobs that run; `run` returns once they have ended."""
+        self._stop_requested.set()
+        self._stopping.set()
+
+    def steps(self) -> list[StepRecord]:
+        """Give copies of the records of all steps that have started, in that order."""
+        return self._records.snapshot()
+
+    def _startable(self, room: int) -> Iterator[Step]:
+        """Give the steps that may start now, in the order of the definition, at most `room` of them."""
+        self._skip()
+        for step in self.definition.steps.values():
+            if room <= 0 or self._stopping.is_set() or self._failure:
+                return
+            if step.name not in self._states and self._is_ready(step):
+                self._states[step.name] = "Executing"
+                room -= 1
+                yield step
+
+    def _is_ready(self, step: Step) -> bool:
+        waits_for = [*step.needs, *([step.gate[0]] if step.gate else [])]
+        return all(self._states.get(name) == "Succeeded" for name in waits_for)
+
+    def _skip(self) -> None:
+        """Give up every step that can no longer start, and those that wait for such a step."""
+        moved = True
+        while moved:
+            moved = False
+            for step in self.definition.steps.values():
+                if step.name not in self._states and (reason := self._obstacle(step)):
+                    self._states[step.name] = "Skipped"
+                    self._note(step.name, "skip", {"reason": reason})
+                    moved = True
+
+    def _obstacle(self, step: Step) -> str | None:
+        """Say what keeps `step` from ever starting, None if nothing does so far."""
+        if step.gate and self._states.get(step.gate[0]) == "Succeeded":
+            condition, due = step.gate
+            outcome = self._scope.value({"Get": f"Steps.{condition}.Outcome"})
+            if outcome != str(due):
+                return f"{condition} is {outcome}"
+        for name in (*step.needs, *([step.gate[0]] if step.gate else [])):
+            if (state := self._states.get(name)) in ("Failed", "Stopped", "Skipped"):
+                return f"step {name} was {state.lower()}" if state != "Failed" else f"step {name} failed"
+        return None
+
+    def _finish(self, step: Step, error: BaseException | None) -> None:
+        """Close a step's record; a Fail step ends the execution, a broken engine stops it."""
+        if error is None:
+            status, reason = "Succeeded", None
+        elif isinstance(error, StepStopped):
+            status, reason = "Stopped", error.reason
+        elif isinstance(error, StepFailed):
+            status, reason = "Failed", error.reason
+        else:
+            status, reason = "Failed", f"InternalServerError: {type(error).__name__}: {error}"
+            self._broken = error
+            self._stopping.set()
+        self._states[step.name] = status
+        self._records.finish(step.name, status, reason)
+        if step.type == "Fail" and status == "Failed":
+            self._failure = self._failure or reason
+
+    def _outcome(self) -> Outcome:
+        if self._stop_requested.is_set():
+            return Outcome("Stopped")
+        if self._failure:
+            return Outcome("Failed", self._failure)
+        if {"Failed", "Stopped"} & set(self._states.values()):
+            return Outcome("Failed", STEP_FAILURE)
+        return Outcome("Succeeded")
+
+    def _note(self, step: str, event: str, about: Mapping[str, Any]) -> None:
+        self._note_event({"time": self._now().isoformat(), "step": step, "event": event, **about})

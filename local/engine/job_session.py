@@ -1,0 +1,208 @@
+"""What one job has while it runs: clients of its role, its folders, its image, its containers."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.aws.host import Host
+from local.aws.iam import AccessDenied
+from local.engine.container import (
+    POLL_SECONDS,
+    Container,
+    ContainerRequest,
+    kill_containers,
+    repository_arn,
+    start_container,
+    stop_containers,
+)
+from local.engine.job_folder import JobFolder
+from local.engine.job_log import LogFollower, LogStream, log_refused
+from local.engine.job_records import JobFailed, JobRecord, JobStopped
+from local.engine.job_transfer import Transfer
+
+_LOG = logging.getLogger(__name__)
+_PULL_ACTIONS = ("ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage")
+
+
+@dataclass(frozen=True)
+class JobSettings:
+    """How the laptop runs jobs, where that differs from SageMaker; times in seconds."""
+
+    interruptions: int = 1
+    """How often each managed spot training job loses its instance; 0 for never."""
+    own_images: tuple[str, ...] = ()
+    """Images that a process of this machine stands for, beside those CDK built."""
+    stop_grace: float = 10.0
+    """Between SIGTERM and SIGKILL; SageMaker waits 120 s."""
+    close_grace: float = 2.0
+    """The same when the whole service ends."""
+    checkpoint_interval: float = 1.0
+    log_interval: float = 0.5
+    keep_folders: bool = False
+    """Leave the jobs' folders for a look."""
+
+
+class Ending(Enum):
+    """Why the containers of a job are no longer running."""
+
+    EXITED = "exited"
+    STOPPED = "stopped"
+    OUT_OF_TIME = "out of time"
+    INTERRUPTED = "interrupted"
+
+
+class JobSession:
+    """One job's means; `closing` is set when the service ends."""
+
+    def __init__(
+        self, host: Host, settings: JobSettings, job: JobRecord, log_group: str, closing: threading.Event
+    ) -> None:
+        self.host = host
+        self.settings = settings
+        self.job = job
+        self.role_arn: str = job.request["RoleArn"]
+        self.closing = closing
+        # A name may come again: as a job of the other kind, or after the job was deleted.
+        self.root = host.work_dir / "jobs" / f"{job.name}-{secrets.token_hex(4)}"
+        self._log_group = log_group
+        try:
+            self._logs = host.client("logs", self.role_arn)
+            s3 = host.client("s3", self.role_arn)
+        except (ClientError, BotoCoreError, AccessDenied) as error:
+            raise JobFailed(f"ClientError: Cannot assume the job's role {self.role_arn}:{error}") from error
+        self.transfer = Transfer(s3, self.role_arn, host.region, self.stopped)
+
+    def stopped(self) -> bool:
+        """Whether the job is to stop, by request or because the service ends."""
+        return self.job.stop_requested.is_set() or self.closing.is_set()
+
+    def raise_if_stopped(self) -> None:
+        """Raise JobStopped when the job is to stop."""
+        if self.stopped():
+            raise JobStopped
+
+    def authorize_pull(self, image: str) -> None:
+        """Raise JobFailed unless the job's role may pull the image from its ECR repository."""
+        arn = repository_arn(image)
+        if arn is None:
+            return
+        try:
+            self.host.authorize(self.role_arn, "ecr:GetAuthorizationToken", "*")
+            for action in _PULL_ACTIONS:
+                self.host.authorize(self.role_arn, action, arn)
+        except AccessDenied as error:
+            raise JobFailed(
+                f"ClientError: The job's image {image} cannot be pulled: AccessDenied: {error}"
+            ) from error
+
+    def folder(self, *parts: str) -> JobFolder:
+        """Make the folder of one container."""
+        folder = JobFolder(self.root.joinpath(*parts))
+        folder.create()
+        return folder
+
+    def remove_folders(self) -> None:
+        """Remove everything the job left on this machine's disk."""
+        if self.settings.keep_folders or not self.root.exists():
+            return
+        try:
+            shutil.rmtree(self.root)
+        except OSError as error:
+            _LOG.warning("%s stays on the disk: %s", self.root, error)
+
+    def environment(self, variables: Mapping[str, str], *, network: bool) -> dict[str, str]:
+        """Give a container's variables: the request's, `variables`, and credentials unless isolated."""
+        region = {"AWS_REGION": self.host.region, "AWS_DEFAULT_REGION": self.host.region}
+        credentials = self.host.role_environment(self.role_arn, self.job.name[:64]) if network else {}
+        return {**region, **credentials, **(self.job.request.get("Environment") or {}), **variables}
+
+    def start(
+        self, requests: Sequence[ContainerRequest], each_line: Callable[[str], None] | None = None
+    ) -> RunningContainers:
+        """Start the job's containers, one for each host, with their logs."""
+        containers: list[Container] = []
+        followers: list[LogFollower] = []
+        try:
+            for number, request in enumerate(requests, 1):
+                stream = self._log_stream(number)
+                containers.append(start_container(request, self.settings.own_images))
+                interval = self.settings.log_interval
+                followers.append(LogFollower(request.folder.log, stream, interval, each_line))
+        except BaseException:
+            kill_containers(containers)
+            raise
+        return RunningContainers(self, containers, followers)
+
+    def _log_stream(self, number: int) -> LogStream:
+        stream = LogStream(self._logs, self._log_group, f"{self.job.name}/algo-{number}-{int(time.time())}")
+        try:
+            stream.open()
+        except (ClientError, BotoCoreError) as error:
+            raise log_refused(error) from error
+        return stream
+
+
+class RunningContainers:
+    """The containers of one attempt of a job; leaving the context ends whatever still runs."""
+
+    def __init__(
+        self, session: JobSession, containers: Sequence[Container], followers: Sequence[LogFollower]
+    ) -> None:
+        self._session = session
+        self._containers = containers
+        self._followers = followers
+
+    def __enter__(self) -> RunningContainers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        kill_containers(self._containers)
+
+    def wait(
+        self, deadline: float, tick: Callable[[], None] | None, interrupted: Callable[[], bool] | None
+    ) -> tuple[Ending, int]:
+        """Wait until all have ended, by themselves or not; give why, and the exit code (0 when all had it).
+
+        `deadline` is a time.monotonic(); one container that fails ends the others.
+        """
+        ending = self._watch(deadline, tick, interrupted)
+        if ending is not Ending.EXITED:
+            settings = self._session.settings
+            closing = self._session.closing.is_set()
+            grace = settings.close_grace if closing else settings.stop_grace
+            # Nothing hurries the end of a service that is closing already.
+            hurry = threading.Event() if closing else self._session.closing
+            stop_containers(self._containers, grace, hurry)
+        codes = [container.poll() for container in self._containers]
+        kill_containers(self._containers)
+        for follower in self._followers:
+            follower.finish()
+        return ending, next((code for code in codes if code), 0)
+
+    def _watch(
+        self, deadline: float, tick: Callable[[], None] | None, interrupted: Callable[[], bool] | None
+    ) -> Ending:
+        while True:
+            codes = [container.poll() for container in self._containers]
+            if any(codes) or None not in codes:
+                return Ending.EXITED
+            if self._session.stopped():
+                return Ending.STOPPED
+            if time.monotonic() >= deadline:
+                return Ending.OUT_OF_TIME
+            if interrupted and interrupted():
+                return Ending.INTERRUPTED
+            for follower in self._followers:
+                follower.tick()
+            if tick:
+                tick()
+            time.sleep(POLL_SECONDS)

@@ -1,0 +1,69 @@
+"""The references inside a pipeline definition: what they look like, and what they refer to.
+
+`{"Get": "Parameters.X"}`, `{"Get": "Execution.V"}`, `{"Get": "Steps.S.<path>"}`; the order of the steps is
+nothing but the sum of the last kind (and of `DependsOn`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+_STEP = re.compile(r"([A-Za-z0-9_-]+)(.*)", re.DOTALL)
+_TOKEN = re.compile(r"\.?([A-Za-z_][\w-]*)|\['([^']*)'\]|\[\"([^\"]*)\"\]|\[(\d+)\]")
+
+
+class Reference(NamedTuple):
+    """One `Get`: its `root` (Parameters, Execution or Steps), the `name` there, the `path` behind it."""
+
+    root: str
+    name: str
+    path: str = ""
+
+
+def reference(text: str) -> Reference:
+    """Read the text of a `Get`, such as `Steps.TrainSpot.ModelArtifacts.S3ModelArtifacts`."""
+    root, _, rest = text.partition(".")
+    if root != "Steps":
+        return Reference(root, rest)
+    match = _STEP.fullmatch(rest)
+    return Reference(root, match[1], match[2]) if match else Reference(root, rest)
+
+
+def is_get(value: Any) -> bool:
+    """Say whether `value` is a `{"Get": "..."}`."""
+    return isinstance(value, dict) and set(value) == {"Get"} and isinstance(value["Get"], str)
+
+
+def references(value: Any) -> Iterator[Reference]:
+    """Give every reference below `value`, in the order of the text."""
+    if is_get(value):
+        yield reference(value["Get"])
+    elif isinstance(value, dict | list):
+        for member in value.values() if isinstance(value, dict) else value:
+            yield from references(member)
+
+
+def path_tokens(path: str) -> list[str | int]:
+    """Split `.a['b c'][0]` into its members; raise ValueError where it is no path."""
+    tokens: list[str | int] = []
+    position = 0
+    while position < len(path):
+        match = _TOKEN.match(path, position)
+        if not match:
+            raise ValueError(
+                f"{path!r} is not a path: cannot read {path[position:]!r}; write .name, ['name'] or [0]"
+            )
+        name, quoted, double_quoted, index = match.groups()
+        tokens.append(int(index) if index is not None else name or quoted or double_quoted or "")
+        position = match.end()
+    return tokens
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """Close an error about an unknown name: the nearest known one, else all of them."""
+    if near := get_close_matches(name, known, n=1, cutoff=0.6):
+        return f"did you mean {near[0]}?"
+    return f"known: {', '.join(known)}" if known else "there are none"

@@ -1,0 +1,254 @@
+"""What each type of step does: Condition and Fail here, jobs and model packages through SageMaker's API.
+
+Every call goes through the clients that the execution was given, so the pipeline role's policies judge it.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.engine.cache import KEY_ATTRIBUTES, StepCache, expiry
+from local.engine.conditions import all_hold
+from local.engine.definition import Step
+from local.engine.expressions import ExecutionVariables, ExpressionError, Scope
+from local.engine.records import StepRecords
+from local.engine.retry import Retries, StepFailed, StepStopped, failed_job, refused_call
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often a job is looked at, and how much shorter than the definition's the waits of retries are.
+
+    A job is described every `poll` seconds at first and every `slowest_poll` seconds when it takes long.
+    """
+
+    poll: float = 0.1
+    slowest_poll: float = 0.5
+    retry_scale: float = 0.01
+
+    def interval(self, elapsed: float) -> float:
+        """Give the seconds to the next look at a job that has run for `elapsed` seconds: 2 % of it."""
+        return min(max(self.poll, elapsed * 0.02), self.slowest_poll)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What the steps of one execution share."""
+
+    variables: ExecutionVariables
+    scope: Scope
+    sagemaker: Any
+    cache: StepCache
+    records: StepRecords
+    note: Callable[[str, str, Mapping[str, Any]], None]
+    stopping: threading.Event
+    pace: Pace
+    now: Callable[[], datetime]
+
+
+@dataclass(frozen=True)
+class JobType:
+    """SageMaker's words for one kind of job: "TrainingJob" makes CreateTrainingJob, TrainingJobArn, ..."""
+
+    noun: str
+    metadata: str
+    stoppable: bool = True
+
+    def method(self, client: Any, verb: str) -> Callable[..., Any]:
+        """Give the client's method for `verb` ("create", "describe", "stop")."""
+        snake = re.sub(r"(?<!^)(?=[A-Z])", "_", self.noun).lower()
+        method: Callable[..., Any] = getattr(client, f"{verb}_{snake}")
+        return method
+
+
+JOB_TYPES = {
+    "Processing": JobType("ProcessingJob", "ProcessingJob"),
+    "Training": JobType("TrainingJob", "TrainingJob"),
+    "RegisterModel": JobType("ModelPackage", "RegisterModel", stoppable=False),
+}
+
+
+_MISSES = 5  # looks at a job in a row that may fail for the service's reasons
+
+
+def run_step(step: Step, runtime: Runtime) -> None:
+    """Run one step to its end; raise StepFailed or StepStopped where it does not succeed."""
+    runtime.records.update(step.name, status="Executing")
+    try:
+        if step.type == "Condition":
+            _decide(step, runtime)
+        elif step.type == "Fail":
+            _fail(step, runtime)
+        else:
+            _run_cached(step, runtime)
+    except ExpressionError as error:
+        raise StepFailed(f"ClientError: {error}") from error
+
+
+def _decide(step: Step, runtime: Runtime) -> None:
+    runtime.records.update(step.name, attempt_count=1)
+    outcome = str(all_hold(step.arguments["Conditions"], runtime.scope.value))
+    runtime.records.update(step.name, metadata={"Condition": {"Outcome": outcome}})
+    runtime.scope.record(step.name, {"Outcome": outcome})
+
+
+def _fail(step: Step, runtime: Runtime) -> None:
+    message = str(runtime.scope.value(step.arguments["ErrorMessage"]))
+    runtime.records.update(step.name, attempt_count=1, metadata={"Fail": {"ErrorMessage": message}})
+    raise StepFailed(message)
+
+
+def _run_cached(step: Step, runtime: Runtime) -> None:
+    """Take an earlier job's place where the cache allows it, else run the step's job and keep it."""
+    config = step.document.get("CacheConfig") or {}
+    if step.type not in KEY_ATTRIBUTES:
+        _run_with_retries(step, runtime)
+        return
+    if config.get("Enabled") and _reuse(step, config, runtime):
+        return
+    arguments, properties, metadata = _run_with_retries(step, runtime)
+    runtime.cache.store(
+        runtime.variables.pipeline_name,
+        step.name,
+        step.type,
+        arguments,
+        properties=properties,
+        metadata=metadata,
+        execution_arn=runtime.variables.execution_arn,
+        now=runtime.now(),
+    )
+
+
+def _reuse(step: Step, config: Mapping[str, Any], runtime: Runtime) -> bool:
+    """Look for an earlier job of this step, say what came of it, and take its properties on a hit."""
+    decision = runtime.cache.lookup(
+        runtime.variables.pipeline_name,
+        step.name,
+        step.type,
+        runtime.scope.value(step.arguments, _job_name(step, runtime)),
+        expire_after=expiry(config),
+        now=runtime.now(),
+    )
+    arn = decision.source.execution_arn if decision.source else None
+    runtime.note(step.name, "cache", {"hit": decision.hit, "reason": decision.reason, "source": arn})
+    if decision.source:
+        runtime.scope.record(step.name, decision.source.properties)
+        runtime.records.update(step.name, cache_source=arn, metadata=dict(decision.source.metadata))
+    return decision.hit
+
+
+_Finished = tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
+
+
+def _run_with_retries(step: Step, runtime: Runtime) -> _Finished:
+    """Run the step's job until it completes; give its arguments, properties and Metadata."""
+    retries = Retries(step.document.get("RetryPolicies") or [], runtime.pace.retry_scale)
+    started = time.monotonic()
+    attempt = 1
+    while True:
+        runtime.records.update(step.name, attempt_count=attempt)
+        try:
+            return _run_job(step, JOB_TYPES[step.type], runtime)
+        except StepFailed as failed:
+            delay = retries.delay(failed.exception_type, time.monotonic() - started)
+            if delay is None:
+                raise
+            attempt += 1
+            _note_retry(step, failed, attempt, delay, runtime)
+        if runtime.stopping.wait(delay):
+            raise StepStopped
+
+
+def _note_retry(step: Step, failed: StepFailed, attempt: int, delay: float, runtime: Runtime) -> None:
+    about = {"attempt": attempt, "exception_type": failed.exception_type, "delay_seconds": round(delay, 3)}
+    runtime.note(step.name, "retry", {**about, "reason": failed.reason})
+
+
+def _run_job(step: Step, job_type: JobType, runtime: Runtime) -> _Finished:
+    """Make one job, wait for its end and keep its Describe response as the step's properties."""
+    name = _job_name(step, runtime)
+    arguments = runtime.scope.value(step.arguments, name)
+    if runtime.stopping.is_set():
+        raise StepStopped
+    naming = {f"{job_type.noun}Name": name} if job_type.stoppable else {}
+    arn = _call(job_type, "create", runtime, **{**arguments, **naming})[f"{job_type.noun}Arn"]
+    metadata = {job_type.metadata: {"Arn": arn}}
+    runtime.records.update(step.name, metadata=metadata)
+    described = _wait(step, job_type, name if job_type.stoppable else arn, runtime)
+    status = described[f"{job_type.noun}Status"]
+    if status == "Failed":
+        raise failed_job(
+            described.get("FailureReason") or f"InternalServerError: {name} failed without a reason"
+        )
+    if status == "Stopped":
+        raise StepStopped(_why_stopped(name, described, runtime))
+    runtime.scope.record(step.name, described)
+    return arguments, described, metadata
+
+
+def _wait(step: Step, job_type: JobType, name: str, runtime: Runtime) -> dict[str, Any]:
+    """Describe the job until it has ended; pass the execution's stop on to it once."""
+    started = time.monotonic()
+    asked_to_stop = False
+    misses = 0
+    while True:
+        try:
+            described = _call(job_type, "describe", runtime, **{f"{job_type.noun}Name": name})
+            misses = 0
+        except StepFailed as failed:
+            misses += 1
+            if failed.exception_type is None or misses > _MISSES:
+                # Nobody looks after the job any more, and a further attempt would make a second one.
+                _stop(step, job_type, name, runtime)
+                raise StepFailed(failed.reason) from failed
+            described = {}
+        if described.get(f"{job_type.noun}Status") in ("Completed", "Failed", "Stopped"):
+            return described
+        interval = runtime.pace.interval(time.monotonic() - started)
+        if asked_to_stop:
+            time.sleep(interval)
+        elif runtime.stopping.wait(interval):
+            asked_to_stop = True
+            _stop(step, job_type, name, runtime)
+
+
+def _stop(step: Step, job_type: JobType, name: str, runtime: Runtime) -> None:
+    """Ask the job to stop; a refusal is noted and the job runs to its end."""
+    runtime.records.update(step.name, status="Stopping")
+    if not job_type.stoppable:
+        return
+    try:
+        _call(job_type, "stop", runtime, **{f"{job_type.noun}Name": name})
+    except StepFailed as refused:
+        runtime.note(step.name, "stop", {"reason": refused.reason})
+
+
+def _call(job_type: JobType, verb: str, runtime: Runtime, **request: Any) -> dict[str, Any]:
+    try:
+        response: dict[str, Any] = job_type.method(runtime.sagemaker, verb)(**request)
+    except (ClientError, BotoCoreError) as error:
+        raise refused_call(f"{verb.capitalize()}{job_type.noun}", error) from error
+    return response
+
+
+def _job_name(step: Step, runtime: Runtime) -> str:
+    """Make a name as the service does: at most 63 characters, unique, telling execution and step."""
+    word = re.sub(r"[^A-Za-z0-9]+", "-", step.name)[:29].strip("-")
+    return f"pipelines-{runtime.variables.execution_id}-{word or 'step'}-{secrets.token_hex(5)}"
+
+
+def _why_stopped(name: str, described: Mapping[str, Any], runtime: Runtime) -> str | None:
+    """Say why a job stopped that the execution did not stop."""
+    if runtime.stopping.is_set():
+        return None
+    why = described.get("SecondaryStatus") or described.get("ExitMessage") or "Stopped"
+    return f"ClientError: the job {name} was stopped from outside the pipeline ({why})"

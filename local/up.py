@@ -1,0 +1,58 @@
+"""Keep the laptop's AWS running for any AWS client: `python -m local up --env-file local.env`."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from local.aws.server import LocalAWS
+from local.deploy import deploy
+from local.run import STACK
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What `python -m local up` was asked for."""
+
+    env_file: Path
+    port: int
+    template: Path
+    deploy: bool
+    interruptions: int
+    iam: bool
+
+
+def up(options: Options) -> int:
+    """Serve until Ctrl-C or SIGTERM, then end every process and remove the env file; always 0."""
+    console = Console(soft_wrap=True)
+    with (
+        tempfile.TemporaryDirectory(prefix=f"{STACK}-", ignore_cleanup_errors=True) as work_dir,
+        LocalAWS(
+            port=options.port, work_dir=Path(work_dir), iam=options.iam, interruptions=options.interruptions
+        ) as aws,
+    ):
+        outputs = deploy(aws, options.template, STACK) if options.deploy else {}
+        aws.write_env_file(options.env_file)
+        try:
+            _tell(console, aws.endpoint_url, options.env_file, outputs)
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            console.print("Stopping")
+        finally:
+            options.env_file.unlink(missing_ok=True)
+    return 0
+
+
+def _tell(console: Console, endpoint_url: str, env_file: Path, outputs: dict[str, str]) -> None:
+    console.print(
+        f"[bold]AWS on this machine[/] at {endpoint_url}; Ctrl-C stops it, and what it holds is gone then."
+    )
+    for name, value in outputs.items():
+        console.print(f"  {name} = {value}", highlight=False)
+    console.print(f"In another terminal: set -a; . '{env_file.absolute()}'; set +a", highlight=False)
+    if outputs:
+        console.print("then: python -m ops upload --data FOLDER, python -m ops watch, or any AWS client.")

@@ -1,0 +1,267 @@
+"""IAM's answers to requests through the server are AWS's: in what they allow, in shape and in words."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import boto3
+import pytest
+
+from local.aws.iam import AccessDenied
+from local.aws.server import LocalAWS
+from local_clients import refusal
+
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/pipeline"
+SAGEMAKER = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    ],
+}
+TRAINING: dict[str, Any] = {
+    "TrainingJobName": "Pipelines-Abc",
+    "RoleArn": ROLE,
+    "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
+    "OutputDataConfig": {"S3OutputPath": "s3://b-1/out"},
+    "ResourceConfig": {"InstanceType": "ml.c5.4xlarge", "InstanceCount": 1, "VolumeSizeInGB": 10},
+    "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
+    "EnableNetworkIsolation": True,
+    "EnableInterContainerTrafficEncryption": True,
+}
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
+    with LocalAWS(work_dir=tmp_path_factory.mktemp("aws")) as running:
+        running.client("s3").create_bucket(Bucket="birds")
+        running.client("s3").put_object(Bucket="birds", Key="data/a", Body=b"a")
+        yield running
+
+
+@pytest.fixture
+def role(aws: LocalAWS) -> Callable[..., str]:
+    """Make a role with these statements and give its ARN."""
+
+    def make(*statements: Mapping[str, Any], trust: Mapping[str, Any] = TRUST, **options: Any) -> str:
+        iam, name = aws.client("iam"), f"role-{uuid.uuid4().hex[:8]}"
+        made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust), **options)
+        if statements:
+            document = {"Version": "2012-10-17", "Statement": list(statements)}
+            iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=json.dumps(document))
+        return str(made["Role"]["Arn"])
+
+    return make
+
+
+def allow(*actions: str, on: str = "*", effect: str = "Allow", **elements: Any) -> dict[str, Any]:
+    return {"Effect": effect, "Action": list(actions), "Resource": on, **elements}
+
+
+def test_a_role_may_do_what_its_policies_say_and_nothing_else(
+    aws: LocalAWS, role: Callable[..., str]
+) -> None:
+    arn = role(allow("s3:GetObject", on="arn:aws:s3:::birds/data/*"))
+    s3 = aws.client("s3", arn)
+    assert s3.get_object(Bucket="birds", Key="data/a")["Body"].read() == b"a"
+    code, status, message = refusal(s3.put_object, Bucket="birds", Key="data/a", Body=b"b")
+    session = arn.replace(":iam:", ":sts:").replace(":role/", ":assumed-role/") + "/local"
+    assert (code, status) == ("AccessDenied", 403)
+    assert message == (
+        f"User: {session} is not authorized to perform: s3:PutObject on resource: "
+        '"arn:aws:s3:::birds/data/a" '
+        "because no identity-based policy allows the s3:PutObject action"
+    )
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "parameters", "code", "status"),
+    [
+        ("sagemaker", "describe_pipeline", {"PipelineName": "birds"}, "AccessDeniedException", 400),
+        ("lambda", "get_function", {"FunctionName": "f"}, "AccessDeniedException", 403),
+        ("logs", "create_log_group", {"logGroupName": "g"}, "AccessDeniedException", 400),
+        ("iam", "get_role", {"RoleName": "r"}, "AccessDenied", 403),
+        ("cloudformation", "describe_stacks", {"StackName": "s"}, "AccessDenied", 403),
+        ("sqs", "list_queues", {}, "AccessDenied", 403),
+    ],
+)
+def test_each_protocol_has_its_own_shape_of_access_denied(  # noqa: PLR0917 - its parameters are a table
+    aws: LocalAWS,
+    role: Callable[..., str],
+    service: str,
+    operation: str,
+    parameters: dict[str, Any],
+    code: str,
+    status: int,
+) -> None:
+    found = refusal(getattr(aws.client(service, role()), operation), **parameters)
+    assert found[:2] == (code, status)
+    assert "is not authorized to perform: " in found[2]
+
+
+def test_pass_role_is_needed_for_that_role_and_that_service(aws: LocalAWS, role: Callable[..., str]) -> None:
+    condition = {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
+    passing = allow("iam:PassRole", on="*", Condition=condition)
+    client = aws.client("sagemaker", role(allow("sagemaker:*"), passing))
+    _, _, message = refusal(client.create_training_job, **TRAINING)
+    assert f"is not authorized to perform: iam:PassRole on resource: {ROLE}" in message
+
+
+@pytest.mark.parametrize(
+    ("change", "permitted"),
+    [
+        ({}, True),
+        ({"EnableNetworkIsolation": False}, False),
+        ({"ResourceConfig": {**TRAINING["ResourceConfig"], "InstanceType": "ml.p5.48xlarge"}}, False),
+        ({"StoppingCondition": {"MaxRuntimeInSeconds": 7200}}, False),
+        ({"ResourceConfig": {**TRAINING["ResourceConfig"], "KeepAlivePeriodInSeconds": 60}}, False),
+        ({"TrainingJobName": "somebody-elses"}, False),
+    ],
+)
+def test_the_bounds_of_a_role_hold_for_every_training_job(
+    aws: LocalAWS, role: Callable[..., str], change: dict[str, Any], permitted: bool
+) -> None:
+    bounded = allow(
+        "sagemaker:CreateTrainingJob",
+        on=f"{SAGEMAKER}:training-job/pipelines-*",
+        Condition={
+            "Bool": {"sagemaker:NetworkIsolation": "true"},
+            "NumericLessThanEquals": {"sagemaker:MaxRuntimeInSeconds": "3600"},
+            "ForAllValues:StringEquals": {"sagemaker:InstanceTypes": ["ml.c5.4xlarge"]},
+            "Null": {"sagemaker:InstanceTypes": "false", "sagemaker:KeepAlivePeriod": "true"},
+        },
+    )
+    # The role is not allowed to pass a role, so that no job ever starts here; what is asked first tells.
+    client = aws.client("sagemaker", role(bounded))
+    _, _, message = refusal(client.create_training_job, **{**TRAINING, **change})
+    assert ("iam:PassRole" in message) is permitted
+
+
+def test_a_bucket_policy_denies_and_allows_by_principal_and_condition(
+    aws: LocalAWS, role: Callable[..., str]
+) -> None:
+    reader, writer = role(), role(allow("s3:*"))
+    admin = aws.client("s3")
+    admin.create_bucket(Bucket="shared")
+    admin.put_object(Bucket="shared", Key="k", Body=b"k")
+    statements = [
+        allow("s3:*", on="arn:aws:s3:::shared/*", effect="Deny", Principal="*", Condition=TLS_ONLY),
+        allow("s3:GetObject", on="arn:aws:s3:::shared/*", Principal={"AWS": reader}),
+        allow("s3:PutObject", on="arn:aws:s3:::shared/*", effect="Deny", Principal={"AWS": writer}),
+    ]
+    policy = {"Version": "2012-10-17", "Statement": statements}
+    admin.put_bucket_policy(Bucket="shared", Policy=json.dumps(policy))
+    assert aws.client("s3", reader).get_object(Bucket="shared", Key="k")["Body"].read() == b"k"
+    assert aws.client("s3", writer).get_object(Bucket="shared", Key="k")["Body"].read() == b"k"
+    admin.put_object(Bucket="shared", Key="k", Body=b"k")
+    _, _, message = refusal(aws.client("s3", writer).put_object, Bucket="shared", Key="k", Body=b"x")
+    assert message.endswith("with an explicit deny in a resource-based policy")
+
+
+TLS_ONLY = {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_a_queue_policy_is_judged_as_well(aws: LocalAWS, role: Callable[..., str]) -> None:
+    sender = role()
+    queue = aws.client("sqs").create_queue(QueueName="failures")["QueueUrl"]
+    arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:failures"
+    assert (
+        refusal(aws.client("sqs", sender).send_message, QueueUrl=queue, MessageBody="m")[0] == "AccessDenied"
+    )
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [allow("sqs:SendMessage", on=arn, Principal={"AWS": sender})],
+    }
+    aws.client("sqs").set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps(policy)})
+    assert aws.client("sqs", sender).send_message(QueueUrl=queue, MessageBody="m")["MessageId"]
+
+
+def test_a_permissions_boundary_and_managed_policies_count(aws: LocalAWS, role: Callable[..., str]) -> None:
+    iam = aws.client("iam")
+
+    def managed(name: str, *statements: Mapping[str, Any]) -> str:
+        document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+        return str(iam.create_policy(PolicyName=name, PolicyDocument=document)["Policy"]["Arn"])
+
+    arn = role(PermissionsBoundary=managed("edge", allow("s3:Get*")))
+    iam.attach_role_policy(RoleName=arn.rpartition("/")[2], PolicyArn=managed("everything", allow("*")))
+    s3 = aws.client("s3", arn)
+    s3.get_object(Bucket="birds", Key="data/a")
+    _, _, message = refusal(s3.put_object, Bucket="birds", Key="data/a", Body=b"b")
+    assert message.endswith("because no permissions boundary allows the s3:PutObject action")
+
+
+def test_a_changed_policy_counts_from_the_next_call_on(aws: LocalAWS, role: Callable[..., str]) -> None:
+    arn = role(allow("s3:GetObject"))
+    s3 = aws.client("s3", arn)
+    s3.get_object(Bucket="birds", Key="data/a")
+    aws.client("iam").delete_role_policy(RoleName=arn.rpartition("/")[2], PolicyName="own")
+    assert refusal(s3.get_object, Bucket="birds", Key="data/a")[0] == "AccessDenied"
+
+
+def test_a_policy_that_cannot_be_judged_refuses_and_says_why(aws: LocalAWS, role: Callable[..., str]) -> None:
+    arn = role()
+    bad = allow("s3:*", Condition={"BinaryEquals": {"s3:prefix": "eA=="}})
+    document = json.dumps({"Version": "2012-10-17", "Statement": [bad]})
+    aws.client("iam").put_role_policy(
+        RoleName=arn.rpartition("/")[2], PolicyName="odd", PolicyDocument=document
+    )
+    code, _, message = refusal(aws.client("s3", arn).get_object, Bucket="birds", Key="data/a")
+    assert code == "AccessDenied"
+    assert "unknown condition operator 'BinaryEquals'" in message
+
+
+# --- assuming roles -----------------------------------------------------------------------------------
+
+
+def test_assuming_a_role_over_sts_needs_its_trust(aws: LocalAWS, role: Callable[..., str]) -> None:
+    sts = aws.client("sts")
+    closed = role(allow("s3:GetObject"))
+    code, _, message = refusal(sts.assume_role, RoleArn=closed, RoleSessionName="person")
+    assert code == "AccessDenied"
+    assert f"is not authorized to perform: sts:AssumeRole on resource: {closed}" in message
+    person = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}
+    opened = role(allow("s3:GetObject"), trust={"Version": "2012-10-17", "Statement": [person]})
+    given = sts.assume_role(RoleArn=opened, RoleSessionName="person")["Credentials"]
+    session = boto3.session.Session(
+        given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], REGION
+    )
+    s3 = session.client("s3", endpoint_url=aws.endpoint_url)
+    assert s3.get_object(Bucket="birds", Key="data/a")["Body"].read() == b"a"
+    assert refusal(s3.list_objects_v2, Bucket="birds")[0] == "AccessDenied"
+
+
+def test_a_service_gets_credentials_only_of_roles_that_trust_it(
+    aws: LocalAWS, role: Callable[..., str]
+) -> None:
+    arn = role()
+    assert aws.role_environment(arn, "job", trusted="sagemaker")["AWS_SESSION_TOKEN"]
+    with pytest.raises(AccessDenied, match=r"User: lambda.amazonaws.com is not authorized"):
+        aws.role_environment(arn, "function", trusted="lambda")
+    with pytest.raises(AccessDenied):
+        aws.client("s3", f"arn:aws:iam::{ACCOUNT}:role/missing")
+
+
+def test_a_trust_policys_source_conditions_bind_the_service(aws: LocalAWS, role: Callable[..., str]) -> None:
+    condition = {
+        "StringEquals": {"aws:SourceAccount": ACCOUNT},
+        "ArnLike": {"aws:SourceArn": f"{SAGEMAKER}:pipeline/birds*"},
+    }
+    statement = {**TRUST["Statement"][0], "Condition": condition}  # type: ignore[dict-item]
+    arn = role(trust={"Version": "2012-10-17", "Statement": [statement]})
+    assert aws.role_environment(arn, "x", trusted="sagemaker", source_arn=f"{SAGEMAKER}:pipeline/birds-2")
+    with pytest.raises(AccessDenied):
+        aws.role_environment(arn, "x", trusted="sagemaker", source_arn=f"{SAGEMAKER}:pipeline/other")
+
+
+def test_what_a_service_does_without_a_request_is_judged_too(aws: LocalAWS, role: Callable[..., str]) -> None:
+    repository = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/birds"
+    arn = role(allow("ecr:BatchGetImage", on=repository))
+    aws.authorize(arn, "ecr:BatchGetImage", repository)
+    with pytest.raises(AccessDenied, match=r"ecr:BatchGetImage on resource: .*/other"):
+        aws.authorize(arn, "ecr:BatchGetImage", repository.replace("birds", "other"))

@@ -1,0 +1,184 @@
+"""Deploying on the laptop: the committed template, the code of lambda/, failures that name the resource."""
+
+import io
+import json
+import os
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.aws import functions
+from local.aws.server import LocalAWS
+from local.deploy import DeployFailed, deploy, zip_sources
+
+ROOT = Path(__file__).parent.parent
+TEMPLATE = ROOT / "infra" / "template.json"
+STACK = "cv-birds"
+
+
+@pytest.fixture
+def aws(tmp_path: Path) -> Iterator[LocalAWS]:
+    with LocalAWS(work_dir=tmp_path / "aws") as aws, closing(functions.install(aws, retry_speed=600)):
+        yield aws
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A folder of function code that answers 1."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "start_execution.py").write_text("def handler(event, context):\n    return 1\n")
+    return folder
+
+
+def changed(tmp_path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """Write the project's template with a change in its resources, found by type."""
+    template = json.loads(TEMPLATE.read_text())
+    change(template["Resources"])
+    path = tmp_path / "template.json"
+    path.write_text(json.dumps(template))
+    return path
+
+
+def of_type(resources: dict[str, Any], kind: str) -> tuple[str, dict[str, Any]]:
+    return next((name, item["Properties"]) for name, item in resources.items() if item["Type"] == kind)
+
+
+def call(aws: LocalAWS) -> Any:
+    answer = aws.client("lambda").invoke(FunctionName=f"{STACK}-start-execution", Payload=b"{}")
+    return json.loads(answer["Payload"].read())
+
+
+def test_the_zip_is_the_same_for_the_same_sources_and_holds_nothing_else(source: Path) -> None:
+    (source / "__pycache__").mkdir()
+    (source / "__pycache__" / "start_execution.cpython-313.pyc").write_bytes(b"x")
+    (source / "notes.txt").write_text("x")
+    first = zip_sources(source)
+    os.utime(source / "start_execution.py", (1, 1))
+    (source / "start_execution.py").chmod(0o600)
+    assert zip_sources(source) == first
+    with zipfile.ZipFile(io.BytesIO(first)) as archive:
+        assert archive.namelist() == ["start_execution.py"]
+        assert archive.infolist()[0].external_attr >> 16 == 0o644
+
+
+def test_the_committed_template_deploys_and_gives_its_outputs(aws: LocalAWS, source: Path) -> None:
+    outputs = deploy(aws, TEMPLATE, STACK, source=source)
+    assert set(outputs) >= {
+        "BucketName",
+        "FailureQueueUrl",
+        "ModelPackageGroupName",
+        "PipelineExecutionRoleArn",
+        "PipelineName",
+        "UploadCommand",
+    }
+    assert aws.client("s3").get_bucket_versioning(Bucket=outputs["BucketName"])["Status"] == "Enabled"
+    assert call(aws) == 1
+
+
+@pytest.mark.slow
+def test_deploying_again_changes_nothing_and_changed_code_is_deployed(aws: LocalAWS, source: Path) -> None:
+    outputs = deploy(aws, TEMPLATE, STACK, source=source)
+    assert deploy(aws, TEMPLATE, STACK, source=source) == outputs
+    (source / "start_execution.py").write_text("def handler(event, context):\n    return 2\n")
+    deploy(aws, TEMPLATE, STACK, source=source)
+    assert call(aws) == 2
+
+
+@pytest.mark.slow
+def test_a_changed_role_policy_is_deployed(aws: LocalAWS, source: Path, tmp_path: Path) -> None:
+    deploy(aws, TEMPLATE, STACK, source=source)
+
+    def shorten(resources: dict[str, Any]) -> None:
+        role = next(
+            item
+            for item in resources.values()
+            if "cv-birds-pipeline-" in json.dumps(item["Properties"].get("RoleName", ""))
+        )
+        role["Properties"]["Policies"][0]["PolicyDocument"]["Statement"] = [
+            {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+        ]
+
+    outputs = deploy(aws, changed(tmp_path, shorten), STACK, source=source)
+    name = outputs["PipelineExecutionRoleArn"].rpartition("/")[2]
+    iam = aws.client("iam")
+    (policy,) = iam.list_role_policies(RoleName=name)["PolicyNames"]
+    document = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+    assert [item["Action"] for item in document["Statement"]] == ["s3:GetObject"]
+
+
+@pytest.mark.slow
+def test_a_resource_that_fails_is_named_with_its_reason_and_the_next_deployment_starts_over(
+    aws: LocalAWS, source: Path, tmp_path: Path
+) -> None:
+    name = ""
+
+    def close(resources: dict[str, Any]) -> None:
+        nonlocal name
+        name, _ = of_type(resources, "AWS::S3::Bucket")
+        _, permission = of_type(resources, "AWS::Lambda::Permission")
+        permission["SourceArn"] = "arn:aws:s3:::another"
+
+    with pytest.raises(DeployFailed, match="ROLLBACK_COMPLETE") as failed:
+        deploy(aws, changed(tmp_path, close), STACK, source=source)
+    (failure,) = failed.value.failures
+    assert failure.logical_id == name
+    assert failure.type == "AWS::S3::Bucket"
+    assert "Unable to validate the following destination configurations" in failure.reason
+    assert name in str(failed.value)
+    # What the failed creation retained (DeletionPolicy) is in the way, as on AWS.
+    aws.client("s3").delete_bucket(Bucket=f"cv-birds-{aws.account}-{aws.region}")
+    aws.client("sagemaker").delete_model_package_group(ModelPackageGroupName=STACK)
+    assert deploy(aws, TEMPLATE, STACK, source=source)["BucketName"]
+
+
+def test_a_role_that_may_not_report_failures_fails_the_deployment_with_action_and_resource(
+    aws: LocalAWS, source: Path, tmp_path: Path
+) -> None:
+    def forget(resources: dict[str, Any]) -> None:
+        for item in resources.values():
+            for policy in item["Properties"].get("Policies", []):
+                statements = policy["PolicyDocument"]["Statement"]
+                statements[:] = [item for item in statements if "sqs:SendMessage" not in json.dumps(item)]
+
+    with pytest.raises(DeployFailed, match="sqs:SendMessage") as failed:
+        deploy(aws, changed(tmp_path, forget), STACK, source=source)
+    assert f"arn:aws:sqs:us-east-1:{aws.account}:cv-birds-failures" in str(failed.value)
+
+
+def test_an_unknown_property_an_unknown_parameter_and_a_missing_template_are_told(
+    aws: LocalAWS, source: Path, tmp_path: Path
+) -> None:
+    def misspell(resources: dict[str, Any]) -> None:
+        of_type(resources, "AWS::SQS::Queue")[1]["VisibilityTimeOut"] = 1
+
+    with pytest.raises(DeployFailed, match=r"Did you mean VisibilityTimeout\?"):
+        deploy(aws, changed(tmp_path, misspell), STACK, source=source)
+    with pytest.raises(DeployFailed, match=r"Parameters: \[Nothing\] do not exist"):
+        deploy(aws, TEMPLATE, STACK, source=source, parameters={"Nothing": "1"})
+    with pytest.raises(DeployFailed, match=r"app\.py"):
+        deploy(aws, tmp_path / "missing.json", STACK, source=source)
+
+
+@pytest.mark.slow
+def test_an_uploaded_definition_runs_the_real_function_under_its_role(aws: LocalAWS) -> None:
+    outputs = deploy(aws, TEMPLATE, STACK)
+    # Refused by the function for what is in it: that says it read this very object with its own role.
+    aws.client("s3").put_object(
+        Bucket=outputs["BucketName"], Key="pipeline/pipeline.json", Body=b'{"Version": 1}'
+    )
+    sqs, deadline = aws.client("sqs"), time.monotonic() + 60
+    messages: list[Any] = []
+    while not messages and time.monotonic() < deadline:
+        messages = sqs.receive_message(QueueUrl=outputs["FailureQueueUrl"]).get("Messages", [])
+        time.sleep(0.2)
+    record = json.loads(messages[0]["Body"])
+    assert record["requestContext"]["condition"] == "RetriesExhausted"
+    assert record["requestPayload"]["Records"][0]["s3"]["object"]["key"] == "pipeline/pipeline.json"
+    assert "Version" in record["responsePayload"]["errorMessage"]
+    assert "AccessDenied" not in record["responsePayload"]["errorMessage"]

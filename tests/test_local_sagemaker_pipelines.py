@@ -1,0 +1,192 @@
+"""Pipelines, their versions and executions, as boto3 sees them on the laptop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sagemaker_laptop import (
+    BUCKET,
+    EVERYTHING,
+    ROLE,
+    Laptop,
+    open_laptop,
+)
+from sagemaker_pipelines import create, definition, error_of, fail, pipeline_names
+
+TOKEN = "t" * 32
+ARN = "arn:aws:sagemaker:us-east-1:123456789012"
+
+
+@pytest.fixture(scope="module")
+def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+    with open_laptop(tmp_path_factory.mktemp("laptop")) as opened:
+        opened.put("data/a.txt", "a")
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def all_rights(laptop: Laptop) -> Iterator[None]:
+    yield
+    laptop.allow(EVERYTHING)
+
+
+def test_a_changed_definition_is_a_new_version_and_an_unchanged_one_is_not(laptop: Laptop) -> None:
+    first, second = definition(fail(message="one")), definition(fail(message="two"))
+    create(laptop, "versions", first, PipelineDescription="birds")
+    update = laptop.sagemaker.update_pipeline
+    assert update(PipelineName="versions", PipelineDefinition=first)["PipelineVersionId"] == 1
+    assert update(PipelineName="versions", PipelineDefinition=second)["PipelineVersionId"] == 2
+    assert update(PipelineName="versions", PipelineDisplayName="Birds")["PipelineVersionId"] == 2
+    described = laptop.sagemaker.describe_pipeline(PipelineName=ARN + ":pipeline/versions")
+    assert described["PipelineDefinition"] == second
+    assert described["PipelineDisplayName"] == "Birds"
+    assert described["PipelineDescription"] == "birds"
+    assert described["LastModifiedTime"] >= described["CreationTime"]
+    old = laptop.sagemaker.describe_pipeline(PipelineName="versions", PipelineVersionId=1)
+    assert old["PipelineDefinition"] == first
+    summaries = laptop.sagemaker.list_pipeline_versions(PipelineName="versions")["PipelineVersionSummaries"]
+    assert [s["PipelineVersionId"] for s in summaries] == [2, 1]
+    code, message = error_of(laptop, "describe_pipeline", PipelineName="versions", PipelineVersionId=9)
+    assert code == "ResourceNotFound"
+    assert "1 to 2" in message
+
+
+def test_a_version_can_be_named_and_described(laptop: Laptop) -> None:
+    arn = create(laptop, "named-version", definition(fail()))
+    laptop.sagemaker.update_pipeline_version(
+        PipelineArn=arn, PipelineVersionId=1, PipelineVersionDisplayName="first"
+    )
+    (summary,) = laptop.sagemaker.list_pipeline_versions(PipelineName=arn)["PipelineVersionSummaries"]
+    assert summary["PipelineVersionDisplayName"] == "first"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not json",
+        json.dumps({"Version": "2020-12-01"}),
+        definition(fail(message={"Get": "Steps.Nobody.Outcome"})),
+        definition(fail(), fail()),
+    ],
+)
+def test_a_definition_that_cannot_run_is_refused_when_it_is_stored(laptop: Laptop, text: str) -> None:
+    code, message = error_of(
+        laptop,
+        "create_pipeline",
+        PipelineName="broken",
+        PipelineDefinition=text,
+        RoleArn=ROLE,
+        ClientRequestToken=TOKEN,
+    )
+    assert code == "ValidationException"
+    assert message.startswith("Unable to parse pipeline definition. ")
+    if "to-break" not in pipeline_names(laptop):
+        create(laptop, "to-break", definition(fail()))
+    code, message = error_of(laptop, "update_pipeline", PipelineName="to-break", PipelineDefinition=text)
+    assert code == "ValidationException"
+    assert "broken" not in pipeline_names(laptop)
+
+
+def test_creating_twice_with_the_same_token_answers_once_and_another_request_is_refused(
+    laptop: Laptop,
+) -> None:
+    request: dict[str, Any] = {
+        "PipelineName": "token",
+        "PipelineDefinition": definition(fail()),
+        "RoleArn": ROLE,
+        "ClientRequestToken": "c" * 32,
+    }
+    first = laptop.sagemaker.create_pipeline(**request)["PipelineArn"]
+    assert laptop.sagemaker.create_pipeline(**request)["PipelineArn"] == first
+    code, _ = error_of(laptop, "create_pipeline", **{**request, "PipelineDescription": "other"})
+    assert code == "ConflictException"
+    code, message = error_of(laptop, "create_pipeline", **{**request, "ClientRequestToken": "d" * 32})
+    assert code == "ValidationException"
+    assert "Pipeline names must be unique within an AWS account and region" in message
+
+
+def test_a_definition_in_s3_is_read_with_the_rights_of_the_caller(laptop: Laptop) -> None:
+    laptop.put("definitions/p.json", definition(fail()))
+    location = {"Bucket": BUCKET, "ObjectKey": "definitions/p.json"}
+    request = {
+        "PipelineName": "from-s3",
+        "PipelineDefinitionS3Location": location,
+        "RoleArn": ROLE,
+        "ClientRequestToken": TOKEN,
+    }
+    laptop.allow(
+        [
+            *EVERYTHING,
+            {"Effect": "Deny", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::*/definitions/*"},
+        ]
+    )
+    as_role = laptop.aws.client("sagemaker", ROLE)
+    with pytest.raises(as_role.exceptions.ClientError, match="not authorized to perform: s3:GetObject"):
+        as_role.create_pipeline(**request)
+    laptop.allow(EVERYTHING)
+    as_role.create_pipeline(**request)
+    assert laptop.sagemaker.describe_pipeline(PipelineName="from-s3")["PipelineDefinition"] == definition(
+        fail()
+    )
+    code, message = error_of(
+        laptop,
+        "update_pipeline",
+        PipelineName="from-s3",
+        PipelineDefinitionS3Location={**location, "ObjectKey": "nothing"},
+    )
+    assert code == "ValidationException"
+    assert "nothing" in message
+
+
+def test_a_role_that_does_not_trust_sagemaker_is_refused(laptop: Laptop) -> None:
+    role = laptop.make_role("of-lambda", "lambda.amazonaws.com")
+    for wrong in (role, "arn:aws:iam::123456789012:role/nobody"):
+        code, message = error_of(
+            laptop,
+            "create_pipeline",
+            PipelineName="untrusted",
+            PipelineDefinition=definition(fail()),
+            RoleArn=wrong,
+            ClientRequestToken=TOKEN,
+        )
+        assert code == "ValidationException"
+        assert f"Could not assume role {wrong}." in message
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_"),
+    [
+        ("describe_pipeline", {"PipelineName": "nobody"}),
+        ("update_pipeline", {"PipelineName": "nobody"}),
+        ("start_pipeline_execution", {"PipelineName": "nobody"}),
+        ("list_pipeline_executions", {"PipelineName": "nobody"}),
+        ("list_pipeline_versions", {"PipelineName": "nobody"}),
+        ("delete_pipeline", {"PipelineName": "nobody", "ClientRequestToken": TOKEN}),
+    ]
+    + [
+        (operation, {"PipelineExecutionArn": f"{ARN}:pipeline/p/execution/abcdefghijkl"})
+        for operation in (
+            "describe_pipeline_execution",
+            "list_pipeline_execution_steps",
+            "list_pipeline_parameters_for_execution",
+            "describe_pipeline_definition_for_execution",
+            "stop_pipeline_execution",
+            "update_pipeline_execution",
+        )
+    ],
+)
+def test_what_does_not_exist_is_a_resource_not_found(
+    laptop: Laptop, operation: str, request_: dict[str, str]
+) -> None:
+    code, message = error_of(laptop, operation, **request_)
+    assert code == "ResourceNotFound"
+    assert "does not exist" in message
+
+
+def test_an_operation_that_the_laptop_lacks_is_a_400_that_says_so(laptop: Laptop) -> None:
+    code, message = error_of(laptop, "list_lineage_groups")
+    assert (code, message) == ("ValidationException", "ListLineageGroups is not implemented on the laptop.")

@@ -1,0 +1,143 @@
+"""Every SageMaker call needs the actions, ARNs and condition keys of the service authorization reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from captured_calls import ROLE, SAGEMAKER, asked, names
+
+TRAINING: dict[str, Any] = {
+    "TrainingJobName": "Pipelines-Abc",
+    "RoleArn": ROLE,
+    "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
+    "OutputDataConfig": {"S3OutputPath": "s3://b-1/out"},
+    "ResourceConfig": {"InstanceType": "ml.c5.4xlarge", "InstanceCount": 1, "VolumeSizeInGB": 10},
+    "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
+    "EnableNetworkIsolation": True,
+    "EnableInterContainerTrafficEncryption": True,
+}
+
+
+def test_a_training_job_needs_itself_and_the_role_it_passes() -> None:
+    job, passed = asked("sagemaker", "create_training_job", **TRAINING)
+    assert (job.action, job.resource) == (
+        "sagemaker:CreateTrainingJob",
+        f"{SAGEMAKER}:training-job/pipelines-abc",
+    )
+    assert job.context == {
+        "sagemaker:NetworkIsolation": "true",
+        "sagemaker:InterContainerTrafficEncryption": "true",
+        "sagemaker:InstanceTypes": ["ml.c5.4xlarge"],
+        "sagemaker:MaxRuntimeInSeconds": "3600",
+    }
+    assert (passed.action, passed.resource) == ("iam:PassRole", ROLE)
+    assert passed.context == {
+        "iam:PassedToService": "sagemaker.amazonaws.com",
+        "iam:AssociatedResourceArn": f"{SAGEMAKER}:training-job/pipelines-abc",
+    }
+
+
+def test_tags_at_creation_need_add_tags_for_that_creation() -> None:
+    tagged = {**TRAINING, "Tags": [{"Key": "TrainingType", "Value": "Spot"}]}
+    job, tagging, _ = asked("sagemaker", "create_training_job", **tagged)
+    assert (tagging.action, tagging.resource) == ("sagemaker:AddTags", job.resource)
+    assert tagging.context["sagemaker:TaggingAction"] == "CreateTrainingJob"
+    for requirement in (job, tagging):
+        assert requirement.context["aws:RequestTag/TrainingType"] == "Spot"
+        assert requirement.context["aws:TagKeys"] == ["TrainingType"]
+
+
+def test_networks_keys_and_warm_pools_are_visible_to_policies() -> None:
+    pool = {**TRAINING["ResourceConfig"], "KeepAlivePeriodInSeconds": 600, "VolumeKmsKeyId": "volume-key"}
+    job, _ = asked(
+        "sagemaker",
+        "create_training_job",
+        **{
+            **TRAINING,
+            "ResourceConfig": pool,
+            "OutputDataConfig": {"S3OutputPath": "s3://b-1/out", "KmsKeyId": "output-key"},
+            "VpcConfig": {"SecurityGroupIds": ["sg-12"], "Subnets": ["subnet-1", "subnet-2"]},
+        },
+    )
+    assert job.context["sagemaker:KeepAlivePeriod"] == "600"
+    assert job.context["sagemaker:VolumeKmsKeyArn"] == "volume-key"
+    assert job.context["sagemaker:OutputKmsKeyArn"] == "output-key"
+    assert job.context["sagemaker:VpcSecurityGroupIds"] == ["sg-12"]
+    assert job.context["sagemaker:VpcSubnets"] == ["subnet-1", "subnet-2"]
+
+
+def test_a_processing_jobs_limits_are_read_from_where_it_has_them() -> None:
+    job, passed = asked(
+        "sagemaker",
+        "create_processing_job",
+        ProcessingJobName="pipelines-x",
+        RoleArn=ROLE,
+        AppSpecification={"ImageUri": "image"},
+        NetworkConfig={"EnableNetworkIsolation": True, "EnableInterContainerTrafficEncryption": False},
+        ProcessingResources={
+            "ClusterConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 10}
+        },
+    )
+    assert job.resource == f"{SAGEMAKER}:processing-job/pipelines-x"
+    assert job.context == {
+        "sagemaker:NetworkIsolation": "true",
+        "sagemaker:InterContainerTrafficEncryption": "false",
+        "sagemaker:InstanceTypes": ["ml.m5.xlarge"],
+    }
+    assert passed.resource == ROLE
+
+
+def test_registering_needs_the_packages_and_the_group_and_shows_the_approval_status() -> None:
+    found = asked(
+        "sagemaker",
+        "create_model_package",
+        ModelPackageGroupName="Birds",
+        ModelApprovalStatus="Approved",
+        InferenceSpecification={"Containers": [{"Image": "image"}]},
+    )
+    assert names(found) == [
+        ("sagemaker:CreateModelPackage", f"{SAGEMAKER}:model-package/birds/*"),
+        ("sagemaker:CreateModelPackage", f"{SAGEMAKER}:model-package-group/birds"),
+    ]
+    assert all(item.context["sagemaker:ModelApprovalStatus"] == "Approved" for item in found)
+
+
+def test_starting_a_version_is_told_from_starting_whatever_is_there() -> None:
+    [pinned] = asked("sagemaker", "start_pipeline_execution", PipelineName="Birds", PipelineVersionId=3)
+    assert (pinned.resource, pinned.context["sagemaker:PipelineVersionId"]) == (
+        f"{SAGEMAKER}:pipeline/birds",
+        "3",
+    )
+    [latest] = asked("sagemaker", "start_pipeline_execution", PipelineName="Birds")
+    assert "sagemaker:PipelineVersionId" not in latest.context
+
+
+EXECUTION = f"{SAGEMAKER}:pipeline/birds/execution/abcdefghijkl"
+PACKAGE = f"{SAGEMAKER}:model-package/birds/1"
+
+
+@pytest.mark.parametrize(
+    ("operation", "parameters", "resource"),
+    [
+        ("describe_pipeline", {"PipelineName": "Birds"}, f"{SAGEMAKER}:pipeline/birds"),
+        ("list_pipeline_executions", {"PipelineName": "birds"}, f"{SAGEMAKER}:pipeline/birds"),
+        ("list_pipeline_execution_steps", {"PipelineExecutionArn": EXECUTION}, EXECUTION),
+        ("stop_pipeline_execution", {"PipelineExecutionArn": EXECUTION}, EXECUTION),
+        ("list_pipelines", {}, "*"),
+        ("list_training_jobs", {}, "*"),
+        ("list_model_package_groups", {}, "*"),
+        ("list_model_packages", {"ModelPackageGroupName": "birds"}, f"{SAGEMAKER}:model-package/birds/*"),
+        ("describe_model_package", {"ModelPackageName": PACKAGE}, PACKAGE),
+        ("update_model_package", {"ModelPackageArn": PACKAGE, "ModelApprovalStatus": "Approved"}, PACKAGE),
+        ("describe_training_job", {"TrainingJobName": "a"}, f"{SAGEMAKER}:training-job/a"),
+        ("stop_training_job", {"TrainingJobName": "a"}, f"{SAGEMAKER}:training-job/a"),
+        ("list_tags", {"ResourceArn": EXECUTION}, EXECUTION),
+    ],
+)
+def test_sagemaker_calls_need_their_action_on_their_resource(
+    operation: str, parameters: dict[str, Any], resource: str
+) -> None:
+    action = "sagemaker:" + "".join(word.capitalize() for word in operation.split("_"))
+    assert names(asked("sagemaker", operation, **parameters)) == [(action, resource)]
