@@ -1,0 +1,177 @@
+"""Clients that are not ours work against `python -m local up`: boto3, the AWS CLI, the SageMaker SDK."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from toy_pipeline import SHIPPED, write_toy_definition
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+
+
+def read_env(path: Path) -> dict[str, str]:
+    """Source the file as a shell would, and give what it sets."""
+    script = 'set -a; . "$1"; set +a; exec env -0'
+    done = subprocess.run(["bash", "-c", script, "bash", str(path)], capture_output=True, check=True, env={})
+    return dict(pair.split("=", 1) for pair in done.stdout.decode().split("\0") if pair.startswith("AWS_"))
+
+
+@pytest.fixture(scope="module")
+def person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of somebody who sourced the env file of a running `python -m local up`."""
+    folder = tmp_path_factory.mktemp("a person's folder")
+    env_file = folder / "local.env"
+    with subprocess.Popen(
+        [sys.executable, "-m", "local", "up", "--env-file", str(env_file)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stdout is not None
+        for line in server.stdout:
+            if "In another terminal" in line:
+                break
+        assert env_file.stat().st_mode & 0o777 == 0o600
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        # The CLI's pager and configuration of this machine's user are not part of the promise.
+        yield {**kept, **read_env(env_file), "AWS_PAGER": "", "AWS_CONFIG_FILE": str(folder / "none")}
+        server.send_signal(signal.SIGINT)
+        assert server.wait(timeout=30) == 0
+    assert not env_file.exists()
+
+
+@pytest.fixture(scope="module")
+def definition(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = write_toy_definition(tmp_path_factory.mktemp("definition"))
+    document = json.loads(path.read_text())
+    for parameter in document["Parameters"]:
+        if parameter["Name"] == "InputDataUrl":
+            parameter["DefaultValue"] = f"s3://{BUCKET}/data/toy/"
+    path.write_text(json.dumps(document))
+    return path
+
+
+BUCKET = "cv-birds-123456789012-us-east-1"
+
+
+def aws(person: dict[str, str], *arguments: str) -> Any:
+    """Run the AWS CLI and read its JSON."""
+    done = subprocess.run(
+        [str(BIN / "aws"), *arguments, "--output", "json"],
+        env=person,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout) if done.stdout.startswith(("{", "[")) else done.stdout
+
+
+@pytest.fixture(scope="module")
+def execution(person: dict[str, str], definition: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An execution started and followed with the AWS CLI alone."""
+    data = tmp_path_factory.mktemp("data") / "images.txt"
+    data.write_text("1 a/a.jpg\n")
+    aws(person, "s3", "cp", str(data), f"s3://{BUCKET}/data/toy/images.txt")
+    aws(person, "s3", "cp", str(definition), f"s3://{BUCKET}/pipeline/pipeline.json")
+    subprocess.run(
+        ["bash", "-c", WAIT, "bash", str(BIN / "aws")],
+        env=person,
+        check=True,
+        timeout=90,
+        stdout=subprocess.DEVNULL,
+    )
+    listed = aws(person, "sagemaker", "list-pipeline-executions", "--pipeline-name", "cv-birds")
+    (summary,) = listed["PipelineExecutionSummaries"]
+    assert summary["PipelineExecutionStatus"] == "Succeeded"
+    return str(summary["PipelineExecutionArn"])
+
+
+WAIT = """
+newest='PipelineExecutionSummaries[0].PipelineExecutionStatus'
+list=(sagemaker list-pipeline-executions --pipeline-name cv-birds --output text --query "$newest")
+until [ "$("$1" "${list[@]}" 2>/dev/null)" = Succeeded ]; do sleep 1; done
+"""
+
+
+@pytest.mark.slow
+def test_the_cli_lists_the_steps(person: dict[str, str], execution: str) -> None:
+    answer = aws(person, "sagemaker", "list-pipeline-execution-steps", "--pipeline-execution-arn", execution)
+    statuses = {step["StepName"]: step["StepStatus"] for step in answer["PipelineExecutionSteps"]}
+    assert {"Preprocess", "TrainSpot", "TrainOnDemand", "RegisterSpot", "RegisterOnDemand"} <= statuses.keys()
+    assert set(statuses.values()) == {"Succeeded"}
+
+
+@pytest.mark.slow
+def test_the_cli_describes_the_spot_job(person: dict[str, str], execution: str) -> None:
+    jobs = aws(person, "sagemaker", "list-training-jobs", "--name-contains", "TrainSpot")
+    (job,) = jobs["TrainingJobSummaries"]
+    answer = aws(person, "sagemaker", "describe-training-job", "--training-job-name", job["TrainingJobName"])
+    assert answer["TrainingJobStatus"] == "Completed"
+    assert answer["EnableManagedSpotTraining"] is True
+    assert answer["BillableTimeInSeconds"] < answer["TrainingTimeInSeconds"]
+    metrics = {metric["MetricName"] for metric in answer["FinalMetricDataList"]}
+    assert {"train:loss", "validation:accuracy"} <= metrics
+    aws(person, "s3", "cp", answer["ModelArtifacts"]["S3ModelArtifacts"], os.devnull)
+
+
+@pytest.mark.slow
+def test_the_cli_approves_a_model_package(person: dict[str, str], execution: str) -> None:
+    packages = aws(person, "sagemaker", "list-model-packages", "--model-package-group-name", "cv-birds")
+    arns = [package["ModelPackageArn"] for package in packages["ModelPackageSummaryList"]]
+    assert len(arns) == 2
+    aws(
+        person,
+        *("sagemaker", "update-model-package", "--model-package-arn", arns[0]),
+        *("--model-approval-status", "Approved"),
+    )
+    described = aws(person, "sagemaker", "describe-model-package", "--model-package-name", arns[0])
+    assert described["ModelApprovalStatus"] == "Approved"
+
+
+@pytest.mark.slow
+def test_boto3_needs_nothing_but_the_environment(
+    person: dict[str, str], execution: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in person.items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    sagemaker = boto3.session.Session().client("sagemaker")
+    stored = sagemaker.describe_pipeline_definition_for_execution(PipelineExecutionArn=execution)
+    names = {step["Name"] for step in json.loads(stored["PipelineDefinition"])["Steps"]}
+    assert names == {step["Name"] for step in json.loads(SHIPPED.read_text())["Steps"]}
+
+
+@pytest.mark.slow
+def test_the_sagemaker_sdks_execution_object_lists_and_waits(person: dict[str, str], execution: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SDK, execution],
+        env={**person, "SAGEMAKER_VALIDATE_ROLE": "false"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert said["status"] == "Succeeded"
+    assert {"TrainSpot", "RegisterOnDemand"} <= set(said["steps"])
+
+
+SDK = """
+import json, sys
+from sagemaker.core.helper.session_helper import Session
+from sagemaker.mlops.workflow.pipeline import PipelineExecution
+execution = PipelineExecution(arn=sys.argv[1], sagemaker_session=Session())
+execution.wait(delay=1, max_attempts=5)
+steps = [step["StepName"] for step in execution.list_steps()]
+print(json.dumps({"status": execution.describe()["PipelineExecutionStatus"], "steps": steps}))
+"""

@@ -1,0 +1,128 @@
+"""From an upload to the registry on the laptop's AWS: order, Spot, cache, gate; with toy containers."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from laptop import Laptop
+from toy_pipeline import write_toy_definition
+
+JOB_STEPS = {"Preprocess", "TrainSpot", "TrainOnDemand", "EvaluateSpot", "EvaluateOnDemand"}
+
+
+@pytest.fixture(scope="module")
+def definition(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_toy_definition(tmp_path_factory.mktemp("definition"))
+
+
+@pytest.fixture(scope="module")
+def first(toy_laptop: Laptop, definition: Path) -> str:
+    """The execution of a first upload."""
+    return toy_laptop.run(definition)
+
+
+def test_an_upload_registers_both_models_pending_approval(toy_laptop: Laptop, first: str) -> None:
+    assert toy_laptop.describe(first)["PipelineExecutionStatus"] == "Succeeded"
+    steps = toy_laptop.steps(first)
+    registered = {
+        steps[name]["Metadata"]["RegisterModel"]["Arn"] for name in ("RegisterSpot", "RegisterOnDemand")
+    }
+    assert len(registered) == 2
+    for arn in registered:
+        package = toy_laptop.sagemaker.describe_model_package(ModelPackageName=arn)
+        assert package["ModelApprovalStatus"] == "PendingManualApproval"
+        assert package["InferenceSpecification"]["SupportedContentTypes"] == ["application/x-image"]
+        assert package["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"].endswith("evaluation.json")
+
+
+def test_the_two_trainings_overlap_and_only_spot_was_interrupted(toy_laptop: Laptop, first: str) -> None:
+    steps = toy_laptop.steps(first)
+    spot, on_demand = steps["TrainSpot"], steps["TrainOnDemand"]
+    assert spot["StartTime"] < on_demand["EndTime"]
+    assert on_demand["StartTime"] < spot["EndTime"]
+    statuses = {
+        step: [item["Status"] for item in toy_laptop.training_job(first, step)["SecondaryStatusTransitions"]]
+        for step in ("TrainSpot", "TrainOnDemand")
+    }
+    assert statuses["TrainSpot"].count("Interrupted") == 1
+    assert "Interrupted" not in statuses["TrainOnDemand"]
+    job = toy_laptop.training_job(first, "TrainSpot")
+    assert job["BillableTimeInSeconds"] <= job["TrainingTimeInSeconds"]
+
+
+def test_a_second_upload_of_the_same_is_another_execution_from_cache(
+    toy_laptop: Laptop, definition: Path, first: str
+) -> None:
+    second = toy_laptop.run(definition)
+    assert second != first
+    steps = toy_laptop.steps(second)
+    for name in JOB_STEPS:
+        assert steps[name]["CacheHitResult"]["SourcePipelineExecutionArn"] == first, name
+    notes = cache_notes(toy_laptop, second)
+    assert {name for name in JOB_STEPS if notes[name]["hit"] and notes[name]["reason"]} == JOB_STEPS
+    versions = toy_laptop.sagemaker.list_pipeline_versions(PipelineName=toy_laptop.outputs["PipelineName"])
+    assert len(versions["PipelineVersionSummaries"]) == 1, "an unchanged definition made a new version"
+
+
+def test_another_class_selection_misses_everywhere_and_says_why(
+    toy_laptop: Laptop, definition: Path, first: str
+) -> None:
+    other = toy_laptop.run(definition, ClassSelection="13, 17")
+    steps = toy_laptop.steps(other)
+    assert not {name for name in JOB_STEPS if "CacheHitResult" in steps[name]}
+    notes = cache_notes(toy_laptop, other)
+    assert "ContainerArguments" in notes["Preprocess"]["reason"]
+    assert "InputDataConfig" in notes["TrainSpot"]["reason"]
+
+
+def test_a_model_below_the_threshold_fails_the_execution_with_the_number(
+    toy_laptop: Laptop, definition: Path, first: str
+) -> None:
+    execution = toy_laptop.run(definition, AccuracyThreshold="1.01")
+    assert toy_laptop.describe(execution)["PipelineExecutionStatus"] == "Failed"
+    steps = toy_laptop.steps(execution)
+    assert "1.01" in steps["AccuracyTooLow"]["FailureReason"]
+    assert not {"RegisterSpot", "RegisterOnDemand"} & steps.keys()
+
+
+def test_the_uploaders_approval_status_is_refused_by_the_role(
+    toy_laptop: Laptop, definition: Path, first: str
+) -> None:
+    execution = toy_laptop.run(definition, ModelApprovalStatus="Approved")
+    reason = toy_laptop.steps(execution)["RegisterSpot"]["FailureReason"]
+    assert "AccessDenied" in reason
+    assert "sagemaker:CreateModelPackage" in reason
+
+
+def test_a_key_with_a_name_makes_a_pipeline_of_its_own(toy_laptop: Laptop, definition: Path) -> None:
+    body = json.loads(definition.read_text())
+    for parameter in body["Parameters"]:
+        if parameter["Name"] == "InputDataUrl":
+            parameter["DefaultValue"] = toy_laptop.data_url
+    toy_laptop.put_object("pipeline/small-birds/pipeline.json", json.dumps(body).encode())
+    name = f"{toy_laptop.outputs['PipelineName']}-small-birds"
+    assert wait_for_pipeline(toy_laptop, name)
+
+
+def cache_notes(toy_laptop: Laptop, execution: str) -> dict[str, dict[str, Any]]:
+    """What the engine said about each step's cache."""
+    events = toy_laptop.aws.client("logs").get_log_events(
+        logGroupName="/local/sagemaker/pipelines",
+        logStreamName=execution.rsplit("/", 1)[-1],
+        startFromHead=True,
+    )["events"]
+    notes = [json.loads(event["message"]) for event in events]
+    return {note["step"]: note for note in notes if note["event"] == "cache"}
+
+
+def wait_for_pipeline(toy_laptop: Laptop, name: str) -> bool:
+
+    for _ in range(100):
+        names = [p["PipelineName"] for p in toy_laptop.sagemaker.list_pipelines()["PipelineSummaries"]]
+        if name in names:
+            return True
+        time.sleep(0.1)
+    return False

@@ -1,0 +1,34 @@
+"""The README says what is so: its generated parts are fresh, its links and commands exist."""
+
+import re
+import subprocess
+
+import readme_blocks
+from readme_blocks import README, ROOT
+
+
+def test_the_generated_parts_are_up_to_date() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert readme_blocks.replace(text, readme_blocks.blocks()) == text, "run: make generate"
+
+
+def test_every_relative_link_in_the_documents_leads_somewhere() -> None:
+    for document in [README, ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_every_make_target_that_the_documents_name_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for document in [README, ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        named = set(re.findall(r"^ {4}make ([a-z-]+)", document.read_text(encoding="utf-8"), re.MULTILINE))
+        assert named <= targets, document.name
+
+
+def test_make_alone_lists_every_target_with_what_it_does() -> None:
+    done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert phony
+    for target in phony[1].split():
+        assert re.search(rf"{target}\S*\s+\S*\s*\S+", done.stdout), target
+    assert len(phony[1].split()) <= 12
