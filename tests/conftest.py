@@ -11,11 +11,26 @@ from laptop import Laptop, laptop
 PHOTOS = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "photos"
 
 
-def pytest_configure() -> None:
-    """Keep a developer's own AWS settings out of every test and of what the tests start."""
+def is_live(config: pytest.Config) -> bool:
+    """Whether this is `pytest -m live`, which runs on the AWS of the environment and on nothing else."""
+    return bool(config.getoption("markexpr") == "live")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep a developer's own AWS settings out of every test but the live ones."""
+    if is_live(config):
+        return
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the live tests out unless they were asked for: they need an account and cost money."""
+    if not is_live(config):
+        live = [item for item in items if item.get_closest_marker("live")]
+        config.hook.pytest_deselected(items=live)
+        items[:] = [item for item in items if item not in live]
 
 
 @pytest.fixture(scope="session")

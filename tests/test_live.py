@@ -1,0 +1,38 @@
+"""The whole way on the AWS that your environment names: deploy first, then `pytest -m live`.
+
+Costs what an execution costs. CV_STACK names the stack (default: cv-birds), CV_DATA_URL the data (default:
+data/ of the stack's bucket). Runs as well against `python -m local up`, whose env file sets the environment.
+"""
+
+import os
+
+import boto3
+import pytest
+from rich.console import Console
+
+from local.run import DEFINITION
+from ops import report, stack, upload, watch
+
+pytestmark = pytest.mark.live
+
+
+def test_an_upload_registers_two_models_that_are_equal(tmp_path_factory: pytest.TempPathFactory) -> None:
+    session = boto3.session.Session()
+    outputs = stack.outputs(session.client("cloudformation"), os.environ.get("CV_STACK", "cv-birds"))
+    parameters = {"InputDataUrl": os.environ["CV_DATA_URL"]} if "CV_DATA_URL" in os.environ else {}
+    uploaded = upload.upload_definition(session.client("s3"), outputs["BucketName"], DEFINITION, parameters)
+    sagemaker = session.client("sagemaker")
+    execution = watch.wait_for_start(
+        sagemaker,
+        session.client("sqs"),
+        outputs["PipelineName"],
+        uploaded,
+        outputs["FailureQueueUrl"],
+        600.0,
+    )
+    assert watch.watch(sagemaker, session.client("logs"), execution, Console()) == "Succeeded"
+    summary = report.write_report(session, execution, tmp_path_factory.mktemp("live") / "report")
+    assert len(set(summary.model_packages)) == 2
+    spot, on_demand = summary.trainings["Spot"], summary.trainings["OnDemand"]
+    assert spot.model_sha256 == on_demand.model_sha256
+    assert (spot.billable_seconds or 0) <= (spot.training_seconds or 0)
