@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import signal
 import sys
+
+if __name__ == "__main__":  # Ctrl-C while the imports below take their seconds
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
+
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -48,6 +52,7 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
 def main() -> None:
     """Run the deployed template, the Lambda, the pipeline and its jobs on this machine."""
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -36,10 +36,12 @@ def explained() -> Iterator[None]:
     except PortTakenError as error:
         _end(str(error), 2)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno == errno.ENOSPC:
+            where = error.filename or tempfile.gettempdir()
+            _end(f"the disk is full at {where}: free some space, or set TMPDIR to a folder that has some", 1)
+        if error.filename is None:
             raise
-        where = error.filename or tempfile.gettempdir()
-        _end(f"the disk is full at {where}: free some space, or set TMPDIR to a folder that has some", 1)
+        _end(f"cannot use {error.filename}: {error.strerror}; check the path and its permissions", 2)
 
 
 def _end(message: str, code: int) -> None:

@@ -76,5 +76,5 @@ def _spot(snapshot: Snapshot) -> list[str]:
     return [
         f"Spot saved {training.saving:.0%} of its price with {interruptions(training.interruptions)}"
         for training in snapshot.billed_trainings.values()
-        if training.spot and training.saving is not None
+        if training.spot and training.status == "Completed" and training.saving is not None
     ]

@@ -47,6 +47,8 @@ class Step:
     failure_reason: str | None
     metadata: Mapping[str, Any]
     cache_source: str | None
+    exit_message: str | None = None
+    """What a processing job that failed said itself; the step's FailureReason only gives its exit code."""
 
     @property
     def job_name(self) -> str | None:
@@ -72,7 +74,8 @@ class Step:
     @property
     def reason(self) -> str:
         """Give why the step failed."""
-        return self.failure_reason or self.metadata.get("Fail", {}).get("ErrorMessage") or "no reason given"
+        said = self.failure_reason or self.metadata.get("Fail", {}).get("ErrorMessage") or "no reason given"
+        return f"{self.exit_message.rstrip()} ({said})" if self.exit_message else said
 
     def seconds(self, now: datetime) -> float | None:
         """Give how long the step took, up to `now` while it runs."""

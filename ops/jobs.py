@@ -102,6 +102,13 @@ def _transition(entry: Mapping[str, Any]) -> Transition:
     )
 
 
+def read_exit_message(sagemaker: Any, step: Step) -> str | None:
+    """Give what the step's processing job said as it ended; None where it said nothing."""
+    if step.job_name is None:
+        return None
+    return sagemaker.describe_processing_job(ProcessingJobName=step.job_name).get("ExitMessage") or None
+
+
 def property_file_urls(sagemaker: Any, execution: Execution, step: Step) -> list[str]:
     """Give where the step's property files are: `s3://.../evaluation.json`."""
     files = execution.planned(step).property_files

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,18 +40,28 @@ class SnapshotReader:
         self.definition = execution.read_definition(sagemaker, arn)
         self._plan = execution.plan(self.definition)
         self._ended: dict[str, Training] = {}
+        self._exit_messages: dict[str, str | None] = {}
         self._cache: dict[str, CacheNote] = {}
         self._judged: frozenset[str] = frozenset()
 
     def read(self) -> Snapshot:
         """Ask SageMaker for the execution as it is now."""
         now_execution = execution.read(self._sagemaker, self._arn, self._plan)
+        now_execution = replace(now_execution, steps=tuple(map(self._explained, now_execution.steps)))
         trainings = {
             step.name: training
             for step in now_execution.steps
             if step.type == "Training" and (training := self._training(now_execution, step))
         }
         return Snapshot(now_execution, trainings, self._cache_of(now_execution), self._clock())
+
+    def _explained(self, step: Step) -> Step:
+        """Add to a processing step that failed what its job said, asked for once."""
+        if step.type != "Processing" or step.status != "Failed":
+            return step
+        if step.name not in self._exit_messages:
+            self._exit_messages[step.name] = jobs.read_exit_message(self._sagemaker, step)
+        return replace(step, exit_message=self._exit_messages[step.name])
 
     def _training(self, now_execution: Execution, step: Step) -> Training | None:
         if step.name in self._ended:

@@ -157,6 +157,7 @@ class FakeSageMaker:
         self.definition = definition or json.loads(DEFINITION.read_text(encoding="utf-8"))
         self.clock = 0.0
         self.calls: list[str] = []
+        self.exit_message: str | None = None  # of every processing job
         self.statuses = {"RegisterSpot": "PendingManualApproval", "RegisterOnDemand": "PendingManualApproval"}
 
     def client(self) -> Any:
@@ -249,7 +250,8 @@ class FakeSageMaker:
             "OutputName": "evaluation",
             "S3Output": {"S3Uri": uri, "LocalPath": "/", "S3UploadMode": "EndOfJob"},
         }
-        return {"ProcessingJobName": name, "ProcessingOutputConfig": {"Outputs": [output]}}
+        answer = {"ProcessingJobName": name, "ProcessingOutputConfig": {"Outputs": [output]}}
+        return answer | ({"ExitMessage": self.exit_message} if self.exit_message else {})
 
     def _DescribeModelPackage(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         arn = request["ModelPackageName"]

@@ -107,6 +107,16 @@ def failed_training(execution_id: str = "e1e1e1e1e1e1") -> FakeExecution:
     return execution
 
 
+def failed_preprocess(execution_id: str = "d2d2d2d2d2d2") -> FakeExecution:
+    """Preprocess died; its step knows no more than the exit code."""
+    execution = succeeded(execution_id)
+    execution.steps, execution.trainings = execution.steps[:1], []
+    execution.steps[0].status = "Failed"
+    execution.steps[0].reason = "AlgorithmError: See job logs for more information, exit code: 1"
+    execution.status, execution.reason = "Failed", "Step failure: One or multiple steps failed."
+    return execution
+
+
 def parameters() -> dict[str, str]:
     values = {
         entry["Name"]: str(entry.get("DefaultValue", ""))

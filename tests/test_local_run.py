@@ -171,6 +171,7 @@ def test_ctrl_c_ends_every_process(when: str, tmp_path: Path) -> None:
         (["--parameters", "Epochs=many"], "Integer"),
         (["--parameters", "many"], "Name=value"),
         (["--parameters", "InputDataUrl=s3://bucket/data"], "DATA"),
+        (["--template", "docs"], "cannot use docs: Is a directory"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(

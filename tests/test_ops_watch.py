@@ -14,7 +14,14 @@ from rich.console import Console
 from rich.spinner import Spinner
 
 from fake_execution import FakeExecution, FakeSageMaker, client_of
-from fake_execution_scenarios import below_threshold, failed_training, fill_bucket, succeeded
+from fake_execution_scenarios import (
+    below_threshold,
+    failed_preprocess,
+    failed_training,
+    fill_bucket,
+    succeeded,
+)
+from ops import closing
 from ops.live import picture
 from ops.snapshot import SnapshotReader
 from ops.watch import watch
@@ -151,6 +158,25 @@ def test_a_long_failure_reason_is_printed_in_full_and_on_one_line(terminal: bool
     status, text = run(execution, terminal=terminal)
     assert status == "Failed"
     assert f"TrainOnDemand failed: {reason}\n" in text.replace("\r", "")
+
+
+def test_a_failed_processing_job_tells_its_own_reason_which_is_asked_for_once() -> None:
+    fake = FakeSageMaker(failed_preprocess())
+    fake.exit_message = "no class 999: classes.txt has 1 to 200\n"
+    fake.clock = 60.0
+    reader = SnapshotReader(fake.client(), client_of("logs"), failed_preprocess().arn)
+    reader.read()
+    assert closing.failures(reader.read())[0] == (
+        "Preprocess failed: no class 999: classes.txt has 1 to 200 "
+        "(AlgorithmError: See job logs for more information, exit code: 1)"
+    )
+    assert fake.calls.count("DescribeProcessingJob") == 1
+
+
+def test_a_failed_processing_job_that_said_nothing_gives_the_steps_reason() -> None:
+    status, text = run(failed_preprocess())
+    assert status == "Failed"
+    assert "Preprocess failed: AlgorithmError: See job logs for more information, exit code: 1\n" in text
 
 
 def test_a_cache_hit_names_the_reason_where_it_is_logged() -> None:

@@ -22,7 +22,7 @@ from typing import Any
 from moto.awslambda.exceptions import UnknownFunctionException
 from moto.awslambda.models import lambda_backends
 from moto.s3 import notifications
-from moto.s3.exceptions import InvalidArgumentError
+from moto.s3.exceptions import InvalidArgumentError, NoSuchUpload
 from moto.s3.models import FakeBucket, S3Backend
 
 from local.aws.function_service import FunctionService
@@ -185,11 +185,13 @@ def _without_put_event(complete: Callable[..., Any]) -> Callable[..., Any]:
     """Complete a multipart upload with one event; moto's put_object in it would send another."""
 
     @functools.wraps(complete)
-    def completed(*args: Any, **kwargs: Any) -> Any:
+    def completed(backend: Any, bucket_name: str, upload_id: str, *args: Any, **kwargs: Any) -> Any:
         with _ORDER:
+            if upload_id not in backend.get_bucket(bucket_name).multiparts:
+                raise NoSuchUpload(upload_id)
             _COMPLETING.upload = True
             try:
-                return complete(*args, **kwargs)
+                return complete(backend, bucket_name, upload_id, *args, **kwargs)
             finally:
                 _COMPLETING.upload = False
 

@@ -30,7 +30,7 @@ from moto.iam.models import iam_backends
 from moto.moto_server import werkzeug_app
 from moto.sqs import models as sqs_models
 
-from local.aws import authorization, cloudformation, events, functions, sagemaker
+from local.aws import authorization, cloudformation, events, functions, s3_repairs, sagemaker
 from local.aws.authorization import Authorizer
 from local.aws.gate import Gate
 from local.aws.http_server import LoopbackServer
@@ -192,6 +192,7 @@ class LocalAWS:
         for service in services:
             undo.callback(service.close)
         authorization.install()
+        s3_repairs.install()
 
     def _make_administrator(self) -> tuple[str, str]:
         """Make a user that may do everything, with keys that no other run has."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -42,8 +43,11 @@ class ContainerRequest:
 class Container:
     """A running container: the process, all that it started, and the way to end it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], docker_name: str | None = None) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], folder: JobFolder, docker_name: str | None = None
+    ) -> None:
         self._process = process
+        self._folder = folder
         self._docker_name = docker_name
 
     def poll(self) -> int | None:
@@ -61,6 +65,9 @@ class Container:
             subprocess.run([_docker(), "kill", self._docker_name], capture_output=True, check=False)
         self._signal(signal.SIGKILL)
         self._process.wait()
+        for pid in _strays(self._folder):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
         # The process leads its group: its workers get the signal even when it is gone.
@@ -108,7 +115,7 @@ def start_container(request: ContainerRequest, own_images: Sequence[str]) -> Con
             )
     except OSError as error:
         raise JobFailed(f"ClientError: The container cannot be started:{command[0]}: {error}") from error
-    return Container(process, None if own else request.name)
+    return Container(process, request.folder, None if own else request.name)
 
 
 def stop_containers(containers: Sequence[Container], grace: float, hurry: threading.Event) -> None:
@@ -126,6 +133,18 @@ def kill_containers(containers: Sequence[Container]) -> None:
     """End whatever is left of the containers, workers of ended ones included."""
     for container in containers:
         container.kill()
+
+
+def _strays(folder: JobFolder) -> list[int]:
+    """Find processes of the folder's container that left its group; Linux alone can tell."""
+    mark = f"SAGEMAKER_BASE_DIR={folder.ml}".encode()
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        # Gone meanwhile, or somebody else's.
+        with contextlib.suppress(OSError):
+            if mark in (place / "environ").read_bytes().split(b"\0"):
+                found.append(int(place.name))
+    return found
 
 
 def _process_command(request: ContainerRequest) -> list[str]:

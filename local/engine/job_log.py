@@ -20,6 +20,10 @@ _EVENT_BYTES = 250_000
 """Below the 256 KiB of one event; what is longer goes in pieces."""
 _EVENT_OVERHEAD_BYTES = 26
 _READ_BYTES = 1 << 20
+_TICK_BYTES = 8 << 20
+"""Read at one time, so that a job which never stops printing can still be stopped."""
+_BACKLOG_BYTES = 64 << 20
+"""Read at the end; memory holds the log, and a job may have printed more than fits."""
 
 
 class LogStream:
@@ -112,22 +116,32 @@ class LogFollower:
     def tick(self) -> None:
         """Read on and send a batch, at most once an interval."""
         if time.monotonic() >= self._next:
-            self._read()
+            self._read(_TICK_BYTES)
             self._send()
             self._next = time.monotonic() + self._interval
 
     def finish(self) -> None:
-        """Read to the end, a last line without its end included, and send everything."""
-        self._read()
+        """Read to the end, a last line without its end included, and send everything.
+
+        When far more is left than was read before, what lies between is left out, and the log says so.
+        """
+        left_out = self._path.stat().st_size - self._offset - _BACKLOG_BYTES
+        if left_out > 0:
+            self._take(self._rest)
+            self._rest = b""
+            self._take(f"[the laptop leaves out {left_out:,} bytes of this log here]".encode())
+            self._offset += left_out
+        self._read(_BACKLOG_BYTES)
         if self._rest:
             self._take(self._rest)
             self._rest = b""
         self._send()
 
-    def _read(self) -> None:
+    def _read(self, limit: int) -> None:
+        end = self._offset + limit
         with self._path.open("rb") as log:
             log.seek(self._offset)
-            while chunk := log.read(_READ_BYTES):
+            while chunk := log.read(min(_READ_BYTES, end - self._offset)):
                 self._offset += len(chunk)
                 *lines, self._rest = (self._rest + chunk).split(b"\n")
                 for line in lines:

@@ -76,10 +76,10 @@ class JobSession:
         self._log_group = log_group
         try:
             self._logs = host.client("logs", self.role_arn)
-            s3 = host.client("s3", self.role_arn)
+            self._s3 = host.client("s3", self.role_arn)
         except (ClientError, BotoCoreError, AccessDenied) as error:
             raise JobFailed(f"ClientError: Cannot assume the job's role {self.role_arn}:{error}") from error
-        self.transfer = Transfer(s3, self.role_arn, host.region, self.stopped)
+        self.transfer = Transfer(self._s3, self.role_arn, host.region, self.stopped)
 
     def stopped(self) -> bool:
         """Whether the job is to stop, by request or because the service ends."""
@@ -109,6 +109,12 @@ class JobSession:
         folder = JobFolder(self.root.joinpath(*parts))
         folder.create()
         return folder
+
+    def close(self) -> None:
+        """Drop the connections, each of which is a thread of the server, and the folders."""
+        self._logs.close()
+        self._s3.close()
+        self.remove_folders()
 
     def remove_folders(self) -> None:
         """Remove everything the job left on this machine's disk."""

@@ -155,7 +155,12 @@ def relative_name(prefix: str, key: str) -> str:
 
 
 def regular_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Walk the regular files of a folder in a fixed order, as relative name and path; no link is followed."""
+    """Walk the regular files of a folder in a fixed order, as relative name and path; no link is followed.
+
+    The folder itself may be gone, or be a link or a file by now: then there is nothing in it.
+    """
+    if folder.is_symlink():
+        return
     for parent, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):

@@ -68,4 +68,4 @@ class JobRunner:
             if job.running:
                 end("Failed", _OWN_FAULT)
             if session:
-                session.remove_folders()
+                session.close()

@@ -13,7 +13,7 @@ from local.engine.job_folder import JobFolder, write_training_configuration
 from local.engine.job_log import MetricReader
 from local.engine.job_records import REASON_LIMIT, JobFailed, JobStopped, TrainingJob
 from local.engine.job_session import Ending, JobSession
-from local.engine.job_transfer import Download, S3Uri
+from local.engine.job_transfer import Download, S3Uri, regular_files
 from local.engine.spot import SPOT_PRICE_SHARE, SpotCapacity
 
 HOST = "algo-1"
@@ -181,5 +181,5 @@ def _upload(job: TrainingJob, session: JobSession, folder: JobFolder) -> None:
     upload(folder.path("/opt/ml/model"), "model.tar.gz")
     job.model_artifacts = str(output.join("model.tar.gz"))
     data = folder.path("/opt/ml/output/data")
-    if any(data.iterdir()):
+    if any(regular_files(data)):
         upload(data, "output.tar.gz")

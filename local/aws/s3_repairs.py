@@ -1,0 +1,38 @@
+"""Mend what moto's S3 loses: bodies that call themselves forms, and parts of uploads that do not exist.
+
+`curl --data-binary` and Python's urllib call every body a form unless told otherwise; moto takes a PUT of one
+for a form and stores nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from moto.s3.exceptions import NoSuchUpload
+from moto.s3.models import S3Backend
+from moto.s3.responses import S3Response
+from werkzeug.datastructures import ImmutableMultiDict
+
+_DECOMPRESS = S3Response.decompress_request_body
+_UPLOAD_PART = S3Backend.upload_part
+
+
+def install() -> None:
+    """Put the repairs in."""
+    S3Response.decompress_request_body = _read_body
+    S3Backend.upload_part = _upload_part
+
+
+def _read_body(response: S3Response, request: Any) -> None:
+    """Let no PUT be read as a form; POST, which browsers upload with, stays one."""
+    if request.method == "PUT":
+        request.get_data()
+        # werkzeug parses nothing where these are set.
+        vars(request).update(form=ImmutableMultiDict(), files=ImmutableMultiDict())
+    _DECOMPRESS(response, request)
+
+
+def _upload_part(backend: S3Backend, bucket_name: str, multipart_id: str, *part: Any) -> Any:
+    if multipart_id not in backend.get_bucket(bucket_name).multiparts:
+        raise NoSuchUpload(multipart_id)
+    return _UPLOAD_PART(backend, bucket_name, multipart_id, *part)

@@ -1,0 +1,81 @@
+"""Containers that misbehave: they print without end, leave their process group, replace their folders."""
+
+import io
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.engine import job_log
+from local.engine.job_log import LogFollower, LogStream
+from sagemaker_laptop import Laptop, open_laptop, training_request, wait
+
+
+@pytest.fixture(scope="module")
+def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+    with open_laptop(tmp_path_factory.mktemp("laptop")) as opened:
+        yield opened
+
+
+def test_a_job_that_prints_without_end_can_be_stopped(
+    laptop: Laptop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_log, "_TICK_BYTES", 100_000)
+    monkeypatch.setattr(job_log, "_BACKLOG_BYTES", 100_000)
+    laptop.sagemaker.create_training_job(**training_request("talker", "while True: print('x' * 4000)"))
+
+    def look() -> dict[str, str]:
+        job = laptop.sagemaker.describe_training_job(TrainingJobName="talker")
+        return {"status": job["SecondaryStatus"]}
+
+    wait(look, lambda seen: seen["status"] == "Training")
+    time.sleep(0.5)
+    laptop.sagemaker.stop_training_job(TrainingJobName="talker")
+    assert laptop.wait_training("talker")["TrainingJobStatus"] == "Stopped"
+
+
+def test_what_a_log_has_too_much_is_left_out_and_said(
+    laptop: Laptop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_log, "_BACKLOG_BYTES", 6)
+    log = tmp_path / "log.txt"
+    log.write_text("first\n" * 1000 + "a\nlast")
+    lines: list[str] = []
+    LogFollower(log, LogStream(laptop.aws.client("logs"), "/test/much", "s"), 0, lines.append).finish()
+    assert lines == ["[the laptop leaves out 6,000 bytes of this log here]", "a", "last"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells whose a process is")
+def test_a_process_that_left_the_group_ends_with_the_job(laptop: Laptop) -> None:
+    code = """
+import subprocess
+print(subprocess.Popen(["sleep", "600"], start_new_session=True).pid)
+"""
+    laptop.sagemaker.create_training_job(**training_request("leaver", code))
+    assert laptop.wait_training("leaver")["TrainingJobStatus"] == "Completed"
+    (pid,) = laptop.log("/aws/sagemaker/TrainingJobs", "leaver/")
+
+    def look() -> dict[str, str]:
+        status = Path("/proc", pid, "stat")
+        return {"state": status.read_text().rpartition(")")[2].split()[0] if status.exists() else "gone"}
+
+    wait(look, lambda seen: seen["state"] in ("Z", "gone"))
+
+
+def test_folders_that_are_replaced_or_gone_are_empty(laptop: Laptop, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("of the machine")
+    code = f"""
+import shutil
+shutil.rmtree(base / "output/data")
+shutil.rmtree(base / "model")
+(base / "model").symlink_to({str(tmp_path)!r})
+"""
+    laptop.sagemaker.create_training_job(**training_request("replacer", code))
+    job = laptop.wait_training("replacer")
+    assert job["TrainingJobStatus"] == "Completed", job
+    model = laptop.get("models/replacer/output/model.tar.gz")
+    with tarfile.open(fileobj=io.BytesIO(model)) as archive:
+        assert archive.getnames() == []
