@@ -1,0 +1,93 @@
+"""Measure what the function costs in a fresh process: imports, the first events, memory, its zip.
+
+    python tests/benchmarks/bench_lambda.py [--rounds 7]
+
+`handler` imports lambda/start_execution.py and hands it an event; the baseline, `direct`, imports boto3,
+makes the two clients (counted as imports) and the same calls on the same definition, and checks nothing. Both
+talk to the laptop's AWS with the function's role and environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import starts
+from benchmarks.measure import interleaved, median, show
+from laptop import Laptop, laptop
+from local.deploy import SOURCE, zip_sources
+
+COLUMNS = {
+    "process start to first execution (s)": 3,
+    "  imports (s)": 3,
+    "  first event (s)": 3,
+    "second event (s)": 3,
+    "peak memory (MB)": 1,
+}
+KINDS = ("direct", "handler")
+
+
+def silence(running: Laptop) -> None:
+    """Take the bucket's notification away: here nobody but the benchmark hands events over."""
+    running.aws.client("s3").put_bucket_notification_configuration(
+        Bucket=running.outputs["BucketName"], NotificationConfiguration={}
+    )
+
+
+def measure(running: Laptop, body: bytes, kind: str, found: dict[str, list[float]]) -> Callable[[], float]:
+    """Make the measure of one kind of process; it gives the seconds to the first execution."""
+
+    environment = starts.environment(running)
+
+    def once() -> float:
+        events = [starts.upload(running, "pipeline/pipeline.json", body) for _ in range(2)]
+        began = time.monotonic()
+        with starts.Child(kind, environment) as child:
+            first = child.start(events[0])
+            whole = time.monotonic() - began
+            starts.end(running, first["arn"])
+            second = child.start(events[1])
+            starts.end(running, second["arn"])
+        values = (whole, first["imports"], first["seconds"], second["seconds"], second["megabytes"])
+        for name, value in zip(COLUMNS, values, strict=True):
+            found.setdefault(name, []).append(value)
+        return whole
+
+    return once
+
+
+def main() -> int:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=7, help="how often each is measured")
+    rounds = parser.parse_args().rounds
+    found: dict[str, dict[str, list[float]]] = {kind: {} for kind in KINDS}
+    with tempfile.TemporaryDirectory() as name, laptop(Path(name) / "aws") as running:
+        body = starts.definition(running, Path(name))
+        (Path(name) / "first.json").write_bytes(body)
+        starts.end(running, running.start(Path(name) / "first.json"))
+        silence(running)
+        interleaved(rounds, {kind: measure(running, body, kind, found[kind]) for kind in KINDS})
+    rows = []
+    for column, digits in COLUMNS.items():
+        direct, handler = (median(found[kind][column]) for kind in KINDS)
+        rows.append((column, f"{direct:.{digits}f}", f"{handler:.{digits}f}", f"{handler / direct:.2f}"))
+    show(
+        f"The function in a fresh process, medians of {rounds}",
+        ("", "direct", "handler", "ratio"),
+        rows,
+        (f"the function's zip: {len(zip_sources(SOURCE)):,} bytes; the definition: {len(body):,} bytes",),
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
