@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -79,6 +80,7 @@ def test_an_image_is_answered_with_its_class_first(port: int, label: int) -> Non
         (b"not an image", "application/x-image", 400, "not a JPEG or PNG image"),
         (picture(0, 0)[:-200], "application/x-image", 400, "truncated"),
         (b"", "application/x-image", 400, "empty"),
+        (picture(0, 0, (4000, 2)), "application/x-image", 400, "4000 x 2 pixels: one side is over 20 times"),
     ],
 )
 def test_a_wrong_request_is_told_what_is_wrong(
@@ -92,6 +94,20 @@ def test_a_wrong_request_is_told_what_is_wrong(
 def test_too_big_a_body_is_refused_before_it_is_read(port: int) -> None:
     headers = {"Content_Type": "application/x-image", "Content_Length": str(serve.MAX_BODY + 1)}
     assert ask(port, "POST", "/invocations", b"", **headers)[0] == 413
+
+
+def test_a_length_of_thousands_of_digits_is_answered(port: int) -> None:
+    headers = {"Content_Type": "application/x-image", "Content_Length": "9" * 5000}
+    assert ask(port, "POST", "/invocations", b"", **headers)[0] == 411
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"), [(b"NONSENSE", b"400"), (b"GET /" + b"a" * 70_000 + b" HTTP/1.1", b"414")]
+)
+def test_what_is_not_http_is_answered_all_the_same(port: int, sent: bytes, status: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(sent + b"\r\n\r\n")
+        assert status in connection.recv(4096)
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("POST", "/invoke")])

@@ -99,6 +99,8 @@ def test_an_absent_image_is_named(job: Job) -> None:
         ("image_class_labels.txt", "99 77", "class 77"),
         ("bounding_boxes.txt", "99 1 2 3", "bounding_boxes.txt, line 37"),
         ("train_test_split.txt", "99 2", "train_test_split.txt, line 37"),
+        ("classes.txt", "4 003.Bobolink", "class 4 has the same name as class 3, '003.Bobolink'"),
+        ("classes.txt", "4", "class 4 has no name"),
     ],
 )
 def test_a_wrong_line_is_named_with_its_file(job: Job, file: str, line: str, expected: str) -> None:

@@ -85,6 +85,30 @@ def test_sigterm_between_any_two_steps_changes_nothing(
     assert weights(paths) == weights(uninterrupted)
 
 
+class StopAtCheck(StopRequest):
+    """SIGTERM that comes where the work asks whether to go on without keeping anything, the n-th time."""
+
+    def __init__(self, asked: int) -> None:
+        super().__init__()
+        self._left = asked
+
+    def check(self) -> None:
+        self._left -= 1
+        if not self._left:
+            raise Stopped("stopped by SIGTERM")
+
+
+def test_sigterm_in_the_validation_of_an_epoch_keeps_the_epoch(
+    outputs: Path, uninterrupted: Paths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = training_folder(tmp_path, outputs)
+    with pytest.raises(Stopped):
+        run(paths, StopAtCheck(4))  # start, features of train and of validation, fine-tuning's validation
+    run(paths)
+    assert f"resumed at step={4 * EPOCH_STEPS} epoch=4/5" in capsys.readouterr().out
+    assert weights(paths) == weights(uninterrupted)
+
+
 def test_many_interruptions_change_nothing(outputs: Path, uninterrupted: Paths, tmp_path: Path) -> None:
     paths = training_folder(tmp_path, outputs)
     assert finish(paths, stop_every=6) > 3

@@ -47,6 +47,11 @@ def test_what_cannot_be_chosen_is_explained(text: str, message: str) -> None:
         select_classes(text, CLASSES)
 
 
+def test_all_of_one_class_is_too_few() -> None:
+    with pytest.raises(JobError, match="at least 2"):
+        select_classes("all", {1: "001.A"})
+
+
 @given(st.sets(st.integers(1, 300), min_size=2))
 def test_ranges_choose_what_they_were_written_from(numbers: set[int]) -> None:
     classes = {number: str(number) for number in range(1, 301)}

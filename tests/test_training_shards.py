@@ -1,12 +1,14 @@
 """What Preprocess writes: shards, indexes and the manifest; and what it does about broken images."""
 
 import hashlib
+import io
 import shutil
 import struct
 import zlib
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from cub_layout import picture, write_cub
 from preprocess_job import SPLITS, Job
@@ -120,6 +122,12 @@ def test_a_decompression_bomb_is_refused_unpacked() -> None:
     )
     with pytest.raises(images.UnreadableImageError, match="decompression bomb"):
         images.decode(bomb)
+
+
+def test_a_stored_image_holds_nothing_but_its_pixels() -> None:
+    original = io.BytesIO()
+    Image.new("RGB", (80, 60)).save(original, "JPEG", comment=b"taken by somebody")
+    assert b"somebody" not in images.encode(images.shrink(images.decode(original.getvalue()), 40), 90)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.99])

@@ -64,6 +64,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def read_annotations(texts: Mapping[str, str], classes_file: str) -> Annotations:
     """Read the text files of a data set, given by their names, or say which line is wrong."""
     classes = _table(texts, classes_file, lambda rest: rest)
+    _check_names(classes, classes_file)
     names = _table(texts, IMAGES, _image_name)
     labels = _table(texts, LABELS, int)
     boxes = _table(texts, BOXES, _box) if BOXES in texts else {}
@@ -115,6 +116,17 @@ def _is_train(text: str) -> bool:
     if text not in ("0", "1"):
         raise ValueError(text)
     return text == "1"
+
+
+def _check_names(classes: Mapping[int, str], classes_file: str) -> None:
+    by_name: dict[str, int] = {}
+    for number, name in classes.items():
+        if not name or name in by_name:  # reports tell the classes apart by their names
+            problem = f"the same name as class {by_name[name]}, {name!r}" if name else "no name"
+            raise JobError(
+                f"{classes_file}: class {number} has {problem}; every class needs a name of its own"
+            )
+        by_name[name] = number
 
 
 def _check_numbers(

@@ -185,5 +185,6 @@ class Loader:
 
 
 def _finish(parts: list[Future[Tensor]], labels: Tensor) -> tuple[Tensor, Tensor]:
-    stacked = torch.stack([part.result() for part in parts])
-    return stacked.contiguous(memory_format=torch.channels_last), labels
+    # Stacked as rows of pixels and then seen as channels: channels_last without a second copy.
+    rows = torch.stack([part.result().permute(1, 2, 0) for part in parts])
+    return rows.permute(0, 3, 1, 2), labels

@@ -93,11 +93,18 @@ class Fit:
             self.setting.classifier.head.eval()
         trained = self.totals.images - before
         rate = trained / (time.perf_counter() - started)
-        score = self.phase.validate()
+        score = self._validate()
         self.seconds[self.phase.name] = time.perf_counter() - started
         self._log(epoch, score, rate)
         self.totals = EpochTotals()
         self._keep_if_needed(first_epoch=epoch == 0)
+
+    def _validate(self) -> Score:
+        try:
+            return self.phase.validate()
+        except Stopped:  # in the middle of the validation images: the epoch's steps are worth keeping
+            self._save()
+            raise
 
     def _learn(self, inputs: torch.Tensor, labels: torch.Tensor) -> None:
         given, phase = self.setting.given, self.phase

@@ -14,6 +14,8 @@ from PIL import Image, UnidentifiedImageError
 FORMATS = ("JPEG", "PNG")
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 64 << 20
+MAX_RATIO = 20
+"""How many times longer than the other a side may be: a few bytes of a thin strip shrink to gigabytes."""
 
 # Pillow only warns up to twice the limit; here the warning is an error.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
@@ -34,6 +36,11 @@ def decode(data: bytes) -> Image.Image:
         raise UnreadableImageError(f"{len(data):,} bytes are more than the {MAX_BYTES:,} allowed")
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
+        if max(image.size) > MAX_RATIO * min(image.size):
+            width, height = image.size
+            raise UnreadableImageError(
+                f"{width} x {height} pixels: one side is over {MAX_RATIO} times the other"
+            )
         image.load()
         return image.convert("RGB")
     except (*_DAMAGE, *_BOMBS) as error:
@@ -56,5 +63,5 @@ def shrink(image: Image.Image, short_side: int) -> Image.Image:
 def encode(image: Image.Image, quality: int) -> bytes:
     """Encode as a JPEG with nothing in it but the pixels, so that equal pixels give equal bytes."""
     output = io.BytesIO()
-    image.save(output, "JPEG", quality=quality)
+    image.save(output, "JPEG", quality=quality, comment=b"")  # else Pillow keeps the original's comment
     return output.getvalue()

@@ -15,11 +15,10 @@ def select_classes(text: str, classes: Mapping[int, str]) -> dict[int, str]:
     Accept numbers, ranges (`1-100`), class names with or without their number (`013.Bobolink`,
     `Bobolink`), separated by commas; an empty text or `all` chooses every class.
     """
-    if text.strip().lower() in ("", "all"):
-        return dict(sorted(classes.items()))
-    chosen: set[int] = set()
+    everything = text.strip().lower() in ("", "all")
+    chosen: set[int] = set(classes) if everything else set()
     errors: list[str] = []
-    for item in filter(None, (part.strip() for part in text.split(","))):
+    for item in [] if everything else filter(None, (part.strip() for part in text.split(","))):
         found = _item(item, classes)
         if not found:
             errors.append(_explain(item, classes))

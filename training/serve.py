@@ -35,6 +35,7 @@ CONTENT_TYPES = ("application/x-image", "image/jpeg", "image/png")
 MAX_BODY = 25 << 20
 """The largest payload that a real-time endpoint takes, in bytes."""
 
+LENGTH_DIGITS = 19  # of a Content-Length that is a number at all; Python refuses to read thousands of digits
 TOP = 5
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - a container has its own network; SageMaker calls it from outside
 
@@ -111,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
             message = f"Content-Type {kind or 'missing'}: send one image as {', '.join(CONTENT_TYPES)}"
             raise RequestError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message)
         length = self.headers.get("Content-Length", "")
-        if not length.isdecimal():
+        if not length.isdecimal() or len(length) > LENGTH_DIGITS:
             raise RequestError(HTTPStatus.LENGTH_REQUIRED, "send the image's size as Content-Length")
         if int(length) > MAX_BODY:
             message = f"{int(length):,} bytes are more than the {MAX_BODY:,} allowed"
@@ -136,7 +137,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is http.server's
         """Log every request but the health checks."""
-        if self.path != "/ping":
+        if getattr(self, "path", "") != "/ping":  # a request that cannot be parsed has no path
             print(f"{self.address_string()} {format % args}", flush=True)
 
 
@@ -144,6 +145,7 @@ class InferenceServer(ThreadingHTTPServer):
     """The HTTP server with the predictor that its handlers ask."""
 
     daemon_threads = True
+    request_queue_size = 128  # connections that may wait for a thread; socketserver's 5 drops bursts
 
     def __init__(self, address: tuple[str, int], predictor: Predictor) -> None:
         super().__init__(address, Handler)
