@@ -139,6 +139,8 @@ class Config:
     )
     """The index of CPU-only wheels that PyTorch's install page names, for an image of 0.7 GB instead of 5.5;
     without it the image gets pip's own wheels, which run on CPU and GPU instances."""
+    image_user_id: int = _setting(1000, _integer(0, 60000))
+    """The user of the image's containers; 0 (root) should SageMaker's folders not let others write."""
     processing_instance_types: tuple[str, ...] = _setting(
         ("ml.m5.large", "ml.m5.xlarge", "ml.m5.2xlarge", "ml.m5.4xlarge"), _INSTANCE_TYPES
     )

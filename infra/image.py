@@ -24,6 +24,7 @@ class TrainingImage(Construct):
         *,
         uri: str | None,
         torch_index_url: str | None,
+        user_id: int,
     ) -> None:
         super().__init__(scope, construct_id)
         if uri:
@@ -36,18 +37,19 @@ class TrainingImage(Construct):
             file="training/Dockerfile",
             exclude=_EXCLUDE,
             ignore_mode=IgnoreMode.DOCKER,
-            build_args=_build_args(torch_index_url),
+            build_args=_build_args(torch_index_url, user_id),
             # SageMaker's instance types are x86, whatever the deploying machine is.
             platform=aws_ecr_assets.Platform.LINUX_AMD64,
         )
         self.uri, self.repository_arn = asset.image_uri, asset.repository.repository_arn
 
 
-def _build_args(torch_index_url: str | None) -> dict[str, str]:
+def _build_args(torch_index_url: str | None, user_id: int) -> dict[str, str]:
     """Give the Dockerfile's arguments: CPU-only wheels come from an index of their own, cuda's from pip's."""
+    user = {"USER_ID": str(user_id)}
     if torch_index_url is None:
-        return {"TORCH_VARIANT": "cuda"}
-    return {"TORCH_VARIANT": "cpu", "TORCH_INDEX_URL": torch_index_url}
+        return {"TORCH_VARIANT": "cuda", **user}
+    return {"TORCH_VARIANT": "cpu", "TORCH_INDEX_URL": torch_index_url, **user}
 
 
 def _repository_arn(uri: str) -> str:

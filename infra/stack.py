@@ -45,6 +45,7 @@ class PipelineStack(Stack):
             "TrainingImage",
             uri=config.training_image_uri,
             torch_index_url=config.torch_index_url,
+            user_id=config.image_user_id,
         )
         pipeline_role = self._pipeline_role(image)
         trigger = self._trigger(image, pipeline_role)

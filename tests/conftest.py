@@ -1,6 +1,7 @@
 """Fixtures that more than one test file uses."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         live = [item for item in items if item.get_closest_marker("live")]
         config.hook.pytest_deselected(items=live)
         items[:] = [item for item in items if item not in live]
+
+
+SIGTERM_ACTION = signal.getsignal(signal.SIGTERM)
+
+
+@pytest.fixture(autouse=True)
+def _sigterm_ends_pytest() -> Iterator[None]:
+    """The steps' main() installs its own handler, which would raise Stopped in whatever test runs later."""
+    signal.signal(signal.SIGTERM, SIGTERM_ACTION)
+    yield
+    signal.signal(signal.SIGTERM, SIGTERM_ACTION)
 
 
 @pytest.fixture(scope="session")

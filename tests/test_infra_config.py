@@ -22,6 +22,7 @@ def test_keys_of_the_cdk_itself_are_left_alone() -> None:
     [
         ("project", "my-birds-2", "my-birds-2"),
         ("torch_index_url", "https://wheels.example/cpu", "https://wheels.example/cpu"),
+        ("image_user_id", "0", 0),
         ("max_runtime_seconds", "3600", 3600),
         ("max_runtime_seconds", 3600.0, 3600),
         ("reserved_concurrency", "1", 1),

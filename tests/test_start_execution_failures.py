@@ -116,6 +116,8 @@ def test_a_change_between_create_and_list_does_not_change_what_is_started(laptop
 def test_a_passing_throttle_is_retried_within_the_call(
     laptop: Laptop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Nothing of this test depends on the random pause, in which a loaded machine may lose seconds.
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     retrying = Clients(laptop.s3, boto3.client("sagemaker", config=HANDLERS_CONFIG))
     laptop.sagemaker.attach(retrying.sagemaker)
     monkeypatch.setattr(start_execution, "clients", lambda: retrying)
