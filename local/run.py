@@ -86,6 +86,7 @@ def run(options: Options) -> int:
         directory = options.output / execution.rsplit("/", 1)[-1]
         report.write_report(aws, execution, directory, notes=notes)
         say(console, f"Report: {directory / 'report.html'}")
+    say(console, "The price of Spot is assumed here to be 30 % of On-Demand; on AWS it is the market's.")
     say(
         console,
         "This AWS is gone now; `make up` starts one that stays, for the AWS CLI and every other client.",

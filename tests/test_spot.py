@@ -72,8 +72,9 @@ def test_a_spot_job_is_interrupted_after_its_first_checkpoint_and_resumes_from_i
 
 def test_the_time_of_a_spot_job_is_billed_at_the_assumed_price(laptop: Laptop) -> None:
     job = laptop.train("billed", "time.sleep(1.2)", **spot_at("billed"))
-    assert job["TrainingTimeInSeconds"] == 2
-    assert job["BillableTimeInSeconds"] == 1
+    trained = job["TrainingTimeInSeconds"]
+    assert trained >= 2
+    assert trained * SPOT_PRICE_SHARE <= job["BillableTimeInSeconds"] <= trained * SPOT_PRICE_SHARE + 1
     assert SPOT_PRICE_SHARE == 0.3
 
 
