@@ -1,9 +1,8 @@
 """Read pipeline.json strictly, and say everything that is wrong with it at once.
 
-What `json.loads` lets pass would mean one thing to whoever wrote the file and another to the service:
-a key given twice, NaN, UTF-16. So `load` refuses those, and `check` looks at the structure: steps,
-parameters, and whether every reference leads somewhere. Standard library only; time and memory are
-bounded by the size limit, whatever the bytes are.
+`load` refuses what means one thing to whoever wrote the file and another to the service: a key given twice,
+NaN, UTF-16. `check` looks at the structure, whether every reference leads somewhere, and each step's
+Arguments. Time and memory are bounded by the size limit, whatever the bytes are.
 """
 
 import itertools
@@ -11,25 +10,29 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import pipeline_arguments
 import pipeline_references
+import pipeline_step_options
 import pipeline_structure
-from pipeline_problems import Path, Problem, problem, walk
+from pipeline_problems import Doubt, Finding, Problem, problem, walk
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "InvalidDefinition", "Path", "Problem", "check", "load", "serialise"]
+__all__ = ["InvalidDefinition", "Problem", "check", "judge", "load", "serialise", "warnings"]
 
 MAX_BYTES = 1_048_576
 """The service's own limit on PipelineDefinition."""
 MAX_DEPTH = 64
 MAX_PROBLEMS = 100
-"""Nobody mends more than this at once, and a hostile file must not make us write a book."""
+"""Nobody mends more at once, and a hostile file must not make us write a book."""
 
-# Strings are matched whole so that a bracket inside one does not count. The possessive quantifiers and
-# the optional closing quote keep the scan linear for any input.
+# Strings are matched whole: a bracket inside one does not count. The possessive quantifiers and the optional
+# closing quote keep the scan linear.
 _BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# Without any of these, every character and every number is what it seems.
+_SUSPICIOUS = re.compile(r"\\u[dD][89a-fA-F]|NaN|Infinity|[0-9][eE]\+?[0-9]{3}|[0-9]{18}")
 
 
 class InvalidDefinition(ValueError):  # noqa: N818 - says what the definition is
@@ -52,19 +55,50 @@ def load(body: bytes) -> dict[str, Any]:
         raise _refusal(f"not UTF-8 (byte {error.start}: {error.reason}); save the file as UTF-8") from error
     if _depth(text) > MAX_DEPTH:
         raise _refusal(f"nested deeper than {MAX_DEPTH} levels")
-    document = _decode(text)
-    problems = list(itertools.islice(_unportable(document), MAX_PROBLEMS))
+    document, suspicious = _decode(text)
+    problems = list(itertools.islice(_unportable(document), MAX_PROBLEMS)) if suspicious else []
     if not isinstance(document, dict):
-        problems = [Problem("", "a definition is a JSON object: {...}"), *problems][:MAX_PROBLEMS]
+        problems = [Problem("", "a JSON object is due: {...}"), *problems][:MAX_PROBLEMS]
     if problems:
         raise InvalidDefinition(problems)
     return dict(document)
 
 
-def check(definition: dict[str, Any]) -> list[Problem]:
-    """List what is wrong with a loaded definition's structure (at most `MAX_PROBLEMS`, none = sound)."""
-    found = itertools.chain(pipeline_structure.problems(definition), pipeline_references.problems(definition))
-    return list(itertools.islice(found, MAX_PROBLEMS))
+def check(definition: dict[str, Any], service_model: Any = None) -> list[Problem]:
+    """List what is wrong with a loaded definition (at most `MAX_PROBLEMS`, none = sound).
+
+    `service_model` is that of a SageMaker client; None loads it once.
+    """
+    return judge(definition, service_model)[0]
+
+
+def warnings(definition: dict[str, Any], service_model: Any = None) -> list[Problem]:
+    """List what SageMaker may take although it is not known here (at most `MAX_PROBLEMS`)."""
+    return judge(definition, service_model)[1]
+
+
+def judge(definition: dict[str, Any], service_model: Any = None) -> tuple[list[Problem], list[Problem]]:
+    """Give what `check` gives and what `warnings` gives, for the price of one."""
+    model = service_model or pipeline_arguments.bundled_model()
+    problems: list[Problem] = []
+    doubts: list[Doubt] = []
+    for finding in _findings(definition, model):
+        if isinstance(finding, Doubt):
+            if len(doubts) < MAX_PROBLEMS:
+                doubts.append(finding)
+        else:
+            problems.append(finding)
+            if len(problems) == MAX_PROBLEMS:
+                break
+    return problems, [doubt.problem() for doubt in doubts]
+
+
+def _findings(definition: dict[str, Any], model: Any) -> Iterator[Finding]:
+    yield from pipeline_structure.findings(definition)
+    yield from pipeline_references.findings(definition)
+    yield from pipeline_arguments.findings(definition, model)
+    for path, step, _ in pipeline_structure.steps(definition):
+        yield from pipeline_step_options.between_arguments(step, path)
 
 
 def serialise(definition: dict[str, Any]) -> str:
@@ -96,32 +130,35 @@ class _Repeated(dict[str, Any]):
     keys_given_twice: list[str]
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    plain = dict(pairs)
-    if len(plain) == len(pairs):
-        return plain
-    given = Counter(key for key, _ in pairs)
-    repeated = _Repeated(plain)
-    repeated.keys_given_twice = [key for key, count in given.items() if count > 1]
-    return repeated
-
-
 def _integer(digits: str) -> int | float:
     # Python converts thousands of digits; the service's numbers have 64 bits.
     number = int(digits) if len(digits) <= 20 else math.inf
     return number if -(2**63) <= number < 2**63 else math.inf
 
 
-def _decode(text: str) -> Any:
+def _decode(text: str) -> tuple[Any, bool]:
+    """Give the document, and whether there may be something in it that is not portable."""
+    repeated: list[_Repeated] = []
+
+    def from_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        plain = dict(pairs)
+        if len(plain) == len(pairs):
+            return plain
+        given = Counter(key for key, _ in pairs)
+        repeated.append(_Repeated(plain))
+        repeated[-1].keys_given_twice = [key for key, count in given.items() if count > 1]
+        return repeated[-1]
+
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_int=_integer)
+        document = json.loads(text, object_pairs_hook=from_pairs, parse_int=_integer)
     except json.JSONDecodeError as error:
         message = f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         raise _refusal(message) from error
+    return document, bool(repeated) or _SUSPICIOUS.search(text) is not None
 
 
 def _unportable(document: Any) -> Iterable[Problem]:
-    """Find what Python's decoder accepts and other readers of the same bytes do not, or read otherwise."""
+    """Find what Python's decoder accepts and other readers do not, or read otherwise."""
     for path, value in walk(document):
         if isinstance(value, _Repeated):
             for key in value.keys_given_twice:

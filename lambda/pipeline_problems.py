@@ -1,13 +1,19 @@
 """What is wrong with a pipeline definition: where it is, what it is, and what to write instead."""
 
-import difflib
+import functools
+import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 Path = tuple[str | int, ...]
 """Where a value is: the keys and indices from the top of the document."""
+
+# Comparing names costs time: neither a long name nor the five-hundredth candidate is a slip of the pen.
+_LONGEST_SLIP = 100
+_CANDIDATES = 500
+_LONGEST_POINTER = 1024
 
 
 @dataclass(frozen=True)
@@ -21,9 +27,25 @@ class Problem:
         return f"{self.pointer or 'the document'}: {self.message}"
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """Something that SageMaker may take although we do not know it, written only when somebody reads it."""
+
+    path: Path
+    describe: Callable[[], str]
+
+    def problem(self) -> Problem:
+        """Write the warning."""
+        return problem(self.path, self.describe())
+
+
+Finding = Problem | Doubt
+
+
 def problem(path: Path, message: str) -> Problem:
-    """Point at `path`; a key of absurd length is cut, so that a report stays readable."""
-    return Problem("".join("/" + _token(part) for part in path), message)
+    """Point at `path`; a pointer of absurd length is cut, so that a report stays readable."""
+    pointer = "".join("/" + _token(part) for part in path)
+    return Problem(pointer[:_LONGEST_POINTER] + "..." * (len(pointer) > _LONGEST_POINTER), message)
 
 
 def _token(part: str | int) -> str:
@@ -40,9 +62,8 @@ def show(value: Any) -> str:
 
 def did_you_mean(name: str, legal: Iterable[str]) -> str:
     """End a message with the nearest legal names, or with the first few when none is near."""
-    # Comparing costs time: neither a long name nor the five-hundredth candidate is a slip of the pen.
-    candidates = [word for word, _ in zip(legal, range(500), strict=False)]
-    near = difflib.get_close_matches(name, candidates, n=2) if len(name) <= 100 else []
+    candidates = list(itertools.islice(legal, _CANDIDATES))
+    near = _nearest(name, candidates)
     if near:
         return f"; did you mean {' or '.join(near)}?"
     if not candidates:
@@ -51,15 +72,108 @@ def did_you_mean(name: str, legal: Iterable[str]) -> str:
     return f"; legal: {listed}{', ...' if len(candidates) > 12 else ''}"
 
 
-def walk(value: Any, path: Path = (), skip: frozenset[Path] = frozenset()) -> Iterator[tuple[Path, Any]]:
-    """Yield every value from `value` down with its path, in document order, but nothing in `skip`."""
-    pending: list[tuple[Path, Any]] = [(path, value)]  # a stack of our own: no depth ends in RecursionError
+def no_such(path: Path, what: str, name: object, legal: Iterable[str]) -> Problem:
+    """Say that a name is none of the legal ones; `what` begins the message."""
+    return problem(path, f"{what} {show(name)}{did_you_mean(str(name), legal)}")
+
+
+def _is_slip(name: str, legal: list[str]) -> bool:
+    if not 2 < len(name) <= _LONGEST_SLIP:
+        return False
+    for word in legal[:_CANDIDATES]:
+        longer = name.startswith(word) and len(name) > len(word) + 1  # "AutoMLV2" is a name of its own
+        if _distance(name, word) <= 2 and not longer:
+            return True
+    return False
+
+
+def unknown(path: Path, name: object, legal: Iterable[str], what: str) -> Finding:
+    """Judge a name that is not `legal`: a slip of the pen is a problem, any other may be newer than this."""
+    known = list(legal)
+    if not isinstance(name, str) or _is_slip(name, known):
+        return no_such(path, f"{what}:", name, known)
+    return Doubt(path, lambda: f"{what} that is known here: {show(name)}{did_you_mean(name, known)}")
+
+
+def unknown_members(value: dict[str, Any], known: Collection[str], path: Path, what: str) -> Iterator[Doubt]:
+    """Doubt the members of an object that are not `known`."""
+    for key in value:
+        if key not in known:
+            yield Doubt((*path, key), functools.partial(_no_member, key, known, what))
+
+
+def _no_member(key: str, known: Collection[str], what: str) -> str:
+    return f"no member of {what} that is known here{did_you_mean(key, known)}"
+
+
+def _nearest(name: str, candidates: Iterable[str]) -> list[str]:
+    if len(name) > _LONGEST_SLIP:
+        return []
+    distances = [(_distance(name, word), word) for word in candidates]
+    near = sorted((pair for pair in distances if pair[0] <= 3), key=lambda pair: pair[0])
+    if not near and len(name) > 2:
+        # Half a name, or one with something before or after it.
+        near = [(0, word) for _, word in distances if len(word) > 2 and (name in word or word in name)]
+    return [word for _, word in near[:2]]
+
+
+def _distance(name: str, word: str) -> int:
+    """Count the characters between the common beginning and the common end; past a slip it is 99.
+
+    Slips are made in one place, so this does, and unlike an edit distance it is cheap for any two words.
+    """
+    if abs(len(name) - len(word)) > 3:
+        return 99
+    name, word = name.casefold(), word.casefold()
+    short = min(len(name), len(word))
+    begin = 0
+    while begin < short and name[begin] == word[begin]:
+        begin += 1
+    end = 0
+    while end < short - begin and name[-1 - end] == word[-1 - end]:
+        end += 1
+    different = max(len(name), len(word)) - begin - end
+    return different if different <= 3 and different * 2 <= max(len(name), len(word)) else 99
+
+
+def find(value: Any, *members: str) -> Any:
+    """Give what nested objects hold at the end of these members, None where there is nothing."""
+    for member in members:
+        value = value.get(member) if isinstance(value, dict) else None
+    return value
+
+
+def entries(value: Any, path: Path, *members: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the objects in the list that `find` gives, each with its path; `path` is that of `value`."""
+    listed = find(value, *members)
+    for index, each in enumerate(listed if isinstance(listed, list) else ()):
+        if isinstance(each, dict):
+            yield (*path, *members, index), each
+
+
+def walk(
+    value: Any, path: Path = (), skip: Collection[Path] = (), *, objects_only: bool = False
+) -> Iterator[tuple[Path, Any]]:
+    """Yield every value from `value` down with its path, in document order, but nothing in `skip`.
+
+    Objects only (those with members) it is quicker by far on what is mostly numbers.
+    """
+    # Iterators on a stack of our own: no depth ends in RecursionError, and no list is copied.
+    pending = [iter([(path, value)])]
     while pending:
-        at, node = pending.pop()
-        if at in skip:
-            continue
-        yield at, node
-        if isinstance(node, dict):
-            pending.extend(((*at, key), child) for key, child in reversed(node.items()))
-        elif isinstance(node, list):
-            pending.extend(((*at, index), child) for index, child in reversed([*enumerate(node)]))
+        for at, child in pending[-1]:
+            if at not in skip:
+                if not objects_only or isinstance(child, dict):
+                    yield at, child
+                if isinstance(child, dict | list):
+                    pending.append(_children(child, at, objects_only))
+                    break
+        else:
+            pending.pop()
+
+
+def _children(value: Any, path: Path, objects_only: bool) -> Iterator[tuple[Path, Any]]:
+    inner: Iterable[tuple[str | int, Any]] = value.items() if isinstance(value, dict) else enumerate(value)
+    if objects_only:
+        return (((*path, key), child) for key, child in inner if child and isinstance(child, dict | list))
+    return (((*path, key), child) for key, child in inner)

@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import pipeline_structure
-from pipeline_problems import Path, Problem, did_you_mean, problem, show, walk
+from pipeline_problems import (
+    Doubt,
+    Finding,
+    Path,
+    Problem,
+    entries,
+    find,
+    no_such,
+    problem,
+    show,
+    unknown,
+    walk,
+)
 
 EXECUTION_VARIABLES = (
     "CurrentDateTime",
@@ -19,66 +31,72 @@ EXECUTION_VARIABLES = (
     "StartDateTime",
     "TrainingJobName",
 )
+EXPERIMENT_VARIABLES = ("ExperimentName", "TrialName")
+ROOTS = ("Parameters", "Execution", "Steps", "PipelineExperimentConfig", "ForEach", "IterationOutput")
 FUNCTIONS = ("Std:Join", "Std:JsonGet")
+TRIGGERS = ("Completed", "Failed", "Stopped", "Any")
 _FORMS = 'write "Parameters.<name>", "Execution.<variable>" or "Steps.<name>.<property>"'
 _STEP = re.compile(r"Steps\.(?P<step>[A-Za-z0-9_-]{1,64})(?P<property>[.\[].+)", re.DOTALL)
+_OTHER = re.compile(r"(?P<root>[A-Za-z]{1,64})[.\[].+", re.DOTALL)
 _PROPERTY_FILE = re.compile(r"\.PropertyFiles\.(?P<name>.+)", re.DOTALL)
 _OUTPUT = re.compile(r"\.ProcessingOutputConfig\.Outputs\[['\"](?P<name>[^'\"]*)['\"]\]")
 
 
 @dataclass(frozen=True)
-class Declared:
+class _Declared:
     """Everything that a reference may name."""
 
     parameters: dict[str, dict[str, Any]]
-    steps: dict[str, dict[str, Any]]
+    outputs: dict[str, dict[str, None] | None]
+    """By step; None where they cannot be read."""
+    property_files: dict[str, dict[str, None]]
 
 
-def problems(definition: dict[str, Any]) -> Iterator[Problem]:
+def findings(definition: dict[str, Any]) -> Iterator[Finding]:
     """Yield every reference that leads nowhere, then the cycles."""
-    declared = Declared(
+    listed = [step for _, step, _ in pipeline_structure.steps(definition)]
+    steps = {step["Name"]: step for step in listed if isinstance(step.get("Name"), str)}
+    declared = _Declared(
         parameters=pipeline_structure.parameters(definition),
-        steps={step["Name"]: step for _, step, _ in pipeline_structure.steps(definition) if _named(step)},
+        outputs={name: _outputs(step) for name, step in steps.items()},
+        property_files={
+            name: _texts(step, "PropertyFileName", "PropertyFiles") for name, step in steps.items()
+        },
     )
-    for path, value in walk(definition):
-        if isinstance(value, dict):
-            yield from _expression(value, path, declared)
-    for path, step, _ in pipeline_structure.steps(definition):
+    for at, value in walk(definition, skip=[("Steps",)], objects_only=True):
+        yield from _expression(value, at, declared)
+    waits_for: dict[str, set[str]] = {name: set() for name in steps}
+    for path, step, parent in pipeline_structure.steps(definition):
+        edges = waits_for.get(step["Name"], set()) if isinstance(step.get("Name"), str) else set()
+        inner = pipeline_structure.inner_steps(step, path)
+        for at, value in walk(step, path, inner, objects_only=True):
+            yield from _expression(value, at, declared)
+            target = value.get("Get")
+            if isinstance(target, str) and (match := _STEP.fullmatch(target)):
+                edges.add(match["step"])
         yield from _depends_on(step, path, declared)
         yield from _property_file_outputs(step, path)
-    yield from _cycles(definition)
+        listed = step["DependsOn"] if isinstance(step.get("DependsOn"), list) else []
+        names = [parent, *(each.get("Step") if isinstance(each, dict) else each for each in listed)]
+        edges.update(name for name in names if isinstance(name, str))
+    yield from _cycles({name: edges & steps.keys() for name, edges in waits_for.items()})
 
 
-def dependencies(definition: dict[str, Any]) -> dict[str, set[str]]:
-    """Give for each step the steps it waits for: by reference, by DependsOn, by the Condition around it."""
-    found: dict[str, set[str]] = {}
-    for path, step, parent in pipeline_structure.steps(definition):
-        if not _named(step):
-            continue
-        waits_for = found.setdefault(step["Name"], set())
-        branches = frozenset((*path, "Arguments", branch) for branch in pipeline_structure.BRANCHES)
-        nested = branches if step.get("Type") == "Condition" else frozenset()
-        referenced = {_referenced_step(value) for _, value in walk(step, path, nested)}
-        others = {parent, *referenced, *_names(step.get("DependsOn"))}
-        waits_for.update(name for name in others if name)
-    return {name: {other for other in others if other in found} for name, others in found.items()}
+def _texts(value: Any, member: str, *within: str) -> dict[str, None]:
+    texts = (each.get(member) for _, each in entries(value, (), *within))
+    return dict.fromkeys(text for text in texts if isinstance(text, str))
 
 
-def _named(step: dict[str, Any]) -> bool:
-    return isinstance(step.get("Name"), str)
+def _outputs(step: dict[str, Any]) -> dict[str, None] | None:
+    """Give the OutputNames of a Processing step, None when they cannot be read."""
+    arguments = step.get("Arguments")
+    if step.get("Type") != "Processing" or not isinstance(arguments, dict):
+        return None
+    config = arguments.get("ProcessingOutputConfig", {"Outputs": []})
+    return _texts(config, "OutputName", "Outputs") if isinstance(find(config, "Outputs"), list) else None
 
 
-def _names(value: Any) -> list[str]:
-    return [name for name in value if isinstance(name, str)] if isinstance(value, list) else []
-
-
-def _referenced_step(value: Any) -> str | None:
-    target = value.get("Get") if isinstance(value, dict) else None
-    match = _STEP.fullmatch(target) if isinstance(target, str) else None
-    return match["step"] if match else None
-
-
-def _expression(value: dict[str, Any], path: Path, declared: Declared) -> Iterator[Problem]:
+def _expression(value: dict[str, Any], path: Path, declared: _Declared) -> Iterator[Finding]:
     if "Get" in value and len(value) == 1:
         yield from _get(value["Get"], (*path, "Get"), declared)
         return
@@ -87,21 +105,25 @@ def _expression(value: dict[str, Any], path: Path, declared: Declared) -> Iterat
         yield problem(path, f"{show(functions[0])} must be the only member of its object")
     for name in functions:
         if name not in FUNCTIONS:
-            yield problem((*path, name), f"no function of a definition{did_you_mean(name, FUNCTIONS)}")
+            yield unknown((*path, name), name, FUNCTIONS, "no function of a definition")
         elif name == "Std:Join":
             yield from _join(value[name], (*path, name))
         else:
             yield from _json_get(value[name], (*path, name))
 
 
-def _join(body: Any, path: Path) -> Iterator[Problem]:
+def _join(body: Any, path: Path) -> Iterator[Finding]:
     if not isinstance(body, dict) or not isinstance(body.get("Values"), list):
         yield problem(path, 'write {"On": "<separator>", "Values": [...]}')
-    elif not isinstance(body.get("On"), str):
+        return
+    if not isinstance(body.get("On"), str):
         yield problem((*path, "On"), "the text between the values is due")
+    for index, value in enumerate(body["Values"]):
+        if value is None or isinstance(value, list) or (isinstance(value, dict) and len(value) != 1):
+            yield problem((*path, "Values", index), f"{show(value)} cannot be joined")
 
 
-def _json_get(body: Any, path: Path) -> Iterator[Problem]:
+def _json_get(body: Any, path: Path) -> Iterator[Finding]:
     if not isinstance(body, dict) or ("PropertyFile" in body) == ("S3Uri" in body):
         yield problem(
             path, 'write {"PropertyFile": {"Get": ...}, "Path": "a.b"}, or "S3Uri" for "PropertyFile"'
@@ -109,83 +131,85 @@ def _json_get(body: Any, path: Path) -> Iterator[Problem]:
         return
     if not isinstance(body.get("Path"), str):
         yield problem((*path, "Path"), "the path of the value inside the JSON file is due")
-    target = body["PropertyFile"].get("Get") if isinstance(body.get("PropertyFile"), dict) else None
+    target = find(body, "PropertyFile", "Get")
     if "PropertyFile" in body and not (isinstance(target, str) and ".PropertyFiles." in target):
         yield problem((*path, "PropertyFile"), 'write {"Get": "Steps.<name>.PropertyFiles.<name>"}')
+    if "S3Uri" in body and not isinstance(body["S3Uri"], str | dict):
+        yield problem((*path, "S3Uri"), "the URI of a JSON file is due")
 
 
-def _get(target: Any, path: Path, declared: Declared) -> Iterator[Problem]:
-    kind, dot, name = target.partition(".") if isinstance(target, str) else ("", "", "")
-    step = _STEP.fullmatch(target) if isinstance(target, str) else None
+def _get(target: Any, path: Path, declared: _Declared) -> Iterator[Finding]:
+    text = target if isinstance(target, str) else ""
+    kind, dot, name = text.partition(".")
+    step = _STEP.fullmatch(text)
     if step:
         yield from _step_property(step, path, declared)
     elif kind == "Parameters" and dot:
         if name not in declared.parameters:
-            yield problem(path, f"no parameter {show(name)}{did_you_mean(name, declared.parameters)}")
-    elif kind == "Execution" and dot:
-        if name not in EXECUTION_VARIABLES:
-            hint = did_you_mean(name, EXECUTION_VARIABLES)
-            yield problem(path, f"no variable of an execution: {show(name)}{hint}")
+            yield no_such(path, "no parameter", name, declared.parameters)
+    elif kind in ("Execution", "PipelineExperimentConfig") and dot:
+        variables = EXECUTION_VARIABLES if kind == "Execution" else EXPERIMENT_VARIABLES
+        if name not in variables:
+            yield unknown(path, name, variables, f"no variable of {kind}")
+    else:
+        yield from _other(text, target, path)
+
+
+def _other(text: str, target: Any, path: Path) -> Iterator[Finding]:
+    """Judge a reference that is inside a ForEach, of a newer root, or nonsense."""
+    match = _OTHER.fullmatch(text)
+    root = match["root"] if match else None
+    if root in ("ForEach", "IterationOutput"):
+        if "ForEachBody" not in path and "Selector" not in path:
+            yield problem(path, f"{root} is known inside a ForEach step only")
+        return
+    finding = unknown(path, root, ROOTS, "no reference") if root and root not in ROOTS else None
+    if isinstance(finding, Doubt):
+        yield finding
     else:
         yield problem(path, f"{show(target)} is no reference: {_FORMS}")
 
 
-def _step_property(reference: re.Match[str], path: Path, declared: Declared) -> Iterator[Problem]:
-    name = reference["step"]
-    step = declared.steps.get(name)
-    if step is None:
-        yield problem(path, f"no step {show(name)}{did_you_mean(name, declared.steps)}")
+def _step_property(reference: re.Match[str], path: Path, declared: _Declared) -> Iterator[Finding]:
+    name, member = reference["step"], reference["property"]
+    if name not in declared.outputs:
+        yield no_such(path, "no step", name, declared.outputs)
         return
-    file = _PROPERTY_FILE.fullmatch(reference["property"])
-    output = _OUTPUT.match(reference["property"])
+    file, output, outputs = _PROPERTY_FILE.fullmatch(member), _OUTPUT.match(member), declared.outputs[name]
     if file:
-        yield from _property_file(file["name"], name, step, path)
-    elif output and step.get("Type") == "Processing":
-        yield from _output(output["name"], step, path)
+        files = declared.property_files[name]
+        if file["name"] not in files:
+            yield no_such(path, f"step {name} has no property file", file["name"], files)
+        if path[-3:] != ("Std:JsonGet", "PropertyFile", "Get"):
+            how = '{"Std:JsonGet": {"PropertyFile": ..., "Path": ...}}'
+            yield problem(path, f"a property file is read by {how} only")
+    elif output and outputs is not None and output["name"] not in outputs:
+        yield no_such(path, f"step {name} has no output", output["name"], outputs)
 
 
-def _property_file(file: str, name: str, step: dict[str, Any], path: Path) -> Iterator[Problem]:
-    files = [each["PropertyFileName"] for each in pipeline_structure.property_files(step)]
-    if file not in files:
-        yield problem(path, f"step {name} has no property file {show(file)}{did_you_mean(file, files)}")
-    if path[-3:] != ("Std:JsonGet", "PropertyFile", "Get"):
-        yield problem(
-            path, 'a property file is read by {"Std:JsonGet": {"PropertyFile": ..., "Path": ...}} only'
-        )
-
-
-def _output(name: str, step: dict[str, Any], path: Path) -> Iterator[Problem]:
-    outputs = pipeline_structure.outputs(step)
-    if outputs is not None and name not in outputs:
-        hint = did_you_mean(name, sorted(outputs))
-        yield problem(path, f"step {step['Name']} has no output {show(name)}{hint}")
-
-
-def _depends_on(step: dict[str, Any], path: Path, declared: Declared) -> Iterator[Problem]:
+def _depends_on(step: dict[str, Any], path: Path, declared: _Declared) -> Iterator[Finding]:
     given = step.get("DependsOn", [])
     if not isinstance(given, list):
         yield problem((*path, "DependsOn"), "a list of step names is due")
         return
-    for index, name in enumerate(given):
-        if not isinstance(name, str) or name not in declared.steps:
-            hint = did_you_mean(str(name), declared.steps)
-            yield problem((*path, "DependsOn", index), f"no step {show(name)}{hint}")
+    for index, entry in enumerate(given):
+        at: Path = (*path, "DependsOn", index)
+        name = entry.get("Step") if isinstance(entry, dict) else entry
+        if not isinstance(name, str) or name not in declared.outputs:
+            yield no_such(at, "no step", name, declared.outputs)
+        if isinstance(entry, dict) and entry.get("Trigger") not in TRIGGERS:
+            yield problem((*at, "Trigger"), f"one of {', '.join(TRIGGERS)} is due")
 
 
-def _property_file_outputs(step: dict[str, Any], path: Path) -> Iterator[Problem]:
-    outputs = pipeline_structure.outputs(step)
-    for file in pipeline_structure.property_files(step):
+def _property_file_outputs(step: dict[str, Any], path: Path) -> Iterator[Finding]:
+    outputs = _outputs(step)
+    for at, file in entries(step, path, "PropertyFiles"):
         name = file.get("OutputName")
-        if step.get("Type") == "Processing" and isinstance(name, str) and name not in (outputs or ()):
-            where = show(file["PropertyFileName"])
-            hint = did_you_mean(name, sorted(outputs or ()))
-            yield problem(
-                (*path, "PropertyFiles"), f"{where} is in output {show(name)}, which is not there{hint}"
-            )
+        if isinstance(name, str) and outputs is not None and name not in outputs:
+            yield no_such((*at, "OutputName"), "the step has no output", name, outputs)
 
 
-def _cycles(definition: dict[str, Any]) -> Iterator[Problem]:
-    waits_for = dependencies(definition)
+def _cycles(waits_for: dict[str, set[str]]) -> Iterator[Finding]:
     waited_for_by: dict[str, list[str]] = {name: [] for name in waits_for}
     for name, others in waits_for.items():
         for other in others:

@@ -1,13 +1,26 @@
-"""The structure of a definition: version, parameters, and the members that each step must have."""
+"""The structure of a definition: version, parameters, steps, conditions, and what each of them must have."""
 
 import re
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from pipeline_problems import Path, Problem, did_you_mean, problem, show
+import pipeline_step_options
+from pipeline_problems import (
+    Doubt,
+    Finding,
+    Path,
+    entries,
+    find,
+    no_such,
+    problem,
+    show,
+    unknown,
+    unknown_members,
+)
 
 VERSION = "2020-12-01"
+MEMBERS = ("Version", "Metadata", "Parameters", "PipelineExperimentConfig", "MlflowConfig", "Steps")
+PARAMETER_MEMBERS = ("Name", "Type", "DefaultValue", "EnumValues")
 PARAMETER_TYPES: dict[str, tuple[type, ...]] = {
     "String": (str,),
     "Integer": (int,),
@@ -16,7 +29,8 @@ PARAMETER_TYPES: dict[str, tuple[type, ...]] = {
 }
 MAX_PARAMETERS = 200
 MAX_PARAMETER_LENGTH = 1024
-NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+STEP_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+PARAMETER_NAME = re.compile(r"[A-Za-z0-9_-]{1,256}")
 STEP_TYPES = (
     "AutoML",
     "Callback",
@@ -41,57 +55,69 @@ STEP_TYPES = (
     "Transform",
     "Tuning",
 )
+_TWO_SIDES = ("LeftValue", "RightValue")
+CONDITION_TYPES = {
+    "Equals": _TWO_SIDES,
+    "GreaterThan": _TWO_SIDES,
+    "GreaterThanOrEqualTo": _TWO_SIDES,
+    "In": ("QueryValue", "Values"),
+    "LessThan": _TWO_SIDES,
+    "LessThanOrEqualTo": _TWO_SIDES,
+    "Not": ("Condition",),
+    "Or": ("Conditions",),
+}
+"""What each type of condition compares or holds."""
 BRANCHES = ("IfSteps", "ElseSteps")
-CONDITION_TYPES = (
-    "Equals",
-    "GreaterThan",
-    "GreaterThanOrEqualTo",
-    "In",
-    "LessThan",
-    "LessThanOrEqualTo",
-    "Not",
-    "Or",
-)
-
-OPERANDS = {"Not": ("Condition",), "Or": ("Conditions",), "In": ("QueryValue", "Values")}
+INNER_STEPS = {"Condition": BRANCHES, "ForEach": ("ForEachBody",)}
+"""Where a step of this type holds further steps, in its Arguments."""
+NOT_IN_FOR_EACH = ("Condition", "Fail", "ForEach")
+MAX_CONCURRENCY = 50
+MAX_ITEMS = 100
 
 
-def problems(definition: dict[str, Any]) -> Iterator[Problem]:
+def findings(definition: dict[str, Any]) -> Iterator[Finding]:
     """Yield what is wrong with the version, the parameters and the steps."""
     if definition.get("Version") != VERSION:
         yield problem(("Version",), f'write "{VERSION}", not {show(definition.get("Version"))}')
+    yield from unknown_members(definition, MEMBERS, (), "a definition")
     yield from _parameters(definition.get("Parameters", []))
     yield from _steps(definition)
 
 
 def parameters(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Give the declared parameters by name, leaving out what is not well formed."""
-    declared = definition.get("Parameters")
-    entries = [each for each in declared if isinstance(each, dict)] if isinstance(declared, list) else []
-    return {each["Name"]: each for each in entries if isinstance(each.get("Name"), str)}
+    declared = [each for _, each in entries(definition, (), "Parameters")]
+    return {each["Name"]: each for each in declared if isinstance(each.get("Name"), str)}
 
 
 def steps(definition: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any], str | None]]:
-    """Yield each step (path, step, name of the Condition step that holds it), in document order."""
-    pending = list(reversed(_listed(definition.get("Steps"), ("Steps",), None)))
+    """Yield each step (path, step, name of the step that holds it), in document order."""
+    pending: list[tuple[Iterator[tuple[Path, dict[str, Any]]], str | None]] = [
+        (entries(definition, (), "Steps"), None)
+    ]
     while pending:
-        path, step, parent = pending.pop()
-        yield path, step, parent
-        arguments = step.get("Arguments")
-        if step.get("Type") != "Condition" or not isinstance(arguments, dict):
-            continue
-        name = step["Name"] if isinstance(step.get("Name"), str) else None
-        for branch in reversed(BRANCHES):
-            at = (*path, "Arguments", branch)
-            pending.extend(reversed(_listed(arguments.get(branch), at, name)))
+        listed, parent = pending[-1]
+        for path, step in listed:
+            yield path, step, parent
+            inner = inner_steps(step, path)
+            if inner:
+                name = step["Name"] if isinstance(step.get("Name"), str) else None
+                pending.extend(
+                    (entries(step, path, "Arguments", str(at[-1])), name) for at in reversed(inner)
+                )
+                break
+        else:
+            pending.pop()
 
 
-def _listed(value: Any, at: Path, parent: str | None) -> list[tuple[Path, dict[str, Any], str | None]]:
-    entries = enumerate(value) if isinstance(value, list) else ()
-    return [((*at, index), step, parent) for index, step in entries if isinstance(step, dict)]
+def inner_steps(step: dict[str, Any], path: Path) -> list[Path]:
+    """Give the paths at which a step may hold further steps."""
+    kind = step.get("Type")
+    members = INNER_STEPS.get(kind, ()) if isinstance(kind, str) else ()
+    return [(*path, "Arguments", member) for member in members]
 
 
-def _parameters(declared: Any) -> Iterator[Problem]:
+def _parameters(declared: Any) -> Iterator[Finding]:
     if not isinstance(declared, list):
         yield problem(("Parameters",), "a list of parameters is due")
         return
@@ -103,15 +129,15 @@ def _parameters(declared: Any) -> Iterator[Problem]:
         if not isinstance(parameter, dict):
             yield problem(path, f'an object with "Name" and "Type" is due, not {show(parameter)}')
             continue
-        yield from _name(parameter.get("Name"), (*path, "Name"), seen)
+        yield from _name(parameter.get("Name"), (*path, "Name"), seen, PARAMETER_NAME)
+        yield from unknown_members(parameter, PARAMETER_MEMBERS, path, "a parameter")
         yield from _parameter(parameter, path)
 
 
-def _parameter(parameter: dict[str, Any], path: Path) -> Iterator[Problem]:
+def _parameter(parameter: dict[str, Any], path: Path) -> Iterator[Finding]:
     kind = parameter.get("Type")
     if not isinstance(kind, str) or kind not in PARAMETER_TYPES:
-        hint = did_you_mean(str(kind), PARAMETER_TYPES)
-        yield problem((*path, "Type"), f"no type of a parameter: {show(kind)}{hint}")
+        yield no_such((*path, "Type"), "no type of a parameter:", kind, PARAMETER_TYPES)
         return
     if "DefaultValue" in parameter:
         yield from _value(parameter["DefaultValue"], kind, (*path, "DefaultValue"))
@@ -119,16 +145,19 @@ def _parameter(parameter: dict[str, Any], path: Path) -> Iterator[Problem]:
         yield from _enum(parameter, kind, path)
 
 
-def _value(value: Any, kind: str, path: Path) -> Iterator[Problem]:
-    wanted = PARAMETER_TYPES[kind]
-    # bool is an int to Python, not to SageMaker.
-    if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
+def is_a(kind: str, value: Any) -> bool:
+    """Tell whether a value is of a parameter's type; a bool is an int to Python, not to SageMaker."""
+    return isinstance(value, PARAMETER_TYPES[kind]) and isinstance(value, bool) is (kind == "Boolean")
+
+
+def _value(value: Any, kind: str, path: Path) -> Iterator[Finding]:
+    if not is_a(kind, value):
         yield problem(path, f"{show(value)} is no {kind}")
     elif isinstance(value, str) and len(value) > MAX_PARAMETER_LENGTH:
         yield problem(path, f"{len(value):,} characters; a value has at most {MAX_PARAMETER_LENGTH:,}")
 
 
-def _enum(parameter: dict[str, Any], kind: str, path: Path) -> Iterator[Problem]:
+def _enum(parameter: dict[str, Any], kind: str, path: Path) -> Iterator[Finding]:
     values = parameter["EnumValues"]
     if not isinstance(values, list) or not values:
         yield problem((*path, "EnumValues"), "a list of at least one value is due")
@@ -136,21 +165,20 @@ def _enum(parameter: dict[str, Any], kind: str, path: Path) -> Iterator[Problem]
     for index, value in enumerate(values):
         yield from _value(value, kind, (*path, "EnumValues", index))
     if "DefaultValue" in parameter and parameter["DefaultValue"] not in values:
-        hint = did_you_mean(str(parameter["DefaultValue"]), map(str, values))
-        yield problem(
-            (*path, "DefaultValue"), f"not one of EnumValues: {show(parameter['DefaultValue'])}{hint}"
-        )
+        legal = (str(value) for value in values[:500])
+        yield no_such((*path, "DefaultValue"), "not one of EnumValues:", parameter["DefaultValue"], legal)
 
 
-def _steps(definition: dict[str, Any]) -> Iterator[Problem]:
+def _steps(definition: dict[str, Any]) -> Iterator[Finding]:
     yield from _step_list(definition.get("Steps"), ("Steps",), required=True)
     seen: set[str] = set()
     for path, step, _ in steps(definition):
-        yield from _name(step.get("Name"), (*path, "Name"), seen)
+        yield from _name(step.get("Name"), (*path, "Name"), seen, STEP_NAME)
         yield from _step(step, path)
+        yield from pipeline_step_options.findings(step, path)
 
 
-def _step_list(value: Any, path: Path, *, required: bool) -> Iterator[Problem]:
+def _step_list(value: Any, path: Path, *, required: bool) -> Iterator[Finding]:
     if not isinstance(value, list) or (required and not value):
         yield problem(path, "a list of steps is due" + (", at least one" if required else ""))
         return
@@ -159,95 +187,85 @@ def _step_list(value: Any, path: Path, *, required: bool) -> Iterator[Problem]:
             yield problem((*path, index), f"a step is an object, not {show(step)}")
 
 
-def _name(name: Any, path: Path, seen: set[str]) -> Iterator[Problem]:
-    """Check a step's or a parameter's name and note it in `seen`."""
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        yield problem(path, f"{show(name)} is no name: 1 to 64 of A-Z a-z 0-9 - _")
+def _name(name: Any, path: Path, seen: set[str], form: re.Pattern[str]) -> Iterator[Finding]:
+    if not isinstance(name, str) or not form.fullmatch(name):
+        longest = 64 if form is STEP_NAME else 256
+        yield problem(path, f"{show(name)} is no name: 1 to {longest} of A-Z a-z 0-9 - _")
     elif name in seen:
         yield problem(path, f'the name "{name}" is taken; names are unique, also over nested steps')
     else:
         seen.add(name)
 
 
-def _step(step: dict[str, Any], path: Path) -> Iterator[Problem]:
+def _step(step: dict[str, Any], path: Path) -> Iterator[Finding]:
     kind = step.get("Type")
     if not isinstance(kind, str) or kind not in STEP_TYPES:
-        hint = did_you_mean(str(kind), STEP_TYPES)
-        yield problem((*path, "Type"), f"no type of a step: {show(kind)}{hint}")
+        yield unknown((*path, "Type"), kind, STEP_TYPES, "no type of a step")
     arguments = step.get("Arguments")
     if not isinstance(arguments, dict):
         if kind not in ("Callback", "Cleanup", "EMR", "EMRServerless", "Lambda") or arguments is not None:
             yield problem((*path, "Arguments"), "an object is due")
         return
+    at = (*path, "Arguments")
     if kind == "Condition":
-        yield from _condition(arguments, (*path, "Arguments"))
-    if kind == "Fail" and not isinstance(arguments.get("ErrorMessage"), str | dict):
-        yield problem((*path, "Arguments", "ErrorMessage"), "a text (or an expression that gives one) is due")
-    yield from _property_files(step, path)
+        if not arguments.get("Conditions") or not isinstance(arguments["Conditions"], list):
+            yield problem((*at, "Conditions"), "a list of at least one condition is due")
+        else:
+            yield from _each(_condition, arguments["Conditions"], (*at, "Conditions"))
+        yield from unknown_members(arguments, ("Conditions", *BRANCHES), at, "a Condition step's Arguments")
+        for branch in BRANCHES:
+            yield from _step_list(arguments.get(branch, []), (*at, branch), required=False)
+    elif kind == "ForEach":
+        yield from _for_each(arguments, at)
+    elif kind == "Fail" and not isinstance(arguments.get("ErrorMessage"), str | dict):
+        yield problem((*at, "ErrorMessage"), "a text (or an expression that gives one) is due")
 
 
-def _condition(arguments: dict[str, Any], path: Path) -> Iterator[Problem]:
-    conditions = arguments.get("Conditions")
-    if not isinstance(conditions, list) or not conditions:
-        yield problem((*path, "Conditions"), "a list of at least one condition is due")
+def _for_each(arguments: dict[str, Any], path: Path) -> Iterator[Finding]:
+    body = arguments.get("ForEachBody")
+    yield from _step_list(body, (*path, "ForEachBody"), required=True)
+    for at, step in entries(body, (*path, "ForEachBody")):
+        if step.get("Type") in NOT_IN_FOR_EACH:
+            yield problem((*at, "Type"), f"no {step['Type']} step inside a ForEach")
+    items = arguments.get("IterableItems")
+    if not isinstance(items, dict) and not (isinstance(items, list) and 1 <= len(items) <= MAX_ITEMS):
+        yield problem((*path, "IterableItems"), f"a Get, or a list of 1 to {MAX_ITEMS} items, is due")
+    at_once = arguments.get("MaxConcurrency")
+    if type(at_once) is not int or not 1 <= at_once <= MAX_CONCURRENCY:
+        yield problem((*path, "MaxConcurrency"), f"a number from 1 to {MAX_CONCURRENCY} is due")
+
+
+def _condition(condition: Any, at: Path) -> Iterator[Finding]:
+    kind = find(condition, "Type")
+    if not isinstance(condition, dict):
+        yield problem(at, f'a condition is an object with a "Type", not {show(condition)}')
+    elif not isinstance(kind, str) or kind not in CONDITION_TYPES:
+        yield unknown((*at, "Type"), kind, CONDITION_TYPES, "no type of a condition")
     else:
-        yield from _operators(conditions, (*path, "Conditions"))
-    for branch in BRANCHES:
-        yield from _step_list(arguments.get(branch, []), (*path, branch), required=False)
-
-
-def _operators(conditions: list[Any], path: Path) -> Iterator[Problem]:
-    pending = [((*path, index), each) for index, each in reversed([*enumerate(conditions)])]
-    while pending:
-        at, condition = pending.pop()
-        kind = condition.get("Type") if isinstance(condition, dict) else None
-        if not isinstance(kind, str) or kind not in CONDITION_TYPES:
-            hint = did_you_mean(str(kind), CONDITION_TYPES)
-            yield problem((*at, "Type"), f"no type of a condition: {show(kind)}{hint}")
-            continue
-        for member in OPERANDS.get(kind, ("LeftValue", "RightValue")):
-            if member not in condition or condition[member] == []:
+        operands = CONDITION_TYPES[kind]
+        for key in condition:
+            if key not in ("Type", *operands):
+                yield Doubt((*at, key), lambda: f"no member of a condition of type {kind} that is known here")
+        for member in operands:
+            value, check = condition.get(member, []), _condition if kind in ("Not", "Or") else _compared
+            if value == []:
                 yield problem((*at, member), f"missing or empty: a condition of type {kind} needs it")
-        pending.extend(reversed(_inner_conditions(condition, at)))
+            elif member in ("Conditions", "Values"):
+                yield from _each(check, value, (*at, member))
+            else:
+                yield from check(value, (*at, member))
 
 
-def _inner_conditions(condition: dict[str, Any], path: Path) -> list[tuple[Path, Any]]:
-    if condition["Type"] == "Not" and "Condition" in condition:
-        return [((*path, "Condition"), condition["Condition"])]
-    listed = condition.get("Conditions") if condition["Type"] == "Or" else None
-    entries = enumerate(listed) if isinstance(listed, list) else ()
-    return [((*path, "Conditions", index), each) for index, each in entries]
-
-
-def outputs(step: dict[str, Any]) -> set[str] | None:
-    """Give the OutputNames of a Processing step, None when they cannot be read."""
-    arguments = step.get("Arguments")
-    config = arguments.get("ProcessingOutputConfig") if isinstance(arguments, dict) else None
-    listed = config.get("Outputs") if isinstance(config, dict) else None
+def _each(check: Callable[[Any, Path], Iterator[Finding]], listed: Any, path: Path) -> Iterator[Finding]:
     if not isinstance(listed, list):
-        return None
-    names = [each.get("OutputName") for each in listed if isinstance(each, dict)]
-    return {name for name in names if isinstance(name, str)}
-
-
-def property_files(step: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give a step's property files, leaving out what is not well formed."""
-    listed = step.get("PropertyFiles")
-    files = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
-    return [each for each in files if isinstance(each.get("PropertyFileName"), str)]
-
-
-def _property_files(step: dict[str, Any], path: Path) -> Iterator[Problem]:
-    listed = step.get("PropertyFiles", [])
-    if not isinstance(listed, list):
-        yield problem((*path, "PropertyFiles"), "a list of property files is due")
+        yield problem(path, f"a list is due, not {show(listed)}")
         return
-    for index, file in enumerate(listed):
-        at = (*path, "PropertyFiles", index)
-        members = ("PropertyFileName", "OutputName", "FilePath")
-        missing = [key for key in members if not isinstance(file, dict) or not isinstance(file.get(key), str)]
-        if missing:
-            yield problem(at, f"missing, or no text: {', '.join(missing)}")
-    given = Counter(file["PropertyFileName"] for file in property_files(step))
-    for name in [name for name, count in given.items() if count > 1]:
-        yield problem((*path, "PropertyFiles"), f"{show(name)} is declared more than once")
+    for index, each in enumerate(listed):
+        yield from check(each, (*path, index))
+
+
+def _compared(value: Any, at: Path) -> Iterator[Finding]:
+    # What an object says is judged where the references are read.
+    expression = isinstance(value, dict) and len(value) == 1
+    if not expression and not isinstance(value, str | int | float):
+        yield problem(at, f"{show(value)} cannot be compared; write a text, a number, true, false or a Get")

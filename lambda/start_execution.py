@@ -1,54 +1,58 @@
 """Start the pipeline that was uploaded: an S3 event becomes one execution of exactly those bytes.
 
-Lambda calls `handler` for each upload below `pipeline/`. The definition is read in the very version that
-the event names, checked before SageMaker hears of it, stored as a pipeline version, and that version is
-started with a token made from the upload: however often the event is delivered, one execution comes of it.
-Whatever fails is raised, so that Lambda tries again and at last leaves the event in the failure queue.
+Lambda calls `handler` for each upload below `pipeline/`, and the schedule calls it to find what got lost.
+What becomes of an upload is left beside it (see verdicts.py). What may pass by itself is raised, so that
+Lambda tries again and at last leaves the event in the failure queue; what was done is not done again.
 """
 
 import functools
-import hashlib
+import itertools
 import json
 import logging
+import math
 import os
-import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
-from urllib.parse import unquote_plus
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-import pipeline_document
-import pipeline_versions
-from pipeline_document import InvalidDefinition, Problem
+import object_versions
+import service_calls
+import verdicts
+from delivery import Clients, Delivery
+from function_settings import Settings, SettingsError
+from object_versions import UnknownPipeline, Upload, UploadError, read_event, read_record
+from pipeline_problems import Problem
+from verdicts import FAILED, SETTLED, STARTED, UNREADABLE, Kept, Verdict
 
 log = logging.getLogger("start_execution")
 log.setLevel(logging.INFO)
 
-# Three attempts of one call (connect + read, and the pauses) stay below the function's 60 s.
+# Three attempts of one call (connect + read, and the pauses) stay below the function's timeout.
 CLIENT_CONFIG = Config(
     connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3}
 )
-PIPELINE_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,255}")
-KEY = re.compile(r"pipeline/(?:(?P<name>[^/]+)/)?pipeline\.json")
-
-
-class UploadError(ValueError):
-    """An event, an object or a setting that no retry can turn into an execution."""
+ENOUGH_TIME = 30_000
+"""Milliseconds that a reconciliation leaves for the uploads at hand."""
+SECOND_LOOK = timedelta(days=7)
+"""For so long executions are held against their verdicts: one may not have been listed when it was given."""
+AT_ONCE = 20
+"""Uploads of a key that are settled before their verdicts are written: what is written is not lost."""
+NAMED = ("verdict", "bucket", "key", "versionId")
+MAX_ANSWER_BYTES = 1_048_576
+"""Lambda gives back six times as much; who wants the rest reads it beside the upload."""
 
 
 class StartError(RuntimeError):
-    """Some uploads of the event started nothing; the message names each with its reason."""
+    """Something was left undone; trying again later is safe and makes sense."""
 
 
-class Clients(NamedTuple):
-    """The two services this function talks to."""
-
-    s3: Any
-    sagemaker: Any
+class Unfinished(RuntimeError):  # noqa: N818 - says what the reconciliation is
+    """Something was left undone; done again, it goes on."""
 
 
 @functools.cache
@@ -57,215 +61,185 @@ def clients() -> Clients:
     return Clients(*(boto3.client(service, config=CLIENT_CONFIG) for service in ("s3", "sagemaker")))
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the stack tells the function through its environment."""
+def handler(event: Any, context: Any) -> list[Verdict]:
+    """Give the verdicts on the uploads of an event; raise `StartError` at the end if any has none.
 
-    pipeline_name: str
-    role_arn: str
-    parameters: Mapping[str, str]
-    """Passed wherever the definition declares them; they win over its defaults."""
-    parameter_defaults: Mapping[str, str]
-    """Passed only where the definition declares a parameter without a DefaultValue."""
-
-    @classmethod
-    def read(cls, environment: Mapping[str, str]) -> "Settings":
-        """Read the function's environment or say which variables are missing."""
-        names = ("PIPELINE_NAME", "PIPELINE_ROLE_ARN", "PIPELINE_PARAMETERS", "PIPELINE_PARAMETER_DEFAULTS")
-        missing = [name for name in names if not environment.get(name)]
-        if missing:
-            raise UploadError(
-                f"the function's environment lacks {', '.join(missing)}; deploy the stack again"
-            )
-        pipeline_name, role_arn, *given = (environment[name] for name in names)
-        parameters, defaults = (_json_object(name, text) for name, text in zip(names[2:], given, strict=True))
-        return cls(pipeline_name, role_arn, parameters, defaults)
+    An event is S3's own, or `{"reconcile": {"minimumAgeSeconds": 900, "failed": false}}`.
+    """
+    try:
+        if isinstance(event, dict) and "reconcile" in event:
+            return _answer(_reconcile(event["reconcile"], context))
+        records = read_event(event)
+        return _answer(_deliver(records)) if records else []
+    except (BotoCoreError, ClientError, SettingsError, Unfinished, UploadError) as error:
+        raise StartError(f"{type(error).__name__}: {error}") from error
 
 
-@dataclass(frozen=True)
-class Upload:
-    """One object version as an S3 event names it; without versioning the event has no version."""
-
-    bucket: str
-    key: str
-    version_id: str | None
-    sequencer: str
-
-    def __str__(self) -> str:
-        return f"s3://{self.bucket}/{self.key} (version {self.version_id or 'latest'})"
-
-
-@dataclass(frozen=True)
-class Definition:
-    """A checked definition and the object version it was read from."""
-
-    document: dict[str, Any]
-    text: str
-    version_id: str
-    sha256: str
-    """Of the bytes as uploaded."""
-
-
-def handler(event: dict[str, Any], context: object) -> list[dict[str, Any]]:  # noqa: ARG001 - Lambda's signature
-    """Start an execution for each upload in the event; raise `StartError` at the end if any failed."""
-    records = read_event(event)
-    if not records:
-        return []
-    settings = Settings.read(os.environ)
-    started, failures = [], []
+def _deliver(records: list[Any]) -> list[Verdict]:
+    delivery = Delivery(Settings.read(os.environ), clients())
+    made, failures = [], []
     for record in records:
         name: object = f"record {record}"
         try:
             upload = read_record(record)
             if upload:
                 name = upload
-                started.append(start(upload, settings, clients()))
-        except (BotoCoreError, ClientError, InvalidDefinition, UploadError) as error:
-            log.exception("nothing started for %s", name, extra={"upload": str(name)})
+                made.append(delivery.deliver(upload))
+        except (BotoCoreError, ClientError, UploadError) as error:
+            log.exception("no verdict on %s", name, extra={"upload": str(name)})
             failures.append((name, error))
     if failures:
         reasons = "\n".join(f"{name}: {type(error).__name__}: {error}" for name, error in failures)
-        count = f"{len(failures)} of {len(records)} records started no execution"
+        count = f"{len(failures)} of {len(records)} records were left without a verdict"
         raise StartError(f"{count}:\n{reasons}") from failures[0][1]
-    return started
+    return made
 
 
-def start(upload: Upload, settings: Settings, services: Clients) -> dict[str, Any]:
-    """Bring one upload to its execution; done twice, it is the same execution."""
-    name = pipeline_name(upload.key, settings.pipeline_name)
-    definition = fetch(upload, services.s3)
-    parameters = execution_parameters(definition.document, settings)
-    token = request_token(upload.bucket, upload.key, definition.version_id)
-    version = pipeline_versions.store(services.sagemaker, name, definition.text, settings.role_arn, token)
-    response = services.sagemaker.start_pipeline_execution(
-        PipelineName=name,
-        PipelineVersionId=version,
-        PipelineParameters=parameters,
-        PipelineExecutionDescription=description(upload, definition),
-        ClientRequestToken=token,
-    )
-    started = {
-        "pipelineName": name,
-        "pipelineVersionId": version,
-        "executionArn": response["PipelineExecutionArn"],
-    }
-    log.info("started %s for %s", started["executionArn"], upload, extra={**asdict(upload), **started})
-    return started
-
-
-def read_event(event: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Give the records of an S3 event; none for the test event that S3 sends when it is set up."""
-    if event.get("Event") == "s3:TestEvent":
-        log.info("s3:TestEvent: the notification is set up", extra={"bucket": event.get("Bucket")})
-        return []
-    records = event.get("Records")
-    if not isinstance(records, list):
-        raise UploadError('no S3 event: it has no "Records"; only the bucket is to call this function')
-    return records
-
-
-def read_record(record: Mapping[str, Any]) -> Upload | None:
-    """Read which object version was uploaded; None for a record of anything else, such as a deletion."""
-    version, name = str(record.get("eventVersion")), str(record.get("eventName"))
-    if version.partition(".")[0] != "2":
-        raise UploadError(f"an event of version {version}: this function reads S3's event version 2.x")
-    try:
-        bucket, entry = record["s3"]["bucket"]["name"], record["s3"]["object"]
-        key = unquote_plus(entry["key"])
-    except KeyError as error:
-        raise UploadError(f"an S3 record without {error}: s3.bucket.name, s3.object.key are due") from error
-    upload = Upload(bucket, key, entry.get("versionId") or None, entry.get("sequencer", ""))
-    if not name.startswith("ObjectCreated:"):
-        log.info("%s of %s starts nothing", name, upload, extra={"eventName": name, **asdict(upload)})
-        return None
-    return upload
-
-
-def pipeline_name(key: str, project_pipeline: str) -> str:
-    """Name the pipeline that a key stands for: `pipeline/<name>/pipeline.json` is `<project>-<name>`."""
-    match = KEY.fullmatch(key)
-    if not match:
+def _reconcile(given: Any, context: Any) -> list[Verdict]:
+    given = given if isinstance(given, dict) else {}
+    age, failed = given.get("minimumAgeSeconds", 0), given.get("failed", False)
+    if type(age) is not int or not 0 <= age <= 10**6 or type(failed) is not bool:
         raise UploadError(
-            f'the key "{key}" stands for no pipeline; upload to pipeline/pipeline.json '
-            "or pipeline/<name>/pipeline.json"
+            '{"reconcile": {"minimumAgeSeconds": <0 to 1000000>, "failed": <true or false>}} is due'
         )
-    name = project_pipeline if match["name"] is None else f"{project_pipeline}-{match['name']}"
-    if len(name) > 256 or not PIPELINE_NAME.fullmatch(name):
-        raise UploadError(
-            f'"{name}" (from the key "{key}") is no name of a pipeline: letters, digits and single hyphens, '
-            "with a letter or digit at both ends, at most 256 characters"
-        )
-    return name
+    settings, services = Settings.read(os.environ), clients()
+    remaining = getattr(context, "get_remaining_time_in_millis", lambda: math.inf)
+    return Reconciliation(
+        settings=settings,
+        services=services,
+        minimum_age=timedelta(seconds=age),
+        failed=failed,
+        out_of_time=lambda: remaining() < ENOUGH_TIME,
+    ).run()
 
 
-def fetch(upload: Upload, s3: Any) -> Definition:
-    """Read and check exactly the version uploaded, its size known before the first byte is read."""
-    version = {"VersionId": upload.version_id} if upload.version_id else {}
-    response = s3.get_object(Bucket=upload.bucket, Key=upload.key, **version)
-    with response["Body"] as body:
-        if response["ContentLength"] > pipeline_document.MAX_BYTES:
-            raise UploadError(
-                f"{response['ContentLength']:,} bytes; a pipeline definition has at most "
-                f"{pipeline_document.MAX_BYTES:,}"
-            )
-        content = body.read(pipeline_document.MAX_BYTES + 1)
-    version_id = upload.version_id or response.get("VersionId")
-    if version_id in (None, "null"):
-        raise UploadError(
-            f"the object has no version, so its execution could not be told from the next; "
-            f"turn on versioning: aws s3api put-bucket-versioning --bucket {upload.bucket} "
-            "--versioning-configuration Status=Enabled"
-        )
-    document = pipeline_document.load(content)
-    problems = pipeline_document.check(document)
-    if problems:
-        raise InvalidDefinition(problems)
-    text = pipeline_document.serialise(document)
-    return Definition(document, text, str(version_id), hashlib.sha256(content).hexdigest())
+def _answer(made: list[Verdict]) -> list[Verdict]:
+    """Give verdicts whole as long as they fit into an answer, then what names them."""
+    answer: list[Verdict] = []
+    size = 0
+    for verdict in made:
+        size += len(json.dumps(verdict))
+        short = size > MAX_ANSWER_BYTES
+        answer.append({name: verdict[name] for name in NAMED if name in verdict} if short else verdict)
+    return answer
 
 
-def execution_parameters(definition: Mapping[str, Any], settings: Settings) -> list[dict[str, str]]:
-    """Choose the values to start with, in the definition's order; refuse a parameter without any."""
-    chosen, problems = [], []
-    for index, parameter in enumerate(definition.get("Parameters", [])):
-        name = parameter["Name"]
-        if name in settings.parameters:
-            chosen.append({"Name": name, "Value": settings.parameters[name]})
-        elif "DefaultValue" in parameter:
-            continue
-        elif name in settings.parameter_defaults:
-            chosen.append({"Name": name, "Value": settings.parameter_defaults[name]})
-        else:
-            given = ", ".join(sorted({*settings.parameters, *settings.parameter_defaults}))
-            message = f"{name} needs a DefaultValue: this deployment gives values to {given} only"
-            problems.append(Problem(f"/Parameters/{index}", message))
-    if problems:
-        raise InvalidDefinition(problems)
-    return chosen
+class _NoTimeError(Exception):
+    """The rest is for the next invocation."""
 
 
-def request_token(bucket: str, key: str, version_id: str) -> str:
-    """Make the token that is the same for every delivery of one upload (64 hexadecimal digits)."""
-    return hashlib.sha256("\0".join((bucket, key, version_id)).encode()).hexdigest()
+_Work = Callable[[str, list[Upload], dict[str, datetime]], None]
 
 
-def description(upload: Upload, definition: Definition) -> str:
-    """Write where the execution comes from, as JSON: redrive and the reports read it back."""
-    origin = {
-        "bucket": upload.bucket,
-        "key": upload.key,
-        "versionId": definition.version_id,
-        "sequencer": upload.sequencer,
-        "sha256": definition.sha256,
-    }
-    return json.dumps(origin, separators=(",", ":"))
+@dataclass
+class Reconciliation:
+    """One look through all uploads of the bucket."""
+
+    settings: Settings
+    services: Clients
+    minimum_age: timedelta
+    """A younger upload without a verdict is left to its own event."""
+    failed: bool
+    """Whether to settle what has FAILED once more."""
+    out_of_time: Callable[[], bool]
+    made: list[Verdict] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    """What could not be done, and why."""
+
+    def run(self) -> list[Verdict]:
+        """Settle what has no verdict, then look again at what runs; raise `Unfinished` at the end."""
+        self._delivery = Delivery(self.settings, self.services)
+        written = dict(verdicts.written(self.services.s3, self.settings.bucket))
+        by_key = self._open_uploads(written)
+        try:
+            # First what nobody has settled; looking again takes the time that is left.
+            for work in (self._settle, self._look_again):
+                for key, uploads in by_key.items():
+                    self._try(work, key, uploads, written)
+        except _NoTimeError:
+            self.left.append("the rest, for which there was no time")
+        if self.left:
+            raise Unfinished(f"{len(self.made)} uploads were settled, but not {'; '.join(self.left)}")
+        return self.made
+
+    def _try(self, work: _Work, key: str, uploads: list[Upload], written: dict[str, datetime]) -> None:
+        self._check_time()
+        try:
+            work(key, uploads, written)
+        except (BotoCoreError, ClientError) as error:
+            log.exception("reconciling %s failed", key)
+            self.left.append(f"{key}: {service_calls.sentence(error)}")
+
+    def _check_time(self) -> None:
+        if self.out_of_time():
+            raise _NoTimeError
+
+    def _open_uploads(self, written: dict[str, datetime]) -> dict[str, list[Upload]]:
+        """Give for each key the uploads that may have to be settled, newest first."""
+        found: dict[str, list[Upload]] = {}
+        bucket = self.settings.bucket
+        for version in object_versions.versions(self.services.s3, bucket, object_versions.PREFIX):
+            if version.key.endswith(object_versions.SUFFIX):
+                uploads = found.setdefault(version.key, [])
+                is_open = verdicts.key(version.key, version.version_id) not in written
+                if self.failed or (is_open and _age(version.uploaded_at) >= self.minimum_age):
+                    uploads.append(Upload(bucket, version.key, version.version_id))
+        for each in written:
+            # What is deleted by now may have started, too.
+            found.setdefault(each.removeprefix(verdicts.PREFIX).rpartition("/")[0], [])
+        return found
+
+    def _settle(self, key: str, uploads: list[Upload], written: dict[str, datetime]) -> None:
+        due = self._due(uploads, written)
+        while batch := list(itertools.islice(due, AT_ONCE)):
+            settled = {upload.version_id: self._settle_or_fail(upload, known) for upload, known in batch}
+            self._delivery.converge(self.settings.bucket, key, settled)
+            for upload, known in batch:
+                self.made.append(self._delivery.write(upload, settled[upload.version_id], known))
+            self._check_time()
+
+    def _due(
+        self, uploads: list[Upload], written: dict[str, datetime]
+    ) -> Iterator[tuple[Upload, Kept | None]]:
+        """Yield uploads without a verdict, and where it is wanted those that FAILED."""
+        for upload in uploads:
+            is_open = verdicts.key(upload.key, upload.version_id) not in written
+            known = None if is_open else verdicts.load(self.services.s3, upload)
+            if known is None or known.kind in (FAILED, UNREADABLE):
+                yield replace(upload, sequencer=_sequencer(known)), known
+
+    def _settle_or_fail(self, upload: Upload, known: Kept | None) -> Verdict:
+        """Settle an upload for which no event is repeated: what would pass by itself FAILED, too."""
+        try:
+            return self._delivery.settle(upload, known)
+        except (BotoCoreError, ClientError) as error:
+            if known and known.kind in SETTLED:
+                return known.verdict
+            why = [Problem("", service_calls.sentence(error))]
+            return verdicts.make(upload, FAILED, reasons=verdicts.reasons(why))
+
+    def _look_again(self, key: str, _: list[Upload], written: dict[str, datetime]) -> None:
+        """Make the verdict on what runs STARTED, and store the newest definition again if it got lost."""
+        try:
+            name = object_versions.pipeline_name(key, self.settings.pipeline_name)
+        except UnknownPipeline:
+            return
+        since, like = datetime.now(UTC) - SECOND_LOOK, Upload(self.settings.bucket, key, "")
+        for execution in service_calls.since(self.services.sagemaker, name, since, like):
+            upload = execution.upload
+            self._check_time()
+            if verdicts.key(key, upload.version_id) in written:
+                known = verdicts.load(self.services.s3, upload)
+                if known.kind != STARTED:
+                    verdict = self._delivery.started(name, execution)
+                    self.made.append(self._delivery.write(upload, verdict, known))
+        self._delivery.converge(self.settings.bucket, key, {})
 
 
-def _json_object(name: str, text: str) -> dict[str, str]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise UploadError(f"the function's {name} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise UploadError(f"the function's {name} must be a JSON object, not {text}")
-    return {key: str(each) for key, each in value.items()}
+def _sequencer(known: Kept | None) -> str:
+    found = known.verdict.get("sequencer") if known else ""
+    return found if isinstance(found, str) else ""
+
+
+def _age(at: datetime) -> timedelta:
+    return datetime.now(UTC) - at

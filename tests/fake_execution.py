@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import boto3
+from botocore.config import Config
 
 DEFINITION = Path(__file__).resolve().parent.parent / "pipeline_definition" / "pipeline.json"
 REGION, ACCOUNT, PIPELINE, BUCKET = "us-east-1", "123456789012", "cv-birds", "cv-birds-123456789012"
@@ -281,10 +282,10 @@ def moment(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def client_of(service: str) -> Any:
+def client_of(service: str, config: Config | None = None) -> Any:
     """Make a boto3 client with keys that open nothing."""
     keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
-    return _session().client(service, region_name=REGION, **keys)
+    return _session().client(service, region_name=REGION, config=config, **keys)
 
 
 @cache

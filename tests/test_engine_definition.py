@@ -58,7 +58,7 @@ def test_every_fault_is_said_at_once_with_its_pointer() -> None:
 
 
 def test_an_unsupported_step_inside_a_branch_is_refused_by_name() -> None:
-    inner = {"Name": "Notify", "Type": "Lambda", "Arguments": {}}
+    inner = {"Name": "Notify", "Type": "Lambda", "FunctionArn": "arn", "Arguments": {}}
     [error] = errors_of(pipeline(condition("C", compare("Equals", 1, 1), else_steps=[inner])))
 
     assert error.startswith("/Steps/0/Arguments/ElseSteps/0/Type: step Notify is of type Lambda")

@@ -138,10 +138,10 @@ def test_a_refused_call_fails_the_step_with_the_services_own_words() -> None:
 
 def test_arguments_that_the_service_does_not_know_fail_the_step_plainly() -> None:
     world = World()
-    executor = world.executor(pipeline(training("T", arguments={"HyperParameters": {"epochs": 3}})))
+    executor = world.executor(pipeline(training("T", arguments={"NewerThanThis": {"epochs": 3}})))
 
     assert executor.run().status == "Failed"
-    assert "HyperParameters.epochs" in str(by_name(executor)["T"].failure_reason)
+    assert "NewerThanThis" in str(by_name(executor)["T"].failure_reason)
 
 
 def test_a_property_that_the_job_does_not_have_is_named_in_the_failure() -> None:

@@ -1,13 +1,15 @@
 """What a pipeline definition may be: read strictly, checked whole, each fault with its place and remedy."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import pipeline_references
+import pipeline_structure
 from pipeline_document import InvalidDefinition, check, load
+from small_definitions import CONDITION, condition, parameter, processing, referring, small, step, the_warning
 
 COMMITTED = Path(__file__).parent.parent / "pipeline_definition" / "pipeline.json"
 DEFINITION = json.loads(COMMITTED.read_text(encoding="utf-8"))
@@ -24,7 +26,7 @@ def refusals(body: bytes) -> list[tuple[str, str]]:
     [
         (b"", "not JSON: Expecting value at line 1, column 1"),
         (b'{\n "a": 1,\n}', "line 3, column 1"),
-        (b"[]", "a definition is a JSON object"),
+        (b"[]", "a JSON object is due"),
         (b"\xef\xbb\xbf{}", "BOM"),
         ('{"a": 1}'.encode("utf-16"), "not UTF-8 (byte 0: invalid start byte)"),
         (b'{"a": "\xff"}', "not UTF-8 (byte 7"),
@@ -67,35 +69,7 @@ def test_the_committed_definition_is_sound() -> None:
     assert check(load(COMMITTED.read_bytes())) == []
 
 
-def step(name: str, **more: Any) -> dict[str, Any]:
-    return {"Name": name, "Type": "Fail", "Arguments": {"ErrorMessage": "stop"}} | more
-
-
-def small(*steps: dict[str, Any], parameters: Any = ()) -> dict[str, Any]:
-    return {"Version": "2020-12-01", "Parameters": list(parameters), "Steps": list(steps)}
-
-
-def referring(target: str) -> dict[str, Any]:
-    return step("B", Arguments={"ErrorMessage": {"Get": target}})
-
-
-def parameter(**more: Any) -> dict[str, Any]:
-    return small(step("A"), parameters=[{"Name": "Epochs", "Type": "Integer"} | more])
-
-
-CONDITION = {"Type": "Equals", "LeftValue": 1, "RightValue": 1}
-
-
-def condition(*conditions: Any, **branches: Any) -> dict[str, Any]:
-    return step("C", Type="Condition", Arguments={"Conditions": list(conditions)} | branches)
-
-
-PROCESSING = {
-    "Name": "P",
-    "Type": "Processing",
-    "Arguments": {"ProcessingOutputConfig": {"Outputs": [{"OutputName": "train"}]}},
-    "PropertyFiles": [{"PropertyFileName": "Scores", "OutputName": "train", "FilePath": "s.json"}],
-}
+PROCESSING = processing()
 
 
 @pytest.mark.parametrize(
@@ -138,13 +112,13 @@ PROCESSING = {
             "1,025 characters; a value has at most 1,024",
         ),
         (
-            small(step("A"), parameters=[{"Name": "P", "Type": "String"}] * 2),
+            small(step("A"), Parameters=[{"Name": "P", "Type": "String"}] * 2),
             "/Parameters/1/Name",
             "is taken",
         ),
-        (small(step("A"), parameters=["P"]), "/Parameters/0", "an object with"),
+        (small(step("A"), Parameters=["P"]), "/Parameters/0", "an object with"),
         (
-            small(referring("Parameters.Epoch"), parameters=[{"Name": "Epochs", "Type": "Integer"}]),
+            small(referring("Parameters.Epoch"), Parameters=[{"Name": "Epochs", "Type": "Integer"}]),
             "/Steps/0/Arguments/ErrorMessage/Get",
             'no parameter "Epoch"; did you mean Epochs?',
         ),
@@ -185,8 +159,8 @@ PROCESSING = {
                 PROCESSING
                 | {"PropertyFiles": [{"PropertyFileName": "S", "OutputName": "x", "FilePath": "y"}]}
             ),
-            "/Steps/0/PropertyFiles",
-            '"S" is in output "x", which is not there; legal: train',
+            "/Steps/0/PropertyFiles/0/OutputName",
+            'the step has no output "x"; legal: train',
         ),
         (small(PROCESSING | {"PropertyFiles": [{}]}), "/Steps/0/PropertyFiles/0", "missing, or no text"),
     ],
@@ -214,8 +188,8 @@ def test_all_faults_are_told_at_once() -> None:
     assert [each.pointer for each in check(broken)] == [
         "/Version",
         "/Steps/1/Type",
-        "/Steps/1/Arguments/ErrorMessage/Get",
         "/Steps/0/DependsOn/0",
+        "/Steps/1/Arguments/ErrorMessage/Get",
     ]
 
 
@@ -239,11 +213,38 @@ def test_two_cycles_are_both_found() -> None:
     assert len(check(small(*steps))) == 2
 
 
-def test_the_order_follows_references_and_the_condition_that_holds_a_step() -> None:
-    order = pipeline_references.dependencies(DEFINITION)
-    assert order["Preprocess"] == set()
-    assert order["TrainSpot"] == order["TrainOnDemand"] == {"Preprocess"}
-    assert order["EvaluateSpot"] == {"Preprocess", "TrainSpot"}
-    assert order["CheckSpotAccuracy"] == {"EvaluateSpot"}
-    assert order["RegisterSpot"] == {"CheckSpotAccuracy", "TrainSpot", "EvaluateSpot"}
-    assert order["CheckAnyAccuracy"] == {"EvaluateSpot", "EvaluateOnDemand"}
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ("Preprocess", "TrainSpot"),
+        ("Preprocess", "TrainOnDemand"),
+        ("Preprocess", "EvaluateSpot"),
+        ("TrainSpot", "EvaluateSpot"),
+        ("EvaluateSpot", "CheckSpotAccuracy"),
+        ("CheckSpotAccuracy", "RegisterSpot"),
+        ("TrainSpot", "RegisterSpot"),
+        ("EvaluateSpot", "CheckAnyAccuracy"),
+        ("EvaluateOnDemand", "CheckAnyAccuracy"),
+    ],
+)
+def test_the_order_follows_references_and_the_condition_that_holds_a_step(earlier: str, later: str) -> None:
+    definition = copy.deepcopy(DEFINITION)
+    for _, each, _ in pipeline_structure.steps(definition):
+        if each["Name"] == earlier:
+            each["DependsOn"] = [later]
+    (found, *_) = check(definition)
+    assert found.message.startswith("these steps wait for each other: ")
+
+
+@pytest.mark.parametrize(
+    ("definition", "pointer", "hint"),
+    [
+        (small(step("A"), Stepps=[]), "/Stepps", "did you mean Steps?"),
+        (parameter(Default=3), "/Parameters/0/Default", "did you mean DefaultValue?"),
+        (small(step("A", Type="QuantumAnnealing")), "/Steps/0/Type", "legal: AutoML, "),
+    ],
+)
+def test_what_may_be_newer_is_a_warning(definition: dict[str, Any], pointer: str, hint: str) -> None:
+    found, said = the_warning(definition)
+    assert found == pointer
+    assert hint in said

@@ -10,8 +10,13 @@ from typing import Any
 
 import pytest
 
+import object_versions
+import pipeline_document
 import start_execution
-from start_execution import StartError, UploadError
+from delivery import request_token
+from fake_sagemaker import MUTATING
+from object_versions import Upload
+from start_execution import StartError
 from uploads import (
     BUCKET,
     ENVIRONMENT,
@@ -30,10 +35,11 @@ __all__ = ["laptop", "services"]  # fixtures
 
 
 def test_the_first_upload_creates_the_pipeline_and_starts_its_first_version(laptop: Laptop) -> None:
-    started = handle(laptop.put(definition("first")))
+    (verdict,) = handle(laptop.put(definition("first")))
 
     (execution,) = laptop.sagemaker.executions
-    assert started == [{"pipelineName": "cv-birds", "pipelineVersionId": 1, "executionArn": execution.arn}]
+    given = (verdict["pipelineName"], verdict["pipelineVersionId"], verdict["executionArn"])
+    assert (verdict["verdict"], *given) == ("STARTED", "cv-birds", 1, execution.arn)
     assert laptop.sagemaker.pipelines["cv-birds"].role_arn == ROLE
     assert json.loads(execution.definition) == definition("first")
 
@@ -67,24 +73,13 @@ def test_an_event_delivered_again_is_the_same_execution(laptop: Laptop) -> None:
     assert again == first * 2
 
 
-def test_a_late_event_runs_its_own_bytes_and_not_the_newest(laptop: Laptop) -> None:
+def test_each_upload_runs_its_own_bytes_and_not_the_newest(laptop: Laptop) -> None:
     old = laptop.put(definition("old"))
     laptop.put(definition("new"))
 
     handle(old)
 
     assert json.loads(laptop.sagemaker.executions[0].definition) == definition("old")
-
-
-def test_an_event_without_a_version_runs_the_latest_and_knows_which_it_was(laptop: Laptop) -> None:
-    laptop.put(definition("old"))
-    newest = laptop.put(definition("new"))["s3"]["object"]["versionId"]
-
-    handle(record(KEY, None))
-    handle(record(KEY, newest))
-
-    (execution,) = laptop.sagemaker.executions
-    assert json.loads(execution.description)["versionId"] == newest
 
 
 def test_the_execution_says_which_upload_it_comes_from(laptop: Laptop) -> None:
@@ -97,14 +92,14 @@ def test_the_execution_says_which_upload_it_comes_from(laptop: Laptop) -> None:
         "bucket": BUCKET,
         "key": KEY,
         "versionId": upload["s3"]["object"]["versionId"],
-        "sequencer": "0061E8",
+        "sequencer": upload["s3"]["object"]["sequencer"],
         "sha256": hashlib.sha256(body).hexdigest(),
     }
 
 
 def test_the_token_is_the_digest_of_bucket_key_and_version() -> None:
     expected = hashlib.sha256(b"bucket\0pipeline/pipeline.json\0v1").hexdigest()
-    assert start_execution.request_token("bucket", "pipeline/pipeline.json", "v1") == expected
+    assert request_token(Upload("bucket", "pipeline/pipeline.json", "v1")) == expected
 
 
 def test_parameters_come_from_the_deployment_where_the_definition_wants_them(laptop: Laptop) -> None:
@@ -131,43 +126,46 @@ def test_data_that_the_author_chose_is_left_as_it_is(laptop: Laptop) -> None:
 def test_a_parameter_that_nobody_gives_is_refused_before_anything_changes(laptop: Laptop) -> None:
     upload = laptop.put(definition(parameters=[{"Name": "PretrainedUrl", "Type": "String"}]))
 
-    with pytest.raises(StartError, match="/Parameters/0: PretrainedUrl needs a DefaultValue"):
-        handle(upload)
-    assert laptop.sagemaker.calls == []
+    (verdict,) = handle(upload)
+
+    assert verdict["verdict"] == "REJECTED"
+    assert verdict["reasons"][0]["pointer"] == "/Parameters/0"
+    assert verdict["reasons"][0]["message"].startswith("PretrainedUrl needs a DefaultValue")
+    assert not MUTATING.intersection(laptop.sagemaker.calls)
 
 
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
         (b"{", "not JSON"),
-        (b'{"Version": "1"}', "/Version: write"),
+        (b'{"Version": "1", "Steps": []}', "/Version: write"),
         (b" " * 1_048_577, "1,048,577 bytes"),
         (json.dumps(definition()).encode("utf-16"), "not UTF-8"),
     ],
 )
 def test_a_refused_definition_changes_nothing_and_says_why(laptop: Laptop, body: bytes, reason: str) -> None:
-    with pytest.raises(StartError, match=reason):
-        handle(laptop.put(body))
-    assert laptop.sagemaker.calls == []
+    (verdict,) = handle(laptop.put(body))
+
+    assert verdict["verdict"] == "REJECTED"
+    (found,) = [f"{each['pointer']}: {each['message']}" for each in verdict["reasons"]][:1]
+    assert reason in found
+    assert not MUTATING.intersection(laptop.sagemaker.calls)
 
 
 def test_a_huge_object_is_refused_before_its_first_byte_is_read() -> None:
     class Unread:
-        def __enter__(self) -> "Unread":
-            return self
-
-        def __exit__(self, *_: object) -> None:
+        def close(self) -> None:
             pass
 
-        def read(self, _: int) -> bytes:
+        def read(self) -> bytes:
             raise AssertionError("read")
 
     class S3:
         def get_object(self, **_: object) -> dict[str, Any]:
-            return {"Body": Unread(), "ContentLength": 5_000_000_000, "VersionId": "1"}
+            return {"Body": Unread(), "ContentLength": 5_000_000_000, "LastModified": None}
 
-    with pytest.raises(UploadError, match="5,000,000,000 bytes"):
-        start_execution.fetch(start_execution.Upload(BUCKET, KEY, "1", ""), S3())
+    with pytest.raises(object_versions.TooLarge, match="5,000,000,000 bytes"):
+        object_versions.read(S3(), Upload(BUCKET, KEY, "1"), pipeline_document.MAX_BYTES)
 
 
 def test_a_bucket_without_versions_is_refused_with_the_command_that_turns_them_on(laptop: Laptop) -> None:
@@ -193,7 +191,7 @@ def test_keys_are_decoded_as_s3_encodes_them(encoded: str, key: str) -> None:
     event = record("", "1")
     event["s3"]["object"]["key"] = encoded
 
-    upload = start_execution.read_record(event)
+    upload = object_versions.read_record(event)
 
     assert upload is not None
     assert upload.key == key
@@ -212,35 +210,41 @@ def test_keys_are_decoded_as_s3_encodes_them(encoded: str, key: str) -> None:
     ],
 )
 def test_a_key_that_names_no_pipeline_is_refused_by_its_own_name(laptop: Laptop, key: str) -> None:
-    with pytest.raises(StartError) as caught:
-        handle(laptop.put(definition(), key=key))
-    assert f'"{key}"' in str(caught.value)
+    (verdict,) = handle(laptop.put(definition(), key=key))
+
+    assert verdict["verdict"] == "REJECTED"
+    assert f'"{key}"' in verdict["reasons"][0]["message"]
     assert laptop.sagemaker.calls == []
 
 
-def test_every_record_is_handled_and_every_failure_is_named(laptop: Laptop) -> None:
-    missing = record("pipeline/gone/pipeline.json", None)
+def test_every_record_is_handled_and_each_without_a_verdict_is_named(laptop: Laptop) -> None:
+    versionless = record("pipeline/plain/pipeline.json", None)
     newer_event = {**record(KEY, "1"), "eventVersion": "3.0"}
-    shapeless = {"eventVersion": "2.1", "s3": {}}
-    records = [laptop.put(b"{"), missing, laptop.put(definition()), newer_event, shapeless]
+    shapeless = {"eventVersion": "2.1", "eventName": "ObjectCreated:Put", "s3": {}}
+    broken, sound = laptop.put(b"{"), laptop.put(definition())
+    records: list[Any] = [broken, versionless, sound, newer_event, shapeless, None]
 
     with pytest.raises(StartError) as caught:
         handle(*records)
 
     message = str(caught.value)
-    assert message.startswith("4 of 5 records started no execution")
-    for part in ("not JSON", "pipeline/gone/pipeline.json", "NoSuchKey", "version 3.0", "without 'bucket'"):
+    assert message.startswith("4 of 6 records were left without a verdict")
+    for part in ("pipeline/plain/pipeline.json", "version 3.0", "without s3.bucket.name", "version None"):
         assert part in message
     assert len(laptop.sagemaker.executions) == 1
+    assert len(laptop.verdicts()) == 2
 
 
-def test_a_version_that_is_gone_is_an_error_that_names_the_upload(laptop: Laptop) -> None:
+def test_a_version_that_is_gone_has_failed_and_says_so(laptop: Laptop) -> None:
     upload = laptop.put(definition())
     version = upload["s3"]["object"]["versionId"]
     laptop.s3.delete_object(Bucket=BUCKET, Key=KEY, VersionId=version)
 
-    with pytest.raises(StartError, match=rf"s3://{BUCKET}/{KEY} \(version {version}\): ClientError"):
-        handle(upload)
+    (verdict,) = handle(upload)
+
+    assert verdict["verdict"] == "FAILED"
+    assert "GetObject failed with NoSuchVersion" in verdict["reasons"][0]["message"]
+    assert laptop.sagemaker.calls == []
 
 
 def test_the_event_that_s3_sends_at_set_up_does_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -255,18 +259,18 @@ def test_a_deletion_starts_nothing(laptop: Laptop, caplog: pytest.LogCaptureFixt
     caplog.set_level(logging.INFO)
     assert handle(record(KEY, "1", event="ObjectRemoved:DeleteMarkerCreated")) == []
     assert laptop.sagemaker.calls == []
-    assert "ObjectRemoved:DeleteMarkerCreated of s3://" in caplog.text
+    assert "ObjectRemoved:DeleteMarkerCreated starts nothing" in caplog.text
 
 
 def test_an_event_that_is_not_of_s3_is_refused() -> None:
-    with pytest.raises(UploadError, match="Records"):
+    with pytest.raises(StartError, match="Records"):
         start_execution.handler({"action": "run"}, None)
 
 
 @pytest.mark.parametrize("name", ENVIRONMENT)
 def test_a_missing_setting_is_named(laptop: Laptop, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.delenv(name)
-    with pytest.raises(UploadError, match=f"lacks {name}"):
+    with pytest.raises(StartError, match=f"lacks {name}"):
         handle(record(KEY, "1"))
 
 
@@ -279,16 +283,16 @@ def test_all_attempts_of_a_call_fit_into_the_function_s_minute() -> None:
 
 def test_the_log_lines_carry_fields_that_are_json(laptop: Laptop, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="start_execution")
-    upload = laptop.put(definition())
-    handle(upload)
-    with pytest.raises(StartError):
-        handle(laptop.put(b"{"))
+    upload, gone = laptop.put(definition()), laptop.put(definition(), key="pipeline/gone/pipeline.json")
+    laptop.s3.delete_object(
+        Bucket=BUCKET, Key=gone["s3"]["object"]["key"], VersionId=gone["s3"]["object"]["versionId"]
+    )
+    handle(upload, gone)
 
     lines = [vars(each) for each in caplog.records if each.name == "start_execution"]
     assert json.loads(json.dumps(lines[0]["executionArn"])) == laptop.sagemaker.executions[0].arn
-    assert lines[0]["version_id"] == upload["s3"]["object"]["versionId"]
-    assert "pipeline.json" in lines[1]["upload"]
-    assert lines[1]["levelname"] == "ERROR"
+    assert lines[0]["versionId"] == upload["s3"]["object"]["versionId"]
+    assert (lines[1]["verdict"], lines[1]["levelname"]) == ("FAILED", "ERROR")
 
 
 def test_importing_needs_no_environment_and_makes_no_client() -> None:

@@ -6,8 +6,9 @@ import boto3
 import pytest
 
 import start_execution
+from delivery import Clients
 from fake_sagemaker import FakePipeline, Fault, Killed, ServiceError
-from start_execution import Clients, StartError
+from start_execution import StartError
 from uploads import (
     HANDLERS_CONFIG,
     ROLE,
@@ -15,6 +16,7 @@ from uploads import (
     definition,
     handle,
     laptop,
+    reconcile,
     services,
 )
 
@@ -23,14 +25,20 @@ __all__ = ["laptop", "services"]  # fixtures
 
 ERRORS = [
     ServiceError("ThrottlingException", "slow down"),
-    ServiceError("AccessDeniedException", "not authorized to perform"),
+    ServiceError("ResourceLimitExceeded", "too many"),
     ServiceError("ConflictException", "being changed"),
     ServiceError("InternalFailure", "oops", status=500),
     ServiceError("ServiceUnavailable", "later", status=503),
 ]
 OPERATIONS = {
-    "create": ["DescribePipeline", "CreatePipeline", "ListPipelineVersions", "StartPipelineExecution"],
-    "update": ["DescribePipeline", "UpdatePipeline", "StartPipelineExecution"],
+    "create": [
+        "ListPipelineExecutions",
+        "UpdatePipeline",
+        "CreatePipeline",
+        "ListPipelineVersions",
+        "StartPipelineExecution",
+    ],
+    "update": ["ListPipelineExecutions", "UpdatePipeline", "StartPipelineExecution"],
 }
 CALLS = [(situation, each) for situation, operations in OPERATIONS.items() for each in operations]
 
@@ -52,10 +60,35 @@ def test_an_error_of_any_call_is_raised_and_the_retry_ends_with_one_execution(
     else:
         with pytest.raises(StartError, match=error.code):
             handle(upload)
-    handle(upload)
+        assert upload["s3"]["object"]["versionId"] not in "".join(laptop.verdicts())
+    (verdict,) = handle(upload)
 
     (execution,) = laptop.sagemaker.executions
     assert json.loads(execution.definition) == definition("after")
+    assert (verdict["verdict"], verdict["executionArn"]) == ("STARTED", execution.arn)
+
+
+@pytest.mark.parametrize("after_effect", [False, True], ids=["before the effect", "after the effect"])
+@pytest.mark.parametrize("operation", ["ListPipelineExecutions", "CreatePipeline", "StartPipelineExecution"])
+def test_a_refused_call_has_failed_with_its_reason_and_a_redrive_starts_it(
+    laptop: Laptop, operation: str, after_effect: bool
+) -> None:
+    upload = laptop.put(definition())
+    refused = ServiceError("AccessDeniedException", "not authorized to perform")
+    laptop.sagemaker.faults.append(Fault(operation, refused, after_effect))
+
+    (verdict,) = handle(upload)
+
+    if not (operation == "CreatePipeline" and after_effect):  # the pipeline is there after all
+        assert verdict == laptop.verdict(upload)
+        assert verdict["verdict"] == "FAILED"
+        (reason,) = verdict["reasons"]
+        assert reason["message"] == (
+            f"{operation} failed with AccessDeniedException: not authorized to perform"
+        )
+        (verdict,) = reconcile(failed=True)
+    (execution,) = laptop.sagemaker.executions
+    assert (verdict["verdict"], verdict["executionArn"]) == ("STARTED", execution.arn)
 
 
 @pytest.mark.parametrize("after_effect", [False, True], ids=["before the effect", "after the effect"])
@@ -121,8 +154,8 @@ def test_a_passing_throttle_is_retried_within_the_call(
     retrying = Clients(laptop.s3, boto3.client("sagemaker", config=HANDLERS_CONFIG))
     laptop.sagemaker.attach(retrying.sagemaker)
     monkeypatch.setattr(start_execution, "clients", lambda: retrying)
-    laptop.sagemaker.faults.append(Fault("DescribePipeline", ServiceError("ThrottlingException")))
+    laptop.sagemaker.faults.append(Fault("ListPipelineExecutions", ServiceError("ThrottlingException")))
 
     handle(laptop.put(definition()))
 
-    assert laptop.sagemaker.calls.count("DescribePipeline") == 2
+    assert laptop.sagemaker.calls.count("ListPipelineExecutions") == 2

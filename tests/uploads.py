@@ -1,18 +1,19 @@
 """Uploads to test the handler with: a versioned bucket and the fake SageMaker behind its own clients."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, unquote_plus
 
 import pytest
 from botocore.config import Config
 from moto import mock_aws
 
 import start_execution
+from delivery import Clients
 from fake_sagemaker import FakeSageMaker
-from start_execution import Clients
 
 BUCKET = "cv-birds-123456789012"
 KEY = "pipeline/pipeline.json"
@@ -23,7 +24,10 @@ ENVIRONMENT = {
     "PIPELINE_ROLE_ARN": ROLE,
     "PIPELINE_PARAMETERS": json.dumps({"ExecutionRoleArn": ROLE, "ArtifactBucket": BUCKET}),
     "PIPELINE_PARAMETER_DEFAULTS": json.dumps({"InputDataUrl": f"s3://{BUCKET}/data/"}),
+    "DEPLOYMENT_POLICY": "{}",
+    "ON_RUNNING": "parallel",
 }
+_SEQUENCE = itertools.count(0x61E8)
 
 
 def definition(message: str = "stop", parameters: list[dict[str, Any]] | None = None) -> dict[str, Any]:
@@ -44,15 +48,32 @@ class Laptop:
         version = self.s3.put_object(Bucket=BUCKET, Key=key, Body=body)["VersionId"]
         return record(key, version)
 
+    def verdict(self, upload: dict[str, Any]) -> dict[str, Any]:
+        """Read the verdict that an upload was given."""
+        entry = upload["s3"]["object"]
+        key = f"verdicts/{unquote_plus(entry['key'])}/{entry['versionId']}.json"
+        verdict: dict[str, Any] = json.loads(self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+        return verdict
+
+    def verdicts(self) -> list[str]:
+        """Give the keys of all verdicts."""
+        page = self.s3.list_objects_v2(Bucket=BUCKET, Prefix="verdicts/")
+        return [entry["Key"] for entry in page.get("Contents", [])]
+
 
 def record(key: str, version: str | None, event: str = "ObjectCreated:Put") -> dict[str, Any]:
-    entry = {"key": quote_plus(key, safe="/"), "sequencer": "0061E8", "size": 1}
+    entry = {"key": quote_plus(key, safe="/"), "sequencer": f"{next(_SEQUENCE):06X}", "size": 1}
     return {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
         "eventName": event,
         "s3": {"bucket": {"name": BUCKET}, "object": entry | ({"versionId": version} if version else {})},
     }
+
+
+def reconcile(minimum_age: int = 0, *, failed: bool = False) -> list[dict[str, Any]]:
+    given = {"minimumAgeSeconds": minimum_age, "failed": failed}
+    return start_execution.handler({"reconcile": given}, None)
 
 
 def handle(*records: dict[str, Any]) -> list[dict[str, Any]]:
@@ -80,6 +101,8 @@ def services() -> Iterator[Clients]:
 def laptop(services: Clients, monkeypatch: pytest.MonkeyPatch) -> Iterator[Laptop]:
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
+    for version in services.s3.list_object_versions(Bucket=BUCKET).get("Versions", []):
+        services.s3.delete_object(Bucket=BUCKET, Key=version["Key"], VersionId=version["VersionId"])
     sagemaker = FakeSageMaker()
     sagemaker.attach(services.sagemaker)
     yield Laptop(services.s3, sagemaker)

@@ -1,0 +1,208 @@
+"""What a step may have beside its Arguments, and the rules on those that SageMaker's model does not state."""
+
+import functools
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline_problems import Doubt, Finding, Path, entries, find, problem, show, unknown, unknown_members
+
+MAX_DISPLAY_NAME = 256
+MAX_DESCRIPTION = 3072
+MAX_WAIT_WITHOUT_CHECKPOINT = 3600
+EXCEPTION_TYPES = (
+    "Step.SERVICE_FAULT",
+    "Step.THROTTLING",
+    "SageMaker.JOB_INTERNAL_ERROR",
+    "SageMaker.CAPACITY_ERROR",
+    "SageMaker.RESOURCE_LIMIT",
+)
+_POLICY_NUMBERS: dict[str, tuple[str, tuple[type, ...], int | None]] = {
+    "BackoffRate": ("a number", (int, float), None),
+    "IntervalSeconds": ("a whole number", (int,), 43_200),
+    "MaxAttempts": ("a whole number", (int,), 20),
+    "ExpireAfterMin": ("a whole number", (int,), 14_400),
+}
+"""What is due, and the most that SageMaker takes."""
+POLICY_MEMBERS = (*_POLICY_NUMBERS, "ExceptionType")
+MEMBERS = (
+    "Name",
+    "Type",
+    "Arguments",
+    "DependsOn",
+    "DisplayName",
+    "Description",
+    "CacheConfig",
+    "RetryPolicies",
+    "PropertyFiles",
+)
+_CHECK = (
+    "CheckType",
+    "FailOnViolation",
+    "ModelPackageGroupName",
+    "RegisterNewBaseline",
+    "SkipCheck",
+    "SuppliedBaselineConstraints",
+)
+OWN_MEMBERS = {
+    "Callback": ("SqsQueueUrl", "OutputParameters"),
+    "ClarifyCheck": (*_CHECK, "ModelName"),
+    "Lambda": ("FunctionArn", "OutputParameters"),
+    "QualityCheck": (*_CHECK, "SuppliedBaselineStatistics"),
+}
+_REQUIRED = {"Callback": "SqsQueueUrl", "Lambda": "FunctionArn"}
+# Where each member of a list has a name of its own: (path inside the Arguments, member with the name).
+_UNIQUE = {
+    "Processing": (
+        (("ProcessingInputs",), "InputName"),
+        (("ProcessingOutputConfig", "Outputs"), "OutputName"),
+        (("Tags",), "Key"),
+    ),
+    "Training": ((("InputDataConfig",), "ChannelName"), (("Tags",), "Key")),
+    "RegisterModel": ((("Tags",), "Key"),),
+}
+# ISO 8601, and the short forms that SageMaker's documentation shows: 30d, T12H, 30dT5h.
+_DURATION = re.compile(
+    r"P?(?=.)(\d{1,9}Y)?(\d{1,9}M)?(\d{1,9}W)?(\d{1,9}D)?(T(?=.)(\d{1,9}H)?(\d{1,9}M)?(\d{1,9}S)?)?",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+def findings(step: dict[str, Any], path: Path) -> Iterator[Finding]:
+    """Yield what is wrong with a step, its Name, Type, each of its Arguments and references apart."""
+    kind = step["Type"] if isinstance(step.get("Type"), str) else ""
+    yield from unknown_members(step, (*MEMBERS, *OWN_MEMBERS.get(kind, ())), path, "a step")
+    needed = _REQUIRED.get(kind)
+    if needed and not isinstance(step.get(needed), str | dict):
+        yield problem((*path, needed), f"missing, or no text: a {kind} step needs it")
+    yield from _text(step, "DisplayName", MAX_DISPLAY_NAME, path)
+    yield from _text(step, "Description", MAX_DESCRIPTION, path)
+    yield from _cache(step.get("CacheConfig"), (*path, "CacheConfig"))
+    policies = step.get("RetryPolicies", [])
+    if not isinstance(policies, list):
+        yield problem((*path, "RetryPolicies"), "a list of policies is due")
+    for index, policy in enumerate(policies if isinstance(policies, list) else ()):
+        yield from _policy(policy, (*path, "RetryPolicies", index))
+    yield from _property_files(step, path)
+
+
+def _text(step: dict[str, Any], member: str, longest: int, path: Path) -> Iterator[Finding]:
+    text = step.get(member, "")
+    if not isinstance(text, str):
+        yield problem((*path, member), f"a text is due, not {show(text)}")
+    elif len(text) > longest:
+        yield problem((*path, member), f"{len(text):,} characters; SageMaker takes at most {longest:,}")
+
+
+def _cache(config: Any, path: Path) -> Iterator[Finding]:
+    if config is None:
+        return
+    if not isinstance(config, dict):
+        yield problem(path, 'write {"Enabled": true, "ExpireAfter": "P30D"}')
+        return
+    if not isinstance(config.get("Enabled"), bool):
+        yield problem((*path, "Enabled"), f"true or false is due, not {show(config.get('Enabled'))}")
+    after = config.get("ExpireAfter", "P1D")
+    if not isinstance(after, str) or not _DURATION.fullmatch(after):
+        yield problem(
+            (*path, "ExpireAfter"), f'{show(after)} is no ISO 8601 duration such as "P30D" or "T12H"'
+        )
+    yield from unknown_members(config, ("Enabled", "ExpireAfter"), path, "a step")
+
+
+def _policy(policy: Any, path: Path) -> Iterator[Finding]:
+    if not isinstance(policy, dict):
+        yield problem(path, f"a policy is an object, not {show(policy)}")
+        return
+    kinds = policy.get("ExceptionType")
+    if not isinstance(kinds, list) or not kinds:
+        yield problem((*path, "ExceptionType"), f"a list of at least one of {', '.join(EXCEPTION_TYPES)}")
+    for index, kind in enumerate(kinds if isinstance(kinds, list) else ()):
+        if kind not in EXCEPTION_TYPES:
+            yield unknown((*path, "ExceptionType", index), kind, EXCEPTION_TYPES, "no exception type")
+    for member, (due, types, most) in _POLICY_NUMBERS.items():
+        value = policy.get(member, 1)
+        if type(value) not in types or value < 0 or (most is not None and value > most):
+            limits = f"{due} of at least 0" if most is None else f"{due} from 0 to {most:,}"
+            yield problem((*path, member), f"{limits} is due, not {show(value)}")
+        elif value < 1 and member in ("BackoffRate", "IntervalSeconds"):
+            yield Doubt(
+                (*path, member),
+                functools.partial("{} retries faster and faster; write at least 1".format, show(value)),
+            )
+    if "MaxAttempts" in policy and "ExpireAfterMin" in policy:
+        yield problem(path, "write MaxAttempts or ExpireAfterMin, not both")
+    yield from unknown_members(policy, POLICY_MEMBERS, path, "a step")
+
+
+def _property_files(step: dict[str, Any], path: Path) -> Iterator[Finding]:
+    listed = step.get("PropertyFiles", [])
+    if not isinstance(listed, list):
+        yield problem((*path, "PropertyFiles"), "a list of property files is due")
+        return
+    members = ("PropertyFileName", "OutputName", "FilePath")
+    seen: set[str] = set()
+    for index, file in enumerate(listed):
+        at = (*path, "PropertyFiles", index)
+        missing = [key for key in members if not isinstance(file, dict) or not isinstance(file.get(key), str)]
+        if missing:
+            yield problem(at, f"missing, or no text: {', '.join(missing)}")
+        elif file["PropertyFileName"] in seen:
+            what = f"{show(file['PropertyFileName'])} is declared more than once; keep one"
+            yield problem((*at, "PropertyFileName"), what)
+        else:
+            seen.add(file["PropertyFileName"])
+
+
+def between_arguments(step: dict[str, Any], path: Path) -> Iterator[Finding]:
+    """Yield what breaks a rule between several members of a step's Arguments."""
+    arguments, at = step.get("Arguments"), (*path, "Arguments")
+    for where, member in _UNIQUE.get(str(step.get("Type")), ()):
+        yield from _unique(arguments, where, member, at)
+    if step.get("Type") == "Training":
+        yield from _training(arguments, at)
+    elif step.get("Type") == "Tuning":
+        yield from _training(find(arguments, "TrainingJobDefinition"), (*at, "TrainingJobDefinition"))
+        for inner, each in entries(arguments, at, "TrainingJobDefinitions"):
+            yield from _training(each, inner)
+
+
+def _unique(arguments: Any, where: tuple[str, ...], member: str, path: Path) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for at, entry in entries(arguments, path, *where):
+        name = entry.get(member)
+        if isinstance(name, str):
+            if name in seen:
+                yield problem((*at, member), f"{show(name)} is given more than once; keep one")
+            seen.add(name)
+
+
+def _training(job: Any, path: Path) -> Iterator[Finding]:
+    if not isinstance(job, dict):
+        return
+    spot = job.get("EnableManagedSpotTraining", False)
+    wait = find(job, "StoppingCondition", "MaxWaitTimeInSeconds")
+    runtime = find(job, "StoppingCondition", "MaxRuntimeInSeconds")
+    at = (*path, "StoppingCondition", "MaxWaitTimeInSeconds")
+    if spot is True:
+        if not job.get("CheckpointConfig"):
+            yield _no_checkpoint(wait, (*path, "CheckpointConfig"))
+        if find(job, "ResourceConfig", "KeepAlivePeriodInSeconds"):
+            what = "a warm pool is not kept for managed spot training; leave it out"
+            yield problem((*path, "ResourceConfig", "KeepAlivePeriodInSeconds"), what)
+        if wait is None:
+            yield problem(at, "missing: managed spot training needs it, at least MaxRuntimeInSeconds")
+    elif spot is False and wait is not None:
+        yield problem(at, "only with EnableManagedSpotTraining: true; leave it out")
+    if type(wait) is int and type(runtime) is int and wait < runtime:
+        what = f"{wait} is less than the MaxRuntimeInSeconds of {runtime}; write at least {runtime}"
+        yield problem(at, what)
+
+
+def _no_checkpoint(wait: Any, path: Path) -> Finding:
+    # SageMaker lets its own algorithms without checkpoints wait for an hour at most. From others it takes
+    # more, but nobody means to pay for hours of training that an interruption throws away.
+    what = "missing: an interrupted spot job would start from nothing"
+    if type(wait) is int and wait <= MAX_WAIT_WITHOUT_CHECKPOINT:
+        return Doubt(path, lambda: what)
+    return problem(path, f'{what}; write {{"S3Uri": "s3://...", "LocalPath": "/opt/ml/checkpoints"}}')

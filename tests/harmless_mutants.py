@@ -1,0 +1,268 @@
+"""Which mutants of the shipped definition may start, and why that does no harm.
+
+A place is a JSON pointer in which what is in a list has its name (`/Steps/TrainSpot/Arguments`), or a
+pattern: `*` is within one member, `**` any members, `{a,b}` either.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import NamedTuple
+
+TEXT = ("longer", "emptied", "foreign role", "a parameter", "a variable")
+"""Texts in which no location is."""
+CONSTANT = ("longer", "emptied", "foreign role")
+CHANGED = ("longer", "foreign role")
+LOCATION = ("foreign bucket", "definitions' prefix")
+LIMITED = ("zero", "negative", "one more", "a hundred times", "a thousand")
+ORDER = ("reversed", "its first entry twice")
+FEWER = ("removed", "emptied")
+
+
+class Harmless(NamedTuple):
+    """Mutants that may start: a pattern of places, and why whoever uploads them has gained nothing."""
+
+    place: str
+    kinds: tuple[str, ...]
+    reason: str
+
+
+FOR_PEOPLE = "a text for people"
+OWN_CODE = (
+    "our own code reads it, and refuses what it does not know; no place in S3 and no command can be in it"
+)
+FOLDER = "another folder of the same execution, in which no other output lies"
+ADVICE = "advice to whoever deploys the model: nothing starts by it"
+MESSAGE = "decides about the failure's message alone: nothing is registered there"
+HARMLESS = [
+    Harmless("/Steps/**/{Description,DisplayName}", (*CONSTANT, *LOCATION, "removed"), FOR_PEOPLE),
+    Harmless("/Steps/**/ErrorMessage", (*TEXT[2:], *LOCATION), FOR_PEOPLE),
+    Harmless("/Steps/**/ErrorMessage/Std:Join/On", (*CHANGED, *LOCATION), FOR_PEOPLE),
+    Harmless("/Steps/**/ErrorMessage/Std:Join/Values", ("emptied", "an entry more", *ORDER), FOR_PEOPLE),
+    Harmless(
+        "/Steps/**/ErrorMessage/Std:Join/Values/*", (*TEXT, *LOCATION, "a thousand", "removed"), FOR_PEOPLE
+    ),
+    Harmless("/Steps/Check*/Name", ("longer",), "nothing refers to the name of a Condition step"),
+    Harmless(
+        "/Steps/Check*/Arguments/IfSteps/*/Name", ("longer",), "nothing refers to the name of a last step"
+    ),
+    # Parameters: whatever they say is judged where it is used.
+    Harmless("/Parameters", ("reversed",), "their order means nothing"),
+    Harmless(
+        "/Parameters/{AnnotationFileName,ClassSelection,Backbone}/DefaultValue",
+        (*CONSTANT, "instance type"),
+        OWN_CODE,
+    ),
+    Harmless(
+        "/Parameters/{Epochs,FineTuneEpochs,BatchSize,LearningRate,FineTuneLearningRate,WeightDecay,Dropout,"
+        "ImageSize,Seed}/DefaultValue",
+        LIMITED,
+        OWN_CODE,
+    ),
+    Harmless(
+        "/Parameters/AccuracyThreshold/DefaultValue",
+        ("one more", "a hundred times", "a thousand"),
+        "nothing is ever registered",
+    ),
+    Harmless("/Parameters/ProcessingInstanceCount/DefaultValue", ("one more",), "within the limits"),
+    Harmless(
+        "/Parameters/ModelApprovalStatus/EnumValues",
+        ("an entry more", "removed", *ORDER),
+        "the value itself is judged, whatever the definition would allow",
+    ),
+    Harmless(
+        "/Parameters/ModelApprovalStatus/EnumValues/{0,1}",
+        (*CONSTANT, *LOCATION, "removed"),
+        "the value itself is judged, whatever the definition would allow",
+    ),
+    # What our own code is told.
+    Harmless(
+        "/Steps/*/Arguments/AppSpecification/ContainerArguments",
+        ("an entry more", "removed", *ORDER),
+        OWN_CODE,
+    ),
+    Harmless("/Steps/*/Arguments/AppSpecification/ContainerArguments/*", (*TEXT, "removed"), OWN_CODE),
+    Harmless("/Steps/*/Arguments/HyperParameters", ("a member more", *FEWER), OWN_CODE),
+    Harmless("/Steps/*/Arguments/HyperParameters/*", (*TEXT[2:], "removed"), OWN_CODE),
+    Harmless(
+        "/Steps/*/Arguments/**/{HyperParameters,ContainerArguments}/*/Std:Join/Values",
+        ("an entry more", "emptied", "its first entry twice"),
+        OWN_CODE,
+    ),
+    Harmless(
+        "/Steps/*/Arguments/**/{HyperParameters,ContainerArguments}/*/Std:Join/Values/*",
+        (*TEXT[2:], "a thousand", "removed"),
+        OWN_CODE,
+    ),
+    Harmless(
+        "/Steps/*/Arguments/**/{HyperParameters,ContainerArguments}/*/Std:Join/On",
+        (*CHANGED, *LOCATION),
+        "it stands between several values, and there is one",
+    ),
+    Harmless(
+        "/Steps/*/Arguments/AlgorithmSpecification/MetricDefinitions",
+        (*FEWER, *ORDER),
+        "says what CloudWatch finds in the job's own log",
+    ),
+    Harmless(
+        "/Steps/*/Arguments/AlgorithmSpecification/MetricDefinitions/*",
+        ("removed",),
+        "says what CloudWatch finds in the job's own log",
+    ),
+    Harmless(
+        "/Steps/*/Arguments/AlgorithmSpecification/MetricDefinitions/*/{Name,Regex}",
+        ("longer", *TEXT[2:]),
+        "says what CloudWatch finds in the job's own log, in SageMaker's own namespace",
+    ),
+    # What does less, or the same.
+    Harmless("/Steps", ("reversed",), "references give the order, not the list"),
+    Harmless("/Steps/Check*", ("removed",), "less is registered, or no failure is told"),
+    Harmless("/Steps/Check*/Arguments/IfSteps", FEWER, "less is registered, or no failure is told"),
+    Harmless("/Steps/Check*/Arguments/IfSteps/*", ("removed",), "less is registered, or no failure is told"),
+    Harmless("/Steps/Check*/Arguments/ElseSteps", ("removed",), "there was none"),
+    Harmless("/Steps/**/RetryPolicies", (*FEWER, "reversed"), "fewer retries, or the same"),
+    Harmless(
+        "/Steps/**/RetryPolicies", ("its first entry twice",), "no more retries than the cost allows for"
+    ),
+    Harmless("/Steps/**/RetryPolicies/*", ("removed",), "fewer retries"),
+    Harmless("/Steps/**/RetryPolicies/*/ExceptionType", ORDER, "the same exceptions"),
+    Harmless("/Steps/**/RetryPolicies/*/ExceptionType/*", ("removed",), "retried for less"),
+    Harmless("/Steps/**/RetryPolicies/*/MaxAttempts", ("zero",), "fewer retries"),
+    Harmless(
+        "/Steps/**/RetryPolicies/*/BackoffRate", ("zero", "one more", "removed"), "waiting bills nothing"
+    ),
+    Harmless(
+        "/Steps/**/RetryPolicies/*/IntervalSeconds",
+        ("zero", "one more", "a thousand", "removed"),
+        "an hour at most, and waiting bills nothing",
+    ),
+    Harmless(
+        "/Steps/**/RetryPolicies/0/IntervalSeconds",
+        ("a hundred times",),
+        "1,000 s, and waiting bills nothing",
+    ),
+    Harmless("/Steps/*/CacheConfig", ("removed",), "every step runs, within the cost"),
+    Harmless("/Steps/*/CacheConfig/Enabled", ("turned",), "every step runs, within the cost"),
+    Harmless(
+        "/Steps/*/CacheConfig/ExpireAfter", ("removed",), "an old result of the very same step and inputs"
+    ),
+    Harmless(
+        "/Steps/Evaluate*/Arguments/ProcessingResources/ClusterConfig/InstanceCount",
+        ("one more",),
+        "within the limits",
+    ),
+    Harmless(
+        "/Steps/*/Arguments/ProcessingResources/ClusterConfig/VolumeSizeInGB",
+        ("one more",),
+        "within the limits",
+    ),
+    Harmless(
+        "/Steps/Train*/Arguments/ResourceConfig/{InstanceCount,VolumeSizeInGB}",
+        ("one more",),
+        "within the limits",
+    ),
+    Harmless(
+        "/Steps/*/Arguments/StoppingCondition/MaxRuntimeInSeconds",
+        ("one more", "a thousand"),
+        "within the limits",
+    ),
+    Harmless(
+        "/Steps/TrainSpot/Arguments/StoppingCondition/MaxWaitTimeInSeconds",
+        ("one more",),
+        "within the limits",
+    ),
+    Harmless("/Steps/*/Arguments/Tags", FEWER, "the bill tells training types apart no more"),
+    Harmless("/Steps/*/Arguments/Tags/*", ("removed",), "the bill tells training types apart no more"),
+    Harmless("/Steps/*/Arguments/Tags/*/Value", TEXT, "no right hangs on TrainingType"),
+    # What has the same value unless it is written, or stands anywhere in its list.
+    Harmless(
+        "/Steps/TrainOnDemand/Arguments/EnableManagedSpotTraining", ("removed",), "false unless written"
+    ),
+    Harmless("/Steps/Train*/Arguments/InputDataConfig", ("reversed",), "channels have names"),
+    Harmless("/Steps/Train*/Arguments/InputDataConfig/validation", ("removed",), "training fails without it"),
+    Harmless(
+        "/Steps/Train*/Arguments/InputDataConfig/*/DataSource/S3DataSource/S3DataDistributionType",
+        ("removed",),
+        "FullyReplicated unless written",
+    ),
+    Harmless("/Steps/Train*/Arguments/InputDataConfig/*/InputMode", ("removed",), "TrainingInputMode counts"),
+    Harmless("/Steps/Train*/Arguments/OutputDataConfig/CompressionType", ("removed",), "GZIP unless written"),
+    Harmless("/Steps/Evaluate*/Arguments/ProcessingInputs", ("reversed",), "inputs have names"),
+    Harmless("/Steps/Preprocess/Arguments/ProcessingInputs", FEWER, "Preprocess fails without data"),
+    Harmless(
+        "/Steps/Preprocess/Arguments/ProcessingInputs/data", ("removed",), "Preprocess fails without data"
+    ),
+    Harmless(
+        "/Steps/*/Arguments/ProcessingInputs/*/S3Input/{S3CompressionType,S3DataDistributionType,S3InputMode}",
+        ("removed",),
+        "the value that may be written is the one that counts unless it is",
+    ),
+    Harmless(
+        "/Steps/Preprocess/Arguments/ProcessingOutputConfig/Outputs", ("reversed",), "outputs have names"
+    ),
+    Harmless("/Steps/**/SkipModelValidation", ("removed",), "None unless written"),
+    # Other places of one's own.
+    Harmless("/Steps/**/S3Output/S3Uri/Std:Join/Values", ("an entry more",), FOLDER),
+    Harmless("/Steps/**/S3Output/S3Uri/Std:Join/Values/{4,5}", ("longer", *TEXT[2:], "a thousand"), FOLDER),
+    Harmless("/Steps/**/S3Output/S3Uri/Std:Join/Values/4", ("removed",), FOLDER),
+    Harmless("/Steps/**/S3OutputPath/Std:Join/Values", ("an entry more",), FOLDER),
+    Harmless("/Steps/**/S3OutputPath/Std:Join/Values/{4,5}", ("longer", *TEXT[2:], "a thousand"), FOLDER),
+    Harmless("/Steps/**/S3OutputPath/Std:Join/Values/4", ("removed",), FOLDER),
+    Harmless(
+        "/Steps/TrainSpot/Arguments/CheckpointConfig/S3Uri/Std:Join/Values",
+        ("an entry more",),
+        "another folder of this pipeline's checkpoints, each of which carries what it belongs to",
+    ),
+    Harmless(
+        "/Steps/TrainSpot/Arguments/CheckpointConfig/S3Uri/Std:Join/Values/4",
+        (*TEXT, "a thousand"),
+        "another folder of this pipeline's checkpoints, each of which carries what it belongs to",
+    ),
+    # What a model package says of itself, beside the numbers of its evaluation.
+    Harmless("/Steps/**/CustomerMetadataProperties", ("a member more", "removed"), FOR_PEOPLE),
+    Harmless("/Steps/**/CustomerMetadataProperties/*", ("longer", *TEXT[2:]), FOR_PEOPLE),
+    Harmless("/Steps/**/ModelPackageDescription", (*TEXT, "removed"), FOR_PEOPLE),
+    Harmless("/Steps/**/Statistics/ContentType", TEXT, "the numbers are where they were"),
+    Harmless(
+        "/Steps/**/Supported{ContentTypes,ResponseMIMETypes}", ("its first entry twice", *FEWER), ADVICE
+    ),
+    Harmless("/Steps/**/SupportedContentTypes", ("an entry more",), ADVICE),
+    Harmless("/Steps/**/SupportedContentTypes/*", (*TEXT, "removed"), ADVICE),
+    Harmless(
+        "/Steps/**/SupportedResponseMIMETypes/*", ("longer", "a parameter", "a variable", "removed"), ADVICE
+    ),
+    Harmless("/Steps/**/Supported*InstanceTypes", ("removed", *ORDER), ADVICE),
+    Harmless("/Steps/**/SupportedRealtimeInferenceInstanceTypes", ("emptied",), ADVICE),
+    Harmless(
+        "/Steps/**/Supported*InstanceTypes/*",
+        ("instance type", "a parameter", "a variable", "removed"),
+        ADVICE,
+    ),
+    # Conditions that say the same, or more.
+    Harmless("/Steps/Check*/Arguments/Conditions", ("its first entry twice",), "the same condition"),
+    Harmless(
+        "/Steps/Check*Accuracy/Arguments/Conditions/0/RightValue",
+        ("a thousand",),
+        "nothing is ever registered",
+    ),
+    Harmless("/Steps/Check*/Arguments/Conditions/0", ("is GreaterThan",), "stricter"),
+    Harmless("/Steps/Check*/Arguments", ("one condition more", "one gate more"), "stricter, or the same"),
+    Harmless("/Steps/CheckAnyAccuracy/**/Condition/Conditions", ORDER, MESSAGE),
+    Harmless("/Steps/CheckAnyAccuracy/**/Condition/Conditions/*", ("removed",), MESSAGE),
+    Harmless(
+        "/Steps/CheckAnyAccuracy/**/Condition/Conditions/*/{LeftValue,RightValue}",
+        (*TEXT[2:], *LOCATION, "a thousand"),
+        MESSAGE,
+    ),
+    Harmless("/Steps/CheckAnyAccuracy/**/Std:JsonGet/Path", (*CONSTANT, *LOCATION), MESSAGE),
+]
+
+
+@functools.cache
+def pattern(text: str) -> re.Pattern[str]:
+    """Read a pattern of places: * is within one member, ** any members, {a,b} either."""
+    parts = {"/**/": "/(?:.*/)?", "**": ".*", "*": "[^/]*", "{": "(?:", "}": ")", ",": "|"}
+    return re.compile(
+        "".join(parts.get(each, re.escape(each)) for each in re.split(r"(/\*\*/|\*\*|[*{},])", text))
+    )

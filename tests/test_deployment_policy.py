@@ -1,0 +1,238 @@
+"""The deployment policy as a whole: its rules, how each is switched off, and the settings it is read from."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import deployment_policy
+from function_settings import PRICES, RULES, Policy, SettingsError
+from infra import deployment_policy as written_policy
+from infra.config import Config
+from infra.config_parsers import POLICY_RULES
+from policy_cases import DEFAULT, Definition, arguments, judge, pointer, rules, said_at, shipped, step, values
+from uploads import BUCKET
+
+Change = Callable[[Definition], object]
+DOC = (Path(__file__).resolve().parent.parent / "docs" / "policy.md").read_text(encoding="utf-8")
+
+
+def _step_type(definition: Definition) -> None:
+    definition["Steps"].append({"Name": "Transform", "Type": "Transform", "Arguments": {}})
+
+
+def _resources(definition: Definition) -> Definition:
+    found: Definition = arguments(definition, "TrainOnDemand")["ResourceConfig"]
+    return found
+
+
+def _ungated(definition: Definition) -> None:
+    arguments(definition, "CheckSpotAccuracy")["Conditions"] = [
+        {"Type": "Equals", "LeftValue": 1, "RightValue": 1}
+    ]
+
+
+OFFENCES: dict[str, Change] = {
+    "step_types": _step_type,
+    "members": lambda d: arguments(d, "TrainSpot").update(DebugHookConfig={}),
+    "roles": lambda d: arguments(d, "TrainSpot").update(RoleArn="arn:aws:iam::123456789012:role/admin"),
+    "images": lambda d: arguments(d, "TrainSpot")["AlgorithmSpecification"].update(TrainingImage="python:3"),
+    "entry_points": lambda d: arguments(d, "TrainOnDemand")["AlgorithmSpecification"].update(
+        ContainerEntrypoint=["python", "-c", "print()"]
+    ),
+    "network": lambda d: arguments(d, "TrainSpot").update(EnableNetworkIsolation=False),
+    "environment": lambda d: arguments(d, "TrainSpot").update(Environment={"PYTHONPATH": "/opt/ml/input"}),
+    "texts": lambda d: arguments(d, "TrainSpot")["HyperParameters"].update(
+        backbone={"Get": "Steps.Preprocess.ProcessingJobArn"}
+    ),
+    "tags": lambda d: arguments(d, "TrainSpot")["Tags"].append({"Key": "project", "Value": "other"}),
+    "locations": lambda d: arguments(d, "Preprocess")["ProcessingInputs"][0]["S3Input"].update(
+        S3Uri="s3://another-bucket/data/"
+    ),
+    "instance_types": lambda d: _resources(d).update(InstanceType="ml.c5.9xlarge"),
+    "instance_counts": lambda d: _resources(d).update(InstanceCount=5),
+    "volume_sizes": lambda d: _resources(d).update(VolumeSizeInGB=101),
+    "run_times": lambda d: arguments(d, "TrainSpot")["StoppingCondition"].update(
+        MaxWaitTimeInSeconds=172_801
+    ),
+    "retries": lambda d: step(d, "RegisterSpot")["RetryPolicies"][0].update(MaxAttempts=6),
+    "approval_status": lambda d: arguments(d, "RegisterSpot").update(ModelApprovalStatus="Approved"),
+    "model_package_group": lambda d: arguments(d, "RegisterSpot").update(ModelPackageGroupName="others"),
+    "registration_gate": _ungated,
+    "cost": lambda d: arguments(d, "TrainOnDemand")["StoppingCondition"].update(MaxRuntimeInSeconds=86_400),
+}
+"""For each rule, something that it refuses."""
+ALSO = {
+    # A step whose type is not known has no known cost; a model by another command has no proof.
+    "step_types": {"cost"},
+    "entry_points": {"registration_gate"},
+    "instance_counts": {"cost"},
+}
+"""Other rules that refuse the same thing."""
+
+
+def test_the_shipped_definition_may_start_as_the_stack_is_deployed() -> None:
+    assert judge(shipped()) == []
+    assert judge(shipped(), Policy.read(written_policy.variable(Config()))) == []
+
+
+def test_there_is_an_offence_against_every_rule() -> None:
+    assert tuple(OFFENCES) == RULES
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_each_rule_refuses_and_names_itself(rule: str) -> None:
+    definition = shipped()
+    OFFENCES[rule](definition)
+    assert rules(definition) == {rule, *ALSO.get(rule, ())}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_that_is_off_refuses_nothing_and_every_other_one_still_does(rule: str) -> None:
+    definition = shipped()
+    OFFENCES[rule](definition)
+    off = Policy.read(json.dumps({"policy_off": {rule: "the bench of another team needs it"}}))
+    assert rules(definition, off) == ALSO.get(rule, set())
+    for other in RULES:
+        definition = shipped()
+        OFFENCES[other](definition)
+        assert (other in rules(definition, off)) is (other != rule)
+
+
+def test_everything_is_refused_at_once() -> None:
+    definition = shipped()
+    for rule, offend in OFFENCES.items():
+        if rule != "cost":  # not counted while another step's cost is unknown
+            offend(definition)
+    assert rules(definition) >= set(RULES) - {"cost"}
+
+
+def test_no_more_than_a_hundred_problems_are_told() -> None:
+    definition = shipped()
+    for name in ("Preprocess", "TrainSpot", "TrainOnDemand"):
+        arguments(definition, name).update({f"Surprise{n}": 1 for n in range(50)})
+    assert len(judge(definition)) == deployment_policy.MAX_PROBLEMS == 100
+
+
+def test_a_member_that_the_policy_does_not_know_is_refused_by_its_name() -> None:
+    definition = shipped()
+    arguments(definition, "TrainSpot")["EnableNetworkIsolatoin"] = True
+    said = said_at(judge(definition), pointer(definition, "TrainSpot", "EnableNetworkIsolatoin"))
+    assert "a member that this policy does not know" in said
+    assert "did you mean EnableNetworkIsolation?" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "it is not JSON"),
+        ("{", "it is not JSON"),
+        ("[" * 100_000, "it is not JSON"),
+        ("[]", "it must be a JSON object"),
+        (
+            '{"max_instance_cuont": 3}',
+            "max_instance_cuont is no setting of it; did you mean max_instance_count?",
+        ),
+        ('{"max_instance_count": "3"}', 'max_instance_count must be a number from 0, not "3"'),
+        ('{"max_instance_count": true}', "max_instance_count must be a number from 0, not true"),
+        ('{"max_instance_count": 2.5}', "max_instance_count must be a number from 0, not 2.5"),
+        ('{"max_instance_count": -1}', "max_instance_count must be a number from 0, not -1"),
+        ('{"min_accuracy_threshold": NaN}', "min_accuracy_threshold must be a number from 0, not NaN"),
+        (
+            '{"max_execution_cost_usd": Infinity}',
+            "max_execution_cost_usd must be a number from 0, not Infinity",
+        ),
+        ('{"max_execution_cost_usd": null}', "max_execution_cost_usd must be a number from 0, not null"),
+        ('{"entry_points": "python"}', 'entry_points must be a list of texts, not "python"'),
+        ('{"entry_points": ["python", 3]}', "entry_points must be a list of texts"),
+        ('{"instance_prices": {"ml.m5.large": "free"}}', "instance_prices must be an object of numbers"),
+        ('{"instance_prices": {"ml.m5.large": NaN}}', "instance_prices must be an object of numbers"),
+        ('{"policy_off": ["cost"]}', "policy_off must be an object of texts"),
+        ('{"policy_off": {"cost": true}}', "policy_off must be an object of texts"),
+        ('{"policy_off": {"costs": "why"}}', "why they are off: costs; did you mean cost?"),
+        ('{"policy_off": {"cost": " "}}', "policy_off gives rules of the policy and why they are off: cost"),
+    ],
+)
+def test_an_environment_that_the_stack_does_not_write_is_refused_in_one_sentence(
+    text: str, said: str
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        Policy.read(text)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_every_setting_is_read() -> None:
+    given = {
+        "policy_off": {"texts": "tried out"},
+        "allowed_images": ["a"],
+        "entry_points": ["b"],
+        "environment_keys": ["C"],
+        "tag_keys": [],
+        "processing_instance_types": ["ml.m5.large"],
+        "training_instance_types": ["ml.m5.xlarge"],
+        "max_instance_count": 1,
+        "max_volume_gb": 2,
+        "max_runtime_seconds": 3,
+        "max_wait_seconds": 4,
+        "max_retry_attempts": 0,
+        "model_approval_statuses": ["Approved"],
+        "min_accuracy_threshold": 0.25,
+        "instance_prices": {"ml.m5.large": 1},
+        "max_execution_cost_usd": 7.5,
+    }
+    read = Policy.read(json.dumps(given))
+    assert json.loads(json.dumps(dataclasses.asdict(read))) == given
+
+
+def test_the_policys_settings_are_the_contexts_with_the_same_defaults() -> None:
+    names = {each.name for each in dataclasses.fields(Policy)}
+    assert names == set(written_policy.SETTINGS)
+    for name in sorted(names - {"policy_off", "instance_prices"}):
+        assert getattr(Policy(), name) == getattr(Config(), name), name
+    assert dict(Config().policy_off) == Policy().policy_off == {}
+    assert dict(Config().instance_prices) == Policy().instance_prices == {}
+    assert Policy.read(written_policy.variable(Config())) == DEFAULT
+
+
+def test_the_context_knows_the_rules_that_the_policy_has() -> None:
+    assert POLICY_RULES == RULES
+
+
+def test_what_the_context_switches_off_is_off() -> None:
+    config = Config.from_context({"policy_off": "cost=the budget is watched elsewhere"})
+    policy = Policy.read(written_policy.variable(config))
+    definition = shipped()
+    OFFENCES["cost"](definition)
+    assert judge(definition, policy) == []
+    assert judge(definition) != []
+
+
+def test_every_instance_type_that_is_allowed_by_default_has_a_price() -> None:
+    assert {*DEFAULT.processing_instance_types, *DEFAULT.training_instance_types} <= set(PRICES)
+
+
+def test_the_worst_case_is_told_for_what_may_start() -> None:
+    definition = shipped()
+    cost = deployment_policy.worst_case_cost(definition, values(definition), DEFAULT)
+    assert cost is not None
+    assert 0 < cost < DEFAULT.max_execution_cost_usd
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_document_has_a_section_on_every_rule(rule: str) -> None:
+    assert f"\n### `{rule}`" in DOC
+
+
+@pytest.mark.parametrize("setting", written_policy.SETTINGS)
+def test_the_document_names_every_setting(setting: str) -> None:
+    assert f"`{setting}`" in DOC
+
+
+def test_the_document_tells_the_shipped_definitions_cost() -> None:
+    definition = shipped()
+    cost = deployment_policy.worst_case_cost(definition, values(definition), DEFAULT)
+    assert f"{cost:.2f} USD" in DOC
+    assert BUCKET not in DOC

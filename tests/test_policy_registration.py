@@ -1,0 +1,148 @@
+"""What is registered is what was evaluated, and no execution prepares the ground for another one's proof."""
+
+from typing import Any
+
+import pytest
+
+from function_settings import Policy
+from pipeline_problems import Problem
+from policy_cases import (
+    IMAGE,
+    Definition,
+    arguments,
+    joined,
+    judge,
+    model_of,
+    output,
+    own,
+    pointer,
+    said_at,
+    shipped,
+)
+from uploads import BUCKET
+
+OTHER_IMAGE = f"{IMAGE[:-1]}1"
+CONTAINER = ("InferenceSpecification", "Containers", 0)
+CONTAINERS = ("InferenceSpecification", "Containers", "ModelDataUrl")
+STATISTICS = ("ModelMetrics", "ModelQuality", "Statistics")
+NO_MODEL = '"RegisterSpot" registers no model of a Training step'
+NUMBERS = "whoever approves the model reads the numbers there; write a Std:Join of Steps.EvaluateSpot"
+
+
+def gate(problems: list[Problem]) -> list[Problem]:
+    return [each for each in problems if each.message.endswith("[rule registration_gate]")]
+
+
+def register(definition: Definition) -> Definition:
+    return arguments(definition, "RegisterSpot")
+
+
+def refused(definition: Definition, members: tuple[str | int, ...], said: str) -> None:
+    problems = gate(judge(definition, Policy(allowed_images=(OTHER_IMAGE,))))
+    assert said in said_at(problems, pointer(definition, "RegisterSpot", *members))
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        f"s3://{BUCKET}/data/evil/model.tar.gz",
+        joined(model_of("TrainSpot"), "..", "other"),
+        joined(model_of("TrainSpot"), ""),
+        output("Preprocess", "train"),
+        model_of("Nowhere"),
+        {"Get": "Steps.TrainSpot.ModelArtifacts"},
+        own("training", "spot"),
+        None,
+    ],
+)
+def test_only_a_model_that_the_definition_trains_is_registered(uri: Any) -> None:
+    definition = shipped()
+    register(definition)["InferenceSpecification"]["Containers"][0]["ModelDataUrl"] = uri
+    refused(definition, (*CONTAINER, "ModelDataUrl"), NO_MODEL)
+    del register(definition)["InferenceSpecification"]["Containers"][0]["ModelDataUrl"]
+    refused(definition, (*CONTAINER, "ModelDataUrl"), NO_MODEL)
+
+
+def test_a_model_package_has_one_container() -> None:
+    definition = shipped()
+    second = {"Image": IMAGE, "ModelDataUrl": f"s3://{BUCKET}/data/second.tar.gz"}
+    register(definition)["InferenceSpecification"]["Containers"].append(second)
+    refused(definition, CONTAINERS, NO_MODEL)
+    register(definition)["InferenceSpecification"]["Containers"] = []
+    refused(definition, CONTAINERS, NO_MODEL)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        joined(output("EvaluateOnDemand", "evaluation"), "evaluation.json"),
+        joined(output("EvaluateSpot", "evaluation"), "better.json"),
+        output("EvaluateSpot", "evaluation"),
+        own("evaluation", "spot", "evaluation.json"),
+        f"s3://{BUCKET}/data/evaluation.json",
+    ],
+)
+def test_the_package_shows_the_numbers_of_its_evaluation(uri: Any) -> None:
+    definition = shipped()
+    register(definition)["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"] = uri
+    refused(definition, (*STATISTICS, "S3Uri"), NUMBERS)
+    del register(definition)["ModelMetrics"]
+    refused(definition, (*STATISTICS, "S3Uri"), NUMBERS)
+
+
+def test_the_model_is_served_by_the_image_that_evaluated_it() -> None:
+    allowing = Policy(allowed_images=(OTHER_IMAGE,))
+    definition = shipped()
+    arguments(definition, "EvaluateSpot")["AppSpecification"]["ImageUri"] = OTHER_IMAGE
+    assert len(gate(judge(definition, allowing))) == 1
+    refused(definition, (*CONTAINER, "Image"), "not the image that evaluated the model")
+    register(definition)["InferenceSpecification"]["Containers"][0]["Image"] = OTHER_IMAGE
+    assert judge(definition, allowing) == []
+
+
+def learns(definition: Definition, index: int, uri: Any, name: str = "TrainOnDemand") -> str:
+    """Give a training another channel, and point at it."""
+    channel = arguments(definition, name)["InputDataConfig"][index]
+    channel["DataSource"]["S3DataSource"]["S3Uri"] = uri
+    return pointer(definition, name, "InputDataConfig", index, "DataSource", "S3DataSource", "S3Uri")
+
+
+def only(definition: Definition, *names: str) -> Definition:
+    """Keep some steps of a definition."""
+    return {**definition, "Steps": [each for each in definition["Steps"] if each["Name"] in names]}
+
+
+def test_a_training_that_may_look_at_the_test_images_leaves_no_checkpoints_for_later_executions() -> None:
+    # Nothing is registered here. But a later execution with the same hyper-parameters and data would go on
+    # from what this one learned by heart.
+    definition = only(shipped(), "Preprocess", "TrainSpot")
+    at = learns(definition, 0, output("Preprocess", "test"), "TrainSpot")
+    said = said_at(gate(judge(definition)), at)
+    assert "a later execution would go on from its checkpoints; keep them below executions/<id>/" in said
+
+
+def test_no_other_data_and_no_other_code_leave_checkpoints_either() -> None:
+    off = Policy(policy_off={"entry_points": "so that the gate is what refuses"})
+    definition = only(shipped(), "Preprocess", "TrainSpot")
+    learns(definition, 0, f"s3://{BUCKET}/data/with-a-forged-digest/", "TrainSpot")
+    assert gate(judge(definition))
+    definition = only(shipped(), "Preprocess", "TrainSpot")
+    learns(definition, 1, output("Preprocess", "test"), "TrainSpot")
+    assert gate(judge(definition))
+    definition = only(shipped(), "Preprocess", "TrainSpot")
+    arguments(definition, "TrainSpot")["AlgorithmSpecification"]["ContainerEntrypoint"] = ["python", "x"]
+    assert gate(judge(definition, off))
+
+
+def test_checkpoints_of_the_execution_itself_are_its_own_matter() -> None:
+    definition = only(shipped(), "Preprocess", "TrainSpot")
+    learns(definition, 0, output("Preprocess", "test"), "TrainSpot")
+    arguments(definition, "TrainSpot")["CheckpointConfig"]["S3Uri"] = own("checkpoints")
+    assert judge(definition) == []
+    del arguments(definition, "TrainSpot")["CheckpointConfig"]
+    assert judge(definition) == []
+
+
+def test_checkpoints_of_an_honest_training_may_be_shared() -> None:
+    definition = only(shipped(), "Preprocess", "TrainSpot")
+    assert judge(definition) == []
