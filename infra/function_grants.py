@@ -3,25 +3,54 @@
 from __future__ import annotations
 
 from infra.grants import Grant
-from infra.names import DEFINITION_SUFFIX, DEFINITIONS, Names
+from infra.names import DEFINITION_SUFFIX, DEFINITIONS, PARAMETERS_SUFFIX, VERDICTS, Names
 
 
-def function_grants(names: Names) -> list[Grant]:
-    """Give every statement of the function's role."""
-    return [*_delivery_grants(names), *_service_grants(names)]
-
-
-def _delivery_grants(names: Names) -> list[Grant]:
+def function_grants(names: Names, *, stops_running: bool) -> list[Grant]:
+    """Give every statement of the function's role; stopping executions is none unless it is configured."""
     return [
-        # Exactly the objects it is notified of, in the version it is notified of. No ListBucket: without
-        # it a version deleted in the meantime is a 403 instead of a 404, and either way the upload is
-        # reported as failed; with it the function could list every key of the bucket.
+        *_upload_grants(names),
+        *_pipeline_grants(names),
+        *([_stop_grant(names)] if stops_running else []),
+        *_service_grants(names),
+    ]
+
+
+def _upload_grants(names: Names) -> list[Grant]:
+    uploads = f"{names.bucket_arn}/{DEFINITIONS}*"
+    return [
+        # Exactly the objects it is notified of, and the values beside them, each in a named version.
         Grant(
             sid="ReadDefinition",
             actions=["s3:GetObject", "s3:GetObjectVersion"],
-            resources=[f"{names.bucket_arn}/{DEFINITIONS}*{DEFINITION_SUFFIX}"],
+            resources=[f"{uploads}{DEFINITION_SUFFIX}", f"{uploads}{PARAMETERS_SUFFIX}"],
             wildcard="the notification's own prefix and suffix; pipeline/<name>/pipeline.json has any name.",
         ),
+        # Which upload is the newest, and which has no verdict: of the definitions' prefix alone.
+        Grant(
+            sid="ListUploads",
+            actions=["s3:ListBucketVersions"],
+            resources=[names.bucket_arn],
+            conditions={"StringLike": {"s3:prefix": f"{DEFINITIONS}*"}},
+        ),
+        # A missing verdict is found out by listing: reading it would be refused like a forbidden one.
+        Grant(
+            sid="ListVerdicts",
+            actions=["s3:ListBucket"],
+            resources=[names.bucket_arn],
+            conditions={"StringLike": {"s3:prefix": f"{VERDICTS}*"}},
+        ),
+        Grant(
+            sid="LeaveVerdict",
+            actions=["s3:GetObject", "s3:PutObject"],
+            resources=[f"{names.bucket_arn}/{VERDICTS}*"],
+            wildcard="a prefix of its own; a verdict's key is made of the upload's key and version.",
+        ),
+    ]
+
+
+def _pipeline_grants(names: Names) -> list[Grant]:
+    return [
         # Create or update the upload's pipeline, and learn which version that made.
         Grant(
             sid="Upsert",
@@ -42,6 +71,17 @@ def _delivery_grants(names: Names) -> list[Grant]:
             conditions={"Null": {"sagemaker:PipelineVersionId": "false"}},
             wildcard="an upload to pipeline/<name>/ starts the pipeline <project>-<name>.",
         ),
+        # Whether an upload, or a newer one, has started already, and with which values.
+        Grant(
+            sid="FindExecutions",
+            actions=[
+                "sagemaker:DescribePipelineExecution",
+                "sagemaker:ListPipelineExecutions",
+                "sagemaker:ListPipelineParametersForExecution",
+            ],
+            resources=[*names.pipeline_arns, names.execution_arn],
+            wildcard="the executions of the project's pipelines; SageMaker names them.",
+        ),
         # The one role its pipelines may run with, handed to SageMaker and to no other service.
         Grant(
             sid="PassPipelineRole",
@@ -50,6 +90,15 @@ def _delivery_grants(names: Names) -> list[Grant]:
             conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
         ),
     ]
+
+
+def _stop_grant(names: Names) -> Grant:
+    return Grant(
+        sid="StopOlder",
+        actions=["sagemaker:StopPipelineExecution"],
+        resources=[*names.pipeline_arns, names.execution_arn],
+        wildcard="the executions of the project's pipelines; SageMaker names them.",
+    )
 
 
 def _service_grants(names: Names) -> list[Grant]:

@@ -11,6 +11,7 @@ import dataclasses
 
 DEFINITIONS = "pipeline/"
 DEFINITION_SUFFIX = "pipeline.json"
+PARAMETERS_SUFFIX = "parameters.json"
 VERDICTS = "verdicts/"
 DATA = "data/"
 EXECUTIONS = "executions/"
@@ -77,6 +78,16 @@ class Names:
     def pipeline_arns(self) -> list[str]:
         """Give the ARNs of every pipeline an upload may define: `<project>` and `<project>-<name>`."""
         return [self.arn("sagemaker", f"pipeline/{self.project}{rest}") for rest in ("", "-*")]
+
+    @property
+    def execution_arn(self) -> str:
+        """Give the ARN of every execution of the pipeline `<project>`; `pipeline_arns` covers the others'."""
+        return self.arn("sagemaker", f"pipeline/{self.project}/execution/*")
+
+    @property
+    def reconcile_rule(self) -> str:
+        """Give the name of the EventBridge rule that looks for lost uploads."""
+        return f"{self.project}-reconcile"
 
     def arn(self, service: str, resource: str) -> str:
         """Give the ARN of `resource` in this account and region."""

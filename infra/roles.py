@@ -16,7 +16,7 @@ from infra.pipeline_grants import pipeline_grants
 class FunctionRole(Construct):
     """The role of the function that starts executions; only Lambda assumes it."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, names: Names) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, names: Names, stops_running: bool) -> None:
         super().__init__(scope, construct_id)
         self.role = role_with(
             self,
@@ -24,7 +24,7 @@ class FunctionRole(Construct):
             name=names.function_role,
             description=f"Upserts and starts the pipelines of {names.project}",
             assumed_by=aws_iam.ServicePrincipal("lambda.amazonaws.com"),
-            grants=function_grants(names),
+            grants=function_grants(names, stops_running=stops_running),
         )
 
 

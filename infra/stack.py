@@ -5,6 +5,7 @@ from __future__ import annotations
 from aws_cdk import App, CfnOutput, DefaultStackSynthesizer, Fn, Stack, Tags
 from constructs import Construct
 
+from infra import deployment_policy
 from infra.config import Config
 from infra.image import TrainingImage
 from infra.nag import check
@@ -80,9 +81,17 @@ class PipelineStack(Stack):
             self,
             "Trigger",
             names=self._names,
-            role=FunctionRole(self, "FunctionRole", names=self._names).role,
+            role=FunctionRole(
+                self,
+                "FunctionRole",
+                names=self._names,
+                stops_running=self._config.on_running == "stop",
+            ).role,
             pipeline_role_arn=pipeline_role.role.role_arn,
             training_image_uri=image.uri,
+            on_running=self._config.on_running,
+            deployment_policy=deployment_policy.variable(self._config),
+            reconcile_minutes=self._config.reconcile_minutes,
             reserved_concurrency=self._config.reserved_concurrency,
             log_retention_days=self._config.log_retention_days,
         )

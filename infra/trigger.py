@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -13,6 +14,7 @@ from aws_cdk import (
     IgnoreMode,
     RemovalPolicy,
     Stack,
+    aws_events,
     aws_iam,
     aws_lambda,
     aws_logs,
@@ -38,6 +40,9 @@ class Trigger(Construct):
         role: aws_iam.IRole,
         pipeline_role_arn: str,
         training_image_uri: str,
+        on_running: str,
+        deployment_policy: str,
+        reconcile_minutes: int,
         reserved_concurrency: int | None,
         log_retention_days: int,
     ) -> None:
@@ -55,12 +60,17 @@ class Trigger(Construct):
                 str(SOURCE), exclude=["*", "!*.py"], ignore_mode=IgnoreMode.DOCKER
             ),
             memory_size=256,
-            timeout=Duration.seconds(60),
+            # An upload takes seconds; looking through all of them for lost ones may take minutes.
+            timeout=Duration.minutes(5),
             role=role,
             reserved_concurrent_executions=reserved_concurrency,
             log_group=_log_group(self, names.function_log_group, log_retention_days),
             logging_format=aws_lambda.LoggingFormat.JSON,
-            environment=self._environment(names, pipeline_role_arn, training_image_uri),
+            environment={
+                **self._environment(names, pipeline_role_arn, training_image_uri),
+                "ON_RUNNING": on_running,
+                "DEPLOYMENT_POLICY": deployment_policy,
+            },
         )
         acknowledge(
             self.function,
@@ -71,6 +81,7 @@ class Trigger(Construct):
         )
         self.permission = self._allow_the_bucket(names)
         self.failure_queue = self._keep_failures(names)
+        self._look_for_lost_uploads(names, reconcile_minutes)
 
     def _environment(self, names: Names, role_arn: str, image_uri: str) -> Mapping[str, str]:
         to_json = Stack.of(self).to_json_string
@@ -129,6 +140,32 @@ class Trigger(Construct):
             ),
         )
         return queue
+
+    def _look_for_lost_uploads(self, names: Names, minutes: int) -> None:
+        """Let the function reconcile on a schedule: S3 and Lambda may lose an event, if rarely."""
+        rule = aws_events.CfnRule(
+            self,
+            "Reconcile",
+            name=names.reconcile_rule,
+            description="Finds uploads whose event got lost",
+            schedule_expression=f"rate({minutes} minutes)",
+            targets=[
+                aws_events.CfnRule.TargetProperty(
+                    id="Function",
+                    arn=self.function.function_arn,
+                    # A younger upload is still in the hands of its own event, or of its retries.
+                    input=json.dumps({"reconcile": {"minimumAgeSeconds": 900}}),
+                )
+            ],
+        )
+        aws_lambda.CfnPermission(
+            self,
+            "ReconcilePermission",
+            action="lambda:InvokeFunction",
+            function_name=self.function.function_arn,
+            principal="events.amazonaws.com",
+            source_arn=rule.attr_arn,
+        )
 
 
 def _log_group(scope: Construct, name: str, retention_days: int) -> aws_logs.LogGroup:

@@ -1,4 +1,4 @@
-"""The two roles against requests: what the product does is allowed, what an abuser would do is not."""
+"""The two roles against what an abuser would ask for; role_table.py says what they are for."""
 
 import json
 import re
@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from local.aws.iam import Access, Decision, Policy, Principal, decide, parse_policy
+from rights import Context
+from role_table import BUCKET, FUNCTION_ROLE, LOGS, PIPELINE_ROLE, REPOSITORIES, SAGEMAKER
 
 TEMPLATE = json.loads((Path(__file__).parents[1] / "infra" / "template.json").read_text(encoding="utf-8"))
 PSEUDO_PARAMETERS = {
@@ -15,18 +17,10 @@ PSEUDO_PARAMETERS = {
     "AWS::Partition": "aws",
     "AWS::Region": "us-east-1",
 }
-BUCKET = "arn:aws:s3:::cv-birds-123456789012-us-east-1"
-SAGEMAKER = "arn:aws:sagemaker:us-east-1:123456789012"
-PIPELINE_ROLE = "arn:aws:iam::123456789012:role/cv-birds-pipeline-us-east-1"
-FUNCTION_ROLE = "arn:aws:iam::123456789012:role/cv-birds-start-execution-us-east-1"
-LOGS = "arn:aws:logs:us-east-1:123456789012:log-group"
-REPOSITORIES = "arn:aws:ecr:us-east-1:123456789012:repository"
-IMAGES = f"{REPOSITORIES}/cdk-hnb659fds-container-assets-123456789012-us-east-1"
 TRAINING_JOB = f"{SAGEMAKER}:training-job/pipelines-abc123-trainspot-x1"
 PROCESSING_JOB = f"{SAGEMAKER}:processing-job/pipelines-abc123-preprocess-x1"
 TO_SAGEMAKER = {"iam:PassedToService": "sagemaker.amazonaws.com"}
 
-Context = dict[str, str | list[str]]
 Request = tuple[str, str, Context]
 
 BOUNDED: Context = {
@@ -80,44 +74,13 @@ def judge(role_arn: str, request: Request, given: list[dict[str, Any]] | None = 
     return decide(Access(principal, action, resource, context), identity=identity)
 
 
-FUNCTION_DOES: list[Request] = [
-    ("s3:GetObject", f"{BUCKET}/pipeline/pipeline.json", {}),
-    ("s3:GetObjectVersion", f"{BUCKET}/pipeline/nightly/pipeline.json", {}),
-    ("sagemaker:CreatePipeline", f"{SAGEMAKER}:pipeline/cv-birds", {}),
-    ("sagemaker:UpdatePipeline", f"{SAGEMAKER}:pipeline/cv-birds-nightly", {}),
-    (
-        "sagemaker:StartPipelineExecution",
-        f"{SAGEMAKER}:pipeline/cv-birds",
-        {"sagemaker:PipelineVersionId": "3"},
-    ),
-    ("iam:PassRole", PIPELINE_ROLE, {**TO_SAGEMAKER}),
-    ("sqs:SendMessage", "arn:aws:sqs:us-east-1:123456789012:cv-birds-failures", {}),
-    ("logs:PutLogEvents", f"{LOGS}:/aws/lambda/cv-birds-start-execution:log-stream:a", {}),
-]
-PIPELINE_DOES: list[Request] = [
-    ("sagemaker:CreateTrainingJob", TRAINING_JOB, TRAIN),
-    ("sagemaker:CreateProcessingJob", PROCESSING_JOB, PROCESS),
-    ("sagemaker:StopTrainingJob", TRAINING_JOB, {}),
-    ("sagemaker:DescribeProcessingJob", PROCESSING_JOB, {}),
-    ("sagemaker:AddTags", TRAINING_JOB, {"sagemaker:TaggingAction": "CreateTrainingJob"}),
-    ("iam:PassRole", PIPELINE_ROLE, {**TO_SAGEMAKER}),
-    ("sagemaker:CreateModelPackage", f"{SAGEMAKER}:model-package/cv-birds/*", PENDING),
-    ("sagemaker:CreateModelPackage", f"{SAGEMAKER}:model-package-group/cv-birds", PENDING),
-    ("sagemaker:DescribeModelPackage", f"{SAGEMAKER}:model-package/cv-birds/1", {}),
-    ("s3:GetObject", f"{BUCKET}/data/images/1.jpg", {}),
-    ("s3:GetObject", f"{BUCKET}/executions/abc/evaluation/spot/evaluation.json", {}),
-    ("s3:ListBucket", BUCKET, {"s3:prefix": "data/"}),
-    ("s3:PutObject", f"{BUCKET}/executions/abc/training/spot/model.tar.gz", {}),
-    ("s3:PutObject", f"{BUCKET}/checkpoints/cv-birds/spot/a.safetensors", {}),
-    ("ecr:BatchGetImage", IMAGES, {}),
-    ("ecr:GetAuthorizationToken", "*", {}),
-    ("logs:CreateLogGroup", f"{LOGS}:/aws/sagemaker/TrainingJobs", {}),
-    ("logs:PutLogEvents", f"{LOGS}:/aws/sagemaker/ProcessingJobs:log-stream:a", {}),
-    ("cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": "/aws/sagemaker/TrainingJobs"}),
-]
 FUNCTION_NEVER: list[Request] = [
     ("s3:PutObject", f"{BUCKET}/pipeline/pipeline.json", {}),
     ("s3:GetObject", f"{BUCKET}/data/images/1.jpg", {}),
+    ("s3:DeleteObject", f"{BUCKET}/verdicts/pipeline/pipeline.json/v1.json", {}),
+    ("s3:DeleteObjectVersion", f"{BUCKET}/pipeline/pipeline.json", {}),
+    ("s3:ListBucket", BUCKET, {}),
+    ("sagemaker:StopPipelineExecution", f"{SAGEMAKER}:pipeline/cv-birds/execution/abc", {}),
     ("s3:GetObject", "arn:aws:s3:::another-bucket/pipeline/pipeline.json", {}),
     ("sagemaker:StartPipelineExecution", f"{SAGEMAKER}:pipeline/cv-birds", {}),
     ("sagemaker:UpdatePipeline", f"{SAGEMAKER}:pipeline/somebody-elses", {}),
@@ -166,27 +129,10 @@ def cases(role_arn: str, requests: list[Request]) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("role_arn", "request_"), cases(FUNCTION_ROLE, FUNCTION_DOES) + cases(PIPELINE_ROLE, PIPELINE_DOES)
-)
-def test_what_the_product_does_is_allowed(role_arn: str, request_: Request) -> None:
-    assert judge(role_arn, request_).allowed
-
-
-@pytest.mark.parametrize(
     ("role_arn", "request_"), cases(FUNCTION_ROLE, FUNCTION_NEVER) + cases(PIPELINE_ROLE, PIPELINE_NEVER)
 )
 def test_what_an_abuser_would_do_is_denied(role_arn: str, request_: Request) -> None:
     assert not judge(role_arn, request_).allowed
-
-
-@pytest.mark.parametrize(
-    ("role_arn", "does"), [(FUNCTION_ROLE, FUNCTION_DOES), (PIPELINE_ROLE, PIPELINE_DOES)]
-)
-def test_no_statement_could_be_left_out(role_arn: str, does: list[Request]) -> None:
-    every = statements(role_arn)
-    for missing in (each for each in every if each["Effect"] == "Allow"):
-        rest = [each for each in every if each is not missing]
-        assert not all(judge(role_arn, request, rest).allowed for request in does), missing["Sid"]
 
 
 def test_the_definitions_stay_out_of_reach_when_somebody_allows_everything() -> None:

@@ -1,9 +1,11 @@
 """The deployment's choices: what cdk.json and -c may say, and what a mistake is answered with."""
 
 import dataclasses
+import json
 
 import pytest
 
+from infra import deployment_policy
 from infra.config import Config, ConfigError
 
 
@@ -26,6 +28,23 @@ def test_keys_of_the_cdk_itself_are_left_alone() -> None:
         ("max_runtime_seconds", "3600", 3600),
         ("max_runtime_seconds", 3600.0, 3600),
         ("reserved_concurrency", "1", 1),
+        ("on_running", "stop", "stop"),
+        ("reconcile_minutes", "5", 5),
+        ("min_accuracy_threshold", "0.9", 0.9),
+        ("min_accuracy_threshold", 1, 1.0),
+        ("max_execution_cost_usd", "20.5", 20.5),
+        (
+            "instance_prices",
+            "ml.g5.xlarge=1.6,ml.m5.large=0.2",
+            (("ml.g5.xlarge", 1.6), ("ml.m5.large", 0.2)),
+        ),
+        ("instance_prices", {"ml.g5.xlarge": 1.6}, (("ml.g5.xlarge", 1.6),)),
+        ("policy_off", "cost=we have budgets", (("cost", "we have budgets"),)),
+        ("policy_off", {"tags": "any"}, (("tags", "any"),)),
+        ("entry_points", "python -m mine", ("python -m mine",)),
+        ("environment_keys", "none", ()),
+        ("environment_keys", "LOG_LEVEL, SEED", ("LOG_LEVEL", "SEED")),
+        ("tag_keys", [], ()),
         ("reserved_concurrency", "none", None),
         ("executions_expire_days", None, None),
         ("executions_expire_days", "90", 90),
@@ -65,6 +84,21 @@ def test_the_command_line_and_cdk_json_mean_the_same(key: str, value: object, ex
         ("max_runtime_seconds", True),
         ("model_approval_statuses", "approved"),
         ("reserved_concurrency", 0),
+        ("on_running", "queue"),
+        ("reconcile_minutes", 1),
+        ("min_accuracy_threshold", 1.1),
+        ("min_accuracy_threshold", "nan"),
+        ("min_accuracy_threshold", True),
+        ("max_execution_cost_usd", "-1"),
+        ("instance_prices", "g5=1"),
+        ("instance_prices", "ml.g5.xlarge=cheap"),
+        ("policy_off", "cost"),
+        ("policy_off", "costs=too strict"),
+        ("policy_off", {"cost": " "}),
+        ("entry_points", "python -c $(id)"),
+        ("entry_points", []),
+        ("environment_keys", "LOG-LEVEL"),
+        ("allowed_images", "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine:latest"),
         ("log_retention_days", 31),
         ("retain_data", "yes"),
         ("alarm_topic_arn", "my-topic"),
@@ -94,3 +128,16 @@ def test_a_value_next_to_a_legal_one_is_answered_with_it() -> None:
 def test_a_config_cannot_change_after_it_was_checked() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().project = "other"  # type: ignore[misc]
+
+
+def test_a_policy_that_the_function_s_environment_has_no_room_for_is_refused_with_what_to_shorten() -> None:
+    config = Config.from_context({"policy_off": {"cost": "because " * 400}})
+    with pytest.raises(ConfigError, match="shorten the reasons in policy_off"):
+        deployment_policy.variable(config)
+
+
+def test_the_policy_in_the_environment_says_every_limit() -> None:
+    config = Config.from_context({"min_accuracy_threshold": "0.8", "policy_off": "cost=we have budgets"})
+    policy = json.loads(deployment_policy.variable(config))
+    assert set(policy) == set(deployment_policy.SETTINGS)
+    assert (policy["min_accuracy_threshold"], policy["policy_off"]) == (0.8, {"cost": "we have budgets"})

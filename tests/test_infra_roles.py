@@ -36,6 +36,7 @@ SUPPORTED_KEYS = {
     "sagemaker:StartPipelineExecution": {"sagemaker:PipelineVersionId"},
     "iam:PassRole": {"iam:PassedToService"},
     "s3:ListBucket": {"s3:prefix"},
+    "s3:ListBucketVersions": {"s3:prefix"},
     "cloudwatch:PutMetricData": {"cloudwatch:namespace"},
 }
 WITHOUT_RESOURCES = {"ecr:GetAuthorizationToken", "cloudwatch:PutMetricData"}
@@ -207,8 +208,28 @@ def test_the_function_starts_named_versions_of_the_projects_pipelines_only() -> 
     ]
 
 
-def test_the_function_only_reads_what_it_is_notified_of() -> None:
-    s3 = [st for st in statements(role("FunctionRole")) if any("s3:" in a for a in as_list(st["Action"]))]
-    assert [st["Sid"] for st in s3] == ["ReadDefinition"]
-    assert as_list(s3[0]["Action"]) == ["s3:GetObject", "s3:GetObjectVersion"]
-    assert s3[0]["Resource"]["Fn::Sub"].endswith("/pipeline/*pipeline.json")
+def test_the_function_reads_uploads_and_writes_verdicts_and_nothing_else_in_the_bucket() -> None:
+    given = {
+        sid(st): (as_list(st["Action"]), [key_of(arn) for arn in as_list(st["Resource"])])
+        for st in statements(role("FunctionRole"))
+        if any("s3:" in action for action in as_list(st["Action"]))
+    }
+    read = ["s3:GetObject", "s3:GetObjectVersion"]
+    assert given == {
+        "ReadDefinition": (read, ["pipeline/*pipeline.json", "pipeline/*parameters.json"]),
+        "ListUploads": (["s3:ListBucketVersions"], [""]),
+        "ListVerdicts": (["s3:ListBucket"], [""]),
+        "LeaveVerdict": (["s3:GetObject", "s3:PutObject"], ["verdicts/*"]),
+    }
+    lists = by_sid("FunctionRole")
+    assert lists["ListUploads"]["Condition"] == {"StringLike": {"s3:prefix": "pipeline/*"}}
+    assert lists["ListVerdicts"]["Condition"] == {"StringLike": {"s3:prefix": "verdicts/*"}}
+
+
+def key_of(arn: dict[str, str]) -> str:
+    """Give what follows the bucket's name."""
+    return arn["Fn::Sub"].partition("}/")[2]
+
+
+def test_the_function_may_stop_executions_only_where_that_is_configured() -> None:
+    assert "StopOlder" not in by_sid("FunctionRole")

@@ -91,8 +91,7 @@ def test_only_definitions_notify_the_function_and_only_this_bucket_may(template:
     assert notification["Event"] == "s3:ObjectCreated:*"
     rules = {rule["Name"]: rule["Value"] for rule in notification["Filter"]["S3Key"]["Rules"]}
     assert rules == {"prefix": "pipeline/", "suffix": "pipeline.json"}
-    permission = the_only(template, "AWS::Lambda::Permission")["Properties"]
-    assert permission["Principal"] == "s3.amazonaws.com"
+    permission = permission_of(template, "s3.amazonaws.com")
     assert permission["SourceAccount"] == {"Ref": "AWS::AccountId"}
     name = bucket["Properties"]["BucketName"]["Fn::Sub"]
     assert permission["SourceArn"] == {"Fn::Sub": f"arn:${{AWS::Partition}}:s3:::{name}"}
@@ -100,13 +99,35 @@ def test_only_definitions_notify_the_function_and_only_this_bucket_may(template:
     assert template["Resources"][dependency]["Type"] == "AWS::Lambda::Permission"
 
 
+def test_lost_uploads_are_looked_for_on_a_schedule_and_only_that_rule_may(template: dict[str, Any]) -> None:
+    rule = the_only(template, "AWS::Events::Rule")["Properties"]
+    assert rule["ScheduleExpression"] == "rate(60 minutes)"
+    (target,) = rule["Targets"]
+    assert json.loads(target["Input"]) == {"reconcile": {"minimumAgeSeconds": 900}}
+    permission = permission_of(template, "events.amazonaws.com")
+    (name,) = [n for n, each in template["Resources"].items() if each["Type"] == "AWS::Events::Rule"]
+    assert permission["SourceArn"] == {"Fn::GetAtt": [name, "Arn"]}
+
+
+def permission_of(template: dict[str, Any], service: str) -> dict[str, Any]:
+    found = [
+        each["Properties"]
+        for each in template["Resources"].values()
+        if each["Type"] == "AWS::Lambda::Permission" and each["Properties"]["Principal"] == service
+    ]
+    assert len(found) == 1
+    return dict(found[0])
+
+
 def test_the_function_gets_what_its_contract_names(template: dict[str, Any]) -> None:
     properties = the_only(template, "AWS::Lambda::Function")["Properties"]
     assert (properties["Runtime"], properties["Architectures"]) == ("python3.13", ["arm64"])
-    assert (properties["Handler"], properties["Timeout"]) == ("start_execution.handler", 60)
+    assert (properties["Handler"], properties["Timeout"]) == ("start_execution.handler", 300)
     assert properties["LoggingConfig"]["LogFormat"] == "JSON"
     variables = properties["Environment"]["Variables"]
     assert set(variables) == {
+        "DEPLOYMENT_POLICY",
+        "ON_RUNNING",
         "PIPELINE_NAME",
         "PIPELINE_PARAMETERS",
         "PIPELINE_PARAMETER_DEFAULTS",
@@ -157,6 +178,9 @@ def test_every_choice_reaches_its_resource(synthesis: ModuleType) -> None:
             "training_image_uri": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/birds@sha256:"
             + "a" * 64,
             "reserved_concurrency": 1,
+            "on_running": "stop",
+            "reconcile_minutes": 15,
+            "min_accuracy_threshold": 0.9,
             "executions_expire_days": 60,
             "checkpoints_expire_days": None,
             "retain_data": False,
@@ -171,11 +195,17 @@ def test_every_choice_reaches_its_resource(synthesis: ModuleType) -> None:
     assert rules == {"forget-overwritten-and-abandoned", "expire-executions"}
     assert bucket["DeletionPolicy"] == "Delete"
     assert {"Key": "owner", "Value": "ml"} in bucket["Properties"]["Tags"]
-    assert the_only(template, "AWS::Lambda::Function")["Properties"]["ReservedConcurrentExecutions"] == 1
+    function = the_only(template, "AWS::Lambda::Function")["Properties"]
+    assert function["ReservedConcurrentExecutions"] == 1
+    variables = function["Environment"]["Variables"]
+    assert variables["ON_RUNNING"] == "stop"
+    assert json.loads(variables["DEPLOYMENT_POLICY"])["min_accuracy_threshold"] == 0.9
+    assert the_only(template, "AWS::Events::Rule")["Properties"]["ScheduleExpression"] == "rate(15 minutes)"
     assert the_only(template, "AWS::Logs::LogGroup")["Properties"]["RetentionInDays"] == 7
     for alarm in resources(template, "AWS::CloudWatch::Alarm"):
         assert alarm["Properties"]["AlarmActions"] == ["arn:aws:sns:eu-west-1:123456789012:birds"]
     text = json.dumps(template)
+    assert '"Sid": "StopOlder"' in text
     assert ':ecr:eu-west-1:123456789012:repository/team/birds"' in text
     assert '"sagemaker:ModelApprovalStatus": ["Approved"]' in text
     assert "cv-birds" not in text

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from trained_model import EPOCH_STEPS, preprocessed, run, training_folder, weights
 from training import checkpoint, train
 from training.checkpoint import CheckpointStore
+from training.data import Channel
 from training.job import JobError, Stopped, StopRequest
 from training.paths import BASE_VARIABLE, Paths
 
@@ -161,6 +163,26 @@ def test_another_jobs_checkpoint_is_neither_taken_nor_removed(outputs: Path, tmp
     run(shared)
     assert weights(shared) == weights(alone)
     assert all(path.exists() for path in others)
+
+
+def test_training_on_as_many_other_images_of_the_same_data_does_not_go_on_from_a_checkpoint(
+    outputs: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "test as train"
+    shutil.copytree(outputs, other)
+    shutil.rmtree(other / "train")
+    shutil.copytree(outputs / "test", other / "train")
+    (index,) = (other / "train").glob("index-*.json")
+    count = len(Channel(outputs / "train"))
+    index.write_text(json.dumps({"images": json.loads(index.read_text())["images"][:count]}))
+    assert len(Channel(other / "train")) == count
+    first = training_folder(tmp_path / "first", outputs)
+    with pytest.raises(Stopped):
+        run(first, StopAt(12))
+    second = training_folder(tmp_path / "second", other)
+    second.checkpoints.symlink_to(first.checkpoints)
+    run(second)
+    assert len({path.parent for path in checkpoints(first)}) == 2
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip"])

@@ -33,7 +33,7 @@ def run(paths: Paths, given: HyperParameters, stop: StopRequest) -> None:
     device = choose_device()
     classifier.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     _announce(given, train, validation, device)
-    store = checkpoint.CheckpointStore(paths.checkpoints, _fingerprint(given, train, weights))
+    store = checkpoint.CheckpointStore(paths.checkpoints, _fingerprint(given, train, validation, weights))
     loader = Loader()
     try:
         Fit(Setting(classifier, train, validation, given, loader, stop, device), store).run()
@@ -45,12 +45,14 @@ def run(paths: Paths, given: HyperParameters, stop: StopRequest) -> None:
     print(f"trained in {time.perf_counter() - started:.1f} s; the model is in {paths.model}", flush=True)
 
 
-def _fingerprint(given: HyperParameters, train: Channel, weights: str) -> str:
+def _fingerprint(given: HyperParameters, train: Channel, validation: Channel, weights: str) -> str:
     return checkpoint.fingerprint(
         {
             "hyper_parameters": as_document(given),
             "data": train.digest,
-            "images": len(train),
+            # Every split has the digest of all the data: only its images tell one from the other.
+            "train": [entry.id for entry in train.entries],
+            "validation": [entry.id for entry in validation.entries],
             "pretrained": weights,
             "code": checkpoint.code_version(),
         }
