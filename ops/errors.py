@@ -4,8 +4,9 @@ OpsError                 exit code 2: something given is wrong, or cannot be rea
 ├── UploadError          the data or the definition was refused before anything was uploaded
 ├── NotFoundError        no such stack, pipeline or execution
 ├── ReportError          the report cannot be written there
-└── StartFailed          exit code 1: the upload arrived and its execution did not start
-    └── StartTimeout     nobody said anything in time
+├── StartFailed          exit code 1: the upload arrived and its execution did not start
+│   └── StartTimeout     nobody said anything in time
+└── FunctionFailed       exit code 1: the deployed function did not do what it was asked to
 
 They are click exceptions, so a command line shows them as one sentence and ends with their exit code.
 """
@@ -60,7 +61,13 @@ class StartFailed(OpsError):  # noqa: N818 - says what happened
 
 
 class StartTimeout(StartFailed):
-    """Neither an execution nor an error appeared in time."""
+    """Neither a verdict nor an error appeared in time."""
+
+
+class FunctionFailed(OpsError):  # noqa: N818 - says what happened
+    """The deployed function ended with an error; trying again is safe."""
+
+    exit_code = 1
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:

@@ -3,11 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from ops.errors import START_LOCAL, NotFoundError, error_code
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What the commands need to know of a stack; what an older stack lacks is missed when it is asked for."""
+
+    stack: str
+    outputs: Mapping[str, str]
+
+    @property
+    def bucket(self) -> str:
+        """Name the bucket that uploads go to."""
+        return output(self.outputs, "BucketName", self.stack)
+
+    @property
+    def project(self) -> str:
+        """Name the project's own pipeline, with which every other pipeline's name begins."""
+        return output(self.outputs, "PipelineName", self.stack)
+
+    @property
+    def failure_queue(self) -> str:
+        """Give the URL of the queue of events that the function failed for."""
+        return output(self.outputs, "FailureQueueUrl", self.stack)
+
+    def pipeline(self, name: str | None) -> str:
+        """Name the pipeline that an upload with `--name` starts."""
+        return f"{self.project}-{name}" if name else self.project
+
+
+def deployment(cloudformation: Any, stack_name: str) -> Deployment:
+    """Read the outputs of a stack; NotFoundError when there is none of this name."""
+    return Deployment(stack_name, outputs(cloudformation, stack_name))
 
 
 def outputs(cloudformation: Any, stack_name: str) -> dict[str, str]:
@@ -41,10 +74,14 @@ def output(values: Mapping[str, str], name: str, stack_name: str) -> str:
     )
 
 
-def function_name(cloudformation: Any, stack_name: str) -> str | None:
-    """Name the stack's Lambda function, whose log group tells why an upload did not start."""
+def function_name(cloudformation: Any, stack_name: str) -> str:
+    """Name the stack's Lambda function, which settles uploads and whose log group tells how it went.
+
+    Raises:
+        NotFoundError: The stack has no function.
+    """
     for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_name):
         for resource in page["StackResourceSummaries"]:
             if resource["ResourceType"] == "AWS::Lambda::Function":
                 return str(resource["PhysicalResourceId"])
-    return None
+    raise NotFoundError(f"stack {stack_name} has no Lambda function; deploy it again with `npx cdk deploy`")

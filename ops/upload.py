@@ -11,25 +11,26 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from boto3.exceptions import S3UploadFailedError
+from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ops import outcome, validation
 from ops.dataset import DataFile, DataSet, find
-from ops.errors import UploadError
+from ops.errors import UploadError, error_code
 from ops.parameters import with_defaults
 from ops.terminal import is_live
-from pipeline_document import InvalidDefinition, check, load
 
-NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
+NAME = re.compile(r"[a-z0-9](-*[a-z0-9])*")
 NAME_LIMIT = 100  # characters; SageMaker's 256 less the project's name, and an S3 key that people can read
+VALUES_LIMIT = 262_144  # bytes of a parameters.json; the function reads no more either
 CONNECTIONS = 10  # boto3's connection pool holds as many
 
 
@@ -40,7 +41,6 @@ class Upload:
     bucket: str
     key: str
     version_id: str
-    uploaded_at: datetime
 
     @property
     def url(self) -> str:
@@ -53,25 +53,39 @@ def check_data(source: Path) -> None:
     find(source)
 
 
-def check_parameters(path: Path, parameters: Mapping[str, str]) -> None:
-    """Raise UploadError unless the definition at `path` is sound and takes `parameters`."""
-    with_defaults(read_definition(path), parameters)
+def check_parameters(path: Path, parameters: Mapping[str, str], beside: Path | None = None) -> None:
+    """Raise UploadError unless the definition at `path` is sound and takes `parameters`.
+
+    `beside` is a parameters.json to be uploaded with it, which must fit and give none of `parameters` again.
+    """
+    _, definition = _body(path, parameters)
+    if beside is None:
+        return
+    twice = sorted(validation.read_parameters(beside).keys() & parameters.keys())
+    if twice:
+        raise UploadError(f"{beside} gives {', '.join(twice)}, too, and would win: give each value once")
+    validation.judge(path, definition, beside, by_policy=False)
 
 
-def read_definition(path: Path) -> dict[str, Any]:
-    """Read a pipeline definition, or raise UploadError with everything that is wrong with it."""
+def check_values_beside(s3: Any, bucket: str, key: str, parameters: Mapping[str, str]) -> None:
+    """Raise UploadError when the parameters.json in the bucket gives one of `parameters`: it would win."""
+    if not parameters:
+        return
+    beside = parameters_key(key)
     try:
-        body = path.read_bytes()
-    except OSError as error:
-        raise UploadError(f"cannot read the definition {path}: {error.strerror}") from error
-    try:
-        definition = load(body)
-        problems = check(definition)
-    except InvalidDefinition as error:
-        problems = error.problems
-    if problems:
-        raise UploadError("\n  ".join([f"{path} is not a pipeline definition:", *map(str, problems)]))
-    return definition
+        with closing(s3.get_object(Bucket=bucket, Key=beside)["Body"]) as body:
+            values = outcome.json_object(body.read(VALUES_LIMIT))
+    except ClientError as error:
+        if error_code(error) not in outcome.MISSING:
+            raise
+        return
+    twice = [name for name in parameters if name in values]
+    if twice:
+        given = ", ".join(f"{name}={values[name]!r}" for name in twice)
+        raise UploadError(
+            f"s3://{bucket}/{beside} gives {given}, which would win: upload another one with "
+            f"--parameters FILE, or delete it (aws s3 rm s3://{bucket}/{beside})"
+        )
 
 
 def upload_data(s3: Any, bucket: str, source: Path, console: Console) -> str:
@@ -107,9 +121,7 @@ def upload_definition(
         UploadError: The definition is not sound or does not take `parameters` (nothing was uploaded then),
             or the bucket keeps no versions.
     """
-    definition = read_definition(path)
-    changed = with_defaults(definition, parameters)
-    body = path.read_bytes() if changed == definition else _serialise(changed)
+    body, _ = _body(path, parameters)
     key = definition_key(name)
     answer = s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json")
     version_id = answer.get("VersionId", "null")
@@ -117,7 +129,7 @@ def upload_definition(
         raise UploadError(
             f"bucket {bucket} keeps no versions, so one upload cannot be told from another: deploy the stack"
         )
-    return Upload(bucket, key, version_id, datetime.now(UTC))
+    return Upload(bucket, key, version_id)
 
 
 def definition_key(name: str | None) -> str:
@@ -126,9 +138,32 @@ def definition_key(name: str | None) -> str:
         return "pipeline/pipeline.json"
     if not NAME.fullmatch(name) or len(name) > NAME_LIMIT:
         raise UploadError(
-            f"--name {name!r}: write letters and digits, hyphens between, at most {NAME_LIMIT} characters"
+            f"--name {name!r}: write lower-case letters and digits, hyphens between, "
+            f"at most {NAME_LIMIT} characters"
         )
     return f"pipeline/{name}/pipeline.json"
+
+
+def upload_parameters(s3: Any, bucket: str, path: Path, definition_key: str) -> str:
+    """Upload `path` as the parameters.json beside a definition, which starts nothing, and give its URL."""
+    key = parameters_key(definition_key)
+    s3.put_object(Bucket=bucket, Key=key, Body=path.read_bytes(), ContentType="application/json")
+    return f"s3://{bucket}/{key}"
+
+
+def parameters_key(definition_key: str) -> str:
+    """Give the key of the values beside a definition."""
+    return f"{definition_key.rpartition('/')[0]}/parameters.json"
+
+
+def _body(path: Path, parameters: Mapping[str, str]) -> tuple[bytes, dict[str, Any]]:
+    """Give what is to be uploaded, checked: the file itself, or a copy with other defaults."""
+    definition = validation.read_definition(path)
+    changed = with_defaults(definition, parameters)
+    if changed == definition:
+        return path.read_bytes(), definition
+    validation.check(path, changed)
+    return _serialise(changed), changed
 
 
 def _serialise(definition: Mapping[str, Any]) -> bytes:

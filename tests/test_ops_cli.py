@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from fake_execution import PIPELINE, FakeExecution, FakeSageMaker, client_of
+from fake_execution import PIPELINE, FakeSageMaker, client_of
 from fake_execution_scenarios import below_threshold, fill_bucket, succeeded
 from ops import __main__ as cli
-from ops.upload import upload_definition
 
 STACK = {
     "Resources": {
@@ -41,86 +40,12 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeSageMa
     sagemaker.clock = 1000.0
     with mock_aws():
         client_of("cloudformation").create_stack(StackName="cv-birds", TemplateBody=json.dumps(STACK))
-        versioned = {"Status": "Enabled"}
-        client_of("s3").put_bucket_versioning(Bucket="uploads", VersioningConfiguration=versioned)
         monkeypatch.setattr(cli.Session, "client", lambda self, service: client(sagemaker, service))
         yield sagemaker
 
 
 def client(sagemaker: FakeSageMaker, service: str) -> Any:
     return sagemaker.client() if service == "sagemaker" else client_of(service)
-
-
-def started(sagemaker: FakeSageMaker, version: str) -> None:
-    """Have the Lambda start the execution of the upload."""
-    text = json.dumps({"bucket": "uploads", "key": "pipeline/pipeline.json", "versionId": version})
-    execution = FakeExecution("started", [], [], 1.0, description=text)
-    sagemaker.executions[execution.arn] = execution
-
-
-def data_set(folder: Path) -> Path:
-    (folder / "images").mkdir(parents=True)
-    (folder / "images" / "a.jpg").write_bytes(b"jpeg")
-    (folder / "images.txt").write_text("1 a.jpg\n")
-    return folder
-
-
-def uploaded() -> dict[str, Any]:
-    body = client_of("s3").get_object(Bucket="uploads", Key="pipeline/pipeline.json")["Body"].read()
-    return {entry["Name"]: entry.get("DefaultValue") for entry in json.loads(body)["Parameters"]}
-
-
-def test_upload_sets_input_data_url_and_parameters(
-    fake: FakeSageMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    data = data_set(tmp_path / "birds")
-    assert (
-        cli.run(["upload", "--data", str(data), "-p", "Epochs=3", "-p", "ClassSelection=1, 2", "--no-wait"])
-        == 0
-    )
-    defaults = uploaded()
-    assert (defaults["Epochs"], defaults["ClassSelection"]) == (3, "1, 2")
-    assert defaults["InputDataUrl"].startswith("s3://uploads/data/")
-    assert "Uploaded s3://uploads/pipeline/pipeline.json, version " in capsys.readouterr().out
-
-
-def test_upload_waits_for_the_start_and_prints_the_arn(
-    fake: FakeSageMaker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    put = upload_definition
-
-    def put_and_start(*arguments: Any) -> Any:
-        upload = put(*arguments)
-        fake.executions.clear()
-        started(fake, upload.version_id)
-        next(iter(fake.executions.values())).created = upload.uploaded_at
-        return upload
-
-    monkeypatch.setattr("ops.upload.upload_definition", put_and_start)
-    assert cli.run(["upload"]) == 0
-    assert f"Started {next(iter(fake.executions))}\n" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["-p", "Epoch=3"], "did you mean Epochs?"),
-        (["-p", "Epochs"], "write NAME=VALUE"),
-        (["-p", "Epochs=1", "-p", "Epochs=2"], "given twice"),
-        (["-p", "ArtifactBucket=mine"], "set by the deployment"),
-        (["--data", "nowhere"], "there is no such file or folder"),
-        (["--data", ".", "-p", "InputDataUrl=s3://b/"], "give one of the two"),
-        (["--name", "a_b"], "--name"),
-        (["--stack", "cv-brids"], "no stack cv-brids in us-east-1"),
-        (["missing.json"], "cannot read the definition missing.json"),
-    ],
-)
-def test_a_mistake_is_answered_plainly_and_nothing_is_uploaded(
-    fake: FakeSageMaker, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
-) -> None:
-    assert cli.run(["upload", *arguments]) == 2
-    assert said in capsys.readouterr().err
-    assert "Contents" not in client_of("s3").list_objects_v2(Bucket="uploads")
 
 
 def test_watch_exits_with_0_for_succeeded_and_1_for_failed(
@@ -218,7 +143,8 @@ def test_without_credentials_or_region_or_server_one_sentence_says_so() -> None:
 def test_help_names_every_command_and_the_exit_codes() -> None:
     process = in_a_process("--help")
     assert process.returncode == 0
-    for said in ("upload", "watch", "report", "Exits with 0"):
+    commands = "validate upload watch report history failures redrive reconcile rollback"
+    for said in (*commands.split(), "Exits with 0"):
         assert said in process.stdout
     assert in_a_process("watch", "--nonsense").returncode == 2
 

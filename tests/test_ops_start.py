@@ -1,53 +1,59 @@
-"""Waiting for an upload's execution: it is found by its object version, or the Lambda's error is told."""
+"""Waiting for what becomes of an upload: its verdict, or the function's error in the failure queue."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from moto import mock_aws
 
-from fake_execution import BUCKET, PIPELINE, START, FakeExecution, FakeSageMaker, client_of
+from fake_execution import BUCKET, client_of
 from ops.errors import StartFailed, StartTimeout
+from ops.start import wait_for_start, wait_for_verdict
 from ops.upload import Upload
-from ops.watch import wait_for_start
 
-UPLOAD = Upload(BUCKET, "pipeline/pipeline.json", "version-2", START)
+UPLOAD = Upload(BUCKET, "pipeline/pipeline.json", "version-2")
+ARN = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/cv-birds/execution/mine"
+VERDICT = "verdicts/pipeline/pipeline.json/version-2.json"
 
 
 @dataclass
-class Queue:
+class Place:
+    """The bucket with the verdicts and the failure queue."""
+
+    s3: Any
     sqs: Any
     url: str
 
-    def put(self, body: str) -> None:
+    def fail(self, body: str) -> None:
         self.sqs.send_message(QueueUrl=self.url, MessageBody=body)
 
-    def __len__(self) -> int:
+    def settle(self, verdict: str, key: str = VERDICT, **members: Any) -> None:
+        named = {"bucket": BUCKET, "key": UPLOAD.key, "versionId": UPLOAD.version_id}
+        body = json.dumps({"verdict": verdict, **named, **members})
+        self.s3.put_object(Bucket=BUCKET, Key=key, Body=body.encode())
+
+    def wait(self, timeout: float = 0.0, **more: Any) -> str:
+        return wait_for_start(self.s3, self.sqs, UPLOAD, self.url, timeout, **more)
+
+    def messages(self) -> int:
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         counts = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
         return sum(int(count) for count in counts.values())
 
 
 @pytest.fixture
-def queue() -> Iterator[Queue]:
+def place() -> Iterator[Place]:
     with mock_aws():
-        sqs = client_of("sqs")
-        yield Queue(sqs, sqs.create_queue(QueueName="failures")["QueueUrl"])
+        s3, sqs = client_of("s3"), client_of("sqs")
+        s3.create_bucket(Bucket=BUCKET)
+        yield Place(s3, sqs, sqs.create_queue(QueueName="failures")["QueueUrl"])
 
 
-def started(id_: str, version: str, minutes: float = 0) -> FakeExecution:
-    text = json.dumps(
-        {"bucket": BUCKET, "key": UPLOAD.key, "versionId": version, "sequencer": "1", "sha256": "0"}
-    )
-    return FakeExecution(id_, [], [], 1.0, description=text, created=START + timedelta(minutes=minutes))
-
-
-def failure(version: str, message: str = "AccessDenied: not authorized to perform iam:PassRole") -> str:
+def failure(version: str, message: str = "ThrottlingException: Rate exceeded") -> str:
     event = {
         "s3": {
             "bucket": {"name": BUCKET},
@@ -61,75 +67,119 @@ def failure(version: str, message: str = "AccessDenied: not authorized to perfor
                 "functionArn": "arn:aws:lambda:us-east-1:123456789012:function:cv-birds-start:$LATEST"
             },
             "requestPayload": {"Records": [event]},
-            "responsePayload": {"errorType": "ClientError", "errorMessage": message, "stackTrace": []},
+            "responsePayload": {"errorType": "StartError", "errorMessage": message, "stackTrace": []},
         }
     )
 
 
-def wait(fake: FakeSageMaker, queue: Queue, timeout: float = 0.0, **more: Any) -> str:
-    return wait_for_start(fake.client(), queue.sqs, PIPELINE, UPLOAD, queue.url, timeout, **more)
-
-
-def test_the_execution_of_exactly_this_object_version_is_found_on_any_page(queue: Queue) -> None:
-    others = [started(f"other{number}", f"version-{10 + number}", number) for number in range(7)]
-    fake = FakeSageMaker(*others, started("mine", "version-2", -1))
-    assert wait(fake, queue).endswith("/mine")
-
-
-def test_the_pipeline_may_not_exist_before_the_first_upload(queue: Queue) -> None:
-    fake = FakeSageMaker()
-
-    def sleep(_: float) -> None:
-        execution = started("mine", "version-2")
-        fake.executions[execution.arn] = execution
-
-    arn = wait_for_start(fake.client(), queue.sqs, PIPELINE, UPLOAD, queue.url, timeout=30.0, sleep=sleep)
-    assert arn.endswith("/mine")
+def test_the_verdict_on_exactly_this_object_version_is_waited_for(place: Place) -> None:
+    place.settle("STARTED", "verdicts/pipeline/pipeline.json/version-1.json", executionArn="another")
     with pytest.raises(StartTimeout):
-        wait_for_start(fake.client(), queue.sqs, "cv-birds-unknown", UPLOAD, queue.url, 0.0)
+        place.wait()
+
+    pauses = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            place.settle("STARTED", executionArn=ARN)
+
+    assert place.wait(30.0, sleep=sleep) == ARN
+    assert len(pauses) == 3
 
 
-def test_an_execution_of_another_key_with_the_same_version_is_not_taken(queue: Queue) -> None:
-    other = started("other", "version-2")
-    other.description = other.description.replace("pipeline/pipeline.json", "pipeline/trial/pipeline.json")
+def test_what_may_not_be_listed_is_not_there_yet(place: Place) -> None:
+    """S3 answers 403 for a missing object to whoever lacks the right to list the bucket."""
+    place.s3.meta.events.register("after-call.s3.GetObject", _forbid)
     with pytest.raises(StartTimeout):
-        wait(FakeSageMaker(other), queue)
+        place.wait()
 
 
-def test_descriptions_that_others_wrote_are_passed_over(queue: Queue) -> None:
-    hand_made = started("hand", "version-2", 1)
-    hand_made.description = "started by hand"
-    assert wait(FakeSageMaker(hand_made, started("mine", "version-2")), queue).endswith("/mine")
+def _forbid(http_response: Any, parsed: dict[str, Any], **_: Any) -> None:
+    http_response.status_code = 403
+    parsed["Error"] = {"Code": "AccessDenied", "Message": "Access Denied"}
 
 
-def test_the_lambdas_error_for_this_upload_ends_the_waiting(
-    queue: Queue,
-) -> None:
-    queue.put(failure("version-2"))
-    with pytest.raises(
-        StartFailed, match=r"ClientError: AccessDenied: .*iam:PassRole(.|\n)*/aws/lambda/cv-birds-start"
-    ):
-        wait(FakeSageMaker(), queue)
-    assert len(queue) == 1, "redriving it is another command's work"
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"verdict": "MAYBE"}', b"\xff", b"[" * 100_000])
+def test_what_is_no_verdict_is_none(place: Place, body: bytes) -> None:
+    place.s3.put_object(Bucket=BUCKET, Key=VERDICT, Body=body)
+    with pytest.raises(StartTimeout):
+        place.wait()
 
 
-def test_a_failure_is_found_behind_many_others(queue: Queue) -> None:
+def test_a_rejection_ends_the_waiting_with_every_reason_and_its_place(place: Place) -> None:
+    reasons = [
+        {"pointer": "/Steps/0/Type", "message": "not a step type"},
+        {"pointer": "", "message": "empty"},
+    ]
+    place.settle("REJECTED", reasons=reasons)
+    with pytest.raises(StartFailed) as caught:
+        place.wait()
+    assert caught.value.exit_code == 1
+    assert "REJECTED" in caught.value.message
+    assert "\n  /Steps/0/Type: not a step type\n  the document: empty" in caught.value.message
+
+
+def test_a_superseded_upload_names_what_started_instead(place: Place) -> None:
+    place.settle("SUPERSEDED", supersededBy={"versionId": "version-3", "executionArn": ARN})
+    with pytest.raises(StartFailed, match=rf"SUPERSEDED(.|\n)*version-3.*{ARN}"):
+        place.wait()
+
+
+def test_a_failed_upload_names_the_reason_and_the_next_command(place: Place) -> None:
+    place.settle("FAILED", reasons=[{"pointer": "", "message": "AccessDenied: iam:PassRole"}])
+    with pytest.raises(StartFailed, match=r"FAILED(.|\n)*\n  AccessDenied: iam:PassRole\n.*ops redrive"):
+        place.wait()
+
+
+def test_the_functions_error_for_this_upload_ends_the_waiting(place: Place) -> None:
+    place.fail(failure("version-2"))
+    said = r"StartError: ThrottlingException: Rate(.|\n)*ops redrive(.|\n)*/aws/lambda/cv-birds-start"
+    with pytest.raises(StartFailed, match=said):
+        place.wait()
+    assert place.messages() == 1, "redriving it is another command's work"
+
+
+def test_a_verdict_counts_more_than_an_error_from_before_it(place: Place) -> None:
+    place.fail(failure("version-2"))
+    place.settle("STARTED", executionArn=ARN)
+    assert place.wait() == ARN
+
+
+def test_a_failure_is_found_behind_many_others(place: Place) -> None:
     for number in range(35):
-        queue.put(failure(f"other-{number}"))
-    queue.put(failure("version-2", "the one"))
+        place.fail(failure(f"other-{number}"))
+    place.fail(failure("version-2", "the one"))
     with pytest.raises(StartFailed, match="the one"):
-        wait(FakeSageMaker(), queue)
+        place.wait()
 
 
 @pytest.mark.parametrize(
-    "body", [failure("version-1"), "no json", "[]", '{"requestPayload": null}', "{" * 100_000]
+    "body",
+    [
+        failure("version-1"),
+        "no json",
+        "[]",
+        '{"requestPayload": null}',
+        '{"requestPayload": {"Records": 7}}',
+        '{"requestPayload": {"Records": [{"s3": []}, 7]}, "requestContext": 7, "responsePayload": 7}',
+        "{" * 100_000,
+    ],
 )
-def test_other_messages_are_nobodys_failure(queue: Queue, body: str) -> None:
-    queue.put(body)
+def test_other_messages_are_nobodys_failure(place: Place, body: str) -> None:
+    place.fail(body)
     with pytest.raises(StartTimeout):
-        wait(FakeSageMaker(), queue)
+        place.wait()
 
 
-def test_waiting_in_vain_says_how_long_and_where_to_look(queue: Queue) -> None:
-    with pytest.raises(StartTimeout, match=r"within 0 s.*log group /aws/lambda/starter"):
-        wait(FakeSageMaker(), queue, function_name="starter")
+def test_waiting_in_vain_says_how_long_and_what_to_do(place: Place) -> None:
+    with pytest.raises(StartTimeout, match=r"within 0 s.*log group /aws/lambda/starter") as caught:
+        place.wait(function_name="starter")
+    for said in ("python -m ops history", "python -m ops reconcile", UPLOAD.url, "version-2"):
+        assert said in caught.value.message
+
+
+def test_whoever_wants_to_know_gets_the_verdict_itself(place: Place) -> None:
+    place.settle("REJECTED", reasons=[])
+    verdict = wait_for_verdict(place.s3, place.sqs, UPLOAD, place.url, 0.0)
+    assert verdict["verdict"] == "REJECTED"

@@ -1,0 +1,136 @@
+"""Commands around the file to upload: validate, upload."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from ops import function, outcome, validation
+from ops import stack as cloudformation_stack
+from ops import upload as uploads
+from ops.errors import UploadError
+from ops.session import NAME, STACK, Session
+from ops.settling import TIMEOUT, WAIT, settle
+from ops.terminal import say
+
+DEFINITION = Path(__file__).resolve().parent.parent / "pipeline_definition" / "pipeline.json"
+FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("definition", type=FILE, metavar="FILE")
+@click.option(
+    "--parameters",
+    type=FILE,
+    metavar="FILE",
+    help="A parameters.json that is to stand beside the definition.",
+)
+@click.option(
+    "--stack", metavar="NAME", help="Judge by the policy of this deployed stack.  [default: offline]"
+)
+def validate(definition: Path, parameters: Path | None, stack: str | None) -> None:
+    """Say everything that is wrong with the definition FILE.
+
+    Judges as the deployed function judges an upload, with the same messages: the JSON pointer of what is
+    wrong, what it is, and what to write. Needs no credentials: the default policy judges, unless a stack is
+    named whose policy is to judge.
+
+    Exits with 0 when FILE is sound, warnings or not, and with 2 when the function would reject it.
+    """
+    document = validation.load(definition)
+    settings = None
+    if stack:
+        session = Session()
+        name = cloudformation_stack.function_name(session.client("cloudformation"), stack)
+        environment = function.environment(session.client("lambda"), name)
+        settings = validation.settings_of(environment, stack)
+    judgement = validation.judge(definition, document, parameters, settings)
+    console = Console()
+    for warning in judgement.warnings:
+        say(console, f"  warning: {warning}")
+    steps = outcome.counted(judgement.steps, "step")
+    said = f"{definition} is sound: {steps}, {outcome.counted(judgement.parameters, 'parameter')}"
+    if judgement.worst_case_cost is not None:
+        said += f"; an execution costs {outcome.cost(judgement.worst_case_cost)}"
+    say(console, said)
+
+
+@click.command()
+@click.argument("definition", type=FILE, default=DEFINITION, metavar="[DEFINITION]")
+@click.option("--data", type=FILE, metavar="PATH", help="Data set: a folder in CUB layout, or a .tgz of one.")
+@click.option(
+    "--parameter",
+    "-p",
+    "pairs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A pipeline parameter; may be repeated.",
+)
+@click.option(
+    "--parameters",
+    "parameters_file",
+    type=FILE,
+    metavar="FILE",
+    help="Upload FILE as the parameters.json beside the definition; it stays for later uploads.",
+)
+@NAME
+@WAIT
+@TIMEOUT
+@STACK
+def upload(
+    *,
+    definition: Path,
+    data: Path | None,
+    pairs: tuple[str, ...],
+    parameters_file: Path | None,
+    name: str | None,
+    wait: bool,
+    timeout: float,
+    stack: str,
+) -> None:
+    """Upload data and DEFINITION, which starts an execution.
+
+    DEFINITION is pipeline_definition/pipeline.json unless given. The data goes to a prefix named after its
+    content (data/<digest>/), so unchanged data is uploaded once; InputDataUrl is set to that prefix. Without
+    --data the execution reads what InputDataUrl says, by default all of data/ in the stack's bucket.
+    Parameters replace the defaults in the uploaded copy. Nothing is uploaded before all that is given has
+    been checked.
+
+    Waits for the verdict and prints it: the execution that was started, or every reason why none was.
+    """
+    given = _pairs(pairs)
+    if data is not None and "InputDataUrl" in given:
+        raise click.UsageError("--data sets InputDataUrl: give one of the two")
+    replaced = {**given, "InputDataUrl": "s3://"} if data else given
+    uploads.check_parameters(definition, replaced, parameters_file)
+    key = uploads.definition_key(name)
+    if data is not None:
+        uploads.check_data(data)
+    session, console = Session(), Console()
+    deployed, s3 = session.deployment(stack), session.client("s3")
+    bucket = deployed.bucket
+    if parameters_file is None:
+        uploads.check_values_beside(s3, bucket, key, replaced)
+    if data is not None:
+        given["InputDataUrl"] = uploads.upload_data(s3, bucket, data, console)
+    if parameters_file is not None:
+        url = uploads.upload_parameters(s3, bucket, parameters_file, key)
+        say(console, f"Uploaded {url}")
+    uploaded = uploads.upload_definition(s3, bucket, definition, given, name)
+    say(console, f"Uploaded {uploaded.url}, version {uploaded.version_id}")
+    if wait:
+        settle(session, deployed, uploaded, timeout, console)
+
+
+def _pairs(parameters: tuple[str, ...]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in parameters:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise UploadError(f"-p {text!r}: write NAME=VALUE, such as -p Epochs=3")
+        if name.strip() in pairs:
+            raise UploadError(f"-p {name.strip()} is given twice")
+        pairs[name.strip()] = value
+    return pairs

@@ -1,0 +1,145 @@
+"""Judge a definition on this machine as the function will judge its upload: same code, same messages.
+
+Offline, the default policy judges, with a deployment's settings that deployment's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pipeline_document
+from ops.errors import NotFoundError, UploadError
+from ops.parameters import DEPLOYMENT_PARAMETERS
+from pipeline_document import InvalidDefinition, Problem
+
+if TYPE_CHECKING:
+    from function_settings import Settings
+
+
+DEFINITION = "a pipeline definition"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A sound definition, with what there is to say of it all the same."""
+
+    steps: int
+    parameters: int
+    warnings: list[Problem]
+    worst_case_cost: float | None
+    """In USD; None when no policy was asked, or the policy sets no bound."""
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read what is to be a definition, or raise UploadError when it is no strict JSON."""
+    return _load(path, "definition", DEFINITION)
+
+
+def read_definition(path: Path) -> dict[str, Any]:
+    """Read a pipeline definition, or raise UploadError with everything that is wrong with it."""
+    definition = load(path)
+    check(path, definition)
+    return definition
+
+
+def check(path: Path, definition: dict[str, Any]) -> None:
+    """Raise UploadError with everything that is wrong with the loaded definition of `path`."""
+    _refuse(path, f"is not {DEFINITION}", pipeline_document.check(definition))
+
+
+def offline() -> Settings:
+    """Give the default policy, and something for all that a deployment of this project fills in."""
+    from function_settings import PARALLEL, Policy, Settings  # noqa: PLC0415
+
+    given = {
+        "ArtifactBucket": "artifact-bucket",
+        "ExecutionRoleArn": "arn:aws:iam::123456789012:role/pipeline",
+        "ModelPackageGroupName": "models",
+        "TrainingImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/training:latest",
+    }
+    return Settings(
+        pipeline_name="",
+        role_arn="",
+        parameters={name: given.get(name, "") for name in sorted(DEPLOYMENT_PARAMETERS)},
+        parameter_defaults={"InputDataUrl": "s3://artifact-bucket/data/"},
+        policy=Policy.read("{}"),
+        on_running=PARALLEL,
+    )
+
+
+def read_parameters(path: Path | None) -> dict[str, Any]:
+    """Read a parameters.json, or raise UploadError; without a path it is an empty one."""
+    return _load(path, "parameters", "a JSON object of parameters") if path else {}
+
+
+def judge(
+    path: Path,
+    definition: dict[str, Any],
+    parameters: Path | None = None,
+    settings: Settings | None = None,
+    *,
+    by_policy: bool = True,
+) -> Judgement:
+    """Judge the loaded definition of `path`, with the values of `parameters` and a deployment's `settings`.
+
+    Raises:
+        UploadError: With every problem that the function would reject the upload for.
+    """
+    import admission  # noqa: PLC0415
+
+    deployed = settings or offline()
+    beside = _bytes(parameters, "parameters") if parameters else b"{}"
+    given, judged = admission.judge_files(definition, beside, deployed, by_policy=by_policy)
+    whose = "the deployment's policy" if settings else "the default policy; --stack NAME asks a deployment's"
+    why = f"is forbidden by {whose}"
+    if judged.in_document or judged.in_values:
+        why = f"is not {DEFINITION}" if judged.in_document else "cannot be started"
+    _refuse(path, why, judged.problems)
+    chosen = admission.choose(definition, given, deployed)
+    return Judgement(
+        steps=_count_steps(definition.get("Steps", [])),
+        parameters=len(definition.get("Parameters", [])),
+        warnings=judged.warnings,
+        worst_case_cost=admission.worst_case_cost(definition, chosen, deployed) if by_policy else None,
+    )
+
+
+def settings_of(environment: Mapping[str, str], stack: str) -> Settings:
+    """Read a deployed function's environment."""
+    from function_settings import Settings, SettingsError  # noqa: PLC0415
+
+    try:
+        return Settings.read(environment)
+    except SettingsError as error:
+        raise NotFoundError(f"stack {stack}: {error}") from error
+
+
+def _load(path: Path, what: str, due: str) -> dict[str, Any]:
+    try:
+        return pipeline_document.load(_bytes(path, what))
+    except InvalidDefinition as error:
+        _refuse(path, f"is not {due}", error.problems)
+        raise
+
+
+def _bytes(path: Path, what: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UploadError(f"cannot read the {what} {path}: {error.strerror}") from error
+
+
+def _refuse(path: Path, why: str, problems: list[Problem]) -> None:
+    if problems:
+        raise UploadError("\n  ".join([f"{path} {why}:", *map(str, problems)]))
+
+
+def _count_steps(steps: list[Any]) -> int:
+    """Count the steps, those in the branches of conditions too."""
+    branches = [
+        step.get("Arguments", {}).get(branch, []) for step in steps for branch in ("IfSteps", "ElseSteps")
+    ]
+    return len(steps) + sum(map(_count_steps, branches))

@@ -1,0 +1,111 @@
+"""The rights that docs/operations.md lists are all that a person needs: each command with its row alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from laptop import Laptop
+from ops import __main__ as cli
+
+pytestmark = pytest.mark.slow
+
+TABLE = (Path(__file__).resolve().parent.parent / "docs" / "operations.md").read_text().split("## Rights")[1]
+ROWS = dict(re.findall(r"^\| (`.*`) \| (.*) \|$", TABLE, re.MULTILINE))
+DEFINITION = {
+    "Version": "2020-12-01",
+    "Parameters": [{"Name": "Message", "Type": "String", "DefaultValue": "enough"}],
+    "Steps": [{"Name": "Stop", "Type": "Fail", "Arguments": {"ErrorMessage": {"Get": "Parameters.Message"}}}],
+}
+
+Person = Callable[..., tuple[int, str]]
+
+
+def rights(command: str) -> set[str]:
+    """Give the actions of a command's row, and of the rows that it refers to."""
+    (row,) = [text for commands, text in ROWS.items() if f"`{command}`" in commands.split(", ")]
+    actions = set(re.findall(r"`([a-z0-9]+:[A-Za-z*]+)`", row))
+    for other in re.findall(r"`([a-z]+)`", row):
+        actions |= rights(other)
+    return actions
+
+
+@pytest.fixture
+def person(
+    toy_laptop: Laptop,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[Person]:
+    """Run a command as somebody who has the rights of one row of the table."""
+    iam = toy_laptop.aws.client("iam")
+    iam.create_user(UserName="person")
+    for name, value in toy_laptop.aws.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+
+    def run(row: str, *arguments: str) -> tuple[int, str]:
+        statement = {
+            "Effect": "Allow",
+            "Action": sorted({"cloudformation:DescribeStacks"} | rights(row)),
+            "Resource": "*",
+        }
+        document = {"Version": "2012-10-17", "Statement": [statement]}
+        iam.put_user_policy(UserName="person", PolicyName="row", PolicyDocument=json.dumps(document))
+        key = iam.create_access_key(UserName="person")["AccessKey"]
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+        monkeypatch.setenv("AWS_SESSION_TOKEN", "")
+        capsys.readouterr()
+        code = cli.run(list(arguments))
+        said = capsys.readouterr()
+        iam.delete_access_key(UserName="person", AccessKeyId=key["AccessKeyId"])
+        return code, said.out + said.err
+
+    yield run
+    iam.delete_user_policy(UserName="person", PolicyName="row")
+    iam.delete_user(UserName="person")
+
+
+def test_every_command_has_a_row() -> None:
+    named = {each.split("`")[1].split()[0] for row in ROWS for each in row.split(", ")}
+    assert named == set(cli.main.commands)
+
+
+def test_each_command_needs_no_more_than_its_row(person: Person, toy_laptop: Laptop, tmp_path: Path) -> None:
+    path = tmp_path / "definition.json"
+    path.write_text(json.dumps(DEFINITION))
+    assert person("validate", "validate", str(path), "--stack", "cv-birds")[0] == 0
+    assert person("upload", "upload", str(path))[0] == 0
+    assert person("upload", "upload", str(path), "-p", "Message=changed")[0] == 0
+    assert person("history", "history")[0] == 0
+    body = json.dumps({"requestPayload": {"Records": []}, "responsePayload": {}})
+    queue = toy_laptop.outputs["FailureQueueUrl"]
+    toy_laptop.aws.client("sqs").send_message(QueueUrl=queue, MessageBody=body)
+    assert "an event of no upload" in person("failures", "failures")[1]
+    assert "1 event replayed, 0 left" in person("redrive", "redrive")[1]
+    assert person("reconcile", "reconcile")[0] == 0
+    assert person("rollback", "rollback")[0] == 0
+    assert person("rollback --start-only", "rollback", "1", "--start-only")[0] == 0
+    assert person("rollback", "rollback", "77")[0] == 2
+    for command in ("watch", "report"):
+        code, said = person("watch", command)
+        assert (code == 2, "AWS refused" in said) == (False, False), said
+
+
+@pytest.mark.parametrize("missing", ["lambda:InvokeFunction", "sqs:DeleteMessage"])
+def test_a_right_that_is_missing_is_named(
+    person: Person, monkeypatch: pytest.MonkeyPatch, toy_laptop: Laptop, missing: str
+) -> None:
+    body = json.dumps({"requestPayload": {"Records": []}, "responsePayload": {}})
+    queue = toy_laptop.outputs["FailureQueueUrl"]
+    toy_laptop.aws.client("sqs").send_message(QueueUrl=queue, MessageBody=body)
+    row = "`redrive`"
+    monkeypatch.setitem(ROWS, row, ROWS[row].replace(missing, "s3:GetObject"))
+    code, said = person("redrive", "redrive")
+    assert code == 2
+    assert missing in said
