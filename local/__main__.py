@@ -89,6 +89,13 @@ def run(**options: Any) -> None:
 )
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="0 takes a free one.")
 @click.option("--deploy/--no-deploy", default=True, show_default=True, help="Deploy the template as well.")
+@click.option(
+    "--faults",
+    type=int,
+    metavar="SEED",
+    help="Let S3's events be lost, repeated, late and out of order, and the function's calls fail; a SEED "
+    "gives the same faults every time.",
+)
 @_shared
 def up(**options: Any) -> None:
     """Keep the laptop's AWS running until Ctrl-C. What it holds is gone when it stops."""

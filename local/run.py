@@ -103,9 +103,8 @@ def _start(
     uploaded = upload.upload_definition(s3, bucket, DEFINITION, {**parameters, "InputDataUrl": url})
     say(console, f"Uploaded {uploaded.url}, version {uploaded.version_id}")
     return watch.wait_for_start(
-        aws.client("sagemaker"),
+        s3,
         aws.client("sqs"),
-        outputs["PipelineName"],
         uploaded,
         outputs["FailureQueueUrl"],
         START_TIMEOUT_SECONDS,

@@ -24,6 +24,7 @@ class Options:
     deploy: bool
     interruptions: int
     iam: bool
+    faults: int | None
 
 
 def up(options: Options) -> int:
@@ -32,13 +33,17 @@ def up(options: Options) -> int:
     with (
         tempfile.TemporaryDirectory(prefix=f"{STACK}-", ignore_cleanup_errors=True) as work_dir,
         LocalAWS(
-            port=options.port, work_dir=Path(work_dir), iam=options.iam, interruptions=options.interruptions
+            port=options.port,
+            work_dir=Path(work_dir),
+            iam=options.iam,
+            interruptions=options.interruptions,
+            faults=options.faults,
         ) as aws,
     ):
         outputs = deploy(aws, options.template, STACK) if options.deploy else {}
         aws.write_env_file(options.env_file)
         try:
-            _tell(console, aws.endpoint_url, options.env_file, outputs)
+            _tell(console, aws.endpoint_url, options, outputs)
             threading.Event().wait()
         except KeyboardInterrupt:
             console.print("Stopping")
@@ -47,12 +52,17 @@ def up(options: Options) -> int:
     return 0
 
 
-def _tell(console: Console, endpoint_url: str, env_file: Path, outputs: dict[str, str]) -> None:
+def _tell(console: Console, endpoint_url: str, options: Options, outputs: dict[str, str]) -> None:
     console.print(
         f"[bold]AWS on this machine[/] at {endpoint_url}; Ctrl-C stops it, and what it holds is gone then."
     )
     for name, value in outputs.items():
         console.print(f"  {name} = {value}", highlight=False)
-    console.print(f"In another terminal: set -a; . '{env_file.absolute()}'; set +a", highlight=False)
+    console.print(f"In another terminal: set -a; . '{options.env_file.absolute()}'; set +a", highlight=False)
+    if options.faults is not None:
+        console.print(
+            f"With the faults of seed {options.faults}, which are told here one by one. "
+            "What they leave undone is settled by the schedule, which comes 60 times as often as on AWS."
+        )
     if outputs:
         console.print("then: python -m ops upload --data FOLDER, python -m ops watch, or any AWS client.")

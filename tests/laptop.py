@@ -1,6 +1,7 @@
 """A running laptop AWS with the real template deployed, and one way to upload and follow on it."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,21 @@ from local.aws.server import LocalAWS
 from local.deploy import deploy
 from local.run import STACK, TEMPLATE
 from ops import upload, watch
+from toy_pipeline import IMAGE
+
+
+def write_template_without(rules: Sequence[str], directory: Path) -> Path:
+    """Write the committed template with some rules of the deployment policy switched off."""
+    template = json.loads(TEMPLATE.read_text())
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Lambda::Function":
+            variables = resource["Properties"]["Environment"]["Variables"]
+            policy = json.loads(variables["DEPLOYMENT_POLICY"])
+            policy["policy_off"] = dict.fromkeys(rules, "its containers are toys")
+            variables["DEPLOYMENT_POLICY"] = json.dumps(policy)
+    path = directory / "template.json"
+    path.write_text(json.dumps(template))
+    return path
 
 
 class Laptop:
@@ -35,9 +51,8 @@ class Laptop:
     def start(self, definition: Path, **parameters: str) -> str:
         """Upload `definition` and return the ARN of the execution that the Lambda started."""
         return watch.wait_for_start(
-            self.sagemaker,
+            self.aws.client("s3"),
             self.aws.client("sqs"),
-            self.outputs["PipelineName"],
             self.upload(definition, **parameters),
             self.outputs["FailureQueueUrl"],
             30.0,
@@ -45,7 +60,10 @@ class Laptop:
 
     def run(self, definition: Path, **parameters: str) -> str:
         """Start an execution, follow it to its end and return its ARN."""
-        execution = self.start(definition, **parameters)
+        return self.follow(self.start(definition, **parameters))
+
+    def follow(self, execution: str) -> str:
+        """Follow an execution to its end and return its ARN."""
         watch.watch(self.sagemaker, self.aws.client("logs"), execution, Console(quiet=True))
         return execution
 
@@ -67,10 +85,12 @@ class Laptop:
 
 
 @contextmanager
-def laptop(work_dir: Path, interruptions: int = 1) -> Iterator[Laptop]:
-    """Bring the laptop's AWS up with the committed template and something to preprocess."""
-    with LocalAWS(work_dir=work_dir, interruptions=interruptions) as aws:
-        running = Laptop(aws, deploy(aws, TEMPLATE, STACK))
+def laptop(
+    work_dir: Path, interruptions: int = 1, template: Path = TEMPLATE, image: Path = IMAGE
+) -> Iterator[Laptop]:
+    """Bring the laptop's AWS up with a template, the toy image and something to preprocess."""
+    with LocalAWS(work_dir=work_dir, interruptions=interruptions, source=image) as aws:
+        running = Laptop(aws, deploy(aws, template, STACK))
         running.data_url = running.put_object("data/toy/images.txt", b"1 a/a.jpg\n").removesuffix(
             "images.txt"
         )

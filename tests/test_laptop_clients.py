@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 import pytest
 
-from toy_pipeline import SHIPPED, write_toy_definition
+from toy_pipeline import SHIPPED
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -31,8 +31,9 @@ def person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     folder = tmp_path_factory.mktemp("a person's folder")
     env_file = folder / "local.env"
     with subprocess.Popen(
-        [sys.executable, "-m", "local", "up", "--env-file", str(env_file)],
+        [sys.executable, "tests/toy_up.py", "up", "--env-file", str(env_file)],
         cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
     ) as server:
@@ -51,8 +52,8 @@ def person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
 
 @pytest.fixture(scope="module")
 def definition(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = write_toy_definition(tmp_path_factory.mktemp("definition"))
-    document = json.loads(path.read_text())
+    path = tmp_path_factory.mktemp("definition") / "pipeline.json"
+    document = json.loads(SHIPPED.read_text())
     for parameter in document["Parameters"]:
         if parameter["Name"] == "InputDataUrl":
             parameter["DefaultValue"] = f"s3://{BUCKET}/data/toy/"

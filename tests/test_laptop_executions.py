@@ -2,26 +2,21 @@
 
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from laptop import Laptop
-from toy_pipeline import write_toy_definition
+from ops.errors import StartFailed
+from toy_pipeline import SHIPPED
 
 JOB_STEPS = {"Preprocess", "TrainSpot", "TrainOnDemand", "EvaluateSpot", "EvaluateOnDemand"}
 
 
 @pytest.fixture(scope="module")
-def definition(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_toy_definition(tmp_path_factory.mktemp("definition"))
-
-
-@pytest.fixture(scope="module")
-def first(toy_laptop: Laptop, definition: Path) -> str:
+def first(toy_laptop: Laptop) -> str:
     """The execution of a first upload."""
-    return toy_laptop.run(definition)
+    return toy_laptop.run(SHIPPED)
 
 
 def test_an_upload_registers_both_models_pending_approval(toy_laptop: Laptop, first: str) -> None:
@@ -53,10 +48,8 @@ def test_the_two_trainings_overlap_and_only_spot_was_interrupted(toy_laptop: Lap
     assert job["BillableTimeInSeconds"] <= job["TrainingTimeInSeconds"]
 
 
-def test_a_second_upload_of_the_same_is_another_execution_from_cache(
-    toy_laptop: Laptop, definition: Path, first: str
-) -> None:
-    second = toy_laptop.run(definition)
+def test_a_second_upload_of_the_same_is_another_execution_from_cache(toy_laptop: Laptop, first: str) -> None:
+    second = toy_laptop.run(SHIPPED)
     assert second != first
     steps = toy_laptop.steps(second)
     for name in JOB_STEPS:
@@ -67,10 +60,8 @@ def test_a_second_upload_of_the_same_is_another_execution_from_cache(
     assert len(versions["PipelineVersionSummaries"]) == 1, "an unchanged definition made a new version"
 
 
-def test_another_class_selection_misses_everywhere_and_says_why(
-    toy_laptop: Laptop, definition: Path, first: str
-) -> None:
-    other = toy_laptop.run(definition, ClassSelection="13, 17")
+def test_another_class_selection_misses_everywhere_and_says_why(toy_laptop: Laptop, first: str) -> None:
+    other = toy_laptop.run(SHIPPED, ClassSelection="13, 17")
     steps = toy_laptop.steps(other)
     assert not {name for name in JOB_STEPS if "CacheHitResult" in steps[name]}
     notes = cache_notes(toy_laptop, other)
@@ -79,26 +70,39 @@ def test_another_class_selection_misses_everywhere_and_says_why(
 
 
 def test_a_model_below_the_threshold_fails_the_execution_with_the_number(
-    toy_laptop: Laptop, definition: Path, first: str
+    toy_laptop: Laptop, first: str
 ) -> None:
-    execution = toy_laptop.run(definition, AccuracyThreshold="1.01")
+    execution = toy_laptop.run(SHIPPED, AccuracyThreshold="1.01")
     assert toy_laptop.describe(execution)["PipelineExecutionStatus"] == "Failed"
     steps = toy_laptop.steps(execution)
     assert "1.01" in steps["AccuracyTooLow"]["FailureReason"]
     assert not {"RegisterSpot", "RegisterOnDemand"} & steps.keys()
 
 
-def test_the_uploaders_approval_status_is_refused_by_the_role(
-    toy_laptop: Laptop, definition: Path, first: str
+def test_no_upload_registers_a_model_as_approved(toy_laptop: Laptop) -> None:
+    with pytest.raises(StartFailed, match=r"ModelApprovalStatus.*model_approval_statuses"):
+        toy_laptop.run(SHIPPED, ModelApprovalStatus="Approved")
+
+
+def test_the_role_refuses_it_to_whoever_starts_the_pipeline_without_the_function(
+    toy_laptop: Laptop, first: str
 ) -> None:
-    execution = toy_laptop.run(definition, ModelApprovalStatus="Approved")
+    sagemaker = toy_laptop.sagemaker
+    listed = sagemaker.list_pipeline_parameters_for_execution(PipelineExecutionArn=first, MaxResults=100)
+    given = {each["Name"]: each["Value"] for each in listed["PipelineParameters"]}
+    given |= {"ModelApprovalStatus": "Approved", "Seed": "77"}
+    started = sagemaker.start_pipeline_execution(
+        PipelineName=toy_laptop.outputs["PipelineName"],
+        PipelineParameters=[{"Name": name, "Value": value} for name, value in given.items()],
+    )
+    execution = toy_laptop.follow(started["PipelineExecutionArn"])
     reason = toy_laptop.steps(execution)["RegisterSpot"]["FailureReason"]
     assert "AccessDenied" in reason
     assert "sagemaker:CreateModelPackage" in reason
 
 
-def test_a_key_with_a_name_makes_a_pipeline_of_its_own(toy_laptop: Laptop, definition: Path) -> None:
-    body = json.loads(definition.read_text())
+def test_a_key_with_a_name_makes_a_pipeline_of_its_own(toy_laptop: Laptop) -> None:
+    body = json.loads(SHIPPED.read_text())
     for parameter in body["Parameters"]:
         if parameter["Name"] == "InputDataUrl":
             parameter["DefaultValue"] = toy_laptop.data_url

@@ -13,7 +13,7 @@ from laptop import Laptop, laptop
 from local.deploy import deploy
 from local.run import STACK, TEMPLATE
 from ops.errors import StartFailed
-from toy_pipeline import write_toy_definition
+from toy_pipeline import SHIPPED
 
 SEEDS = itertools.count(100)
 
@@ -43,11 +43,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
         yield started
 
 
-@pytest.fixture(scope="module")
-def definition(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_toy_definition(tmp_path_factory.mktemp("definition"))
-
-
 def without(logical_id: str, sid: str, directory: Path) -> Path:
     """Write the committed template less one statement."""
     template: dict[str, Any] = json.loads(TEMPLATE.read_text())
@@ -59,10 +54,10 @@ def without(logical_id: str, sid: str, directory: Path) -> Path:
     return path
 
 
-def failure_of(running: Laptop, definition: Path) -> str:
+def failure_of(running: Laptop) -> str:
     """Upload with a seed of its own, so that nothing comes from cache, and give what went wrong."""
     try:
-        execution = running.run(definition, Seed=str(next(SEEDS)))
+        execution = running.run(SHIPPED, Seed=str(next(SEEDS)))
     except StartFailed as error:
         return error.message
     reasons = [step.get("FailureReason", "") for step in running.steps(execution).values()]
@@ -72,10 +67,10 @@ def failure_of(running: Laptop, definition: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize(("logical_id", "sid"), NEEDED, ids=[sid for _, sid in NEEDED])
 def test_the_run_fails_without_the_statement(
-    logical_id: str, sid: str, running: Laptop, definition: Path, tmp_path: Path
+    logical_id: str, sid: str, running: Laptop, tmp_path: Path
 ) -> None:
     deploy(running.aws, without(logical_id, sid, tmp_path), STACK)
-    failure = failure_of(running, definition)
+    failure = failure_of(running)
     deploy(running.aws, TEMPLATE, STACK)
     assert "AccessDenied" in failure
     assert "is not authorized to perform: " in failure
@@ -84,8 +79,8 @@ def test_the_run_fails_without_the_statement(
 
 
 @pytest.mark.slow
-def test_the_run_succeeds_with_all_of_them(running: Laptop, definition: Path) -> None:
-    assert failure_of(running, definition) == ""
+def test_the_run_succeeds_with_all_of_them(running: Laptop) -> None:
+    assert failure_of(running) == ""
 
 
 def statement_actions(logical_id: str, sid: str) -> list[str]:

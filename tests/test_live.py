@@ -23,9 +23,8 @@ def test_an_upload_registers_two_models_that_are_equal(tmp_path_factory: pytest.
     uploaded = upload.upload_definition(session.client("s3"), outputs["BucketName"], DEFINITION, parameters)
     sagemaker = session.client("sagemaker")
     execution = watch.wait_for_start(
-        sagemaker,
+        session.client("s3"),
         session.client("sqs"),
-        outputs["PipelineName"],
         uploaded,
         outputs["FailureQueueUrl"],
         600.0,

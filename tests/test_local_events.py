@@ -1,15 +1,10 @@
 """S3 events on the laptop: every upload reaches the function, once, with its version and in its order."""
 
-import io
-import json
 import logging
 import time
-import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
-from typing import Any
 from urllib.parse import unquote_plus
 
 import pytest
@@ -17,50 +12,9 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from laptop_events import Trigger, allow, make_function, make_trigger, notify
 from local.aws import events, functions
 from local.aws.server import LocalAWS
-
-BUCKET = "definitions"
-POLICY = {
-    "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Action": ["logs:*", "sqs:*"], "Resource": "*"}],
-}
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    ],
-}
-
-
-@dataclass
-class Trigger:
-    """A bucket that notifies a function, whose events end in a queue."""
-
-    aws: LocalAWS
-    bucket: str
-    function_arn: str
-    queue_url: str
-
-    def put(self, key: str, body: bytes = b"{}") -> Any:
-        return self.aws.client("s3").put_object(Bucket=self.bucket, Key=key, Body=body)
-
-    def records(self, count: int, seconds: float = 30) -> list[dict[str, Any]]:
-        """Wait for so many S3 records, and a little for more than these."""
-        found: list[dict[str, Any]] = []
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            answer = self.aws.client("sqs").receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10)
-            for message in answer.get("Messages", []):
-                self.aws.client("sqs").delete_message(
-                    QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"]
-                )
-                found += json.loads(message["Body"])["requestPayload"]["Records"]
-            if len(found) >= count:
-                deadline = min(deadline, time.monotonic() + 0.3)
-            time.sleep(0.05)
-        assert len(found) == count, f"{len(found)} records instead of {count}"
-        return found
 
 
 @pytest.fixture(scope="module")
@@ -75,61 +29,6 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
 @pytest.fixture(scope="module")
 def trigger(aws: LocalAWS) -> Trigger:
     return make_trigger(aws, "trigger", "def handler(event, context):\n    return 1\n")
-
-
-def make_function(aws: LocalAWS, name: str, source: str) -> tuple[str, str]:
-    """Make a function whose results and failures end in a queue; gives ARN and queue URL."""
-    iam, client, sqs = aws.client("iam"), aws.client("lambda"), aws.client("sqs")
-    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
-    iam.put_role_policy(RoleName=name, PolicyName="inline", PolicyDocument=json.dumps(POLICY))
-    code = io.BytesIO()
-    with zipfile.ZipFile(code, "w") as archive:
-        archive.writestr("index.py", source)
-    arn = client.create_function(
-        FunctionName=name,
-        Role=role,
-        Handler="index.handler",
-        Runtime="python3.13",
-        Timeout=20,
-        Code={"ZipFile": code.getvalue()},
-    )["FunctionArn"]
-    url = sqs.create_queue(QueueName=name)["QueueUrl"]
-    destination = {"Destination": f"arn:aws:sqs:us-east-1:{aws.account}:{name}"}
-    client.put_function_event_invoke_config(
-        FunctionName=name, DestinationConfig={"OnSuccess": destination, "OnFailure": destination}
-    )
-    return arn, url
-
-
-def make_trigger(aws: LocalAWS, name: str, source: str, **filters: str) -> Trigger:
-    arn, url = make_function(aws, name, source)
-    bucket = f"{BUCKET}-{name}"
-    aws.client("s3").create_bucket(Bucket=bucket)
-    aws.client("s3").put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    allow(aws, name, bucket)
-    notify(aws, bucket, arn, **filters)
-    return Trigger(aws, bucket, arn, url)
-
-
-def allow(aws: LocalAWS, name: str, bucket: str, account: str = "123456789012") -> None:
-    aws.client("lambda").add_permission(
-        FunctionName=name,
-        StatementId="s3",
-        Action="lambda:InvokeFunction",
-        Principal="s3.amazonaws.com",
-        SourceArn=f"arn:aws:s3:::{bucket}",
-        SourceAccount=account,
-    )
-
-
-def notify(aws: LocalAWS, bucket: str, arn: str, **filters: str) -> None:
-    rules = [{"Name": key, "Value": value} for key, value in filters.items()]
-    configuration: dict[str, Any] = {"LambdaFunctionArn": arn, "Events": ["s3:ObjectCreated:*"]}
-    if rules:
-        configuration["Filter"] = {"Key": {"FilterRules": rules}}
-    aws.client("s3").put_bucket_notification_configuration(
-        Bucket=bucket, NotificationConfiguration={"LambdaFunctionConfigurations": [configuration]}
-    )
 
 
 def test_a_put_becomes_a_record_as_s3_writes_it(trigger: Trigger) -> None:
@@ -184,6 +83,22 @@ def test_copies_and_multipart_uploads_are_told_with_their_versions(aws: LocalAWS
     assert found["ObjectCreated:CompleteMultipartUpload"]["versionId"] == done["VersionId"]
 
 
+def test_an_earlier_version_copied_over_the_newest_is_told_as_the_newest_one(
+    aws: LocalAWS, trigger: Trigger
+) -> None:
+    key = "pipeline/back.json"
+    first, second = (trigger.put(key, body)["VersionId"] for body in (b"1", b"2"))
+    source = {"Bucket": trigger.bucket, "Key": key, "VersionId": first}
+    third = aws.client("s3").copy_object(Bucket=trigger.bucket, Key=key, CopySource=source)["VersionId"]
+    told = {each["s3"]["object"]["sequencer"]: each["s3"]["object"] for each in trigger.records(3)}
+    assert [told[sequencer]["versionId"] for sequencer in sorted(told)] == [first, second, third]
+    assert len({first, second, third}) == 3
+    listing = aws.client("s3").list_object_versions(Bucket=trigger.bucket, Prefix=key)["Versions"]
+    assert [each["VersionId"] for each in listing] == [third, second, first]
+    newest = aws.client("s3").get_object(Bucket=trigger.bucket, Key=key)
+    assert (newest["VersionId"], newest["Body"].read()) == (third, b"1")
+
+
 def test_only_what_the_filter_names_is_told_and_nothing_for_a_delete(aws: LocalAWS) -> None:
     trigger = make_trigger(
         aws,
@@ -228,9 +143,9 @@ def test_sequencers_follow_the_versions_of_a_key_when_many_put_it_at_once(
         for record in trigger.records(20)
     )
     listing = aws.client("s3").list_object_versions(Bucket=trigger.bucket, Prefix="pipeline/same.json")
-    assert len(listing["Versions"]) == 20
-    latest = next(item["VersionId"] for item in listing["Versions"] if item["IsLatest"])
-    assert by_event[-1][1] == latest
+    assert [item["VersionId"] for item in listing["Versions"]] == [version for _, version in by_event[::-1]]
+    latest = [item["VersionId"] for item in listing["Versions"] if item["IsLatest"]]
+    assert latest == [by_event[-1][1]]
 
 
 def test_a_slow_or_failing_function_neither_delays_nor_fails_the_put(aws: LocalAWS) -> None:

@@ -1,9 +1,12 @@
-"""What moto's S3 would lose: bodies that call themselves forms, uploads that are not there."""
+"""What moto's S3 would lose: bodies that call themselves forms, uploads that are not there, conditions."""
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from moto.s3.models import S3Backend
 
 from local.aws.server import LocalAWS
 from local_clients import ask, port_of, refusal
@@ -51,3 +54,32 @@ def test_an_upload_that_is_not_there_takes_no_part_and_completes_nothing(s3: Any
         (s3.complete_multipart_upload, {"MultipartUpload": parts}),
     ):
         assert refusal(call, **where, **more)[:2] == ("NoSuchUpload", 404)
+
+
+@pytest.mark.parametrize("condition", ["IfNoneMatch", "IfMatch"])
+def test_of_many_writes_with_one_condition_one_is_made(
+    s3: Any, condition: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    etag = s3.put_object(Bucket=BUCKET, Key="IfMatch", Body=b"first")["ETag"]
+    given = {"IfNoneMatch": "*", "IfMatch": etag}[condition]
+    look = S3Backend.get_object
+
+    def slowly(*arguments: Any, **more: Any) -> Any:
+        found = look(*arguments, **more)
+        time.sleep(0.02)
+        return found
+
+    def write(number: int) -> int:
+        try:
+            s3.put_object(Bucket=BUCKET, Key=condition, Body=b"%d" % number, **{condition: given})
+        except s3.exceptions.ClientError as error:
+            return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
+        return 200
+
+    monkeypatch.setattr(S3Backend, "get_object", slowly)
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(write, range(8)))
+    assert sorted(statuses) == [200] + [412] * 7
+    monkeypatch.undo()
+    body = s3.get_object(Bucket=BUCKET, Key=condition)["Body"].read()
+    assert int(body) == statuses.index(200)

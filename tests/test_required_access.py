@@ -20,6 +20,12 @@ from captured_calls import ACCOUNT, REGION, ROLE, asked, names
         ("head_object", {"Key": "a", "VersionId": "1"}, [("s3:GetObjectVersion", "b-1/a")]),
         ("get_object_tagging", {"Key": "a"}, [("s3:GetObjectTagging", "b-1/a")]),
         ("put_object", {"Key": "a", "Body": b"x"}, [("s3:PutObject", "b-1/a")]),
+        ("put_object", {"Key": "a", "Body": b"x", "IfNoneMatch": "*"}, [("s3:PutObject", "b-1/a")]),
+        (
+            "put_object",
+            {"Key": "a", "Body": b"x", "IfMatch": '"e"'},
+            [("s3:PutObject", "b-1/a"), ("s3:GetObject", "b-1/a")],
+        ),
         (
             "put_object",
             {"Key": "a", "Body": b"x", "Tagging": "k=v"},

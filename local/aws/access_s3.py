@@ -95,6 +95,9 @@ def requirements(call: Call) -> Iterator[Requirement]:
         yield Requirement("s3:PutObjectTagging", resource, context)
     if "x-amz-acl" in call.headers and call.operation in {"PutObject", "CopyObject", "CreateMultipartUpload"}:
         yield Requirement("s3:PutObjectAcl", resource, context)
+    if "if-match" in call.headers and call.operation in {"PutObject", "CompleteMultipartUpload"}:
+        # Whoever compares with what is there learns something of it.
+        yield Requirement("s3:GetObject", resource, context)
     if "x-amz-copy-source" in call.headers:
         yield from _copied(call)
 

@@ -16,6 +16,7 @@ from moto.cloudformation.exceptions import AlreadyExistsException, ValidationErr
 from moto.cloudformation.models import CloudFormationBackend
 
 from local.aws import (
+    cloudformation_events,
     cloudformation_functions,
     cloudformation_identity,
     cloudformation_registries,
@@ -28,6 +29,7 @@ from local.aws.cloudformation_template import TemplateError
 from local.aws.host import Host
 
 _MODULES = (
+    cloudformation_events,
     cloudformation_functions,
     cloudformation_identity,
     cloudformation_registries,

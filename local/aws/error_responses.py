@@ -22,7 +22,14 @@ _JSON_CODES = {
 }
 """What the JSON protocols call the errors that have another name in XML."""
 _S3_CODES = {"InvalidClientTokenId": "InvalidAccessKeyId", "MissingAuthenticationToken": "AccessDenied"}
-_REASONS = {400: "Bad Request", 403: "Forbidden", 500: "Internal Server Error", 501: "Not Implemented"}
+_REASONS = {
+    400: "Bad Request",
+    403: "Forbidden",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    503: "Slow Down",
+}
+_STATUSES = {"InternalFailure": 500, "SlowDown": 503}
 _BAD_REQUESTS = {"BadRequest", "InvalidRequest", "NotImplemented"}
 
 
@@ -74,9 +81,7 @@ def _json(style: ErrorStyle, code: str, message: str, request_id: str) -> Answer
 
 
 def _status(code: str, otherwise: int) -> int:
-    if code == "InternalFailure":
-        return 500
-    return 400 if code in _BAD_REQUESTS else otherwise
+    return _STATUSES.get(code, 400 if code in _BAD_REQUESTS else otherwise)
 
 
 def _answer(status: int, content_type: str, body: str, headers: list[tuple[str, str]]) -> Answer:

@@ -6,7 +6,6 @@ Here the PUT only queues the event; whether S3 may invoke the function is judged
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 import itertools
 import json
@@ -25,18 +24,25 @@ from moto.s3 import notifications
 from moto.s3.exceptions import InvalidArgumentError, NoSuchUpload
 from moto.s3.models import FakeBucket, S3Backend
 
+from local.aws.faults import EventFate, Faults
+from local.aws.function_delivery import Delivery
+from local.aws.function_policy import may_invoke
 from local.aws.function_service import FunctionService
 from local.aws.host import Host
 
 logger = logging.getLogger(__name__)
 
-_SERIAL = ("copy_object", "delete_object", "put_object")
-"""S3 operations that are done one at a time, so that sequencers are in the order of the versions."""
+PRINCIPAL = "s3.amazonaws.com"
+_SERIAL = ("copy_object", "delete_object", "list_objects", "put_object")
+"""S3 operations that are done one at a time: sequencers follow the versions, and lists are whole."""
 _ORIGINALS: dict[str, Callable[..., Any]] = {}
-_ORDER = threading.RLock()
+ORDER = threading.RLock()
+"""Held while S3 changes or lists objects."""
 _COMPLETING = threading.local()
 """Whether this thread is completing a multipart upload."""
 _SEQUENCE = itertools.count(time.time_ns())
+_OVERTAKING_SECONDS = 1.0
+"""How long after the event that overtook it one that was to be overtaken is sent."""
 
 
 class S3Events:
@@ -44,8 +50,10 @@ class S3Events:
 
     current: S3Events | None = None
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, host: Host, faults: Faults | None) -> None:
+        self._host, self._faults = host, faults
+        self._overtaken: dict[str, Delivery] = {}
+        """By function, the event that waits for the next one."""
 
     def close(self) -> None:
         """Send nothing more."""
@@ -63,7 +71,7 @@ class S3Events:
             )
             return
         bucket_arn = record["s3"]["bucket"]["arn"]
-        if not may_invoke(function, bucket_arn, self._host.account):
+        if not may_invoke(function, PRINCIPAL, bucket_arn, self._host.account):
             logger.error(
                 "S3 may not invoke %s for %s, the event is lost: give it an AWS::Lambda::Permission with the "
                 "principal s3.amazonaws.com and this source",
@@ -75,41 +83,23 @@ class S3Events:
         if service is None:
             logger.error("the event for %s is lost: the laptop's Lambda is not running", function_arn)
             return
-        service.deliveries.accept(function, json.dumps(body).encode(), str(uuid.uuid4()))
+        self._post(service, function, body, self._faults.event(record) if self._faults else EventFate())
+
+    def _post(
+        self, service: FunctionService, function: Any, body: Mapping[str, Any], fate: EventFate
+    ) -> None:
+        text, deliveries = json.dumps(body).encode(), service.deliveries
+        sent = [deliveries.accept(function, text, str(uuid.uuid4()), after=after) for after in fate.copies]
+        # Inside a PUT, so one at a time (_SERIAL).
+        if waiting := self._overtaken.pop(function.function_arn, None):
+            deliveries.hasten(function, waiting, after=_OVERTAKING_SECONDS)
+        if fate.overtaken:
+            self._overtaken[function.function_arn] = sent[-1]
 
 
 def _function(arn: str) -> Any:
     _, _, _, region, account, *_ = arn.split(":")
     return lambda_backends[account][region].get_function(arn)
-
-
-def may_invoke(function: Any, bucket_arn: str, account: str) -> bool:
-    """Tell whether a function's policy lets S3 invoke it for a bucket of an account."""
-    return any(_allows(statement, bucket_arn, account) for statement in function.policy.statements)
-
-
-def _allows(statement: Mapping[str, Any], bucket_arn: str, account: str) -> bool:
-    principal = statement.get("Principal")
-    service = principal.get("Service") if isinstance(principal, dict) else principal
-    if statement["Effect"] != "Allow" or service not in ("s3.amazonaws.com", "*"):
-        return False
-    if not fnmatch.fnmatchcase("lambda:invokefunction", str(statement["Action"]).lower()):
-        return False
-    facts = {"aws:sourcearn": bucket_arn, "aws:sourceaccount": account}
-    return all(
-        _holds(operator, pattern, facts.get(key.lower()))
-        for operator, pairs in statement.get("Condition", {}).items()
-        for key, pattern in pairs.items()
-    )
-
-
-def _holds(operator: str, pattern: str, fact: str | None) -> bool:
-    """Judge one condition of an AddPermission; an operator that it cannot make is not fulfilled."""
-    if fact is None:
-        return False
-    if operator in ("ArnLike", "StringLike"):
-        return fnmatch.fnmatchcase(fact, pattern.replace("[", "[[]"))
-    return operator in ("ArnEquals", "StringEquals") and fact == pattern
 
 
 def event(event_name: str, bucket: Any, key: Any, notification_id: str) -> dict[str, Any]:
@@ -173,7 +163,7 @@ def _invoke(_account: str, body: Mapping[str, Any], function_arn: str, _region: 
 def _in_order(operation: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(operation)
     def one_at_a_time(*args: Any, **kwargs: Any) -> Any:
-        with _ORDER:
+        with ORDER:
             if getattr(_COMPLETING, "upload", False) and operation.__name__ == "put_object":
                 kwargs["disable_notification"] = True
             return operation(*args, **kwargs)
@@ -186,7 +176,7 @@ def _without_put_event(complete: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(complete)
     def completed(backend: Any, bucket_name: str, upload_id: str, *args: Any, **kwargs: Any) -> Any:
-        with _ORDER:
+        with ORDER:
             if upload_id not in backend.get_bucket(bucket_name).multiparts:
                 raise NoSuchUpload(upload_id)
             _COMPLETING.upload = True
@@ -212,7 +202,7 @@ def _check_notifications(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _check_destination(bucket: Any, function_arn: str) -> None:
     try:
-        allowed = may_invoke(_function(function_arn), bucket.arn, bucket.account_id)
+        allowed = may_invoke(_function(function_arn), PRINCIPAL, bucket.arn, bucket.account_id)
     except UnknownFunctionException:
         allowed = False
     if not allowed:
@@ -230,9 +220,9 @@ def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def install(host: Host) -> S3Events:
-    """Send S3's events to the functions of `host`."""
-    service = S3Events(host)
+def install(host: Host, faults: Faults | None = None) -> S3Events:
+    """Send S3's events to the functions of `host`, as well as the `faults` let them."""
+    service = S3Events(host, faults)
     S3Events.current = service
     notifications._get_s3_event = event
     notifications._invoke_awslambda = _invoke

@@ -62,6 +62,7 @@ class _Mailbox:
         self.arn, self.account, self.region = function.function_arn, function.account_id, function.region
         self.changed = threading.Condition()
         self.waiting: list[Delivery] = []
+        self.working = 0
         self.threads: list[threading.Thread] = []
 
 
@@ -77,12 +78,29 @@ class Deliveries:
         self._mailboxes: dict[str, _Mailbox] = {}
         self._stopped = False
 
-    def accept(self, function: Any, event: bytes, request_id: str) -> None:
-        """Queue an event and return at once."""
-        now = time.monotonic()
+    def accept(self, function: Any, event: bytes, request_id: str, *, after: float = 0.0) -> Delivery:
+        """Queue an event, to be delivered after so many seconds, and return at once."""
+        due = time.monotonic() + after
+        delivery = Delivery(due, next(self._numbers), event, request_id, due)
+        self._post(self._mailbox(function), delivery)
+        return delivery
+
+    def hasten(self, function: Any, delivery: Delivery, *, after: float) -> None:
+        """Let an event that waits be delivered after so many seconds, unless it is due sooner."""
+        box = self._mailbox(function)
+        with box.changed:
+            delivery.due = min(delivery.due, time.monotonic() + after)
+            heapq.heapify(box.waiting)
+            box.changed.notify()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no event waits, is being delivered, or is to be tried again."""
+        return not any(box.waiting or box.working for box in list(self._mailboxes.values()))
+
+    def _mailbox(self, function: Any) -> _Mailbox:
         with self._lock:
-            box = self._mailboxes.setdefault(function.function_arn, _Mailbox(function))
-        self._post(box, Delivery(now, next(self._numbers), event, request_id, now))
+            return self._mailboxes.setdefault(function.function_arn, _Mailbox(function))
 
     def stop(self) -> None:
         """Begin no further delivery."""
@@ -116,12 +134,16 @@ class Deliveries:
             except Exception:
                 # The thread serves other events too; this one is told, with everything there is to know.
                 logger.exception("the event %s for %s was lost", delivery.request_id, box.arn)
+            finally:
+                with box.changed:
+                    box.working -= 1
 
     def _next(self, box: _Mailbox) -> Delivery | None:
         with box.changed:
             while not self._stopped:
                 left = box.waiting[0].due - time.monotonic() if box.waiting else None
                 if left is not None and left <= 0:
+                    box.working += 1
                     return heapq.heappop(box.waiting)
                 box.changed.wait(left)
         return None

@@ -119,6 +119,12 @@ class Environment:
         invocation.written.wait(1.0)
         return self._result(invocation.payload, duration, init_ms, errored=invocation.errored, status=status)
 
+    def crash(self) -> None:
+        """End the process where it stands: the invocation that it is at fails."""
+        with self._closing:
+            if not self._closed:
+                os.killpg(self._process.pid, signal.SIGKILL)
+
     def close(self) -> None:
         """End the process and its children, and stop serving it; harmless when it was done already."""
         with self._closing:

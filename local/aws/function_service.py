@@ -96,6 +96,8 @@ class FunctionService:
         self._lock = threading.Lock()
         self._pools: dict[str, Pool] = {}
         self._environments: set[Environment] = set()
+        self._by_key: dict[str, tuple[str, Environment]] = {}
+        """By access key, which function has it, and in which environment."""
         self._log_clients: dict[str, tuple[float, Any]] = {}
         self._closed = False
 
@@ -117,6 +119,15 @@ class FunctionService:
             return result
         finally:
             pool.leave()
+
+    def function_of(self, access_key_id: str) -> str | None:
+        """Name the function that calls with an access key, None when it is somebody else's."""
+        held = self._by_key.get(access_key_id)
+        return held[0] if held else None
+
+    def end(self, access_key_id: str) -> None:
+        """End the process that calls with an access key, as a crash would."""
+        self._by_key[access_key_id][1].crash()
 
     def close(self) -> None:
         """End every process of every function, and the threads that deliver to them."""
@@ -152,6 +163,7 @@ class FunctionService:
                 timeout=float(function.timeout),
             )
             self._environments.add(environment)
+            self._by_key[credentials["AWS_ACCESS_KEY_ID"]] = (function.function_name, environment)
         return environment, log
 
     def _logs(self, role_arn: str) -> Any:
@@ -166,6 +178,7 @@ class FunctionService:
         environment.close()
         with self._lock:
             self._environments.discard(environment)
+            self._by_key = {key: held for key, held in self._by_key.items() if held[1] is not environment}
 
     def _unpack(self, function: Any) -> Path:
         """Unpack the code once; functions read it where it is, as in /var/task."""

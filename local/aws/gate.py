@@ -19,6 +19,9 @@ from local.aws.identities import Caller, Identities
 from local.aws.request_context import Call, UnknownOperationError, protocol, read_call
 from local.aws.signature import Signature, SignatureError, check_signature, read_signature
 
+Interfere = Callable[[str, Call, ErrorStyle, Callable[[], Answer]], Answer]
+"""Answers a call, given the access key of whoever makes it, how errors look there, and what would answer."""
+
 _LOG = logging.getLogger(__name__)
 _HOSTS = {"localhost", "127.0.0.1"}
 _FORBIDDEN_PATHS = ("/moto-api", "/favicon.ico", "/latest/meta-data", "/latest/api")
@@ -35,13 +38,20 @@ class Gate:
     """A WSGI application in front of moto's."""
 
     def __init__(
-        self, app: Application, identities: Identities, authorizer: Authorizer | None, *, account: str
+        self,
+        app: Application,
+        identities: Identities,
+        authorizer: Authorizer | None,
+        *,
+        account: str,
+        interfere: Interfere = lambda *call: call[-1](),
     ) -> None:
         self._app = app
         self._identities = identities
         self._authorizer = authorizer
         """None when IAM is switched off; signatures are checked all the same."""
         self._account = account
+        self._interfere = interfere
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
@@ -56,8 +66,9 @@ class Gate:
             style = _style(environ, signature)
             if refusal := _foreign(environ):
                 return error_answer(style, "BadRequest", refusal)
-            self._admit(environ, signature)
-            return self._pass_on(environ)
+            asked = self._admit(environ, signature)
+            key = signature.access_key_id if signature else ""
+            return self._interfere(key, asked, style, lambda: self._pass_on(environ))
         except SignatureError as error:
             return error_answer(style, error.code, str(error))
         except AccessDenied as error:
@@ -70,8 +81,8 @@ class Gate:
             message = f"The laptop's AWS has a defect here: {type(error).__name__}: {error}"
             return error_answer(style, "InternalFailure", message)
 
-    def _admit(self, environ: dict[str, Any], signature: Signature | None) -> None:
-        """Raise unless the request is signed, or meant for everybody, and IAM allows it."""
+    def _admit(self, environ: dict[str, Any], signature: Signature | None) -> Call:
+        """Read the request; raise unless it is signed, or meant for everybody, and IAM allows it."""
         body = environ["wsgi.input"].getvalue()
         if signature is not None:
             check_signature(signature, environ, body, self._identities.credentials)
@@ -88,6 +99,7 @@ class Gate:
             raise UnknownOperationError(asked.operation)
         if self._authorizer is not None or signature is None:
             self._judge(signature, asked)
+        return asked
 
     def _judge(self, signature: Signature | None, asked: Call) -> None:
         if self._authorizer is None:

@@ -109,9 +109,9 @@ _NOT_WITH_REAL_JOBS = ("Search",)
 """Operations of moto that read its own kind of pipelines and jobs."""
 
 
-def install(host: Host, interruptions: int = 1, *, settings: JobSettings | None = None) -> SageMakerRuntime:
-    """Put the backend into moto; `interruptions` is for each spot job, unless `settings` are given."""
-    runtime = SageMakerRuntime(host, settings or JobSettings(interruptions=interruptions))
+def install(host: Host, *, settings: JobSettings | None = None) -> SageMakerRuntime:
+    """Put the backend into moto; `settings` say how jobs are run."""
+    runtime = SageMakerRuntime(host, settings or JobSettings())
     LocalSageMaker.runtime = runtime
     sagemaker_backends.backend = LocalSageMaker
     # A backend that moto made before would go on answering.

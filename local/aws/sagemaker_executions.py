@@ -52,6 +52,13 @@ class Executions:
         with self._pipelines.lock:
             if answer := self._tokens.answer(call):
                 return answer
+        with self._pipelines.changing(call["PipelineName"]):
+            return self._start(call)
+
+    def _start(self, call: Call) -> dict[str, Any]:
+        with self._pipelines.lock:
+            if answer := self._tokens.answer(call):
+                return answer  # the same request, answered since we looked
             execution = self._new(call)
             pipeline = execution.pipeline
             self._runtime.spawn(f"execution {execution.arn}", self._run, execution)

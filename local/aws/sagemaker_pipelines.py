@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -99,6 +101,21 @@ class Pipelines:
         self.lock = threading.RLock()
         self.by_name: dict[str, Pipeline] = {}
         self._tokens = Tokens()
+        self._changing: set[str] = set()
+
+    @contextmanager
+    def changing(self, name_or_arn: str) -> Iterator[None]:
+        """Change or start a pipeline; somebody who does so at the same time gets ConflictException."""
+        name = name_or_arn.rpartition("/")[2].lower()
+        with self.lock:
+            if name in self._changing:
+                raise ConflictException(f"Pipeline '{name}' is being changed or started by another request.")
+            self._changing.add(name)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self._changing.discard(name)
 
     def find(self, name_or_arn: str) -> Pipeline:
         """Give a pipeline by name or ARN."""
@@ -114,6 +131,10 @@ class Pipelines:
         with self.lock:
             if answer := self._tokens.answer(call):
                 return answer
+        with self.changing(call["PipelineName"]):
+            return self._create(call)
+
+    def _create(self, call: Call) -> dict[str, Any]:
         text = self._definition(call)
         if text is None:
             raise ValidationError("Either PipelineDefinition or PipelineDefinitionS3Location must be given.")
@@ -134,7 +155,7 @@ class Pipelines:
     def _add(self, pipeline: Pipeline, call: Call) -> dict[str, Any]:
         with self.lock:
             if answer := self._tokens.answer(call):
-                return answer  # the same request, asked twice at once
+                return answer  # the same request, answered since we looked
             if any(name.lower() == pipeline.name.lower() for name in self.by_name):
                 raise ValidationError(
                     "Pipeline names must be unique within an AWS account and region. "
@@ -146,6 +167,10 @@ class Pipelines:
     def update(self, call: Call) -> dict[str, Any]:
         """Answer UpdatePipeline; a definition that differs becomes a new version."""
         call.refuse("PipelineVersionAliases")
+        with self.changing(call["PipelineName"]):
+            return self._update(call)
+
+    def _update(self, call: Call) -> dict[str, Any]:
         pipeline = self.find(call["PipelineName"])
         text = self._definition(call)
         if role_arn := call.get("RoleArn"):
@@ -172,7 +197,7 @@ class Pipelines:
     def delete(self, call: Call) -> dict[str, Any]:
         """Answer DeletePipeline; its executions go with it."""
         pipeline = self.find(call["PipelineName"])
-        with self.lock:
+        with self.changing(pipeline.name), self.lock:
             running = [e.arn for e in pipeline.executions.values() if e.running]
             if running:
                 raise ConflictException(

@@ -30,12 +30,15 @@ from moto.iam.models import iam_backends
 from moto.moto_server import werkzeug_app
 from moto.sqs import models as sqs_models
 
-from local.aws import authorization, cloudformation, events, functions, s3_repairs, sagemaker
+from local.aws import authorization, cloudformation, event_rules, events, functions, s3_repairs, sagemaker
 from local.aws.authorization import Authorizer
+from local.aws.faults import SPEED, Faults
 from local.aws.gate import Gate
 from local.aws.http_server import LoopbackServer
 from local.aws.identities import Identities
 from local.aws.request_context import Requirement
+from local.engine.container import REPOSITORY
+from local.engine.job_session import JobSettings
 
 _ADMINISTRATOR = "administrator"
 _EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
@@ -54,6 +57,8 @@ class LocalAWS:
         port: int = 0,
         iam: bool = True,
         interruptions: int = 1,
+        source: Path = REPOSITORY,
+        faults: int | None = None,
         region: str = "us-east-1",
         account: str = "123456789012",
     ) -> None:
@@ -62,9 +67,11 @@ class LocalAWS:
         self.account = account
         self.endpoint_url = ""
         """http://localhost:<port>, known once the server is entered."""
+        self.faults = None if faults is None else Faults(faults)
+        """What goes wrong, if anything is to."""
         self._port = port
         self._iam = iam
-        self._interruptions = interruptions
+        self._jobs = JobSettings(interruptions=interruptions, source=source)
         self._identities = Identities(account, region)
         self._authorizer = Authorizer(self._identities, account=account, region=region)
         self._keys = ("", "")
@@ -174,7 +181,9 @@ class LocalAWS:
         _reset()
         undo.callback(_reset)
         authorizer = self._authorizer if self._iam else None
-        server = LoopbackServer(self._port, Gate(_moto(), self._identities, authorizer, account=self.account))
+        more = {"interfere": self.faults.call} if self.faults else {}
+        gate = Gate(_moto(), self._identities, authorizer, account=self.account, **more)
+        server = LoopbackServer(self._port, gate)
         undo.callback(_close, server)
         self.endpoint_url = f"http://localhost:{server.port}"
         server.start()
@@ -185,9 +194,10 @@ class LocalAWS:
         """Put in what moto lacks, before anything uses the backends that are replaced."""
         services: list[Any] = [
             cloudformation.install(self),
-            events.install(self),
+            events.install(self, self.faults),
             functions.install(self),
-            sagemaker.install(self, interruptions=self._interruptions),
+            event_rules.install(self, speed=SPEED if self.faults else 1.0),
+            sagemaker.install(self, settings=self._jobs),
         ]
         for service in services:
             undo.callback(service.close)

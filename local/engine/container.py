@@ -97,11 +97,16 @@ def repository_arn(image: str) -> str | None:
     return f"arn:aws:ecr:{match.group(2)}:{match.group(1)}:repository/{repository_name(image)}"
 
 
-def start_container(request: ContainerRequest, own_images: Sequence[str]) -> Container:
-    """Start the container of a job, its output going to the folder's log; raise JobFailed where it cannot."""
+def start_container(
+    request: ContainerRequest, own_images: Sequence[str], source: Path = REPOSITORY
+) -> Container:
+    """Start the container of a job, its output going to the folder's log; raise JobFailed where it cannot.
+
+    A process that stands for our own image runs the modules below `source`.
+    """
     own = is_own_image(request.image, own_images)
     command = _process_command(request) if own else _docker_command(request)
-    environment = _process_environment(request) if own else dict(os.environ)
+    environment = _process_environment(request, source) if own else dict(os.environ)
     try:
         with request.folder.log.open("ab") as log:
             process = subprocess.Popen(
@@ -154,14 +159,14 @@ def _process_command(request: ContainerRequest) -> list[str]:
     return [*entrypoint, *request.arguments]
 
 
-def _process_environment(request: ContainerRequest) -> dict[str, str]:
+def _process_environment(request: ContainerRequest, source: Path) -> dict[str, str]:
     """Give a process what the image would: nothing of this machine's environment but PATH."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(request.folder.home),
         "LANG": "C.UTF-8",
         "TMPDIR": str(request.folder.temporary),
-        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONPATH": str(source),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
         # Two training jobs run at once: half of the machine for each.

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -17,6 +18,7 @@ from local.aws.host import Host
 from local.aws.iam import AccessDenied
 from local.engine.container import (
     POLL_SECONDS,
+    REPOSITORY,
     Container,
     ContainerRequest,
     kill_containers,
@@ -41,6 +43,8 @@ class JobSettings:
     """How often each managed spot training job loses its instance; 0 for never."""
     own_images: tuple[str, ...] = ()
     """Images that a process of this machine stands for, beside those CDK built."""
+    source: Path = REPOSITORY
+    """The folder with the modules that our own image's process runs."""
     stop_grace: float = 10.0
     """Between SIGTERM and SIGKILL; SageMaker waits 120 s."""
     close_grace: float = 2.0
@@ -140,7 +144,7 @@ class JobSession:
         try:
             for number, request in enumerate(requests, 1):
                 stream = self._log_stream(number)
-                containers.append(start_container(request, self.settings.own_images))
+                containers.append(start_container(request, self.settings.own_images, self.settings.source))
                 interval = self.settings.log_interval
                 followers.append(LogFollower(request.folder.log, stream, interval, each_line))
         except BaseException:

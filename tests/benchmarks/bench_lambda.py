@@ -71,7 +71,7 @@ def main() -> int:
     rounds = parser.parse_args().rounds
     found: dict[str, dict[str, list[float]]] = {kind: {} for kind in KINDS}
     with tempfile.TemporaryDirectory() as name, laptop(Path(name) / "aws") as running:
-        body = starts.definition(running, Path(name))
+        body = starts.definition(running)
         (Path(name) / "first.json").write_bytes(body)
         starts.end(running, running.start(Path(name) / "first.json"))
         silence(running)

@@ -87,7 +87,7 @@ def main() -> int:
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as name, laptop(Path(name) / "aws") as running:
         # The first execution also makes the pipeline, which would be measured once and never again.
-        body = starts.definition(running, Path(name))
+        body = starts.definition(running)
         (Path(name) / "first.json").write_bytes(body)
         starts.end(running, running.start(Path(name) / "first.json"))
         environment = starts.environment(running, administrator=True)

@@ -36,19 +36,26 @@ def directly() -> Start:
 
     def start(event: dict[str, Any]) -> str:
         bucket, entry = event["Records"][0]["s3"]["bucket"]["name"], event["Records"][0]["s3"]["object"]
+        key, version_id = entry["key"], entry["versionId"]
         name, role = os.environ["PIPELINE_NAME"], os.environ["PIPELINE_ROLE_ARN"]
-        found = s3.get_object(Bucket=bucket, Key=entry["key"], VersionId=entry["versionId"])
-        text = found["Body"].read().decode()
+        verdict = f"verdicts/{key}/{version_id}.json"
+        s3.list_objects_v2(Bucket=bucket, Prefix=verdict, MaxKeys=1)
+        text = s3.get_object(Bucket=bucket, Key=key, VersionId=version_id)["Body"].read().decode()
+        sagemaker.list_pipeline_executions(PipelineName=name, MaxResults=100)
+        s3.list_object_versions(Bucket=bucket, Prefix="pipeline/parameters.json", MaxKeys=1)
         declared = {parameter["Name"] for parameter in json.loads(text)["Parameters"]}
         values = json.loads(os.environ["PIPELINE_PARAMETERS"])
-        sagemaker.describe_pipeline(PipelineName=name)
         version = sagemaker.update_pipeline(PipelineName=name, PipelineDefinition=text, RoleArn=role)
         started = sagemaker.start_pipeline_execution(
             PipelineName=name,
             PipelineVersionId=int(version["PipelineVersionId"]),
             PipelineParameters=[{"Name": key, "Value": values[key]} for key in sorted(declared & {*values})],
         )
-        return str(started["PipelineExecutionArn"])
+        arn = started["PipelineExecutionArn"]
+        sagemaker.list_pipeline_parameters_for_execution(PipelineExecutionArn=arn, MaxResults=100)
+        s3.list_object_versions(Bucket=bucket, Prefix=key)
+        s3.put_object(Bucket=bucket, Key=verdict, Body=json.dumps({"verdict": "STARTED"}).encode())
+        return str(arn)
 
     return start
 

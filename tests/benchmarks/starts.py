@@ -14,14 +14,14 @@ from typing import Any, Self
 
 from laptop import Laptop
 from ops.parameters import with_defaults
-from toy_pipeline import write_toy_definition
+from toy_pipeline import SHIPPED
 
 CHILD = Path(__file__).with_name("start_child.py")
 
 
-def definition(laptop: Laptop, folder: Path) -> bytes:
+def definition(laptop: Laptop) -> bytes:
     """Give the shipped definition, in its full size, with containers that can be stopped at once."""
-    document = json.loads(write_toy_definition(folder).read_text())
+    document = json.loads(SHIPPED.read_text())
     return json.dumps(with_defaults(document, {"InputDataUrl": laptop.data_url}), indent=2).encode()
 
 
@@ -29,7 +29,7 @@ def upload(laptop: Laptop, key: str, body: bytes) -> dict[str, Any]:
     """Put the definition; give the S3 event that stands for it."""
     bucket = laptop.outputs["BucketName"]
     version = laptop.aws.client("s3").put_object(Bucket=bucket, Key=key, Body=body)["VersionId"]
-    entry = {"key": key, "versionId": version, "sequencer": "00"}
+    entry = {"key": key, "versionId": version, "sequencer": f"{time.time_ns():018X}"}
     s3 = {"bucket": {"name": bucket}, "object": entry}
     return {"Records": [{"eventVersion": "2.1", "eventName": "ObjectCreated:Put", "s3": s3}]}
 

@@ -1,0 +1,120 @@
+"""The promises G1 to G5 on the laptop's AWS, with the real template, while faults happen (`--faults`)."""
+
+import itertools
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from delivery_uploads import BODIES, KEYS, NEEDY, PLAIN
+from laptop_storm import Storm, storm
+from local.deploy import SOURCE
+
+pytestmark = pytest.mark.slow
+
+
+def anything(running: Storm, seed: int) -> None:
+    """Upload definitions of two pipelines, some of them invalid, and values beside them."""
+    dice = random.Random(seed)
+    for number in range(8):
+        key = dice.choice((KEYS[0], *KEYS))
+        running.upload(dice.choice((*PLAIN, *PLAIN, *BODIES)), key)
+        if number % 4 == 3:
+            running.upload_parameters("a note", key)
+            running.upload(NEEDY, key)
+
+
+@pytest.mark.parametrize("seed", [4, 30])
+def test_every_promise_holds_when_the_faults_have_ceased(seed: int, tmp_path: Path) -> None:
+    with storm(tmp_path, seed) as running:
+        anything(running, seed)
+        assert running.broken() == []
+
+
+class Mechanism(NamedTuple):
+    """What is taken away from a copy of the function's code, and what falls under a seed that needs it."""
+
+    name: str
+    promise: str
+    take_away: Callable[[Path], None]
+    seed: int
+    uploads: tuple[str, ...] = ("first",)
+    """What is uploaded to each key."""
+
+
+def append(folder: Path, module: str, code: str) -> None:
+    """Override something of a module."""
+    path = folder / module
+    path.write_text(f"{path.read_text()}\n\n{code}")
+
+
+SLOWLY = """
+import time
+_start = Delivery._start
+
+
+def _start_slowly(self, *given):
+    time.sleep(1.5)
+    return _start(self, *given)
+
+
+Delivery._start = _start_slowly
+"""
+"""Lets two deliveries that come at once look for an execution before either starts one."""
+
+
+def nothing(folder: Path) -> None:
+    append(folder, "delivery.py", SLOWLY)
+
+
+def token(folder: Path) -> None:
+    append(folder, "delivery.py", SLOWLY)
+    append(folder, "delivery.py", "def request_token(upload):\n    return __import__('uuid').uuid4().hex\n")
+
+
+def pin(folder: Path) -> None:
+    path = folder / "delivery.py"
+    code = path.read_text()
+    assert code.count("            PipelineVersionId=version,\n") == 1
+    path.write_text(code.replace("            PipelineVersionId=version,\n", ""))
+
+
+def sequencer(folder: Path) -> None:
+    append(folder, "object_versions.py", "def is_newer(one, other, listed):\n    return False\n")
+
+
+def verdict(folder: Path) -> None:
+    append(folder, "verdicts.py", "def write(*given):\n    pass\n")
+
+
+MECHANISMS = [
+    Mechanism("the token", "G1", token, 19),  # its first event of a key is sent twice
+    Mechanism("the pin", "G3", pin, 19),
+    Mechanism("the sequencer", "G2", sequencer, 17, ("first", "second")),  # the first event is lost
+    Mechanism("the verdict", "G3", verdict, 19),
+]
+
+
+def without(mechanism: Callable[[Path], None], tmp_path: Path) -> Path:
+    source = tmp_path / "lambda"
+    shutil.copytree(SOURCE, source, ignore=shutil.ignore_patterns("__pycache__"))
+    mechanism(source)
+    return source
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS, ids=lambda each: each.name)
+def test_without_a_mechanism_its_promise_falls(mechanism: Mechanism, tmp_path: Path) -> None:
+    with storm(tmp_path / "aws", mechanism.seed, without(mechanism.take_away, tmp_path)) as running:
+        for key, kind in itertools.product(KEYS, mechanism.uploads):
+            running.upload(kind, key)
+        assert mechanism.promise in {each.partition(":")[0] for each in running.broken()}
+
+
+def test_with_the_token_the_same_uploads_start_once(tmp_path: Path) -> None:
+    with storm(tmp_path / "aws", 19, without(nothing, tmp_path)) as running:
+        for key in KEYS:
+            running.upload("first", key)
+        assert running.broken() == []

@@ -1,0 +1,49 @@
+"""`on_running: stop` on the laptop: an upload stops what runs, if the function's role may do that."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.function_grants import function_grants
+from infra.names import Names
+from laptop import laptop
+from local.deploy import deploy
+from local.run import STACK, TEMPLATE
+from ops.errors import StartFailed
+from toy_pipeline import SHIPPED
+
+
+def stopping(statements: list[dict[str, Any]], directory: Path) -> Path:
+    """Write the committed template as `on_running: stop` makes it, with what the function may do for that."""
+    template: dict[str, Any] = json.loads(TEMPLATE.read_text())
+    resources = template["Resources"].values()
+    (function,) = (each for each in resources if each["Type"] == "AWS::Lambda::Function")
+    function["Properties"]["Environment"]["Variables"]["ON_RUNNING"] = "stop"
+    role = template["Resources"][function["Properties"]["Role"]["Fn::GetAtt"][0]]
+    role["Properties"]["Policies"][0]["PolicyDocument"]["Statement"] += statements
+    path = directory / "template.json"
+    path.write_text(json.dumps(template))
+    return path
+
+
+@pytest.mark.slow
+def test_an_upload_that_is_to_stop_what_runs_needs_the_right_to_and_does_so_with_it(tmp_path: Path) -> None:
+    image = tmp_path / "image" / "training"
+    image.mkdir(parents=True)
+    (image / "__init__.py").touch()
+    (image / "preprocess.py").write_text("import time\n\ntime.sleep(600)\n")
+    (grant,) = [each for each in function_grants(Names(STACK), stops_running=True) if each.sid == "StopOlder"]
+    resources = [{"Fn::Sub": each} for each in grant.resources]
+    right = {"Sid": grant.sid, "Effect": "Allow", "Action": list(grant.actions), "Resource": resources}
+    template = stopping([], tmp_path)
+    with laptop(tmp_path / "aws", template=template, image=image.parent) as running:
+        first = running.start(SHIPPED)
+        with pytest.raises(StartFailed, match=r"AccessDenied.* sagemaker:StopPipelineExecution on resource"):
+            running.start(SHIPPED, Seed="2")
+        assert running.describe(first)["PipelineExecutionStatus"] == "Executing"
+        deploy(running.aws, stopping([right], tmp_path), STACK)
+        second = running.start(SHIPPED, Seed="3")
+        assert running.describe(first)["PipelineExecutionStatus"] in ("Stopping", "Stopped")
+        assert running.describe(second)["PipelineExecutionStatus"] == "Executing"
