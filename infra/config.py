@@ -54,6 +54,7 @@ _ECR_IMAGE = (
 _ECR_DIGEST = r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9][a-z0-9._/-]*@sha256:[0-9a-f]{64}"
 _COMMAND = r"[\w./-]+( [\w./:=-]+)*"
 _TOPIC_ARN = r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+"
+_EMAIL = r"[^\s@,;<>]+@[^\s@,;<>]+\.[^\s@,;<>.]+"
 
 
 def _setting(default: Any, parse: Callable[[str, object], Any]) -> Any:
@@ -141,10 +142,15 @@ class Config:
     """Days for which an overwritten or deleted object can be brought back."""
     log_retention_days: int = _setting(90, choice(*LOG_RETENTION_DAYS))
     """How long the function's log is kept."""
+    access_logs_expire_days: int = _setting(90, integer(1, 3650))
+    """How long it is kept who read and wrote what in the bucket."""
     retain_data: bool = _setting(True, flag)
     """Whether `cdk destroy` leaves the bucket and the model package group in place."""
     alarm_topic_arn: str | None = _setting(None, optional(text(_TOPIC_ARN, "the ARN of an SNS topic")))
-    """Who is told when an upload fails; without it the alarms only show in CloudWatch."""
+    """A topic of yours that is told of alarms, executions, failed jobs and models, instead of one of the
+    stack's own; it must let cloudwatch.amazonaws.com and events.amazonaws.com publish and use its key."""
+    notify_email: str | None = _setting(None, optional(text(_EMAIL, "one address such as team@example.com")))
+    """Who gets that by mail, after following the link in the first one; without it nobody is subscribed."""
     tags: tuple[tuple[str, str], ...] = _setting((), tags)
     """More tags for every resource, beside project."""
 

@@ -34,10 +34,15 @@ class Grant:
         )
 
     def findings(self) -> dict[str, str]:
-        """Give the cdk-nag findings that the statement's reason answers: rule id -> reason."""
+        """Give the cdk-nag findings that the statement answers: rule id -> reason."""
+        found = {}
+        if self.effect is aws_iam.Effect.DENY and any(action.endswith(":*") for action in self.actions):
+            found["NIST.800.53.R5-IAMPolicyNoStatementsWithFullAccess"] = (
+                f"{self.sid} denies, and allows nothing."
+            )
         if not self.wildcard:
-            return {}
-        return {
+            return found
+        return found | {
             f"AwsSolutions-IAM5[Resource::{_as_cdk_nag_prints(resource)}]": f"{self.sid}: {self.wildcard}"
             for resource in self.resources
             if "*" in resource
@@ -64,7 +69,10 @@ def role_with(
         # Inside the role, so that the role never exists without its permissions.
         inline_policies={"least-privilege": document},
     )
-    reasons: dict[str, str] = {}
+    reasons = {
+        "NIST.800.53.R5-IAMNoInlinePolicy": "No other role may have these rights, and the role none without "
+        "them: a policy of its own could be attached elsewhere, or not yet be attached here."
+    }
     for grant in grants:
         for finding, reason in grant.findings().items():
             reasons[finding] = f"{reasons[finding]} {reason}" if finding in reasons else reason

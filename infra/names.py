@@ -35,6 +35,11 @@ class Names:
         return f"arn:${{AWS::Partition}}:s3:::{self.bucket}"
 
     @property
+    def access_log_bucket(self) -> str:
+        """Give the name of the bucket that receives the access logs; no project's own bucket ends so."""
+        return f"{self.bucket}-logs"
+
+    @property
     def function(self) -> str:
         """Give the name of the Lambda function that starts executions."""
         return f"{self.project}-start-execution"
@@ -88,6 +93,46 @@ class Names:
     def reconcile_rule(self) -> str:
         """Give the name of the EventBridge rule that looks for lost uploads."""
         return f"{self.project}-reconcile"
+
+    @property
+    def execution_rule(self) -> str:
+        """Give the name of the rule that tells of executions that ended."""
+        return f"{self.project}-executions"
+
+    @property
+    def training_job_rule(self) -> str:
+        """Give the name of the rule that tells of training jobs that failed or were stopped."""
+        return f"{self.project}-training-jobs"
+
+    @property
+    def model_package_rule(self) -> str:
+        """Give the name of the rule that tells of models and their approvals."""
+        return f"{self.project}-model-packages"
+
+    @property
+    def rules(self) -> dict[str, str]:
+        """Give the names of all EventBridge rules, each under a word for it."""
+        return {
+            "Reconcile": self.reconcile_rule,
+            "Executions": self.execution_rule,
+            "TrainingJobs": self.training_job_rule,
+            "ModelPackages": self.model_package_rule,
+        }
+
+    @property
+    def notification_topic(self) -> str:
+        """Give the name of the topic that people subscribe to."""
+        return f"{self.project}-notifications"
+
+    @property
+    def alarm_arns(self) -> str:
+        """Give the ARN of every alarm of the project."""
+        return self.arn("cloudwatch", f"alarm:{self.project}-*")
+
+    @property
+    def dashboard(self) -> str:
+        """Give the name of the dashboard."""
+        return self.project
 
     def arn(self, service: str, resource: str) -> str:
         """Give the ARN of `resource` in this account and region."""

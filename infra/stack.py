@@ -7,9 +7,11 @@ from constructs import Construct
 
 from infra import deployment_policy
 from infra.config import Config
+from infra.dashboard import Dashboard
 from infra.image import TrainingImage
 from infra.nag import check
 from infra.names import DEFINITION_SUFFIX, DEFINITIONS, Names
+from infra.notifications import Notifications
 from infra.observability import Observability
 from infra.registry import Registry
 from infra.roles import FunctionRole, PipelineRole
@@ -52,17 +54,10 @@ class PipelineStack(Stack):
         trigger = self._trigger(image, pipeline_role)
         storage = self._storage(trigger)
         Registry(self, "Registry", names=self._names, retain=config.retain_data)
-        Observability(
-            self,
-            "Observability",
-            names=self._names,
-            function=trigger.function,
-            failure_queue=trigger.failure_queue,
-            topic_arn=config.alarm_topic_arn,
-        )
+        notifications = self._operations(trigger)
         for name, value in {**dict(config.tags), "project": config.project}.items():
             Tags.of(self).add(name, value)
-        self._outputs(storage, pipeline_role, trigger)
+        self._outputs(storage, pipeline_role, trigger, notifications)
 
     def _pipeline_role(self, image: TrainingImage) -> PipelineRole:
         return PipelineRole(
@@ -105,11 +100,44 @@ class PipelineStack(Stack):
             noncurrent_versions_expire_days=self._config.noncurrent_versions_expire_days,
             executions_expire_days=self._config.executions_expire_days,
             checkpoints_expire_days=self._config.checkpoints_expire_days,
+            access_logs_expire_days=self._config.access_logs_expire_days,
         )
         storage.notify(function_arn=trigger.function.function_arn, permission=trigger.permission)
         return storage
 
-    def _outputs(self, storage: Storage, pipeline_role: PipelineRole, trigger: Trigger) -> None:
+    def _operations(self, trigger: Trigger) -> Notifications:
+        notifications = Notifications(
+            self,
+            "Notifications",
+            names=self._names,
+            topic_arn=self._config.alarm_topic_arn,
+            email=self._config.notify_email,
+        )
+        observability = Observability(
+            self,
+            "Observability",
+            names=self._names,
+            function=trigger.function,
+            failure_queue=trigger.failure_queue,
+            topic=notifications.topic,
+        )
+        Dashboard(
+            self,
+            "Dashboard",
+            names=self._names,
+            function=trigger.function,
+            failure_queue=trigger.failure_queue,
+            alarms=observability.alarms,
+        )
+        return notifications
+
+    def _outputs(
+        self,
+        storage: Storage,
+        pipeline_role: PipelineRole,
+        trigger: Trigger,
+        notifications: Notifications,
+    ) -> None:
         bucket = storage.bucket.bucket_name
         upload = f"aws s3 cp pipeline_definition/pipeline.json s3://{bucket}/{DEFINITIONS}{DEFINITION_SUFFIX}"
         for name, value in {
@@ -119,6 +147,7 @@ class PipelineStack(Stack):
             "PipelineName": self._names.pipeline,
             "PipelineExecutionRoleArn": pipeline_role.role.role_arn,
             "FailureQueueUrl": trigger.failure_queue.queue_url,
+            "NotificationTopicArn": notifications.topic.topic_arn,
             "StudioUrl": Fn.sub(STUDIO),
         }.items():
             CfnOutput(self, name, value=value)

@@ -1,18 +1,33 @@
-"""The one bucket: definitions, data, what executions write, checkpoints; one prefix for each right."""
+"""The one bucket: definitions, data, what executions write, checkpoints; one prefix for each right.
+
+A second one receives the record of who read and wrote what in it.
+"""
 
 from __future__ import annotations
 
 from typing import cast
 
-from aws_cdk import Duration, Fn, RemovalPolicy, aws_lambda, aws_s3
+from aws_cdk import Aws, Duration, Fn, RemovalPolicy, aws_iam, aws_lambda, aws_s3
 from constructs import Construct
 
 from infra.nag import acknowledge
 from infra.names import CHECKPOINTS, DEFINITION_SUFFIX, DEFINITIONS, EXECUTIONS, Names
 
+_REASONS = {
+    "NIST.800.53.R5-S3BucketReplicationEnabled": "What is in it can be made again from the sources, the data "
+    "set and the definitions in Git; a copy in another region would double the bill of every execution.",
+    "NIST.800.53.R5-S3DefaultEncryptionKMS": "S3 encrypts with keys of its own; access is decided by the "
+    "policies of bucket and roles alone, which the tests cover, and not by a second one at a key.",
+}
+_REASONS_OF_THE_LOGS = {
+    "NIST.800.53.R5-S3BucketLoggingEnabled": "Logs of the access to logs would be logged without end.",
+    "NIST.800.53.R5-S3BucketReplicationEnabled": "The record of some months; nothing depends on it.",
+    "NIST.800.53.R5-S3DefaultEncryptionKMS": "S3 delivers access logs only to a bucket with its own keys.",
+}
+
 
 class Storage(Construct):
-    """The bucket, its life cycle and its notification."""
+    """The bucket, its life cycle, its access logs and its notification."""
 
     def __init__(
         self,
@@ -24,8 +39,10 @@ class Storage(Construct):
         noncurrent_versions_expire_days: int,
         executions_expire_days: int | None,
         checkpoints_expire_days: int | None,
+        access_logs_expire_days: int,
     ) -> None:
         super().__init__(scope, construct_id)
+        removal_policy = RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY
         self.bucket = aws_s3.Bucket(
             self,
             "Bucket",
@@ -36,7 +53,7 @@ class Storage(Construct):
             enforce_ssl=True,
             block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
             object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            removal_policy=RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
+            removal_policy=removal_policy,
             lifecycle_rules=[
                 aws_s3.LifecycleRule(
                     id="forget-overwritten-and-abandoned",
@@ -48,13 +65,56 @@ class Storage(Construct):
                 *_expiry(CHECKPOINTS, checkpoints_expire_days),
             ],
         )
-        acknowledge(
-            self.bucket,
-            {
-                "AwsSolutions-S1": "Access logs need a second bucket that nobody would read; who uploaded a "
-                "definition is in the account's CloudTrail data events."
-            },
+        acknowledge(self.bucket, _REASONS)
+        self._log_access(self._access_logs(names, removal_policy, access_logs_expire_days), names)
+
+    def _log_access(self, logs: aws_s3.Bucket, names: Names) -> None:
+        """Let S3 write the bucket's access logs into `logs`.
+
+        On the L1 bucket: the L2 would open `logs` to it with an access control list.
+        """
+        granted = logs.add_to_resource_policy(
+            aws_iam.PolicyStatement(
+                sid="DeliverAccessLogs",
+                principals=[aws_iam.ServicePrincipal("logging.s3.amazonaws.com")],
+                actions=["s3:PutObject"],
+                resources=[logs.arn_for_objects("*")],
+                conditions={
+                    "StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID},
+                    "ArnEquals": {"aws:SourceArn": Fn.sub(names.bucket_arn)},
+                },
+            )
         )
+        resource = cast(aws_s3.CfnBucket, self.bucket.node.default_child)
+        resource.logging_configuration = aws_s3.CfnBucket.LoggingConfigurationProperty(
+            destination_bucket_name=logs.bucket_name
+        )
+        if granted.policy_dependable:
+            self.bucket.node.add_dependency(granted.policy_dependable)
+
+    def _access_logs(self, names: Names, removal_policy: RemovalPolicy, days: int) -> aws_s3.Bucket:
+        bucket = aws_s3.Bucket(
+            self,
+            "AccessLogs",
+            bucket_name=Fn.sub(names.access_log_bucket),
+            versioned=True,
+            # The only encryption with which S3 delivers access logs.
+            encryption=aws_s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            removal_policy=removal_policy,
+            lifecycle_rules=[
+                aws_s3.LifecycleRule(
+                    id="forget",
+                    expiration=Duration.days(days),
+                    noncurrent_version_expiration=Duration.days(1),
+                    abort_incomplete_multipart_upload_after=Duration.days(7),
+                )
+            ],
+        )
+        acknowledge(bucket, _REASONS_OF_THE_LOGS)
+        return bucket
 
     def notify(self, *, function_arn: str, permission: aws_lambda.CfnPermission) -> None:
         """Send every PUT of a definition to the function.

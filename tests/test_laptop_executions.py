@@ -101,6 +101,68 @@ def test_the_role_refuses_it_to_whoever_starts_the_pipeline_without_the_function
     assert "sagemaker:CreateModelPackage" in reason
 
 
+def test_ended_executions_and_models_are_told_to_the_topic_and_nothing_else_is(
+    toy_laptop: Laptop, first: str
+) -> None:
+    url = subscribed_queue(toy_laptop)
+    failed = toy_laptop.run(SHIPPED, AccuracyThreshold="1.02")
+    package = toy_laptop.steps(first)["RegisterSpot"]["Metadata"]["RegisterModel"]["Arn"]
+    toy_laptop.sagemaker.update_model_package(ModelPackageArn=package, ModelApprovalStatus="Approved")
+    told = told_until(toy_laptop, url, {"pipelineExecutionArn": failed}, {"ModelPackageArn": package})
+    (execution,) = [each for each in told if each["detail"].get("pipelineExecutionArn") == failed]
+    assert execution["detail"]["currentPipelineExecutionStatus"] == "Failed"
+    assert execution["detail"]["previousPipelineExecutionStatus"] == "Executing"
+    assert execution["resources"] == [execution["detail"]["pipelineArn"], failed]
+    (model,) = [each["detail"] for each in told if each["detail"].get("ModelPackageArn") == package]
+    assert (model["ModelPackageGroupName"], model["ModelApprovalStatus"]) == ("cv-birds", "Approved")
+
+
+def test_a_stopped_execution_and_its_training_jobs_are_told(toy_laptop: Laptop, first: str) -> None:
+    url = subscribed_queue(toy_laptop)
+    execution = toy_laptop.start(SHIPPED, ClassSelection="13, 19")
+    while not toy_laptop.steps(execution).get("TrainSpot", {}).get("Metadata"):
+        assert toy_laptop.describe(execution)["PipelineExecutionStatus"] == "Executing"
+        time.sleep(0.02)
+    toy_laptop.sagemaker.stop_pipeline_execution(PipelineExecutionArn=execution, ClientRequestToken="t" * 32)
+    toy_laptop.follow(execution)
+    told = told_until(toy_laptop, url, {"pipelineExecutionArn": execution}, {"TrainingJobStatus": "Stopped"})
+    details = [event["detail"] for event in told]
+    (status,) = (
+        each["currentPipelineExecutionStatus"]
+        for each in details
+        if each.get("pipelineExecutionArn") == execution
+    )
+    assert status == "Stopped"
+    jobs = [each for each in details if "TrainingJobStatus" in each]
+    assert {job["TrainingJobStatus"] for job in jobs} == {"Stopped"}
+    assert {job["Tags"]["TrainingType"] for job in jobs} <= {"Spot", "OnDemand"}
+
+
+def subscribed_queue(toy_laptop: Laptop) -> str:
+    """Make a queue that gets what the stack's topic publishes from now on; gives its URL."""
+    sqs, sns = toy_laptop.aws.client("sqs"), toy_laptop.aws.client("sns")
+    url: str = sqs.create_queue(QueueName=f"told-{time.monotonic_ns()}")["QueueUrl"]
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
+    sns.subscribe(
+        TopicArn=toy_laptop.outputs["NotificationTopicArn"],
+        Protocol="sqs",
+        Endpoint=attributes["QueueArn"],
+        Attributes={"RawMessageDelivery": "true"},
+    )
+    return url
+
+
+def told_until(toy_laptop: Laptop, url: str, *wanted: dict[str, str]) -> list[dict[str, Any]]:
+    """Take events out of a queue until each of `wanted` is part of the detail of one."""
+    sqs = toy_laptop.aws.client("sqs")
+    told: list[dict[str, Any]] = []
+    while not all(any(each.items() <= event["detail"].items() for event in told) for each in wanted):
+        (message,) = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20)["Messages"]
+        sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        told.append(json.loads(message["Body"]))
+    return told
+
+
 def test_a_key_with_a_name_makes_a_pipeline_of_its_own(toy_laptop: Laptop) -> None:
     body = json.loads(SHIPPED.read_text())
     for parameter in body["Parameters"]:

@@ -120,7 +120,9 @@ def test_a_resource_that_fails_is_named_with_its_reason_and_the_next_deployment_
 
     def close(resources: dict[str, Any]) -> None:
         nonlocal name
-        name, _ = of_type(resources, "AWS::S3::Bucket")
+        name = next(
+            name for name, item in resources.items() if "NotificationConfiguration" in item["Properties"]
+        )
         _, permission = of_type(resources, "AWS::Lambda::Permission")
         permission["SourceArn"] = "arn:aws:s3:::another"
 
@@ -132,7 +134,8 @@ def test_a_resource_that_fails_is_named_with_its_reason_and_the_next_deployment_
     assert "Unable to validate the following destination configurations" in failure.reason
     assert name in str(failed.value)
     # What the failed creation retained (DeletionPolicy) is in the way, as on AWS.
-    aws.client("s3").delete_bucket(Bucket=f"cv-birds-{aws.account}-{aws.region}")
+    for suffix in ("", "-logs"):
+        aws.client("s3").delete_bucket(Bucket=f"cv-birds-{aws.account}-{aws.region}{suffix}")
     aws.client("sagemaker").delete_model_package_group(ModelPackageGroupName=STACK)
     assert deploy(aws, TEMPLATE, STACK, source=source)["BucketName"]
 

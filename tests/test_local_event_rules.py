@@ -126,7 +126,6 @@ def test_a_rule_is_made_changed_and_removed_as_the_template_says(aws: LocalAWS) 
 @pytest.mark.parametrize(
     ("properties", "words"),
     [
-        ({"EventPattern": {"source": ["aws.s3"]}}, "does not implement the property EventPattern"),
         ({"EventBusName": "mine"}, "does not implement the property EventBusName"),
         ({"Targets": [target(RoleArn="r")]}, "does not implement the property Targets[0].RoleArn"),
         ({"ScheduleExpression": {"Ref": "Nothing"}}, "unresolved reference to Nothing"),
@@ -145,7 +144,12 @@ def test_what_the_laptops_rules_lack_is_refused_before_anything_is_made(
     [
         ({"ScheduleExpression": "cron(0 12 * * ? *)"}, "the laptop keeps no calendar"),
         ({"ScheduleExpression": "rate(1 minutes)"}, "is no rate"),
-        ({"Targets": [target(Arn="arn:aws:sqs:us-east-1:1:q")]}, "rules call functions only"),
+        ({"EventPattern": {"source": ["aws.s3"]}}, "either a ScheduleExpression or"),
+        (
+            {"ScheduleExpression": {"Ref": "AWS::NoValue"}, "EventPattern": {"a": [{"suffix": "x"}]}},
+            "the laptop implements {'prefix': 'text'} alone",
+        ),
+        ({"Targets": [target(Arn="arn:aws:sqs:us-east-1:1:q")]}, "rules call functions and topics only"),
         ({"Targets": [target(Input="{")]}, "the Input of the target F is not JSON"),
     ],
 )
@@ -257,9 +261,9 @@ def test_a_target_that_the_laptop_cannot_call_is_told(
     events.put_targets(Rule="strange", Targets=[{"Id": "Q", "Arn": "arn:aws:sqs:us-east-1:1:q"}])
     with caplog.at_level(logging.ERROR, logger=event_rules.__name__):
         end = time.monotonic() + 20
-        while "the target of a rule is a function" not in caplog.text and time.monotonic() < end:
+        while "the target of a rule is a function or a topic" not in caplog.text and time.monotonic() < end:
             time.sleep(0.05)
-    assert "the target of a rule is a function" in caplog.text
+    assert "the target of a rule is a function or a topic" in caplog.text
 
 
 def test_closing_ends_the_schedule(aws: LocalAWS) -> None:

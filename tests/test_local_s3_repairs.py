@@ -1,5 +1,6 @@
 """What moto's S3 would lose: bodies that call themselves forms, uploads that are not there, conditions."""
 
+import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -83,3 +84,21 @@ def test_of_many_writes_with_one_condition_one_is_made(
     monkeypatch.undo()
     body = s3.get_object(Bucket=BUCKET, Key=condition)["Body"].read()
     assert int(body) == statuses.index(200)
+
+
+def test_a_bucket_with_access_logs_gets_none_that_are_invented(s3: Any) -> None:
+    for name in ("logged", "logs"):
+        s3.create_bucket(Bucket=name)
+    allowed = {
+        "Effect": "Allow",
+        "Principal": {"Service": "logging.s3.amazonaws.com"},
+        "Action": "s3:PutObject",
+        "Resource": "arn:aws:s3:::logs/*",
+    }
+    s3.put_bucket_policy(Bucket="logs", Policy=json.dumps({"Version": "2012-10-17", "Statement": [allowed]}))
+    s3.put_bucket_logging(
+        Bucket="logged",
+        BucketLoggingStatus={"LoggingEnabled": {"TargetBucket": "logs", "TargetPrefix": ""}},
+    )
+    s3.put_object(Bucket="logged", Key="a", Body=b"a")
+    assert s3.list_objects_v2(Bucket="logs")["KeyCount"] == 0

@@ -89,6 +89,14 @@ def _sqs(call: Call) -> str:
     return call.arn(name) if name and call.operation != "ListQueues" else "*"
 
 
+def _sns(call: Call) -> str:
+    arn = _named(call, "TopicArn", "SubscriptionArn", "ResourceArn")
+    if arn is None:
+        return call.arn(name) if (name := _named(call, "Name")) else "*"
+    # A subscription is its topic's, with one more part.
+    return ":".join(arn.split(":")[:6])
+
+
 def _logs(call: Call) -> str:
     group = _named(call, "logGroupName", "logGroupIdentifier", "resourceArn")
     if group is None or call.operation == "DescribeLogGroups":
@@ -150,7 +158,7 @@ def _cloudwatch(call: Call) -> str:
     alarm = _named(call, "AlarmName") or next(iter(call.parameters.get("AlarmNames") or []), None)
     if alarm:
         return call.arn(f"alarm:{alarm}")
-    dashboard = _named(call, "DashboardName")
+    dashboard = _named(call, "DashboardName") or next(iter(call.parameters.get("DashboardNames") or []), None)
     return f"arn:aws:cloudwatch::{call.account}:dashboard/{dashboard}" if dashboard else "*"
 
 
@@ -163,6 +171,7 @@ _RESOURCES: dict[str, Callable[[Call], str]] = {
     "kms": _kms,
     "lambda": _lambda,
     "logs": _logs,
+    "sns": _sns,
     "sqs": _sqs,
     "ssm": _ssm,
     "sts": _sts,

@@ -1,4 +1,4 @@
-"""AWS::Events::Rule: what the laptop's EventBridge does on a schedule (`event_rules.py` keeps the time)."""
+"""AWS::Events::Rule: what the laptop's EventBridge does on a schedule, or when it hears of something."""
 
 from __future__ import annotations
 
@@ -16,19 +16,28 @@ from local.aws.cloudformation_resource import (
     tag_changes,
     tag_list,
 )
+from local.aws.event_patterns import PatternError, check_pattern
 from local.aws.event_rules import ScheduleError, seconds_between
+from local.aws.event_targets import SERVICES
 
 
 class Rule(ResourceType):
-    """AWS::Events::Rule with a rate and functions as targets; no patterns, other buses or other targets."""
+    """AWS::Events::Rule with a rate or a pattern, functions and topics as targets; no other buses."""
 
     type = "AWS::Events::Rule"
     name_property = "Name"
-    required = frozenset({"ScheduleExpression"})
     attributes = frozenset({"Arn"})
-    defaults: ClassVar[Properties] = {"Description": "", "State": "ENABLED", "Tags": None, "Targets": None}
+    defaults: ClassVar[Properties] = {
+        "Description": "",
+        "EventPattern": None,
+        "ScheduleExpression": None,
+        "State": "ENABLED",
+        "Tags": None,
+        "Targets": None,
+    }
     shape: ClassVar[Shape] = {
         "Description": ANY,
+        "EventPattern": ANY,
         "Name": ANY,
         "ScheduleExpression": ANY,
         "State": ANY,
@@ -42,7 +51,7 @@ class Rule(ResourceType):
         return target.id
 
     def apply(self, target: Target) -> None:
-        """Settle schedule, state, targets and tags."""
+        """Settle schedule, pattern, state, targets and tags."""
         client, wanted = target.aws("events"), target.properties["Targets"] or []
         for each in wanted:
             _check_target(each)
@@ -75,25 +84,39 @@ class Rule(ResourceType):
         return {"Arn": target.aws("events").describe_rule(Name=target.id)["Arn"]}
 
     def read(self, target: Target) -> Properties:
-        """Read schedule, state, targets and tags."""
+        """Read schedule, pattern, state, targets and tags."""
         client = target.aws("events")
         held: Properties = client.describe_rule(Name=target.id)
         tags = client.list_tags_for_resource(ResourceARN=held["Arn"]).get("Tags")
-        return {"Description": "", **held, "Targets": _targets(client, target.id), "Tags": tags}
+        pattern = json.loads(held.get("EventPattern") or "null")
+        more = {"EventPattern": pattern, "Targets": _targets(client, target.id), "Tags": tags}
+        return {"Description": "", **held, **more}
 
 
 def _put_rule(target: Target) -> None:
-    expression = str(target.properties["ScheduleExpression"])
+    expression, pattern = target.properties["ScheduleExpression"], target.properties["EventPattern"]
+    if (expression is None) == (pattern is None):
+        raise Unsupported("a rule has either a ScheduleExpression or, on the laptop, an EventPattern")
     try:
-        seconds_between(expression)
-    except ScheduleError as error:
-        raise Unsupported(f"ScheduleExpression: {error}") from error
+        when = _schedule(str(expression)) if expression is not None else _pattern(pattern)
+    except (PatternError, ScheduleError) as error:
+        raise Unsupported(str(error)) from error
     target.aws("events").put_rule(
         Name=target.id,
-        ScheduleExpression=expression,
+        **when,
         State=target.properties["State"],
         Description=target.properties["Description"],
     )
+
+
+def _schedule(expression: str) -> dict[str, str]:
+    seconds_between(expression)
+    return {"ScheduleExpression": expression}
+
+
+def _pattern(pattern: Any) -> dict[str, str]:
+    check_pattern(pattern)
+    return {"EventPattern": json.dumps(pattern)}
 
 
 def _targets(client: Any, rule: str) -> list[dict[str, Any]]:
@@ -101,8 +124,8 @@ def _targets(client: Any, rule: str) -> list[dict[str, Any]]:
 
 
 def _check_target(target: Properties) -> None:
-    if target["Arn"].split(":")[2:3] != ["lambda"]:
-        raise Unsupported(f"the laptop's rules call functions only, not {target['Arn']}")
+    if not set(target["Arn"].split(":")[2:3]) & set(SERVICES):
+        raise Unsupported(f"the laptop's rules call functions and topics only, not {target['Arn']}")
     try:
         json.loads(target.get("Input", "{}"))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The model registry, image repositories and topics; and CDK's metadata, which is nothing."""
+"""The model registry and image repositories; and CDK's metadata, which is nothing."""
 
 from __future__ import annotations
 
@@ -170,49 +170,6 @@ def _lower_keys(value: Any) -> Any:
     return (
         {key[0].lower() + key[1:]: item for key, item in value.items()} if isinstance(value, dict) else value
     )
-
-
-class Topic(ResourceType):
-    """AWS::SNS::Topic, without subscriptions."""
-
-    type = "AWS::SNS::Topic"
-    name_property = "TopicName"
-    attributes = frozenset({"TopicArn", "TopicName"})
-    defaults: ClassVar[Properties] = {"DisplayName": "", "Tags": None}
-    shape: ClassVar[Shape] = {"DisplayName": ANY, "TopicName": ANY, "Tags": TAGS}
-
-    def create(self, target: Target) -> str:
-        """Make the topic; its ARN is the physical id."""
-        return str(target.aws("sns").create_topic(Name=target.id)["TopicArn"])
-
-    def apply(self, target: Target) -> None:
-        """Settle the display name."""
-        target.aws("sns").set_topic_attributes(
-            TopicArn=target.id, AttributeName="DisplayName", AttributeValue=target.properties["DisplayName"]
-        )
-        gone, new = tag_changes(target.before.get("Tags"), target.properties["Tags"])
-        if gone:
-            target.aws("sns").untag_resource(ResourceArn=target.id, TagKeys=gone)
-        if new:
-            target.aws("sns").tag_resource(ResourceArn=target.id, Tags=tag_list(new))
-
-    def delete(self, target: Target) -> None:
-        """Remove the topic."""
-        target.aws("sns").delete_topic(TopicArn=target.id)
-
-    def describe(self, target: Target) -> dict[str, str]:
-        """Give ARN and name."""
-        return {"TopicArn": target.id, "TopicName": target.id.rpartition(":")[2]}
-
-    def read(self, target: Target) -> Properties:
-        """Read name and display name."""
-        tags = target.aws("sns").list_tags_for_resource(ResourceArn=target.id)["Tags"]
-        held = target.aws("sns").get_topic_attributes(TopicArn=target.id)["Attributes"]
-        return {
-            "TopicName": target.id.rpartition(":")[2],
-            "DisplayName": held.get("DisplayName", ""),
-            "Tags": tags,
-        }
 
 
 class CdkMetadata(ResourceType):

@@ -1,30 +1,27 @@
-"""EventBridge on the laptop: moto keeps the rules, and here those with a rate call their functions in time.
+"""EventBridge on the laptop: moto keeps the rules, and here those with a rate call their targets in time.
 
-A rule calls its targets asynchronously, if the function's policy lets events.amazonaws.com invoke it for that
-rule; a failure is retried and reported like that of every asynchronous invocation.
+A rule with a pattern takes what SageMaker tells of its executions, jobs and models, and what clients put.
+What a rule calls, `event_targets.py` does.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import threading
 import time
 import uuid
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
-from moto.awslambda.exceptions import UnknownFunctionException
-from moto.awslambda.models import lambda_backends
-from moto.events.models import events_backends
+from moto.events.models import Rule, events_backends
 
-from local.aws.function_policy import may_invoke
-from local.aws.function_service import FunctionService
+from local.aws.event_patterns import PatternError, check_pattern, matches
+from local.aws.event_targets import EventTargets
 from local.aws.host import Host
 
 logger = logging.getLogger(__name__)
 
-PRINCIPAL = "events.amazonaws.com"
 _RATE = re.compile(r"rate\((\d{1,9}) (minute|hour|day)(s?)\)")
 _SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
 _LOOK_SECONDS = 0.25
@@ -50,22 +47,70 @@ def seconds_between(expression: str) -> int:
 
 
 class EventRules:
-    """Keeps the time for the rules of one host's default event bus; `close` ends that."""
+    """Keeps the time for the rules of one host's default event bus, and offers them events until `close`."""
+
+    current: ClassVar[EventRules | None] = None
 
     def __init__(self, host: Host, *, speed: float) -> None:
         """`speed` divides the time between two calls, and the durations in what they are given."""
         self._host, self._speed = host, speed
+        self._targets = EventTargets(host)
+        self._before = EventRules.current
+        """Whose turn it is again after the end of this one."""
+        EventRules.current = self
+        Rule.send_to_targets = _offer
         self._due: dict[tuple[str, str], float] = {}
         """By rule and expression, when it calls next: a changed expression starts anew."""
-        self._refused: set[tuple[str, str]] = set()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="event-rules", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Call no more functions."""
+        """Call nothing more."""
+        if EventRules.current is self:
+            EventRules.current = self._before
+            Rule.send_to_targets = _offer if self._before else _MOTOS_SEND
         self._closed.set()
         self._thread.join()
+
+    def put(self, source: str, detail_type: str, resources: Sequence[str], detail: Mapping[str, Any]) -> None:
+        """Let a service tell of something; never raise, for it goes on whatever becomes of that."""
+        event = self._event(source, detail_type, resources, detail)
+        for rule in self._rules():
+            try:
+                self.offer(rule, event)
+            except Exception:
+                # What a rule has met is told whole, and the others get the event all the same.
+                logger.exception("EventBridge met a defect of the laptop")
+
+    def offer(self, rule: Any, event: Mapping[str, Any]) -> None:
+        """Give an event to the targets of a rule, if its pattern takes it."""
+        pattern = rule.event_pattern.get_pattern()
+        if not pattern or rule.state != "ENABLED":
+            return
+        try:
+            check_pattern(pattern)
+        except PatternError as error:
+            self._targets.refuse(f"the rule {rule.arn}", str(error))
+            return
+        if matches(pattern, event):
+            for target in list(rule.targets):
+                self._targets.send(rule, target, event)
+
+    def _event(
+        self, source: str, detail_type: str, resources: Sequence[str], detail: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        return {
+            "version": "0",
+            "id": str(uuid.uuid4()),
+            "detail-type": detail_type,
+            "source": source,
+            "account": self._host.account,
+            "time": _now(),
+            "region": self._host.region,
+            "resources": list(resources),
+            "detail": dict(detail),
+        }
 
     def _run(self) -> None:
         pause = 0.0
@@ -85,7 +130,7 @@ class EventRules:
             try:
                 between = seconds_between(rule.scheduled_expression) / self._speed
             except ScheduleError as error:
-                self._refuse(f"the rule {rule.arn}", str(error))
+                self._targets.refuse(f"the rule {rule.arn}", str(error))
                 continue
             key = (rule.arn, rule.scheduled_expression)
             due[key] = self._due.get(key, now + between)
@@ -96,62 +141,32 @@ class EventRules:
         self._due = due
         return max(min([now + _LOOK_SECONDS, *due.values()]) - time.monotonic(), 0.0)
 
-    def _enabled(self) -> list[Any]:
+    def _rules(self) -> list[Any]:
         backend = events_backends[self._host.account][self._host.region]
-        rules = list(backend.event_buses["default"].rules.values())
-        return [rule for rule in rules if rule.scheduled_expression and rule.state == "ENABLED"]
+        return list(backend.event_buses["default"].rules.values())
+
+    def _enabled(self) -> list[Any]:
+        return [rule for rule in self._rules() if rule.scheduled_expression and rule.state == "ENABLED"]
 
     def _call(self, rule: Any) -> None:
+        event = self._event("aws.events", "Scheduled Event", [rule.arn], {})
         for target in list(rule.targets):
-            named = f"{target['Arn']} for {rule.arn}"
-            try:
-                function, event = _function(target["Arn"]), self._event(rule, target)
-            except (UnknownFunctionException, ValueError) as error:
-                self._refuse(named, str(error))
-                continue
-            service = FunctionService.current
-            if not may_invoke(function, PRINCIPAL, rule.arn, self._host.account):
-                self._refuse(
-                    named,
-                    "its policy does not let it: give it an AWS::Lambda::Permission with the principal "
-                    f"{PRINCIPAL} and this source",
-                )
-            elif service is not None:
-                service.deliveries.accept(function, event, str(uuid.uuid4()))
-
-    def _event(self, rule: Any, target: dict[str, Any]) -> bytes:
-        if strange := set(target) - {"Arn", "Id", "Input"}:
-            raise ValueError(f"the laptop does not implement {', '.join(sorted(strange))} of a target")
-        given = json.loads(target["Input"]) if "Input" in target else _scheduled(rule)
-        return json.dumps(_sooner(given, self._speed)).encode()
-
-    def _refuse(self, what: str, why: str) -> None:
-        """Say once why something is not called; nobody waits for an answer."""
-        if (what, why) not in self._refused:
-            self._refused.add((what, why))
-            logger.error("EventBridge does not call %s: %s", what, why)
+            self._targets.send(rule, target, event, lambda given: _sooner(given, self._speed))
 
 
-def _function(arn: str) -> Any:
-    _, _, service, region, account, *_ = arn.split(":")
-    if service != "lambda":
-        raise ValueError("on the laptop the target of a rule is a function")
-    return lambda_backends[account][region].get_function(arn)
+_MOTOS_SEND = Rule.send_to_targets
 
 
-def _scheduled(rule: Any) -> dict[str, Any]:
-    """Describe the event that EventBridge sends where a target has no input of its own."""
-    return {
-        "version": "0",
-        "id": str(uuid.uuid4()),
-        "detail-type": "Scheduled Event",
-        "source": "aws.events",
-        "account": rule.account_id,
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "region": rule.region_name,
-        "resources": [rule.arn],
-        "detail": {},
-    }
+def _offer(rule: Any, original_event: Mapping[str, Any], transform_input: bool = True) -> None:
+    """Take the place of moto's own delivery of what a client puts."""
+    del transform_input
+    if EventRules.current is not None:
+        EventRules.current.offer(rule, {**original_event, "time": _now(original_event.get("time"))})
+
+
+def _now(seconds: Any = None) -> str:
+    moment = float(seconds) if isinstance(seconds, int | float) else time.time()
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
 
 
 def _sooner(given: Any, speed: float) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from moto.iam.models import iam_backends
 from moto.s3.models import s3_backends
+from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
 from moto.sts.models import sts_backends
 
@@ -83,7 +84,7 @@ class Identities:
         )
 
     def resource_policies(self, resource: str) -> tuple[Policy, ...]:
-        """Give the policy of the bucket or queue that an ARN belongs to."""
+        """Give the policy of the bucket, queue or topic that an ARN belongs to."""
         _, _, service, _, _, rest = resource.split(":", 5) if resource.count(":") >= 5 else [""] * 6
         document = None
         if service == "s3":
@@ -94,6 +95,10 @@ class Identities:
             name = rest
             queue = sqs_backends[self._account][self._region].queues.get(name)
             document = queue.policy if queue is not None else None
+        elif service == "sns":
+            name = rest
+            topic = sns_backends[self._account][self._region].topics.get(resource)
+            document = topic.policy if topic is not None else None
         return (parse_policy(document, kind="resource", name=f"policy of {name}"),) if document else ()
 
     def _role(self, role_arn: str) -> Any:

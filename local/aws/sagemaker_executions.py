@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from moto.sagemaker.exceptions import ConflictException, ResourceNotFound, ValidationError
 
 from local.aws.iam import AccessDenied
+from local.aws.sagemaker_events import execution_changed
 from local.aws.sagemaker_execution import Execution, describe_step
 from local.aws.sagemaker_listing import between, in_order, page
 from local.aws.sagemaker_pipelines import Pipelines
@@ -89,6 +90,7 @@ class Executions:
 
     def _run(self, execution: Execution) -> None:
         outcome = Outcome("Failed", _OWN_FAULT)
+        execution_changed(execution, None)
         try:
             executor = self._executor(execution)
             execution.begin(executor)
@@ -96,7 +98,9 @@ class Executions:
         except (ClientError, BotoCoreError, AccessDenied) as error:
             outcome = Outcome("Failed", f"ClientError: {error}")
         finally:
+            previous = execution.status
             execution.end(outcome)
+            execution_changed(execution, previous)
 
     def _executor(self, execution: Execution) -> Executor:
         host, pipeline = self._runtime.host, execution.pipeline
@@ -131,6 +135,7 @@ class Executions:
                     "only an execution that is Executing can be stopped."
                 )
             execution.stop()
+            execution_changed(execution, "Executing")
             return self._tokens.keep(call, {"PipelineExecutionArn": execution.arn})
 
     def retry(self, call: Call) -> dict[str, Any]:

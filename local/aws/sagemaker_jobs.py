@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from moto.sagemaker.exceptions import ResourceInUseException, ValidationError
 
+from local.aws.sagemaker_events import training_job_changed
 from local.aws.sagemaker_job_rules import check_processing, check_training
 from local.aws.sagemaker_listing import between, in_order, page
 from local.aws.sagemaker_requests import Call
@@ -103,10 +104,16 @@ class Jobs(Generic[Job]):
 
 def training_jobs(runtime: SageMakerRuntime) -> Jobs[TrainingJob]:
     """Make the collection of training jobs."""
+
+    def run(job: TrainingJob) -> None:
+        training_job_changed(job)
+        runtime.jobs.run_training_job(job)
+        training_job_changed(job)
+
     return Jobs(
         runtime,
         TrainingJob,
-        runtime.jobs.run_training_job,
+        run,
         check_training,
         noun="TrainingJob",
         resource="training-job",

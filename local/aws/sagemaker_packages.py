@@ -9,6 +9,7 @@ from moto.core.utils import utcnow
 from moto.sagemaker.exceptions import ConflictException, ValidationError
 from moto.sagemaker.models import ModelPackage, ModelPackageGroup
 
+from local.aws.sagemaker_events import package_changed
 from local.aws.sagemaker_listing import between, in_order, page
 from local.aws.sagemaker_requests import Call
 from local.aws.sagemaker_runtime import SageMakerRuntime
@@ -94,6 +95,7 @@ class Packages:
                 return answer
             package = self._versioned(call) if call.get("ModelPackageGroupName") else self._unversioned(call)
             self._packages[package.arn] = package
+            package_changed(package.arn, _described(package))
             return self._tokens.keep(call, {"ModelPackageArn": package.arn})
 
     def _versioned(self, call: Call) -> ModelPackage:
@@ -138,9 +140,9 @@ class Packages:
 
     def describe(self, call: Call) -> dict[str, Any]:
         """Answer DescribeModelPackage."""
-        described: dict[str, Any] = self._package(call["ModelPackageName"]).gen_response_object()
         # moto invents a Studio user; the laptop has none.
-        return {**described, "CreatedBy": {}, "LastModifiedBy": {}}
+        nobody: dict[str, Any] = {"CreatedBy": {}, "LastModifiedBy": {}}
+        return {**_described(self._package(call["ModelPackageName"])), **nobody}
 
     def update(self, call: Call) -> dict[str, Any]:
         """Answer UpdateModelPackage: what the request does not name stays."""
@@ -160,6 +162,7 @@ class Packages:
                 call.get("AdditionalInferenceSpecificationsToAdd", []) or None
             )
             package.last_modified_time = utcnow()
+            package_changed(package.arn, _described(package))
         return {"ModelPackageArn": package.arn}
 
     def delete(self, call: Call) -> None:
@@ -197,6 +200,10 @@ class Packages:
         if package is None:
             raise ValidationError(f"ModelPackage {arn} does not exist.")
         return package
+
+
+def _described(package: ModelPackage) -> dict[str, Any]:
+    return dict(package.gen_response_object())
 
 
 def _in_group(package: ModelPackage, group: str) -> bool:

@@ -30,7 +30,16 @@ from moto.iam.models import iam_backends
 from moto.moto_server import werkzeug_app
 from moto.sqs import models as sqs_models
 
-from local.aws import authorization, cloudformation, event_rules, events, functions, s3_repairs, sagemaker
+from local.aws import (
+    authorization,
+    cloudformation,
+    dashboard_repairs,
+    event_rules,
+    events,
+    functions,
+    s3_repairs,
+    sagemaker,
+)
 from local.aws.authorization import Authorizer
 from local.aws.faults import SPEED, Faults
 from local.aws.gate import Gate
@@ -203,6 +212,7 @@ class LocalAWS:
             undo.callback(service.close)
         authorization.install()
         s3_repairs.install()
+        dashboard_repairs.install()
 
     def _make_administrator(self) -> tuple[str, str]:
         """Make a user that may do everything, with keys that no other run has."""
