@@ -12,12 +12,22 @@ PIP_ARGS ?=
 # Read from the environment by the recipe, so that spaces, quotes and commas in them survive.
 export DATA ?=
 export PARAMS ?=
+# YES=1 lets destroy remove without asking.
+export YES ?=
+# Handed to the CDK, or to ops destroy: make deploy ARGS="-c environment=staging"
+ARGS ?=
 
 BIN := $(VENV)/bin
-CDK := PATH="$(abspath $(BIN)):$$PATH" npx --yes aws-cdk@^2.1148
+NODE := PATH="$(abspath $(BIN)):$$PATH"
+CDK := $(NODE) $(VENV)/cdk/node_modules/.bin/cdk
 # What was installed for this clone; a change of the lock, or another VENV, installs again.
 INSTALLED := .make/$(shell echo '$(abspath $(VENV))' | cksum | cut -d' ' -f1)
 INSTALL = mkdir -p .make && $(BIN)/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c requirements.lock
+# The CDK's command comes from npm, as infra/cdk-cli locks it by hash; the environment keeps it for all clones.
+INSTALL_CDK = { cmp -s infra/cdk-cli/package-lock.json $(VENV)/cdk/package-lock.json \
+  && test -x $(VENV)/cdk/node_modules/.bin/cdk; } || { mkdir -p $(VENV)/cdk \
+  && cp infra/cdk-cli/package*.json $(VENV)/cdk/ \
+  && $(NODE) npm ci --prefix $(VENV)/cdk --silent --no-audit --no-fund --ignore-scripts --fetch-retries=1; }
 
 export PYTHONDONTWRITEBYTECODE ?= 1
 
@@ -33,6 +43,7 @@ up: $(INSTALLED)-run ## Keep the laptop's AWS running for any AWS client; writes
 	@$(BIN)/python -m local up --env-file local.env
 
 test: lint ## Run every check and every test
+	@$(INSTALL_CDK) || echo "npm's registry cannot be reached: tests/test_cdk_cli.py skips what needs the CDK's command"
 	@$(BIN)/pytest
 
 lint: $(INSTALLED)-all ## Check style, types and the generated files
@@ -45,16 +56,19 @@ generate: $(INSTALLED)-all ## Write pipeline.json, infra/template.json and the R
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m infra.template
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/readme_blocks.py
 
-deploy: $(INSTALLED)-all ## Deploy to the AWS account of your credentials
-	@$(CDK) deploy
+deploy: $(INSTALLED)-all ## Deploy to the AWS account of your credentials [ARGS="-c key=value"]
+	@$(INSTALL_CDK)
+	@$(CDK) deploy $(ARGS)
 
-diff: $(INSTALLED)-all ## Show what deploy would change
-	@$(CDK) diff
+diff: $(INSTALLED)-all ## Show what deploy would change [ARGS="-c key=value"]
+	@$(INSTALL_CDK)
+	@$(CDK) diff $(ARGS)
 
-destroy: $(INSTALLED)-all ## Remove the deployment (the bucket and its data stay)
-	@$(CDK) destroy
+destroy: $(INSTALLED)-all ## List what would go and stay, ask, remove it [YES=1] [ARGS="--stack NAME --delete-data"]
+	@$(BIN)/python -m ops destroy $(ARGS)
 
-lock: $(INSTALLED)-all ## Write requirements.lock from pyproject.toml
+lock: $(INSTALLED)-all ## Write requirements.lock from pyproject.toml, and the CDK command's from its package.json
+	@cd infra/cdk-cli && $(NODE) npm install --package-lock-only --omit-lockfile-registry-resolved --silent
 	@$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
 	@{ head -1 requirements.lock; $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	  --no-annotate --no-header --all-extras pyproject.toml; } > .make/lock && mv .make/lock requirements.lock

@@ -18,9 +18,11 @@ from typing import Any, Self
 
 from infra.config_parsers import (
     INSTANCE_TYPE,
+    PROJECT,
     ConfigError,
     choice,
     did_you_mean,
+    fail,
     flag,
     integer,
     number,
@@ -47,6 +49,9 @@ ENTRY_POINTS = tuple(f"python -m training.{step}" for step in ("preprocess", "tr
 
 APPROVAL_STATUSES = ("Approved", "PendingManualApproval", "Rejected")
 
+MAX_NAME = 30
+"""With it the bucket's name has 58 of 63 characters, and the longest role's 61 of 64."""
+
 _ECR_IMAGE = (
     r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/"
     r"[a-z0-9][a-z0-9._/-]*(:[\w][\w.-]{0,127}|@sha256:[0-9a-f]{64})"
@@ -71,6 +76,10 @@ class Config:
 
     project: str = _setting("cv-birds", project)
     """Names the stack, the bucket, the pipeline, the model package group and every role."""
+    environment: str | None = _setting(
+        None, optional(text(PROJECT, "lower-case letters, digits and hyphens"))
+    )
+    """Begins all of those names, as in `staging-cv-birds`: several deployments of a project side by side."""
     training_image_uri: str | None = _setting(
         None,
         optional(text(_ECR_IMAGE, "<account>.dkr.ecr.<region>.amazonaws.com/<name>:<tag>, an image in ECR")),
@@ -164,7 +173,27 @@ class Config:
             raise ConfigError(
                 f"context {key!r} is not a setting{did_you_mean(key, fields)}. Known: {', '.join(fields)}."
             )
-        return cls(**{key: fields[key].metadata["parse"](key, value) for key, value in ours.items()})
+        config = cls(**{key: fields[key].metadata["parse"](key, value) for key, value in ours.items()})
+        if len(config.name) > MAX_NAME:
+            raise fail(
+                "environment", config.environment, f"{config.name} is longer than {MAX_NAME} characters"
+            )
+        return config
+
+    @property
+    def name(self) -> str:
+        """Give what the deployment is called.
+
+        The environment comes first: an upload to `pipeline/staging/` of the project `birds` makes the
+        pipeline `birds-staging`, which must be nobody else's.
+        """
+        return f"{self.environment}-{self.project}" if self.environment else self.project
+
+    @property
+    def own_tags(self) -> dict[str, str]:
+        """Give the tags that every resource has, by which Cost Explorer tells deployments apart."""
+        both = {"project": self.project, "environment": self.environment}
+        return {name: value for name, value in both.items() if value}
 
 
 def table() -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-_PROJECT = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
+PROJECT = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
 POLICY_RULES = (
     *("step_types", "members", "roles", "images", "entry_points", "network", "environment", "texts", "tags"),
     *("locations", "instance_types", "instance_counts", "volume_sizes", "run_times", "retries"),
@@ -40,7 +40,7 @@ def text(pattern: str, legal: str) -> Callable[[str, object], str]:
 def project(key: str, value: object) -> str:
     """Take the name of a project."""
     legal = "a project is 3 to 30 lower-case letters, digits and single hyphens, beginning with a letter"
-    name = text(_PROJECT, legal)(key, value)
+    name = text(PROJECT, legal)(key, value)
     if not 3 <= len(name) <= 30:
         raise fail(key, value, legal)
     return name

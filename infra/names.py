@@ -1,4 +1,4 @@
-"""The physical names of the deployment, all derived from the project, and the prefixes of its bucket.
+"""The physical names of the deployment, all derived from its name, and the prefixes of its bucket.
 
 Literal names let every policy name exactly what it allows, and break the circle bucket -> function ->
 role -> bucket. The account, region and partition are CloudFormation's to fill in: where a name has
@@ -20,7 +20,7 @@ CHECKPOINTS = "checkpoints/"
 
 @dataclasses.dataclass(frozen=True)
 class Names:
-    """Names and ARNs of one project's resources."""
+    """Names and ARNs of one deployment's resources; `project` is its name, the environment included."""
 
     project: str
 

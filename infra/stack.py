@@ -34,15 +34,15 @@ class PipelineStack(Stack):
     def __init__(self, scope: Construct, *, config: Config) -> None:
         super().__init__(
             scope,
-            config.project,
-            description=f"Training pipeline {config.project}, started by uploading pipeline.json",
+            config.name,
+            description=f"Training pipeline {config.name}, started by uploading pipeline.json",
             # The metadata would differ between releases of the CDK.
             analytics_reporting=False,
             # Without the rule the template has no parameter, so any CloudFormation client can deploy it.
             synthesizer=DefaultStackSynthesizer(generate_bootstrap_version_rule=False),
         )
         self._config = config
-        self._names = Names(config.project)
+        self._names = Names(config.name)
         image = TrainingImage(
             self,
             "TrainingImage",
@@ -55,7 +55,7 @@ class PipelineStack(Stack):
         storage = self._storage(trigger)
         Registry(self, "Registry", names=self._names, retain=config.retain_data)
         notifications = self._operations(trigger)
-        for name, value in {**dict(config.tags), "project": config.project}.items():
+        for name, value in {**dict(config.tags), **config.own_tags}.items():
             Tags.of(self).add(name, value)
         self._outputs(storage, pipeline_role, trigger, notifications)
 

@@ -5,6 +5,7 @@ python -m ops upload --data FOLDER      # start an execution
 python -m ops watch                     # follow the newest one
 python -m ops report                    # leave a page, the models and the metrics of it
 python -m ops history                   # uploads, verdicts and executions
+python -m ops destroy                   # remove the deployment
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ops import delivery_commands, execution_commands, upload_commands
+from ops import delivery_commands, destroy_command, execution_commands, upload_commands
 from ops.errors import explain
 from ops.execution_commands import INTERRUPTED
 from ops.session import Session
@@ -44,6 +45,7 @@ for command in (
     delivery_commands.redrive,
     delivery_commands.reconcile,
     delivery_commands.rollback,
+    destroy_command.destroy,
 ):
     main.add_command(command)
 

@@ -6,7 +6,8 @@ OpsError                 exit code 2: something given is wrong, or cannot be rea
 ├── ReportError          the report cannot be written there
 ├── StartFailed          exit code 1: the upload arrived and its execution did not start
 │   └── StartTimeout     nobody said anything in time
-└── FunctionFailed       exit code 1: the deployed function did not do what it was asked to
+├── FunctionFailed       exit code 1: the deployed function did not do what it was asked to
+└── DestroyFailed        exit code 1: something of the deployment could not be removed
 
 They are click exceptions, so a command line shows them as one sentence and ends with their exit code.
 """
@@ -66,6 +67,12 @@ class StartTimeout(StartFailed):
 
 class FunctionFailed(OpsError):  # noqa: N818 - says what happened
     """The deployed function ended with an error; trying again is safe."""
+
+    exit_code = 1
+
+
+class DestroyFailed(OpsError):  # noqa: N818 - says what happened
+    """Not all went that was to go; running it again goes on from there."""
 
     exit_code = 1
 

@@ -58,7 +58,7 @@ def outputs(cloudformation: Any, stack_name: str) -> dict[str, str]:
         stacks = []
     if not stacks:
         raise NotFoundError(
-            f"no stack {stack_name} in {region}: deploy it with `npx cdk deploy`, {START_LOCAL}, "
+            f"no stack {stack_name} in {region}: deploy it with `make deploy`, {START_LOCAL}, "
             "or name another one with --stack"
         )
     return {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
@@ -70,7 +70,7 @@ def output(values: Mapping[str, str], name: str, stack_name: str) -> str:
         return values[name]
     known = ", ".join(sorted(values)) or "none"
     raise NotFoundError(
-        f"stack {stack_name} has no output {name} (it has: {known}); deploy it again with `npx cdk deploy`"
+        f"stack {stack_name} has no output {name} (it has: {known}); deploy it again with `make deploy`"
     )
 
 
@@ -84,4 +84,4 @@ def function_name(cloudformation: Any, stack_name: str) -> str:
         for resource in page["StackResourceSummaries"]:
             if resource["ResourceType"] == "AWS::Lambda::Function":
                 return str(resource["PhysicalResourceId"])
-    raise NotFoundError(f"stack {stack_name} has no Lambda function; deploy it again with `npx cdk deploy`")
+    raise NotFoundError(f"stack {stack_name} has no Lambda function; deploy it again with `make deploy`")

@@ -77,6 +77,8 @@ def test_the_command_line_and_cdk_json_mean_the_same(key: str, value: object, ex
         ("project", "birds_of_prey"),
         ("project", "birds--of"),
         ("project", "b" * 31),
+        ("environment", "Staging"),
+        ("environment", "a-very-long-environment"),
         ("training_image_uri", "docker.io/library/python:3.13"),
         ("torch_index_url", "http://wheels.example"),
         ("torch_index_url", "https://user:secret@wheels.example"),
@@ -118,6 +120,12 @@ def test_an_illegal_value_is_refused_with_its_key_and_the_value(key: str, value:
         Config.from_context({key: value})
     assert repr(value) in str(refusal.value)
     assert f"-c {key}=" in str(refusal.value)
+
+
+def test_an_environment_begins_the_name_so_that_no_pipeline_of_the_project_can_have_it() -> None:
+    assert Config(environment="staging").name == "staging-cv-birds"
+    assert Config().name == "cv-birds"
+    assert not Config(environment="staging").name.startswith(f"{Config().name}-")
 
 
 def test_an_unknown_key_is_answered_with_the_nearest_setting() -> None:

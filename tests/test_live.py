@@ -35,3 +35,30 @@ def test_an_upload_registers_two_models_that_are_equal(tmp_path_factory: pytest.
     spot, on_demand = summary.trainings["Spot"], summary.trainings["OnDemand"]
     assert spot.model_sha256 == on_demand.model_sha256
     assert (spot.billable_seconds or 0) <= (spot.training_seconds or 0)
+    listed = sagemaker.get_paginator("list_pipeline_execution_steps").paginate(PipelineExecutionArn=execution)
+    jobs = {each["StepName"]: each["Metadata"] for page in listed for each in page["PipelineExecutionSteps"]}
+    for step, training_type in (("TrainSpot", "Spot"), ("TrainOnDemand", "OnDemand")):
+        arn = jobs[step]["TrainingJob"]["Arn"]
+        # What the role's statements and its bill are scoped by.
+        assert ":training-job/pipelines-" in arn
+        tags = {each["Key"]: each["Value"] for each in sagemaker.list_tags(ResourceArn=arn)["Tags"]}
+        assert tags["TrainingType"] == training_type
+
+
+def test_the_bucket_notifies_the_function_and_the_function_its_queue() -> None:
+    """Costs nothing: reads what CloudFormation made of the deployment."""
+    session = boto3.session.Session()
+    name = os.environ.get("CV_STACK", "cv-birds")
+    cloudformation = session.client("cloudformation")
+    outputs = stack.outputs(cloudformation, name)
+    function = stack.function_name(cloudformation, name)
+    s3 = session.client("s3")
+    notified = s3.get_bucket_notification_configuration(Bucket=outputs["BucketName"])
+    (configuration,) = notified["LambdaFunctionConfigurations"]
+    assert configuration["LambdaFunctionArn"].endswith(f":function:{function}")
+    assert configuration["Events"] == ["s3:ObjectCreated:*"]
+    assert s3.get_bucket_versioning(Bucket=outputs["BucketName"])["Status"] == "Enabled"
+    asynchronous = session.client("lambda").get_function_event_invoke_config(FunctionName=function)
+    queue = outputs["FailureQueueUrl"].rpartition("/")[2]
+    assert asynchronous["DestinationConfig"]["OnFailure"]["Destination"].endswith(f":{queue}")
+    assert asynchronous["MaximumRetryAttempts"] == 2

@@ -1,6 +1,5 @@
 """The laptop's CloudFormation: applies all of a template, or says what it cannot and makes nothing."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,13 +71,6 @@ def test_what_is_not_implemented_is_refused_before_anything_is_made(
     assert buckets(aws) == []
     with pytest.raises(ClientError, match="does not exist"):
         describe(aws)
-
-
-def test_change_sets_are_refused_with_the_way_to_do_without(aws: LocalAWS) -> None:
-    with pytest.raises(ClientError, match="--method=direct"):
-        client(aws, "cloudformation").create_change_set(
-            StackName="stack", ChangeSetName="change", TemplateBody=json.dumps(template(B=bucket()))
-        )
 
 
 def test_every_type_and_property_of_the_projects_own_template_is_implemented() -> None:

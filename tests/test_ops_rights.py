@@ -109,3 +109,17 @@ def test_a_right_that_is_missing_is_named(
     code, said = person("redrive", "redrive")
     assert code == 2
     assert missing in said
+
+
+def test_destroying_needs_no_more_than_its_rows(person: Person, toy_laptop: Laptop, tmp_path: Path) -> None:
+    """The last test here: the deployment is gone afterwards."""
+    bucket = toy_laptop.outputs["BucketName"]
+    toy_laptop.sagemaker.create_model_package(ModelPackageGroupName="cv-birds")
+    started = toy_laptop.sagemaker.list_pipelines()["PipelineSummaries"]
+    code, said = person("destroy", "destroy", "--yes")
+    assert (code, "AWS refused" in said) == (0, False), said
+    code, said = person("destroy --delete-data", "destroy", "--yes", "--delete-data")
+    assert (code, "AWS refused" in said) == (0, False), said
+    assert bucket not in [each["Name"] for each in toy_laptop.aws.client("s3").list_buckets()["Buckets"]]
+    assert started
+    assert not toy_laptop.sagemaker.list_pipelines()["PipelineSummaries"]

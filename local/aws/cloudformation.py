@@ -14,6 +14,7 @@ from typing import Any
 
 from moto.cloudformation.exceptions import AlreadyExistsException, ValidationError
 from moto.cloudformation.models import CloudFormationBackend
+from moto.cloudformation.responses import CloudFormationResponse
 
 from local.aws import (
     cloudformation_events,
@@ -24,6 +25,7 @@ from local.aws import (
     cloudformation_services,
     cloudformation_storage,
 )
+from local.aws.cloudformation_change_sets import IN_REVIEW, MOTOS, ChangeSets, answers
 from local.aws.cloudformation_resource import Clients, ResourceType
 from local.aws.cloudformation_stack import LocalStack
 from local.aws.cloudformation_template import TemplateError
@@ -61,7 +63,25 @@ class CloudFormation:
         """Create a stack, or raise ValidationError before anything is made; a later failure is its status."""
         if any(stack.name == name for stack in backend.stacks.values()):
             raise AlreadyExistsException(f"Stack [{name}] already exists")
-        role_arn = options.get("role_arn")
+        stack = self.new_stack(
+            backend,
+            name,
+            role_arn=options.get("role_arn"),
+            notification_arns=options.get("notification_arns"),
+        )
+        stack.tags = dict(options.get("tags") or {})
+        stack.enable_termination_protection = bool(options.get("enable_termination_protection"))
+        with self.validation(name):
+            stack.check(template, parameters)
+        backend.stacks[stack.stack_id] = stack
+        stack.build(template, parameters)
+        _publish_exports(backend, stack)
+        return stack
+
+    def new_stack(
+        self, backend: Any, name: str, *, role_arn: str | None, notification_arns: list[str] | None = None
+    ) -> LocalStack:
+        """Make a stack without resources, which nobody knows of yet."""
         stack = LocalStack(
             name=name,
             region=backend.region_name,
@@ -69,17 +89,36 @@ class CloudFormation:
             types=self._types,
             aws=self._clients(role_arn),
             role_arn=role_arn,
-            tags=options.get("tags"),
+            tags=None,
             exports=backend.exports,
         )
-        stack.notification_arns = options.get("notification_arns") or []
-        stack.enable_termination_protection = bool(options.get("enable_termination_protection"))
-        with _validation(name):
-            stack.check(template, parameters)
-        backend.stacks[stack.stack_id] = stack
-        stack.build(template, parameters)
-        _publish_exports(backend, stack)
+        stack.notification_arns = notification_arns or []
         return stack
+
+    def apply(
+        self,
+        backend: Any,
+        stack: LocalStack,
+        template: str,
+        parameters: Mapping[str, str],
+        *,
+        role_arn: str | None,
+        tags: Mapping[str, str] | None,
+    ) -> bool:
+        """Bring a stack to a template, the first one or another; False when there is nothing to do."""
+        if role_arn:
+            stack.role_arn, stack.aws = role_arn, self._clients(role_arn)
+        if tags is not None:
+            stack.tags = dict(tags)
+        changed = True
+        with self.validation(stack.name):
+            if stack.status == IN_REVIEW:
+                stack.status = "CREATE_IN_PROGRESS"
+                stack.build(template, parameters)
+            else:
+                changed = stack.update(template, parameters)
+        _publish_exports(backend, stack)
+        return changed
 
     def update_stack(  # noqa: PLR0917 - moto's signature
         self, backend: Any, name: str, template: str, role_arn: str | None, parameters: Any, tags: Any
@@ -90,15 +129,8 @@ class CloudFormation:
             message = f"Stack:{stack.stack_id} is in {stack.status} state and can not be updated."
             raise ValidationError(name, message=message)
         given = backend._resolve_update_parameters(instance=stack, incoming_params=parameters)
-        if role_arn:
-            stack.role_arn, stack.aws = role_arn, self._clients(role_arn)
-        if tags is not None:
-            stack.tags = tags
-        with _validation(name):
-            changed = stack.update(template, given)
-        if not changed:
+        if not self.apply(backend, stack, template, given, role_arn=role_arn, tags=tags):
             raise ValidationError(name, message="No updates are to be performed.")
-        _publish_exports(backend, stack)
         return stack
 
     def delete_stack(self, backend: Any, name_or_stack_id: str) -> None:
@@ -113,13 +145,14 @@ class CloudFormation:
                 backend.deleted_stacks[stack.stack_id] = backend.stacks.pop(stack.stack_id)
                 _publish_exports(backend, stack, gone=True)
 
-    def create_change_set(self, _backend: Any, stack_name: str, **_options: Any) -> None:
-        """Refuse: moto's change sets would bypass every check."""
-        message = (
-            "The laptop's CloudFormation has no change sets: deploy with `cdk deploy --method=direct`, "
-            "with create_stack and update_stack, or with `make run`."
-        )
-        raise ValidationError(stack_name, message=message)
+    @staticmethod
+    @contextmanager
+    def validation(name: str) -> Iterator[None]:
+        """Answer a template that is refused as AWS answers an invalid one: ValidationError, nothing made."""
+        try:
+            yield
+        except TemplateError as error:
+            raise ValidationError(name, message=str(error)) from error
 
     def close(self) -> None:
         """Stop serving: moto's own CloudFormation is back, as other users of moto in this process expect."""
@@ -127,6 +160,8 @@ class CloudFormation:
             CloudFormation.current = None
             for name, original in _MOTOS.items():
                 setattr(CloudFormationBackend, name, original)
+            for name, original in MOTOS.items():
+                setattr(CloudFormationResponse, name, original)
 
     def _clients(self, role_arn: str | None) -> Clients:
         return functools.cache(lambda service: self._host.client(service, role_arn))
@@ -138,12 +173,13 @@ def install(host: Host, *, types: Mapping[str, ResourceType] = RESOURCE_TYPES) -
     CloudFormation.current = service
     for name in _MOTOS:
         setattr(CloudFormationBackend, name, _operation(name))
+    for name, answer in answers(ChangeSets(service)).items():
+        setattr(CloudFormationResponse, name, answer)
     return service
 
 
 _MOTOS = {
-    name: getattr(CloudFormationBackend, name)
-    for name in ("create_stack", "update_stack", "delete_stack", "create_change_set")
+    name: getattr(CloudFormationBackend, name) for name in ("create_stack", "update_stack", "delete_stack")
 }
 
 
@@ -152,15 +188,6 @@ def _operation(name: str) -> Callable[..., Any]:
         return getattr(CloudFormation.current, name)(backend, *args, **kwargs)
 
     return operation
-
-
-@contextmanager
-def _validation(name: str) -> Iterator[None]:
-    """Answer a template that is refused as AWS answers an invalid one: ValidationError, nothing made."""
-    try:
-        yield
-    except TemplateError as error:
-        raise ValidationError(name, message=str(error)) from error
 
 
 def _publish_exports(backend: Any, stack: LocalStack, *, gone: bool = False) -> None:

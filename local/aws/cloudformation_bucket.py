@@ -7,6 +7,15 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from local.aws.cloudformation_resource import Unsupported
+
+
+def _settle_access(s3: Any, bucket: str, value: str | None) -> None:
+    del s3, bucket
+    # A bucket is private from the start; nothing else is wanted of one here.
+    if value not in (None, "Private"):
+        raise Unsupported(f"AccessControl {value}: the laptop's buckets are Private; use a bucket policy")
+
 
 def _settle_versioning(s3: Any, bucket: str, value: Mapping[str, Any] | None) -> None:
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=value or {"Status": "Suspended"})
@@ -95,6 +104,7 @@ def _settle_notifications(s3: Any, bucket: str, value: Mapping[str, Any] | None)
 
 _API_ENCRYPTION = {"ServerSideEncryptionByDefault": "ApplyServerSideEncryptionByDefault"}
 SETTLE: Mapping[str, Callable[[Any, str, Any], None]] = {
+    "AccessControl": _settle_access,
     "VersioningConfiguration": _settle_versioning,
     "PublicAccessBlockConfiguration": _settle_public_access,
     "BucketEncryption": _settle_encryption,
@@ -104,6 +114,12 @@ SETTLE: Mapping[str, Callable[[Any, str, Any], None]] = {
     "Tags": _settle_tags,
     "NotificationConfiguration": _settle_notifications,
 }
+
+
+def _read_access(s3: Any, bucket: str) -> Any:
+    acl = s3.get_bucket_acl(Bucket=bucket)
+    owner = acl["Owner"]["ID"]
+    return "Private" if all(grant["Grantee"].get("ID") == owner for grant in acl["Grants"]) else "not Private"
 
 
 def _read_versioning(s3: Any, bucket: str) -> Any:
@@ -195,6 +211,7 @@ def _or_none(operation: Any, bucket: str, absent: str) -> Any:
 
 
 READ: Mapping[str, Callable[[Any, str], Any]] = {
+    "AccessControl": _read_access,
     "VersioningConfiguration": _read_versioning,
     "PublicAccessBlockConfiguration": _read_public_access,
     "BucketEncryption": _read_encryption,

@@ -99,13 +99,32 @@ class Change:
 
     def _make(self, name: str, kind: ResourceType, wanted: Properties) -> None:
         stack = self._stack
-        stack.record("CREATE_IN_PROGRESS", name, kind.type)
         physical_name = wanted.get(kind.name_property) or stack.generated_name(name, kind)
+        if stack.imports and self._import(name, kind, physical_name, wanted):
+            return
+        stack.record("CREATE_IN_PROGRESS", name, kind.type)
         made = self._resource(name, kind.create(Target(stack.aws, physical_name, wanted)), wanted)
         stack.resources[name] = made
         self._touched.append(name)
         self._settle(kind, made, {})
         stack.record("CREATE_COMPLETE", name, kind.type, made.physical_id)
+
+    def _import(self, name: str, kind: ResourceType, physical_name: str, wanted: Properties) -> bool:
+        """Take a resource over that has the name already; tell whether there was one.
+
+        Only one that the template retains: a rollback must never remove what was there before.
+        """
+        stack = self._stack
+        found = kind.find(Target(stack.aws, physical_name, wanted))
+        retained = stack.template_dict["Resources"][name].get("DeletionPolicy") == "Retain"
+        if found is None or not retained:
+            return False
+        stack.record("IMPORT_IN_PROGRESS", name, kind.type, found)
+        imported = stack.resources[name] = self._resource(name, found, wanted)
+        self._touched.append(name)
+        self._settle(kind, imported, kind.read(Target(stack.aws, found, wanted)))
+        stack.record("IMPORT_COMPLETE", name, kind.type, found)
+        return True
 
     def _change(self, name: str, kind: ResourceType, before: Resource, wanted: Properties) -> None:
         stack, physical_id = self._stack, before.physical_id

@@ -35,6 +35,13 @@ class ModelPackageGroup(ResourceType):
         given = {key: target.properties[key] for key in keys if target.properties.get(key)}
         return str(target.aws("sagemaker").create_model_package_group(**given)["ModelPackageGroupArn"])
 
+    def find(self, target: Target) -> str | None:
+        """Give the ARN of the group when it is there."""
+        pages = target.aws("sagemaker").get_paginator("list_model_package_groups").paginate()
+        held = (each for page in pages for each in page["ModelPackageGroupSummaryList"])
+        arns = {each["ModelPackageGroupName"]: str(each["ModelPackageGroupArn"]) for each in held}
+        return arns.get(target.id)
+
     def apply(self, target: Target) -> None:
         """Settle the tags of a group that was there before."""
         gone, new = tag_changes(target.before.get("Tags"), target.properties["Tags"])

@@ -59,6 +59,11 @@ class ResourceType:
         """Make the bare resource and give its physical id; `apply` follows and settles the properties."""
         raise NotImplementedError
 
+    def find(self, target: Target) -> str | None:
+        """Give the physical id of a resource that has the target's name already; most types do not look."""
+        del target
+        return None
+
     def apply(self, target: Target) -> None:
         """Settle the properties of a resource that holds `before`."""
 
@@ -96,12 +101,20 @@ class Resource(Made):
         return self.physical_id
 
 
-def refusals(template: Mapping[str, Any], types: Mapping[str, ResourceType]) -> list[str]:
-    """List everything in the template that the laptop does not implement, one sentence each."""
+def refusals(
+    template: Mapping[str, Any],
+    types: Mapping[str, ResourceType],
+    active: Callable[[Mapping[str, Any]], bool] = lambda _: True,
+) -> list[str]:
+    """List everything in the template that the laptop does not implement, one sentence each.
+
+    A resource that is not `active`, because its condition does not hold, is not made and may be anything.
+    """
     known = {*template["Resources"], *template.get("Parameters", {})}
     return [
         sentence
         for name, resource in template["Resources"].items()
+        if active(resource)
         for sentence in _refused(name, resource, types, known)
     ]
 

@@ -54,6 +54,8 @@ class LocalStack(Stack):  # type: ignore[misc]
         self.creation_time, self.last_updated_time = utcnow(), None
         self.timeout_in_minutes, self.policy = None, ""
         self.enable_termination_protection = self.disable_rollback = False
+        self.imports = False
+        """Whether a retained resource that is there already is taken over, in place of a failure."""
         self.status = "CREATE_IN_PROGRESS"
         self.stack_status_reason: str | None = None
         self.template = ""
@@ -110,7 +112,8 @@ class LocalStack(Stack):  # type: ignore[misc]
         if unknown:
             raise TemplateError(f"Parameters: [{', '.join(sorted(unknown))}] do not exist in the template")
         values = resolve_parameters(template, given, self._ssm_parameter)
-        if refused := refusals(template, self.types):
+        scope = Scope(template, values | self._pseudo_parameters(), {})
+        if refused := refusals(template, self.types, scope.active):
             raise TemplateError("\n".join(refused))
         creation_order(template["Resources"])
         outputs = template.get("Outputs", {})
@@ -139,7 +142,7 @@ class LocalStack(Stack):  # type: ignore[misc]
     def update(self, text: str, parameters: Mapping[str, str]) -> bool:
         """Bring the stack to a new template; False when there is nothing to do. Rolls back when it fails."""
         template, values = self.check(text, parameters)
-        if self._is_unchanged(template, values):
+        if self.is_unchanged(template, values):
             return False
         earlier = (self.template, self.template_dict, self.values, self.parameters)
         change = Change(self, self.resources)
@@ -173,7 +176,8 @@ class LocalStack(Stack):  # type: ignore[misc]
         self.template, self.template_dict, self.values = text, template, values
         self.parameters, self.description = dict(parameters), template.get("Description")
 
-    def _is_unchanged(self, template: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    def is_unchanged(self, template: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+        """Tell whether the stack holds just this: an update would do nothing."""
         same = all(
             self.template_dict.get(part) == template.get(part)
             for part in ("Resources", "Outputs", "Conditions", "Mappings")

@@ -1,4 +1,4 @@
-"""AWS::S3::Bucket and AWS::S3::BucketPolicy, applied whole."""
+"""Buckets, their policies and SSM parameters, applied whole."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ import json
 from typing import ClassVar
 
 from local.aws.cloudformation_bucket import READ, SETTLE
-from local.aws.cloudformation_resource import ANY, TAGS, Properties, ResourceType, Shape, Target
+from local.aws.cloudformation_resource import (
+    ANY,
+    TAGS,
+    Properties,
+    ResourceType,
+    Shape,
+    Target,
+    tag_list,
+    tag_map,
+)
 
 _LIFECYCLE_RULE: Shape = {
     "Id": ANY,
@@ -45,6 +54,7 @@ class Bucket(ResourceType):
     }
     shape: ClassVar[Shape] = {
         "BucketName": ANY,
+        "AccessControl": ANY,
         "VersioningConfiguration": {"Status": ANY},
         "PublicAccessBlockConfiguration": {
             "BlockPublicAcls": ANY,
@@ -67,6 +77,11 @@ class Bucket(ResourceType):
         place = {"CreateBucketConfiguration": {"LocationConstraint": region}} if region != "us-east-1" else {}
         s3.create_bucket(Bucket=target.id, **place)
         return target.id
+
+    def find(self, target: Target) -> str | None:
+        """Give the bucket's name when it is there, and ours."""
+        held = target.aws("s3").list_buckets()["Buckets"]
+        return next((each["Name"] for each in held if each["Name"] == target.id), None)
 
     def apply(self, target: Target) -> None:
         """Settle each property that changed, the notifications last."""
@@ -120,3 +135,61 @@ class BucketPolicy(ResourceType):
         """Read the policy back as a document."""
         policy = target.aws("s3").get_bucket_policy(Bucket=target.id)["Policy"]
         return {"Bucket": target.id, "PolicyDocument": json.loads(policy)}
+
+
+class Parameter(ResourceType):
+    """AWS::SSM::Parameter."""
+
+    type = "AWS::SSM::Parameter"
+    name_property = "Name"
+    required = frozenset({"Type", "Value"})
+    create_only = frozenset({"Type"})
+    attributes = frozenset({"Type", "Value"})
+    defaults: ClassVar[Properties] = {"Description": "", "Tags": None}
+    shape: ClassVar[Shape] = {"Description": ANY, "Name": ANY, "Tags": ANY, "Type": ANY, "Value": ANY}
+
+    def create(self, target: Target) -> str:
+        """Make the parameter with its value; a name that is taken is refused."""
+        self._put(target, overwrite=False)
+        return target.id
+
+    def apply(self, target: Target) -> None:
+        """Settle tags, and value and description of a parameter that was there before."""
+        if target.before:
+            self._put(target, overwrite=True)
+        # Alone among these types, a parameter has its tags as an object.
+        before, wanted = target.before.get("Tags") or {}, target.properties["Tags"] or {}
+        named = {"ResourceType": "Parameter", "ResourceId": target.id}
+        if gone := sorted(set(before) - set(wanted)):
+            target.aws("ssm").remove_tags_from_resource(**named, TagKeys=gone)
+        if wanted:
+            target.aws("ssm").add_tags_to_resource(**named, Tags=tag_list(wanted))
+
+    def delete(self, target: Target) -> None:
+        """Remove the parameter."""
+        target.aws("ssm").delete_parameter(Name=target.id)
+
+    def describe(self, target: Target) -> dict[str, str]:
+        """Give type and value."""
+        held = target.aws("ssm").get_parameter(Name=target.id)["Parameter"]
+        return {"Type": held["Type"], "Value": held["Value"]}
+
+    def read(self, target: Target) -> Properties:
+        """Read the parameter with its description and tags."""
+        named = [{"Key": "Name", "Option": "Equals", "Values": [target.id]}]
+        (about,) = target.aws("ssm").describe_parameters(ParameterFilters=named)["Parameters"]
+        tags = target.aws("ssm").list_tags_for_resource(ResourceType="Parameter", ResourceId=target.id)
+        return {
+            **self.describe(target),
+            "Name": target.id,
+            "Description": about.get("Description", ""),
+            "Tags": tag_map(tags["TagList"]),
+        }
+
+    @staticmethod
+    def _put(target: Target, *, overwrite: bool) -> None:
+        target.aws("ssm").put_parameter(
+            Name=target.id,
+            Overwrite=overwrite,
+            **{key: target.properties[key] for key in ("Description", "Type", "Value")},
+        )

@@ -37,6 +37,7 @@ from local.aws import (
     event_rules,
     events,
     functions,
+    iam_repairs,
     s3_repairs,
     sagemaker,
 )
@@ -211,6 +212,7 @@ class LocalAWS:
         for service in services:
             undo.callback(service.close)
         authorization.install()
+        iam_repairs.install()
         s3_repairs.install()
         dashboard_repairs.install()
 

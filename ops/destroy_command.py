@@ -1,0 +1,120 @@
+"""The command that removes a deployment: destroy."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import click
+from rich.console import Console
+
+from ops import destroy as destroying
+from ops import holdings
+from ops.errors import OpsError
+from ops.holdings import Bucket, Group, Holdings
+from ops.outcome import counted
+from ops.session import STACK, Session
+from ops.terminal import say
+
+UNITS = ("bytes", "KB", "MB", "GB", "TB")
+
+
+@click.command()
+@click.option(
+    "--delete-data",
+    is_flag=True,
+    help="Also delete what the deployment keeps: the bucket with all versions, the model packages and their "
+    "group, the pipelines.",
+)
+@click.option("--yes", is_flag=True, envvar="YES", help="Do not ask; YES=1 in the environment says the same.")
+@STACK
+def destroy(*, delete_data: bool, yes: bool, stack: str) -> None:
+    """Remove a deployment.
+
+    Lists what would go and what would stay, and asks. Executions that run are stopped, and their end is
+    awaited, before the stack is deleted. Data stays unless the deployment was made with retain_data=false,
+    or --delete-data is given; then every object version, model package and pipeline goes first.
+
+    Works without a stack as well: for what an earlier destroy left in place, or one that was interrupted.
+
+    Exits with 1 when something could not be removed: running it again goes on from there.
+    """
+    session, console = Session(), Console()
+    held = holdings.read(session, stack)
+    doomed = held.doomed(data=delete_data)
+    if doomed.nothing:
+        _say_left(console, held)
+        return
+    say(console, f"What goes with {stack}:")
+    for line in _lines(doomed):
+        say(console, f"  {line}")
+    stays = _staying(held, doomed)
+    if stays:
+        say(console, "What stays:")
+        for line in _lines(stays):
+            say(console, f"  {line}")
+    if not yes:
+        _ask(stack)
+    left = destroying.destroy(session, held, data=delete_data, tell=lambda text: say(console, text))
+    _say_left(console, left)
+
+
+def _ask(stack: str) -> None:
+    """Let the person type the stack's name; raise `OpsError`, with nothing changed, unless they do."""
+    if not sys.stdin.isatty():
+        raise OpsError("nothing was removed: there is no terminal to ask on. Say YES=1 (or --yes) to go on")
+    if click.prompt(f"To remove all of that, type {stack}", default="", show_default=False) != stack:
+        raise OpsError("nothing was removed: that is not its name")
+
+
+def _staying(held: Holdings, doomed: Holdings) -> Holdings | None:
+    buckets = tuple(each for each in held.buckets if each not in doomed.buckets)
+    groups = tuple(each for each in held.groups if each not in doomed.groups)
+    pipelines = () if doomed.pipelines else held.pipelines
+    staying = Holdings(held.stack, None, buckets=buckets, groups=groups, pipelines=pipelines)
+    return None if staying.nothing else staying
+
+
+def _say_left(console: Console, held: Holdings) -> None:
+    if held.nothing:
+        say(console, f"Nothing of {held.stack} is here: no stack, bucket, model package group or pipeline")
+        return
+    say(console, f"This stays of {held.stack}; `cdk deploy --import-existing-resources` takes it over again:")
+    for line in _lines(held):
+        say(console, f"  {line}")
+    say(console, f"To remove it as well: python -m ops destroy --stack {held.stack} --delete-data")
+
+
+def _lines(held: Holdings) -> Iterator[str]:
+    for arn in held.running:
+        yield f"running execution {arn}, which is stopped first"
+    for name in held.pipelines:
+        yield f"pipeline {name} with the record of its executions"
+    for bucket in held.buckets:
+        yield from _bucket(bucket)
+    for group in held.groups:
+        yield _group(group)
+    if held.stack_id:
+        kinds = (f"{count} {kind.removeprefix('AWS::')}" for kind, count in sorted(held.resources.items()))
+        yield f"stack {held.stack}: {', '.join(kinds) or 'no resources'}"
+
+
+def _bucket(bucket: Bucket) -> Iterator[str]:
+    total = sum(each.versions for each in bucket.prefixes.values())
+    yield f"bucket {bucket.name}: {counted(total, 'object version') if total else 'empty'}"
+    for prefix, amount in bucket.prefixes.items():
+        yield f"  {prefix}  {counted(amount.versions, 'version')}, {_size(amount.size)}"
+
+
+def _group(group: Group) -> str:
+    if not group.packages:
+        return f"model package group {group.name}: empty"
+    counts = ", ".join(f"{len(arns)} {status}" for status, arns in sorted(group.packages.items()))
+    return f"model package group {group.name}: {counted(len(group.arns), 'model package')} ({counts})"
+
+
+def _size(size: float) -> str:
+    power = 0
+    while size >= 1000 and power < len(UNITS) - 1:
+        size, power = size / 1000, power + 1
+    return f"{size:.1f} {UNITS[power]}" if power else f"{size:.0f} {UNITS[0]}"

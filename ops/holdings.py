@@ -1,0 +1,226 @@
+"""What a deployment holds on AWS: its stack, what the stack keeps, and what executions left beside it.
+
+Pipelines are nobody's resource in CloudFormation: the function makes them. They belong to the deployment
+whose role they run with, so that `birds` never touches the pipelines of `birds-two`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from botocore.exceptions import ClientError
+
+from ops.endpoint import Clients
+from ops.errors import NotFoundError, error_code
+from ops.execution import ABSENT, RUNNING
+
+BUCKET_TYPE, GROUP_TYPE = "AWS::S3::Bucket", "AWS::SageMaker::ModelPackageGroup"
+_KEPT = frozenset({"Retain", "RetainExceptOnCreate"})
+
+
+class Amount(NamedTuple):
+    """Object versions, delete markers among them, and their size."""
+
+    versions: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket with what it holds by prefix, the first folder of the keys."""
+
+    name: str
+    kept: bool
+    """Whether the stack leaves it in place."""
+    prefixes: Mapping[str, Amount]
+
+
+@dataclass(frozen=True)
+class Group:
+    """A model package group with the ARNs of its packages by approval status."""
+
+    name: str
+    kept: bool
+    packages: Mapping[str, list[str]]
+
+    @property
+    def arns(self) -> list[str]:
+        """List every package."""
+        return [arn for arns in self.packages.values() for arn in arns]
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """Everything of one deployment at one moment."""
+
+    stack: str
+    stack_id: str | None
+    """None when the stack is gone, or never was."""
+    resources: Mapping[str, int] = field(default_factory=dict)
+    """How many resources of each type the stack has."""
+    buckets: tuple[Bucket, ...] = ()
+    groups: tuple[Group, ...] = ()
+    pipelines: tuple[str, ...] = ()
+    running: tuple[str, ...] = ()
+    """The ARNs of executions that have not ended."""
+
+    @property
+    def nothing(self) -> bool:
+        """Tell whether there is nothing here."""
+        return not (self.stack_id or self.buckets or self.groups or self.pipelines or self.running)
+
+    @property
+    def refilled(self) -> bool:
+        """Tell whether something is in it that can be removed before the stack is."""
+        return (
+            bool(self.running)
+            or any(each.prefixes for each in self.buckets)
+            or any(each.packages for each in self.groups)
+        )
+
+    @property
+    def keeps(self) -> bool:
+        """Tell whether data stays when the stack goes."""
+        kept = [each.kept for each in self.buckets] + [each.kept for each in self.groups]
+        return self.stack_id is None or any(kept)
+
+    def doomed(self, *, data: bool) -> Holdings:
+        """Give the part that goes: executions and stack, and what `data` says or nothing keeps.
+
+        Pipelines and their history tell where the models of a group come from, and stay as long as it does.
+        """
+        return replace(
+            self,
+            buckets=tuple(each for each in self.buckets if data or not each.kept),
+            groups=tuple(each for each in self.groups if data or not each.kept),
+            pipelines=self.pipelines if data or not self.keeps else (),
+        )
+
+
+@dataclass(frozen=True)
+class _Stack:
+    """The stack's own part, or, where there is none, what it would be called."""
+
+    stack_id: str | None
+    outputs: Mapping[str, str]
+    resources: Mapping[str, int]
+    data: Mapping[str, Mapping[str, bool]]
+    """By type, the names of buckets and groups and whether the stack keeps them."""
+
+
+def read(session: Clients, stack: str) -> Holdings:
+    """Read all of it; NotFoundError when the stack is another product's."""
+    own, names = _stack(session.client("cloudformation"), stack), _names(session, stack)
+    sagemaker = session.client("sagemaker")
+    role = own.outputs.get("PipelineExecutionRoleArn", names["PipelineExecutionRoleArn"])
+    pipelines = tuple(_pipelines(sagemaker, own.outputs.get("PipelineName", stack), role))
+    # The bucket and group that an earlier deployment of the name left are there without a stack, too.
+    ours = dict.fromkeys((names["BucketName"], f"{names['BucketName']}-logs"), True)
+    buckets = {**ours, **own.data.get(BUCKET_TYPE, {})}
+    groups = {stack: True, **own.data.get(GROUP_TYPE, {})}
+    return Holdings(
+        stack,
+        own.stack_id,
+        own.resources,
+        tuple(filter(None, (_bucket(session.client("s3"), name, kept) for name, kept in buckets.items()))),
+        tuple(filter(None, (_group(sagemaker, name, kept) for name, kept in groups.items()))),
+        pipelines,
+        tuple(arn for name in pipelines for arn in running(sagemaker, name)),
+    )
+
+
+def running(sagemaker: Any, pipeline: str) -> Iterator[str]:
+    """Yield the executions of a pipeline that have not ended."""
+    for page in sagemaker.get_paginator("list_pipeline_executions").paginate(PipelineName=pipeline):
+        for each in page["PipelineExecutionSummaries"]:
+            if each["PipelineExecutionStatus"] in RUNNING:
+                yield str(each["PipelineExecutionArn"])
+
+
+def versions(s3: Any, bucket: str) -> Iterator[list[dict[str, Any]]]:
+    """Yield the versions and delete markers of a bucket, a page at a time."""
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        yield [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+
+
+def _stack(cloudformation: Any, stack: str) -> _Stack:
+    try:
+        described = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+    except ClientError as error:
+        if error_code(error) != "ValidationError":
+            raise
+        return _Stack(None, {}, {}, {})
+    stack_id = described["StackId"]
+    template = cloudformation.get_template(StackName=stack_id, TemplateStage="Processed")["TemplateBody"]
+    # One that is not JSON comes as text: not ours, whose app writes JSON.
+    if not isinstance(template, dict) or "PipelineExecutionRoleArn" not in template.get("Outputs", {}):
+        raise NotFoundError(
+            f"stack {stack} is not a deployment of this pipeline: it has no output PipelineExecutionRoleArn; "
+            "name the right one with --stack"
+        )
+    resources, data = Counter[str](), dict[str, dict[str, bool]]()
+    pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_id)
+    for each in (each for page in pages for each in page["StackResourceSummaries"]):
+        kind, name = each["ResourceType"], each.get("PhysicalResourceId", "").rpartition("/")[2]
+        if each["ResourceStatus"] in ("DELETE_COMPLETE", "DELETE_SKIPPED") or not name:
+            continue
+        resources[kind] += 1
+        if kind in (BUCKET_TYPE, GROUP_TYPE):
+            declared = template["Resources"].get(each["LogicalResourceId"], {})
+            data.setdefault(kind, {})[name] = declared.get("DeletionPolicy") in _KEPT
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
+    return _Stack(stack_id, outputs, resources, data)
+
+
+def _names(session: Clients, stack: str) -> dict[str, str]:
+    """Name what a deployment makes, as infra/names.py does, for when no stack is there to tell."""
+    sts = session.client("sts")
+    identity, region = sts.get_caller_identity(), sts.meta.region_name
+    account, partition = identity["Account"], identity["Arn"].split(":")[1]
+    return {
+        "BucketName": f"{stack}-{account}-{region}",
+        "PipelineExecutionRoleArn": f"arn:{partition}:iam::{account}:role/{stack}-pipeline-{region}",
+    }
+
+
+def _pipelines(sagemaker: Any, project: str, role_arn: str) -> Iterator[str]:
+    for page in sagemaker.get_paginator("list_pipelines").paginate(PipelineNamePrefix=project):
+        for each in page["PipelineSummaries"]:
+            name = str(each["PipelineName"])
+            if (name == project or name.startswith(f"{project}-")) and each.get("RoleArn") == role_arn:
+                yield name
+
+
+def _bucket(s3: Any, name: str, kept: bool) -> Bucket | None:
+    counts, sizes = Counter[str](), Counter[str]()
+    try:
+        for page in versions(s3, name):
+            for each in page:
+                folder, slash, _ = each["Key"].partition("/")
+                prefix = folder + slash if slash else "(no folder)"
+                counts[prefix] += 1
+                sizes[prefix] += each.get("Size", 0)
+    except ClientError as error:
+        if error_code(error) != "NoSuchBucket":
+            raise
+        return None
+    return Bucket(name, kept, {prefix: Amount(counts[prefix], sizes[prefix]) for prefix in sorted(counts)})
+
+
+def _group(sagemaker: Any, name: str, kept: bool) -> Group | None:
+    packages: dict[str, list[str]] = {}
+    try:
+        sagemaker.describe_model_package_group(ModelPackageGroupName=name)
+        pages = sagemaker.get_paginator("list_model_packages").paginate(ModelPackageGroupName=name)
+        for each in (each for page in pages for each in page["ModelPackageSummaryList"]):
+            status = each.get("ModelApprovalStatus", "without a status")
+            packages.setdefault(status, []).append(each["ModelPackageArn"])
+    except ClientError as error:
+        # SageMaker says ValidationException of a group that is not there.
+        if error_code(error) not in ABSENT | {"ValidationException"}:
+            raise
+        return None
+    return Group(name, kept, packages)

@@ -1,0 +1,315 @@
+"""The CDK's own command deploys to the laptop's AWS as it does to the real one: first, again, changed, gone.
+
+Nothing here needs a network: the command was installed by `make test` or `make deploy`, the image is one that
+is in ECR already, and a proxy that does not exist would fail any call that leaves the machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+from moto.cloudformation.models import cloudformation_backends
+
+from local.aws.cloudformation import RESOURCE_TYPES
+from local.aws.cloudformation_resource import Resource, Target, differences
+from local.aws.server import LocalAWS
+from test_infra_template import path_with_node, synthesis
+
+__all__ = ["synthesis"]
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCK = ROOT / "infra" / "cdk-cli" / "package-lock.json"
+CDK = Path(sys.prefix) / "cdk" / "node_modules" / ".bin" / "cdk"
+IMAGE = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/birds@sha256:{'a' * 64}"
+CONTEXT = {"project": "cv-birds", "training_image_uri": IMAGE}
+STACK, BUCKET = "cv-birds", "cv-birds-123456789012-us-east-1"
+
+Cdk = Callable[..., str]
+Synthesise = Callable[..., Path]
+
+installed = pytest.mark.skipif(
+    not CDK.exists(), reason=f"{CDK} is not there: `make test` installs it when npm's registry can be reached"
+)
+
+
+def test_the_command_is_pinned_by_the_hash_of_its_archive_and_names_no_registry() -> None:
+    wanted = json.loads(LOCK.with_name("package.json").read_text())["devDependencies"]
+    packages = json.loads(LOCK.read_text())["packages"]
+    root = packages.pop("")
+    assert root["devDependencies"] == wanted
+    assert {f"node_modules/{name}": version for name, version in wanted.items()} == {
+        path: package["version"] for path, package in packages.items() if path.count("node_modules") == 1
+    }
+    for package in packages.values():
+        assert package["integrity"].startswith("sha512-")
+        assert "resolved" not in package
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
+    with LocalAWS(work_dir=tmp_path_factory.mktemp("aws")) as aws:
+        yield aws
+
+
+@pytest.fixture(scope="module")
+def cdk(aws: LocalAWS, tmp_path_factory: pytest.TempPathFactory) -> Cdk:
+    """Run the CDK's command as the administrator of the laptop's AWS, and give what it said."""
+    home = tmp_path_factory.mktemp("home")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_"))}
+    environment = {
+        **kept,
+        **aws.environment(),
+        "PATH": path_with_node(),
+        "HOME": str(home),
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "CDK_DISABLE_CLI_TELEMETRY": "true",
+        "CDK_DISABLE_VERSION_CHECK": "1",
+        "HTTPS_PROXY": "http://localhost:1",
+        "NO_PROXY": "localhost",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+    def run(*arguments: str, code: int = 0, cwd: Path = ROOT) -> str:
+        done = subprocess.run(
+            [str(CDK), *arguments, "--ci", "--no-notices", "--no-color"],
+            cwd=cwd,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def app(synthesis: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Synthesise:
+    """Synthesise the stack with some context as `python app.py` would, to be deployed with --app."""
+    from aws_cdk import App
+
+    from infra import trigger
+    from infra.config import Config
+    from infra.stack import build
+
+    def synthesise(
+        source: Path | None = None, and_then: Callable[[Any], None] = lambda _: None, **context: Any
+    ) -> Path:
+        outdir = tmp_path_factory.mktemp("cdk.out")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(trigger, "SOURCE", source or trigger.SOURCE)
+            app = App(outdir=str(outdir))
+            and_then(build(app, config=Config.from_context({**CONTEXT, **context})))
+            app.synth()
+        return outdir
+
+    return synthesise
+
+
+@pytest.fixture(scope="module")
+def deployed(cdk: Cdk, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Bootstrap the account and deploy the repository as it is; what the deployment said."""
+    outdir = tmp_path_factory.mktemp("cdk.out")
+    # Elsewhere, because in the repository it would synthesise an app that it does not need.
+    assert "bootstrapped" in cdk("bootstrap", "aws://123456789012/us-east-1", cwd=outdir)
+    return cdk(
+        "deploy", "--require-approval=never", f"--output={outdir}", "-c", f"training_image_uri={IMAGE}"
+    )
+
+
+def resources(aws: LocalAWS) -> dict[str, Resource]:
+    (stack,) = (
+        each
+        for each in cloudformation_backends[aws.account][aws.region].stacks.values()
+        if each.name == STACK
+    )
+    found: dict[str, Resource] = stack.resources
+    return dict(found)
+
+
+def target(aws: LocalAWS, resource: Resource) -> Target:
+    return Target(aws.client, resource.physical_id, resource.properties)
+
+
+def wrong(aws: LocalAWS) -> list[str]:
+    """Ask each service for each resource of the stack; list where it is not what the template asks for."""
+    return [
+        f"{name}: {difference}"
+        for name, each in resources(aws).items()
+        for difference in differences(
+            each.properties, RESOURCE_TYPES[each.cf_resource_type].read(target(aws, each))
+        )
+    ]
+
+
+def touched(aws: LocalAWS, since: int) -> set[str]:
+    """Give the types of the resources that the events after the first `since` are about."""
+    kinds = {event["ResourceType"] for event in events(aws)[since:]}
+    return kinds - {"AWS::CloudFormation::Stack"}
+
+
+def events(aws: LocalAWS) -> list[dict[str, Any]]:
+    """List the stack's events, the oldest first."""
+    found: list[dict[str, Any]] = aws.client("cloudformation").describe_stack_events(StackName=STACK)[
+        "StackEvents"
+    ]
+    return found[::-1]
+
+
+def deploy(cdk: Cdk, app: Path, *more: str) -> str:
+    return cdk("deploy", f"--app={app}", "--require-approval=never", *more)
+
+
+@installed
+@pytest.mark.slow
+def test_it_deploys_from_nothing_through_the_roles_of_its_bootstrap_stack(
+    aws: LocalAWS, deployed: str
+) -> None:
+    assert "current credentials could not be used" not in deployed
+    (stack,) = aws.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
+    assert stack["RoleARN"].endswith(":role/cdk-hnb659fds-cfn-exec-role-123456789012-us-east-1")
+    assert wrong(aws) == []
+    committed = json.loads((ROOT / "infra" / "template.json").read_text())["Resources"]
+    assert {each.cf_resource_type for each in resources(aws).values()} == {
+        each["Type"] for each in committed.values()
+    }
+    for output in stack["Outputs"]:
+        assert f"cv-birds.{output['OutputKey']} = {output['OutputValue']}" in deployed
+
+
+@installed
+@pytest.mark.slow
+def test_what_it_deployed_settles_uploads(aws: LocalAWS, deployed: str) -> None:
+    s3, key = aws.client("s3"), "pipeline/pipeline.json"
+    version = s3.put_object(Bucket=BUCKET, Key=key, Body=b'{"Version": 1}')["VersionId"]
+    verdict, deadline = f"verdicts/{key}/{version}.json", time.monotonic() + 60
+    while not s3.list_objects_v2(Bucket=BUCKET, Prefix=verdict)["KeyCount"]:
+        assert time.monotonic() < deadline, "the function left no verdict"
+        time.sleep(0.2)
+
+
+@installed
+@pytest.mark.slow
+def test_deploying_the_same_again_touches_nothing(
+    aws: LocalAWS, cdk: Cdk, app: Synthesise, deployed: str
+) -> None:
+    deploy(cdk, app())
+    before = len(events(aws))
+    assert "(no changes)" in deploy(cdk, app())
+    deploy(cdk, app(), "--method=direct")
+    assert touched(aws, before) == set()
+
+
+@installed
+@pytest.mark.slow
+def test_a_change_reaches_what_it_is_about_and_replaces_neither_bucket_nor_group(
+    aws: LocalAWS, cdk: Cdk, app: Synthesise, deployed: str, tmp_path: Path
+) -> None:
+    deploy(cdk, app())
+    before = {name: each.physical_id for name, each in resources(aws).items()}
+    aws.client("s3").put_object(Bucket=BUCKET, Key="data/kept", Body=b"kept")
+    source = tmp_path / "lambda"
+    shutil.copytree(ROOT / "lambda", source, ignore=shutil.ignore_patterns("__pycache__"))
+    handler = source / "start_execution.py"
+    handler.write_text(handler.read_text() + "# changed\n")
+    function, role, group = "AWS::Lambda::Function", "AWS::IAM::Role", "AWS::Logs::LogGroup"
+
+    for kinds, changed, method in (
+        ({function}, app(source), "change-set"),
+        ({function, role}, app(on_running="stop"), "direct"),
+        ({function, role, group}, app(log_retention_days=7), "change-set"),
+    ):
+        since = len(events(aws))
+        deploy(cdk, changed, f"--method={method}")
+        assert touched(aws, since) == kinds
+        assert wrong(aws) == []
+        assert {name: each.physical_id for name, each in resources(aws).items()} == before
+    (log_group,) = (each for each in resources(aws).values() if each.cf_resource_type == group)
+    assert log_group.properties["RetentionInDays"] == 7
+    assert aws.client("s3").get_object(Bucket=BUCKET, Key="data/kept")["Body"].read() == b"kept"
+
+
+@installed
+@pytest.mark.slow
+def test_the_difference_is_told_by_property_before_anything_is_deployed(
+    aws: LocalAWS, cdk: Cdk, app: Synthesise, deployed: str
+) -> None:
+    deploy(cdk, app())
+    since = len(events(aws))
+    said = cdk("diff", f"--app={app(log_retention_days=7)}")
+    assert "[~] AWS::Logs::LogGroup" in said
+    assert "RetentionInDays" in said
+    assert "AWS::S3::Bucket" not in said
+    assert "There were no differences" in cdk("diff", f"--app={app()}")
+    assert touched(aws, since) == set()
+
+
+@installed
+@pytest.mark.slow
+def test_a_change_that_fails_is_rolled_back_and_said(
+    aws: LocalAWS, cdk: Cdk, app: Synthesise, deployed: str
+) -> None:
+    deploy(cdk, app())
+    before = {name: each.properties for name, each in resources(aws).items()}
+    taken = "/cdk-bootstrap/hnb659fds/version"
+
+    def claim(stack: Any) -> None:
+        from aws_cdk import aws_ssm
+
+        parameter = aws_ssm.CfnParameter(stack, "Claimed", name=taken, type="String", value="ours")
+        parameter.node.add_dependency(stack.node.find_child("Trigger"))
+
+    failing = app(and_then=claim, log_retention_days=7)
+    said = cdk("deploy", f"--app={failing}", "--require-approval=never", code=1)
+    assert "AWS::SSM::Parameter" in said
+    assert "already exists" in said
+    assert {name: each.properties for name, each in resources(aws).items()} == before
+    assert wrong(aws) == []
+
+
+@installed
+@pytest.mark.slow
+def test_it_removes_all_that_is_not_data_and_takes_the_data_over_again(
+    aws: LocalAWS, cdk: Cdk, app: Synthesise, deployed: str
+) -> None:
+    """The last test here: it begins with a deployment and ends with one that took its data over."""
+    assembly = app()
+    deploy(cdk, assembly)
+    aws.client("s3").put_object(Bucket=BUCKET, Key="data/kept", Body=b"kept")
+    before = resources(aws)
+    cdk("destroy", f"--app={assembly}", "--force")
+    for name, each in before.items():
+        if each.deletion_policy == "Retain":
+            assert RESOURCE_TYPES[each.cf_resource_type].read(target(aws, each))
+        elif each.cf_resource_type != "AWS::S3::BucketPolicy" or each.physical_id != BUCKET:
+            assert is_gone(aws, each), name
+    deploy(cdk, assembly, "--import-existing-resources")
+    assert wrong(aws) == []
+    assert {
+        name: each.physical_id for name, each in resources(aws).items() if each.deletion_policy == "Retain"
+    } == {name: each.physical_id for name, each in before.items() if each.deletion_policy == "Retain"}
+    assert aws.client("s3").get_object(Bucket=BUCKET, Key="data/kept")["Body"].read() == b"kept"
+
+
+def is_gone(aws: LocalAWS, resource: Resource) -> bool:
+    """Tell whether its service knows nothing of it any more."""
+    try:
+        held = RESOURCE_TYPES[resource.cf_resource_type].read(target(aws, resource))
+    except (BotoCoreError, ClientError, LookupError, StopIteration):
+        return True
+    return bool(differences(resource.properties, held))
