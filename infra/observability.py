@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aws_cdk import Duration, aws_cloudwatch, aws_cloudwatch_actions, aws_lambda, aws_sns, aws_sqs
+from aws_cdk import Duration, aws_cloudwatch, aws_cloudwatch_actions, aws_lambda, aws_logs, aws_sns, aws_sqs
 from constructs import Construct
 
 from infra.names import Names
@@ -23,9 +23,11 @@ class Observability(Construct):
         names: Names,
         function: aws_lambda.Function,
         failure_queue: aws_sqs.Queue,
+        log: aws_logs.ILogGroup,
         topic: aws_sns.ITopic,
     ) -> None:
         super().__init__(scope, construct_id)
+        self._log = log
         self._action = aws_cloudwatch_actions.SnsAction(topic)
         self.alarms: Sequence[aws_cloudwatch.Alarm] = [
             *self._on_the_queue(names, failure_queue),
@@ -61,6 +63,12 @@ class Observability(Construct):
                 metric=function.metric_errors(period=PERIOD, statistic="Sum"),
             ),
             self._alarm(
+                "FailedVerdicts",
+                name=f"{names.project}-failed-verdicts",
+                description="AWS refused a call for good, so an upload FAILED; mend that, then redrive.",
+                metric=self._failed_verdicts(names),
+            ),
+            self._alarm(
                 "FunctionThrottles",
                 name=f"{names.function}-throttles",
                 description="Lambda had no concurrency for the function; it tries again for up to 6 hours.",
@@ -73,6 +81,24 @@ class Observability(Construct):
                 metric=function.metric("DestinationDeliveryFailures", period=PERIOD, statistic="Sum"),
             ),
         ]
+
+    def _failed_verdicts(self, names: Names) -> aws_cloudwatch.Metric:
+        """Count what the function logs of them: it ends well then, so neither errors nor the queue tell."""
+        metric = aws_cloudwatch.Metric(
+            namespace=names.project, metric_name="FailedVerdicts", period=PERIOD, statistic="Sum"
+        )
+        aws_logs.CfnMetricFilter(
+            self,
+            "FailedVerdictsLogged",
+            log_group_name=names.function_log_group,
+            filter_pattern='{ $.message = "FAILED: *" }',
+            metric_transformations=[
+                aws_logs.CfnMetricFilter.MetricTransformationProperty(
+                    metric_namespace=metric.namespace, metric_name=metric.metric_name, metric_value="1"
+                )
+            ],
+        ).node.add_dependency(self._log)
+        return metric
 
     def _on_a_rule(self, construct_id: str, rule: str) -> aws_cloudwatch.Alarm:
         metric = aws_cloudwatch.Metric(

@@ -119,6 +119,7 @@ class PipelineStack(Stack):
             names=self._names,
             function=trigger.function,
             failure_queue=trigger.failure_queue,
+            log=trigger.log,
             topic=notifications.topic,
         )
         Dashboard(

@@ -69,6 +69,7 @@ class Trigger(Construct):
         log_retention_days: int,
     ) -> None:
         super().__init__(scope, construct_id)
+        self.log = _log_group(self, names.function_log_group, log_retention_days)
         self.function = aws_lambda.Function(
             self,
             "Function",
@@ -86,7 +87,7 @@ class Trigger(Construct):
             timeout=Duration.minutes(5),
             role=role,
             reserved_concurrent_executions=reserved_concurrency,
-            log_group=_log_group(self, names.function_log_group, log_retention_days),
+            log_group=self.log,
             logging_format=aws_lambda.LoggingFormat.JSON,
             environment={
                 **self._environment(names, pipeline_role_arn, training_image_uri),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from delivery_world import World, inhabited
 from local.aws.cloudformation import RESOURCE_TYPES
 from local.aws.cloudformation_resource import refusals
 from local.aws.event_patterns import check_pattern, matches
@@ -49,6 +50,7 @@ def test_what_must_not_go_unnoticed_has_an_alarm() -> None:
         "cv-birds-failed-uploads": "ApproximateNumberOfMessagesVisible",
         "cv-birds-forgotten-uploads": "ApproximateAgeOfOldestMessage",
         "cv-birds-start-execution-errors": "Errors",
+        "cv-birds-failed-verdicts": "FailedVerdicts",
         "cv-birds-start-execution-throttles": "Throttles",
         "cv-birds-start-execution-lost-failures": "DestinationDeliveryFailures",
         "cv-birds-reconcile-undelivered": "FailedInvocations",
@@ -56,6 +58,27 @@ def test_what_must_not_go_unnoticed_has_an_alarm() -> None:
         "cv-birds-training-jobs-undelivered": "FailedInvocations",
         "cv-birds-model-packages-undelivered": "FailedInvocations",
     }
+
+
+def test_what_the_function_logs_of_a_failed_upload_is_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (found,) = resources(TEMPLATE, "AWS::Logs::MetricFilter")
+    given = found["Properties"]
+    assert given["FilterPattern"] == '{ $.message = "FAILED: *" }'
+    (counted,) = given["MetricTransformations"]
+    alarm = alarms(TEMPLATE)["cv-birds-failed-verdicts"]
+    assert (alarm["Namespace"], alarm["MetricName"]) == (counted["MetricNamespace"], counted["MetricName"])
+
+    with inhabited():
+        world = World()
+        invocation = world.deliver(world.upload("first"))
+        while not any(call.operation == "GetObject" for call in invocation.calls):
+            world.step(invocation, 0)
+        world.step(invocation, 0)
+        world.fault(invocation, "denied")
+        world.run(invocation)
+    assert any(record.getMessage().startswith("FAILED: ") for record in caplog.records)
 
 
 def test_every_alarm_tells_the_topic_at_the_first_case_and_stays_quiet_without_any() -> None:
@@ -282,6 +305,7 @@ def test_the_dashboard_shows_every_alarm_and_the_way_from_upload_to_model() -> N
 UNTAGGABLE = {
     "AWS::Lambda::EventInvokeConfig",
     "AWS::Lambda::Permission",
+    "AWS::Logs::MetricFilter",
     "AWS::S3::BucketPolicy",
     "AWS::SNS::Subscription",
     "AWS::SNS::TopicPolicy",

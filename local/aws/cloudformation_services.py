@@ -188,6 +188,59 @@ class LogGroup(ResourceType):
         return next(group for group in groups if group["logGroupName"] == name)
 
 
+class MetricFilter(ResourceType):
+    """AWS::Logs::MetricFilter; the laptop keeps it and counts nothing."""
+
+    type = "AWS::Logs::MetricFilter"
+    name_property = "FilterName"
+    required = frozenset({"FilterPattern", "LogGroupName", "MetricTransformations"})
+    create_only = frozenset({"LogGroupName"})
+    shape: ClassVar[Shape] = {
+        "FilterName": ANY,
+        "FilterPattern": ANY,
+        "LogGroupName": ANY,
+        "MetricTransformations": [
+            {"DefaultValue": ANY, "MetricName": ANY, "MetricNamespace": ANY, "MetricValue": ANY}
+        ],
+    }
+
+    def create(self, target: Target) -> str:
+        """Name the filter; `apply` puts it."""
+        return target.id
+
+    def apply(self, target: Target) -> None:
+        """Put the filter."""
+        target.aws("logs").put_metric_filter(
+            logGroupName=target.properties["LogGroupName"],
+            filterName=target.id,
+            filterPattern=target.properties["FilterPattern"],
+            metricTransformations=[
+                {f"{name[0].lower()}{name[1:]}": value for name, value in each.items()}
+                for each in target.properties["MetricTransformations"]
+            ],
+        )
+
+    def delete(self, target: Target) -> None:
+        """Remove the filter."""
+        group = target.properties["LogGroupName"]
+        target.aws("logs").delete_metric_filter(logGroupName=group, filterName=target.id)
+
+    def read(self, target: Target) -> Properties:
+        """Read the filter."""
+        group = target.properties["LogGroupName"]
+        answer = target.aws("logs").describe_metric_filters(logGroupName=group, filterNamePrefix=target.id)
+        found = next(each for each in answer["metricFilters"] if each["filterName"] == target.id)
+        return {
+            "FilterName": target.id,
+            "FilterPattern": found["filterPattern"],
+            "LogGroupName": found["logGroupName"],
+            "MetricTransformations": [
+                {f"{name[0].upper()}{name[1:]}": value for name, value in each.items()}
+                for each in found["metricTransformations"]
+            ],
+        }
+
+
 class Alarm(ResourceType):
     """AWS::CloudWatch::Alarm on one metric."""
 
