@@ -1,6 +1,7 @@
 """`on_running: stop` on the laptop: an upload stops what runs, if the function's role may do that."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from infra.names import Names
 from laptop import laptop
 from local.deploy import deploy
 from local.run import STACK, TEMPLATE
-from ops.errors import StartFailed
+from ops.start import wait_for_verdict
 from toy_pipeline import SHIPPED
 
 
@@ -29,7 +30,7 @@ def stopping(statements: list[dict[str, Any]], directory: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_an_upload_that_is_to_stop_what_runs_needs_the_right_to_and_does_so_with_it(tmp_path: Path) -> None:
+def test_an_upload_stops_what_runs_and_warns_when_it_may_not(tmp_path: Path) -> None:
     image = tmp_path / "image" / "training"
     image.mkdir(parents=True)
     (image / "__init__.py").touch()
@@ -40,8 +41,12 @@ def test_an_upload_that_is_to_stop_what_runs_needs_the_right_to_and_does_so_with
     template = stopping([], tmp_path)
     with laptop(tmp_path / "aws", template=template, image=image.parent) as running:
         first = running.start(SHIPPED)
-        with pytest.raises(StartFailed, match=r"AccessDenied.* sagemaker:StopPipelineExecution on resource"):
-            running.start(SHIPPED, Seed="2")
+        uploaded = running.upload(SHIPPED, Seed="2")
+        clients = running.aws.client("s3"), running.aws.client("sqs")
+        verdict = wait_for_verdict(*clients, uploaded, running.outputs["FailureQueueUrl"], 30.0)
+        assert verdict["verdict"] == "STARTED"
+        (warning,) = verdict["warnings"]
+        assert re.search(r"AccessDenied.* sagemaker:StopPipelineExecution on resource", warning["message"])
         assert running.describe(first)["PipelineExecutionStatus"] == "Executing"
         deploy(running.aws, stopping([right], tmp_path), STACK)
         second = running.start(SHIPPED, Seed="3")
