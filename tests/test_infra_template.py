@@ -222,10 +222,8 @@ def test_every_choice_reaches_its_resource(synthesis: ModuleType) -> None:
     variables = function["Environment"]["Variables"]
     assert variables["ON_RUNNING"] == "stop"
     assert json.loads(variables["DEPLOYMENT_POLICY"])["min_accuracy_threshold"] == 0.9
-    rules = [
-        each["Properties"].get("ScheduleExpression") for each in resources(template, "AWS::Events::Rule")
-    ]
-    assert "rate(15 minutes)" in rules
+    scheduled = [each["Properties"] for each in resources(template, "AWS::Events::Rule")]
+    assert "rate(15 minutes)" in [each.get("ScheduleExpression") for each in scheduled]
     assert the_only(template, "AWS::Logs::LogGroup")["Properties"]["RetentionInDays"] == 7
     for alarm in resources(template, "AWS::CloudWatch::Alarm"):
         assert alarm["Properties"]["AlarmActions"] == ["arn:aws:sns:eu-west-1:123456789012:birds"]
