@@ -20,6 +20,7 @@ from local.aws import (
     cloudformation_events,
     cloudformation_functions,
     cloudformation_identity,
+    cloudformation_logs,
     cloudformation_notifications,
     cloudformation_registries,
     cloudformation_services,
@@ -37,6 +38,7 @@ _MODULES = (
     cloudformation_identity,
     cloudformation_notifications,
     cloudformation_registries,
+    cloudformation_logs,
     cloudformation_services,
     cloudformation_storage,
 )
