@@ -21,8 +21,9 @@ Start = Callable[[dict[str, Any]], str]
 
 
 def by_handler() -> Start:
-    """Start executions with the shipped function."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lambda"))
+    """Start executions with the shipped function, from FUNCTION_CODE when that names its unpacked zip."""
+    shipped = Path(__file__).resolve().parents[2] / "lambda"
+    sys.path.insert(0, os.environ.get("FUNCTION_CODE", str(shipped)))
     import start_execution
 
     return lambda event: str(start_execution.handler(event, None)[0]["executionArn"])
