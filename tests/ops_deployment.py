@@ -21,6 +21,7 @@ from delivery import Clients
 from fake_execution import client_of
 from fake_sagemaker import FakeSageMaker, Fault, ServiceError
 from ops import __main__ as cli
+from stacks import LAMBDA_TRUST
 from start_execution import StartError
 from uploads import BUCKET, ENVIRONMENT, KEY, definition, record
 
@@ -31,7 +32,7 @@ TEMPLATE = {
     "Resources": {
         "Bucket": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": BUCKET}},
         "Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "failures"}},
-        "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {"Statement": []}}},
+        "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": LAMBDA_TRUST}},
         "Function": {
             "Type": "AWS::Lambda::Function",
             "Properties": {

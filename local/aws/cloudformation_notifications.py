@@ -190,8 +190,13 @@ class Key(ResourceType):
         return {"Arn": self._metadata(target)["Arn"], "KeyId": target.id}
 
     def read(self, target: Target) -> Properties:
-        """Read policy, description, rotation and tags; KMS is told of the window at the end only."""
+        """Read policy, description, rotation and tags; KMS is told of the window at the end only.
+
+        Raises LookupError for a key that waits for its deletion.
+        """
         kms = target.aws("kms")
+        if self._metadata(target)["KeyState"] == "PendingDeletion":
+            raise LookupError(f"the key {target.id} waits for its deletion")
         policy = kms.get_key_policy(KeyId=target.id, PolicyName="default")["Policy"]
         tags = kms.list_resource_tags(KeyId=target.id)["Tags"]
         return {
