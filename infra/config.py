@@ -59,6 +59,7 @@ _ECR_IMAGE = (
 _ECR_DIGEST = r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9][a-z0-9._/-]*@sha256:[0-9a-f]{64}"
 _COMMAND = r"[\w./-]+( [\w./:=-]+)*"
 _TOPIC_ARN = r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+"
+_POLICY = r"(arn:aws[a-z-]*:iam::(\d{12}|aws):policy/)?([\w+=,.@-]+/)*[\w+=,.@-]{1,128}"
 _EMAIL = r"[^\s@,;<>]+@[^\s@,;<>]+\.[^\s@,;<>.]+"
 
 
@@ -160,6 +161,10 @@ class Config:
     stack's own; it must let cloudwatch.amazonaws.com and events.amazonaws.com publish and use its key."""
     notify_email: str | None = _setting(None, optional(text(_EMAIL, "one address such as team@example.com")))
     """Who gets that by mail, after following the link in the first one; without it nobody is subscribed."""
+    permissions_boundary: str | None = _setting(
+        None, optional(text(_POLICY, "the name of a managed policy of the account, or its ARN"))
+    )
+    """A managed policy, by name or ARN, that bounds every role of the stack; it must be there before it."""
     tags: tuple[tuple[str, str], ...] = _setting((), tags)
     """More tags for every resource, beside project."""
 

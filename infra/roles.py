@@ -1,4 +1,4 @@
-"""The two roles: who may assume each, and no permission that `*_grants.py` does not list with its reason."""
+"""The roles: who may assume each, and no permission that `*_grants.py` does not list with its reason."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ from infra.function_grants import function_grants
 from infra.grants import role_with
 from infra.names import Names
 from infra.pipeline_grants import pipeline_grants
+
+
+def limit_roles(scope: Construct, permissions_boundary: str) -> None:
+    """Give every role below `scope` a permissions boundary: a managed policy of this account, or any ARN."""
+    arn = permissions_boundary
+    if not arn.startswith("arn:"):
+        arn = Fn.sub(f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:policy/{permissions_boundary}")
+    policy = aws_iam.ManagedPolicy.from_managed_policy_arn(scope, "PermissionsBoundary", arn)
+    aws_iam.PermissionsBoundary.of(scope).apply(policy)
 
 
 class FunctionRole(Construct):

@@ -14,7 +14,7 @@ from infra.names import DEFINITION_SUFFIX, DEFINITIONS, Names
 from infra.notifications import Notifications
 from infra.observability import Observability
 from infra.registry import Registry
-from infra.roles import FunctionRole, PipelineRole
+from infra.roles import FunctionRole, PipelineRole, limit_roles
 from infra.storage import Storage
 from infra.trigger import Trigger
 
@@ -55,6 +55,8 @@ class PipelineStack(Stack):
         storage = self._storage(trigger)
         Registry(self, "Registry", names=self._names, retain=config.retain_data)
         notifications = self._operations(trigger)
+        if config.permissions_boundary:
+            limit_roles(self, config.permissions_boundary)
         for name, value in {**dict(config.tags), **config.own_tags}.items():
             Tags.of(self).add(name, value)
         self._outputs(storage, pipeline_role, trigger, notifications)

@@ -25,6 +25,7 @@ EVERY_OPTION: dict[str, Any] = {
     "checkpoints_expire_days": None,
     "retain_data": False,
     "notify_email": "team@example.com",
+    "permissions_boundary": "edge",
     "tags": {"owner": "ml"},
 }
 

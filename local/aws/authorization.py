@@ -47,8 +47,14 @@ class Authorizer:
         if (call.service, call.operation) in _ALWAYS_ALLOWED:
             return
         context = {**self._context(caller), "aws:UserAgent": call.headers.get("user-agent", "")}
+        if call.service == "iam" and (boundary := self._boundary(call)):
+            context["iam:PermissionsBoundary"] = boundary
         for requirement in requirements(call):
             self._check(caller, requirement, context, quoted=call.service == "s3")
+
+    def _boundary(self, call: Call) -> str | None:
+        """Give the boundary of the role that a call changes; one in the call itself goes before it."""
+        return self._identities.boundary_arn(str(call.parameters.get("RoleName", "")))
 
     def check_role(self, role_arn: str, requirement: Requirement, session_name: str = "local") -> None:
         """Raise AccessDenied unless a session of the role is allowed one thing."""

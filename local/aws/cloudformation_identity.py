@@ -47,11 +47,13 @@ class Role(ResourceType):
     }
 
     def create(self, target: Target) -> str:
-        """Make the role with its trust policy."""
+        """Make the role with its trust policy and its boundary: it is at no time without one."""
+        boundary = target.properties["PermissionsBoundary"]
         target.aws("iam").create_role(
             RoleName=target.id,
             Path=target.properties["Path"],
             AssumeRolePolicyDocument=json.dumps(target.properties["AssumeRolePolicyDocument"]),
+            **({"PermissionsBoundary": boundary} if boundary else {}),
         )
         return target.id
 
@@ -65,12 +67,7 @@ class Role(ResourceType):
             Description=target.properties["Description"] or "",
             MaxSessionDuration=int(target.properties["MaxSessionDuration"]),
         )
-        if target.properties["PermissionsBoundary"]:
-            iam.put_role_permissions_boundary(
-                RoleName=target.id, PermissionsBoundary=target.properties["PermissionsBoundary"]
-            )
-        elif target.before.get("PermissionsBoundary"):
-            iam.delete_role_permissions_boundary(RoleName=target.id)
+        _settle_boundary(iam, target.id, target.before, target.properties)
         _settle_tags(iam, target.id, target.before, target.properties)
         _settle_inline(iam, target.id, target.before, target.properties)
         _settle_attached(iam, target.id, target.before, target.properties)
@@ -117,6 +114,14 @@ class Role(ResourceType):
 
 def _inline(iam: Any, role: str, name: str) -> Any:
     return iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+
+
+def _settle_boundary(iam: Any, role: str, before: Properties, properties: Properties) -> None:
+    wanted = properties["PermissionsBoundary"]
+    if wanted and before and wanted != before.get("PermissionsBoundary"):
+        iam.put_role_permissions_boundary(RoleName=role, PermissionsBoundary=wanted)
+    elif before.get("PermissionsBoundary") and not wanted:
+        iam.delete_role_permissions_boundary(RoleName=role)
 
 
 def _settle_tags(iam: Any, role: str, before: Properties, properties: Properties) -> None:

@@ -101,6 +101,11 @@ class Identities:
             document = topic.policy if topic is not None else None
         return (parse_policy(document, kind="resource", name=f"policy of {name}"),) if document else ()
 
+    def boundary_arn(self, role_name: str) -> str | None:
+        """Give the ARN of the permissions boundary of a role, None without one or without the role."""
+        named = (role for role in list(self._iam.roles.values()) if role.name == role_name)
+        return next((role.permissions_boundary_arn or None for role in named), None)
+
     def _role(self, role_arn: str) -> Any:
         return next((role for role in list(self._iam.roles.values()) if role.arn == role_arn), None)
 

@@ -1,0 +1,113 @@
+"""A permissions boundary on every role of the stack: it bounds them, and the right one costs nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import role_table
+from laptop import Laptop, laptop, write_template_without
+from local.aws.iam import Access, Policy, Principal, decide, parse_policy
+from local.deploy import deploy
+from local.run import STACK
+from ops.errors import StartFailed
+from rights import Request
+from test_infra_abuse import policy, statements
+from test_infra_least_privilege import RIGHTS, requests
+from test_infra_template import resources, synthesis
+
+__all__ = ["synthesis"]
+
+EDGE = f"arn:aws:iam::{role_table.ACCOUNT}:policy/edge"
+GOLDEN = sorted({action for rights in RIGHTS.values() for right in rights for action in right.actions})
+FAILS_AT_ONCE = {
+    "Version": "2020-12-01",
+    "Parameters": [{"Name": "InputDataUrl", "Type": "String"}],
+    "Steps": [{"Name": "Stop", "Type": "Fail", "Arguments": {"ErrorMessage": "as it should"}}],
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (EDGE, EDGE),
+        ("team/edge", {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:policy/team/edge"}),
+        (None, None),
+    ],
+    ids=["ARN", "name", "none"],
+)
+def test_every_role_of_the_stack_has_the_boundary(
+    synthesis: ModuleType, given: str | None, expected: Any
+) -> None:
+    template = synthesis.synthesise({"permissions_boundary": given})
+    bounds = [each["Properties"].get("PermissionsBoundary") for each in resources(template, "AWS::IAM::Role")]
+    assert bounds == [expected] * len(RIGHTS)
+
+
+def bounded(actions: list[str]) -> Policy:
+    """A boundary that allows these actions on everything."""
+    statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+    return parse_policy({"Version": "2012-10-17", "Statement": [statement]}, kind="identity")
+
+
+def decided(role_arn: str, boundary: Policy) -> Iterator[tuple[Request, bool]]:
+    principal = Principal(arn=role_arn, account=role_table.ACCOUNT, role_arn=role_arn)
+    identity = [policy(statements(role_arn))]
+    for each in requests(role_arn):
+        access = Access(principal, each.action, each.resource, each.context)
+        yield each, decide(access, identity=identity, boundary=[boundary]).allowed
+
+
+@pytest.mark.parametrize("role_arn", RIGHTS)
+def test_a_boundary_of_the_needed_actions_changes_no_decision(role_arn: str) -> None:
+    assert [each for each, allowed in decided(role_arn, bounded(GOLDEN)) if allowed != each.allowed] == []
+
+
+@pytest.mark.parametrize("missing", GOLDEN)
+def test_what_the_boundary_lacks_no_role_may_do(missing: str) -> None:
+    boundary = bounded([action for action in GOLDEN if action != missing])
+    for role_arn in RIGHTS:
+        for each, allowed in decided(role_arn, boundary):
+            assert allowed == (each.allowed and each.action != missing), each
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Laptop, Path]]:
+    """The laptop with every role bound by `edge`, and a definition that ends at once."""
+    directory = tmp_path_factory.mktemp("laptop")
+    path = write_template_without((), directory)
+    with laptop(directory, template=path) as started:
+        made = started.aws.client("iam").create_policy(PolicyName="edge", PolicyDocument=document(GOLDEN))
+        assert made["Policy"]["Arn"] == EDGE
+        template = json.loads(path.read_text())
+        for each in resources(template, "AWS::IAM::Role"):
+            each["Properties"]["PermissionsBoundary"] = EDGE
+        path.write_text(json.dumps(template))
+        deploy(started.aws, path, STACK)
+        definition = directory / "definition.json"
+        definition.write_text(json.dumps(FAILS_AT_ONCE))
+        yield started, definition
+
+
+def document(actions: list[str]) -> str:
+    statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+@pytest.mark.slow
+def test_the_laptop_runs_within_the_boundary_and_says_what_it_keeps_from(
+    running: tuple[Laptop, Path],
+) -> None:
+    started, definition = running
+    execution = started.run(definition)
+    assert started.describe(execution)["FailureReason"].endswith("as it should")
+    without = document([action for action in GOLDEN if action != "sagemaker:StartPipelineExecution"])
+    started.aws.client("iam").create_policy_version(PolicyArn=EDGE, PolicyDocument=without, SetAsDefault=True)
+    with pytest.raises(StartFailed) as refused:
+        started.start(definition)
+    assert "because no permissions boundary allows the sagemaker:StartPipelineExecution" in str(refused.value)
