@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from aws_cdk import Duration, aws_cloudwatch, aws_lambda, aws_sqs
 from constructs import Construct
 
-from infra.names import Names
+from infra.names import Names, filled
 
 PIPELINES = "AWS/Sagemaker/ModelBuildingPipeline"
 """Where SageMaker counts executions and steps."""
@@ -33,7 +33,7 @@ class Dashboard(Construct):
         aws_cloudwatch.Dashboard(
             self,
             "Dashboard",
-            dashboard_name=names.dashboard,
+            dashboard_name=filled(names.dashboard),
             default_interval=Duration.days(7),
             widgets=[
                 [aws_cloudwatch.AlarmStatusWidget(title="Alarms", alarms=alarms, width=2 * HALF)],
@@ -93,13 +93,13 @@ def _age(queue: aws_sqs.Queue) -> aws_cloudwatch.IWidget:
 
 def _executions(names: Names) -> aws_cloudwatch.IWidget:
     return aws_cloudwatch.GraphWidget(
-        title=f"Executions of {names.pipeline}",
+        title=filled(f"Executions of {names.pipeline}"),
         width=HALF,
         left=[
             aws_cloudwatch.Metric(
                 namespace=PIPELINES,
                 metric_name=f"Execution{status}",
-                dimensions_map={"PipelineName": names.pipeline},
+                dimensions_map={"PipelineName": filled(names.pipeline)},
                 label=status.lower(),
                 statistic="Sum",
                 period=PERIOD,
@@ -111,7 +111,7 @@ def _executions(names: Names) -> aws_cloudwatch.IWidget:
 
 def _steps(names: Names) -> aws_cloudwatch.IWidget:
     """Show how long each step took: a TrainingType has a step of its own, and no metric has tags."""
-    wanted = f'PipelineName="{names.pipeline}" MetricName="StepDuration"'
+    wanted = f'PipelineName="{filled(names.pipeline)}" MetricName="StepDuration"'
     return aws_cloudwatch.GraphWidget(
         title="Steps, and with them the training types",
         width=HALF,

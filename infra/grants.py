@@ -6,10 +6,11 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 
-from aws_cdk import Fn, aws_iam
+from aws_cdk import aws_iam
 from constructs import Construct
 
 from infra.nag import acknowledge
+from infra.names import filled
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class Grant:
             sid=self.sid,
             effect=self.effect,
             actions=list(self.actions),
-            resources=[_substituted(resource) for resource in self.resources],
+            resources=[filled(resource) for resource in self.resources],
             conditions=self.conditions,
         )
 
@@ -63,8 +64,8 @@ def role_with(
     role = aws_iam.Role(
         scope,
         construct_id,
-        role_name=_substituted(name),
-        description=description,
+        role_name=filled(name),
+        description=filled(description),
         assumed_by=assumed_by,
         # Inside the role, so that the role never exists without its permissions.
         inline_policies={"least-privilege": document},
@@ -80,9 +81,5 @@ def role_with(
     return role
 
 
-def _substituted(resource: str) -> str:
-    return Fn.sub(resource) if "${AWS::" in resource else resource
-
-
 def _as_cdk_nag_prints(resource: str) -> str:
-    return re.sub(r"\$\{(AWS::\w+)\}", r"<\1>", resource)
+    return re.sub(r"\$\{([\w:]+)\}", r"<\1>", resource)

@@ -1,13 +1,16 @@
 """The physical names of the deployment, all derived from its name, and the prefixes of its bucket.
 
 Literal names let every policy name exactly what it allows, and break the circle bucket -> function ->
-role -> bucket. The account, region and partition are CloudFormation's to fill in: where a name has
-`${AWS::...}` in it, hand it to `Fn.sub`.
+role -> bucket. The account, region and partition are CloudFormation's to fill in, and so is the id of a
+project of SageMaker Studio: hand every name to `filled`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
+
+from aws_cdk import Fn
 
 DEFINITIONS = "pipeline/"
 DEFINITION_SUFFIX = "pipeline.json"
@@ -16,6 +19,11 @@ VERDICTS = "verdicts/"
 DATA = "data/"
 EXECUTIONS = "executions/"
 CHECKPOINTS = "checkpoints/"
+
+
+def filled(text: str) -> str:
+    """Let CloudFormation fill in `${AWS::Region}` and its like; leave literal text and the CDK's tokens."""
+    return Fn.sub(text) if re.search(r"\$\{[\w:]+\}", text) else text
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import Any
 from aws_cdk import (
     Aws,
     Duration,
-    Fn,
     RemovalPolicy,
     aws_events,
     aws_iam,
@@ -18,7 +17,7 @@ from aws_cdk import (
 from constructs import Construct
 
 from infra.nag import acknowledge
-from infra.names import Names
+from infra.names import Names, filled
 
 ENDED = ("Failed", "Stopped", "Succeeded")
 """The statuses in which an execution stays."""
@@ -53,7 +52,7 @@ class Notifications(Construct):
             detail_type="SageMaker Training Job State Change",
             # A job's name has the execution in it and not the project; its role is the project's alone.
             detail={
-                "RoleArn": [Fn.sub(names.pipeline_role_arn)],
+                "RoleArn": [filled(names.pipeline_role_arn)],
                 "TrainingJobStatus": ["Failed", "Stopped"],
             },
         )
@@ -62,7 +61,7 @@ class Notifications(Construct):
             name=names.model_package_rule,
             description="A model of the project was registered, approved or rejected",
             detail_type="SageMaker Model Package State Change",
-            detail={"ModelPackageGroupName": [names.model_package_group]},
+            detail={"ModelPackageGroupName": [filled(names.model_package_group)]},
         )
 
     def _subscribe(self, email: str) -> None:
@@ -86,8 +85,8 @@ class Notifications(Construct):
         topic = aws_sns.Topic(
             self,
             "Topic",
-            topic_name=names.notification_topic,
-            display_name=names.project,
+            topic_name=filled(names.notification_topic),
+            display_name=filled(names.project),
             master_key=self._key(names),
             enforce_ssl=True,
         )
@@ -100,7 +99,7 @@ class Notifications(Construct):
         key = aws_kms.Key(
             self,
             "Key",
-            description=f"Encrypts the notifications of {names.project}",
+            description=filled(f"Encrypts the notifications of {names.project}"),
             enable_key_rotation=True,
             # What it encrypted is delivered within hours, or lost.
             removal_policy=RemovalPolicy.DESTROY,
@@ -130,7 +129,7 @@ class Notifications(Construct):
         rule = aws_events.CfnRule(
             self,
             construct_id,
-            name=name,
+            name=filled(name),
             description=description,
             event_pattern={"source": ["aws.sagemaker"], "detail-type": [detail_type], "detail": detail},
             # The event as it is, which people can read and chat integrations insist on.
@@ -155,7 +154,7 @@ def _publishers(names: Names, topic_arn: str) -> list[aws_iam.PolicyStatement]:
             resources=[topic_arn],
             conditions={
                 "StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID},
-                "ArnLike": {"aws:SourceArn": Fn.sub(names.alarm_arns)},
+                "ArnLike": {"aws:SourceArn": filled(names.alarm_arns)},
             },
         ),
         aws_iam.PolicyStatement(
@@ -183,7 +182,7 @@ def _publishers(names: Names, topic_arn: str) -> list[aws_iam.PolicyStatement]:
 def _these_pipelines(names: Names) -> list[Any]:
     """Match `<project>` and `<project>-<name>`, as `Names.pipeline_arns` does for IAM."""
     own = names.arn("sagemaker", f"pipeline/{names.project}")
-    return [Fn.sub(own), {"prefix": Fn.sub(f"{own}-")}]
+    return [filled(own), {"prefix": filled(f"{own}-")}]
 
 
 def _service(name: str) -> aws_iam.ServicePrincipal:

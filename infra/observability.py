@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from aws_cdk import Duration, aws_cloudwatch, aws_cloudwatch_actions, aws_lambda, aws_logs, aws_sns, aws_sqs
 from constructs import Construct
 
-from infra.names import Names
+from infra.names import Names, filled
 
 PERIOD = Duration.minutes(5)
 
@@ -85,12 +85,12 @@ class Observability(Construct):
     def _failed_verdicts(self, names: Names) -> aws_cloudwatch.Metric:
         """Count what the function logs of them: it ends well then, so neither errors nor the queue tell."""
         metric = aws_cloudwatch.Metric(
-            namespace=names.project, metric_name="FailedVerdicts", period=PERIOD, statistic="Sum"
+            namespace=filled(names.project), metric_name="FailedVerdicts", period=PERIOD, statistic="Sum"
         )
         aws_logs.CfnMetricFilter(
             self,
             "FailedVerdictsLogged",
-            log_group_name=names.function_log_group,
+            log_group_name=filled(names.function_log_group),
             filter_pattern='{ $.message = "FAILED: *" }',
             metric_transformations=[
                 aws_logs.CfnMetricFilter.MetricTransformationProperty(
@@ -104,7 +104,7 @@ class Observability(Construct):
         metric = aws_cloudwatch.Metric(
             namespace="AWS/Events",
             metric_name="FailedInvocations",
-            dimensions_map={"RuleName": rule},
+            dimensions_map={"RuleName": filled(rule)},
             period=PERIOD,
             statistic="Sum",
         )
@@ -127,8 +127,8 @@ class Observability(Construct):
         alarm = aws_cloudwatch.Alarm(
             self,
             construct_id,
-            alarm_name=name,
-            alarm_description=description,
+            alarm_name=filled(name),
+            alarm_description=filled(description),
             metric=metric,
             threshold=threshold,
             evaluation_periods=1,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aws_cdk import RemovalPolicy, aws_sagemaker
 from constructs import Construct
 
-from infra.names import Names
+from infra.names import Names, filled
 
 
 class Registry(Construct):
@@ -16,8 +16,8 @@ class Registry(Construct):
         self.group = aws_sagemaker.CfnModelPackageGroup(
             self,
             "Group",
-            model_package_group_name=names.model_package_group,
-            model_package_group_description=f"Models of the {names.project} training pipeline",
+            model_package_group_name=filled(names.model_package_group),
+            model_package_group_description=filled(f"Models of the {names.project} training pipeline"),
         )
         # A group that holds model packages cannot be deleted: retaining it lets `cdk destroy` end well.
         self.group.apply_removal_policy(RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY)

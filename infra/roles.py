@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aws_cdk import Aws, Fn, aws_iam
+from aws_cdk import Aws, aws_iam
 from constructs import Construct
 
 from infra.function_grants import function_grants
 from infra.grants import role_with
-from infra.names import Names
+from infra.names import Names, filled
 from infra.pipeline_grants import pipeline_grants
 
 
@@ -76,6 +76,6 @@ def _sagemaker_of_this_account(names: Names) -> aws_iam.IPrincipal:
         "sagemaker.amazonaws.com",
         conditions={
             "StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID},
-            "ArnLike": {"aws:SourceArn": Fn.sub(names.arn("sagemaker", "*"))},
+            "ArnLike": {"aws:SourceArn": filled(names.arn("sagemaker", "*"))},
         },
     )

@@ -10,7 +10,7 @@ from infra.config import Config
 from infra.dashboard import Dashboard
 from infra.image import TrainingImage
 from infra.nag import check
-from infra.names import DEFINITION_SUFFIX, DEFINITIONS, Names
+from infra.names import DEFINITION_SUFFIX, DEFINITIONS, Names, filled
 from infra.notifications import Notifications
 from infra.observability import Observability
 from infra.registry import Registry
@@ -146,8 +146,8 @@ class PipelineStack(Stack):
         for name, value in {
             "BucketName": bucket,
             "UploadCommand": upload,
-            "ModelPackageGroupName": self._names.model_package_group,
-            "PipelineName": self._names.pipeline,
+            "ModelPackageGroupName": filled(self._names.model_package_group),
+            "PipelineName": filled(self._names.pipeline),
             "PipelineExecutionRoleArn": pipeline_role.role.role_arn,
             "FailureQueueUrl": trigger.failure_queue.queue_url,
             "NotificationTopicArn": notifications.topic.topic_arn,

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import cast
 
-from aws_cdk import Aws, Duration, Fn, RemovalPolicy, aws_iam, aws_lambda, aws_s3
+from aws_cdk import Aws, Duration, RemovalPolicy, aws_iam, aws_lambda, aws_s3
 from constructs import Construct
 
 from infra.nag import acknowledge
-from infra.names import CHECKPOINTS, DEFINITION_SUFFIX, DEFINITIONS, EXECUTIONS, Names
+from infra.names import CHECKPOINTS, DEFINITION_SUFFIX, DEFINITIONS, EXECUTIONS, Names, filled
 
 _REASONS = {
     "NIST.800.53.R5-S3BucketReplicationEnabled": "What is in it can be made again from the sources, the data "
@@ -46,7 +46,7 @@ class Storage(Construct):
         self.bucket = aws_s3.Bucket(
             self,
             "Bucket",
-            bucket_name=Fn.sub(names.bucket),
+            bucket_name=filled(names.bucket),
             # The function runs the bytes of one upload, not whatever the key holds by then.
             versioned=True,
             encryption=aws_s3.BucketEncryption.S3_MANAGED,
@@ -81,7 +81,7 @@ class Storage(Construct):
                 resources=[logs.arn_for_objects("*")],
                 conditions={
                     "StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID},
-                    "ArnEquals": {"aws:SourceArn": Fn.sub(names.bucket_arn)},
+                    "ArnEquals": {"aws:SourceArn": filled(names.bucket_arn)},
                 },
             )
         )
@@ -96,7 +96,7 @@ class Storage(Construct):
         bucket = aws_s3.Bucket(
             self,
             "AccessLogs",
-            bucket_name=Fn.sub(names.access_log_bucket),
+            bucket_name=filled(names.access_log_bucket),
             versioned=True,
             # The only encryption with which S3 delivers access logs.
             encryption=aws_s3.BucketEncryption.S3_MANAGED,

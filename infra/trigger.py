@@ -10,7 +10,6 @@ from typing import cast
 from aws_cdk import (
     Aws,
     Duration,
-    Fn,
     IgnoreMode,
     RemovalPolicy,
     Stack,
@@ -23,7 +22,7 @@ from aws_cdk import (
 from constructs import Construct
 
 from infra.nag import acknowledge
-from infra.names import DATA, Names
+from infra.names import DATA, Names, filled
 
 SOURCE = Path(__file__).resolve().parent.parent / "lambda"
 
@@ -73,7 +72,7 @@ class Trigger(Construct):
         self.function = aws_lambda.Function(
             self,
             "Function",
-            function_name=names.function,
+            function_name=filled(names.function),
             description="Starts a SageMaker pipeline execution for each pipeline.json that is uploaded",
             handler="start_execution.handler",
             runtime=aws_lambda.Runtime.PYTHON_3_13,
@@ -106,19 +105,19 @@ class Trigger(Construct):
     def _environment(self, names: Names, role_arn: str, image_uri: str) -> Mapping[str, str]:
         to_json = Stack.of(self).to_json_string
         return {
-            "PIPELINE_NAME": names.pipeline,
+            "PIPELINE_NAME": filled(names.pipeline),
             "PIPELINE_ROLE_ARN": role_arn,
             # Win over the definition's defaults: what the deployment decides and no upload may.
             "PIPELINE_PARAMETERS": to_json(
                 {
                     "ExecutionRoleArn": role_arn,
                     "TrainingImageUri": image_uri,
-                    "ArtifactBucket": Fn.sub(names.bucket),
-                    "ModelPackageGroupName": names.model_package_group,
+                    "ArtifactBucket": filled(names.bucket),
+                    "ModelPackageGroupName": filled(names.model_package_group),
                 }
             ),
             # Only for a parameter that the definition leaves without a value.
-            "PIPELINE_PARAMETER_DEFAULTS": to_json({"InputDataUrl": Fn.sub(f"s3://{names.bucket}/{DATA}")}),
+            "PIPELINE_PARAMETER_DEFAULTS": to_json({"InputDataUrl": filled(f"s3://{names.bucket}/{DATA}")}),
         }
 
     def _allow_the_bucket(self, names: Names) -> aws_lambda.CfnPermission:
@@ -130,14 +129,14 @@ class Trigger(Construct):
             principal="s3.amazonaws.com",
             # A bucket's ARN names no account: a stranger's later bucket of that name must not invoke.
             source_account=Aws.ACCOUNT_ID,
-            source_arn=Fn.sub(names.bucket_arn),
+            source_arn=filled(names.bucket_arn),
         )
 
     def _keep_failures(self, names: Names) -> aws_sqs.Queue:
         queue = aws_sqs.Queue(
             self,
             "Failures",
-            queue_name=names.failure_queue,
+            queue_name=filled(names.failure_queue),
             encryption=aws_sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
             # The longest there is: a failed upload waits for a person.
@@ -169,7 +168,7 @@ class Trigger(Construct):
         rule = aws_events.CfnRule(
             self,
             "Reconcile",
-            name=names.reconcile_rule,
+            name=filled(names.reconcile_rule),
             description="Finds uploads whose event got lost",
             schedule_expression=f"rate({minutes} minutes)",
             targets=[
@@ -199,7 +198,7 @@ class Trigger(Construct):
 
 
 def _log_group(scope: Construct, name: str, retention_days: int) -> aws_logs.LogGroup:
-    group = aws_logs.LogGroup(scope, "Log", log_group_name=name, removal_policy=RemovalPolicy.DESTROY)
+    group = aws_logs.LogGroup(scope, "Log", log_group_name=filled(name), removal_policy=RemovalPolicy.DESTROY)
     # The L2 takes the enum RetentionDays only, whose names say months where CloudWatch counts days.
     cast(aws_logs.CfnLogGroup, group.node.default_child).retention_in_days = retention_days
     acknowledge(
