@@ -17,7 +17,7 @@ def limit_roles(scope: Construct, permissions_boundary: str) -> None:
     """Give every role below `scope` a permissions boundary: a managed policy of this account, or any ARN."""
     arn = permissions_boundary
     if not arn.startswith("arn:"):
-        arn = Fn.sub(f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:policy/{permissions_boundary}")
+        arn = filled(f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:policy/{permissions_boundary}")
     policy = aws_iam.ManagedPolicy.from_managed_policy_arn(scope, "PermissionsBoundary", arn)
     aws_iam.PermissionsBoundary.of(scope).apply(policy)
 
