@@ -60,6 +60,7 @@ _ECR_DIGEST = r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9][a-z
 _COMMAND = r"[\w./-]+( [\w./:=-]+)*"
 _TOPIC_ARN = r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+"
 _POLICY = r"(arn:aws[a-z-]*:iam::(\d{12}|aws):policy/)?([\w+=,.@-]+/)*[\w+=,.@-]{1,128}"
+_ENCRYPTION_KEY = r"own|s3|arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+"
 _EMAIL = r"[^\s@,;<>]+@[^\s@,;<>]+\.[^\s@,;<>.]+"
 
 
@@ -155,7 +156,13 @@ class Config:
     access_logs_expire_days: int = _setting(90, integer(1, 3650))
     """How long it is kept who read and wrote what in the bucket."""
     retain_data: bool = _setting(True, flag)
-    """Whether `cdk destroy` leaves the bucket and the model package group in place."""
+    """Whether `cdk destroy` leaves the bucket, its key and the model package group in place."""
+    encryption_key: str = _setting(
+        "own",
+        text(_ENCRYPTION_KEY, "own, s3, or the ARN of a KMS key, arn:aws:kms:<region>:<account>:key/<id>"),
+    )
+    """The key of bucket, failure queue and the function's log: `own`, which the stack makes, `s3` for S3's
+    own, or the ARN of one of yours in this region; docs/operations.md says what its policy must allow."""
     alarm_topic_arn: str | None = _setting(None, optional(text(_TOPIC_ARN, "the ARN of an SNS topic")))
     """A topic of yours that is told of alarms, executions, failed jobs and models, instead of one of the
     stack's own; it must let cloudwatch.amazonaws.com and events.amazonaws.com publish and use its key."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from infra.encryption import key_grant
 from infra.grants import Grant
 from infra.names import DEFINITION_SUFFIX, DEFINITIONS, PARAMETERS_SUFFIX, VERDICTS, Names
 
 
-def function_grants(names: Names, *, stops_running: bool) -> list[Grant]:
+def function_grants(names: Names, *, stops_running: bool, data_key_arn: str | None = None) -> list[Grant]:
     """Give every statement of the function's role; stopping executions is none unless it is configured."""
     return [
         *_upload_grants(names),
         *_pipeline_grants(names),
         *([_stop_grant(names)] if stops_running else []),
         *_service_grants(names),
+        # Reads definitions, writes verdicts; Lambda hands failed events to the encrypted queue.
+        *([key_grant(data_key_arn, via=("s3", "sqs"))] if data_key_arn else []),
     ]
 
 

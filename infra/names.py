@@ -63,6 +63,11 @@ class Names:
         return f"{self.project}-failures"
 
     @property
+    def key_alias(self) -> str:
+        """Give the alias of the key that the stack makes."""
+        return f"alias/{self.project}"
+
+    @property
     def model_package_group(self) -> str:
         """Give the name of the model package group."""
         return self.project

@@ -16,6 +16,7 @@ from aws_cdk import (
 )
 from constructs import Construct
 
+from infra.encryption import publishers_statement
 from infra.nag import acknowledge
 from infra.names import Names, filled
 
@@ -27,11 +28,20 @@ class Notifications(Construct):
     """The topic of the alarms and of SageMaker's events, somebody's own or one that is made here."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, names: Names, topic_arn: str | None, email: str | None
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        names: Names,
+        topic_arn: str | None,
+        email: str | None,
+        key: aws_kms.IKey | None,
     ) -> None:
         super().__init__(scope, construct_id)
         self.topic: aws_sns.ITopic = (
-            aws_sns.Topic.from_topic_arn(self, "Topic", topic_arn) if topic_arn else self._own_topic(names)
+            aws_sns.Topic.from_topic_arn(self, "Topic", topic_arn)
+            if topic_arn
+            else self._own_topic(names, key or self._own_key(names))
         )
         if email:
             self._subscribe(email)
@@ -81,21 +91,21 @@ class Notifications(Construct):
             },
         )
 
-    def _own_topic(self, names: Names) -> aws_sns.Topic:
+    def _own_topic(self, names: Names, key: aws_kms.IKey) -> aws_sns.Topic:
         topic = aws_sns.Topic(
             self,
             "Topic",
             topic_name=filled(names.notification_topic),
             display_name=filled(names.project),
-            master_key=self._key(names),
+            master_key=key,
             enforce_ssl=True,
         )
         for statement in _publishers(names, topic.topic_arn):
             topic.add_to_resource_policy(statement)
         return topic
 
-    def _key(self, names: Names) -> aws_kms.Key:
-        """Make the topic's key: SNS's own key lets neither CloudWatch nor EventBridge publish."""
+    def _own_key(self, names: Names) -> aws_kms.Key:
+        """Make the topic's key: SNS's own lets neither CloudWatch nor EventBridge publish, yours may not."""
         key = aws_kms.Key(
             self,
             "Key",
@@ -105,16 +115,7 @@ class Notifications(Construct):
             removal_policy=RemovalPolicy.DESTROY,
             pending_window=Duration.days(7),
         )
-        key.add_to_resource_policy(
-            aws_iam.PolicyStatement(
-                sid="EncryptNotifications",
-                principals=[_service("cloudwatch"), _service("events")],
-                actions=["kms:Decrypt", "kms:GenerateDataKey*"],
-                # The key itself. No aws:Source... condition: EventBridge sends none to KMS, and the
-                # notifications would be lost without a word; who may publish is the topic's policy.
-                resources=["*"],
-            )
-        )
+        key.add_to_resource_policy(publishers_statement())
         return key
 
     def _rule(

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from aws_cdk import aws_iam
 
+from infra.encryption import key_grant
 from infra.grants import Grant
 from infra.names import CHECKPOINTS, DATA, DEFINITIONS, EXECUTIONS, VERDICTS, Names
 
@@ -23,6 +24,7 @@ def pipeline_grants(
     training_instance_types: Sequence[str],
     max_runtime_seconds: int,
     model_approval_statuses: Sequence[str],
+    data_key_arn: str | None = None,
 ) -> list[Grant]:
     """Give every statement of the pipeline execution role."""
     return [
@@ -33,6 +35,7 @@ def pipeline_grants(
         *_data_grants(names),
         *_image_grants(image_repository_arn),
         *_monitoring_grants(names),
+        *(_key_grants(data_key_arn) if data_key_arn else []),
     ]
 
 
@@ -180,6 +183,15 @@ def _data_grants(names: Names) -> list[Grant]:
             actions=["s3:*"],
             resources=objects(DEFINITIONS, VERDICTS),
         ),
+    ]
+
+
+def _key_grants(data_key_arn: str) -> list[Grant]:
+    return [
+        # Inputs, results, checkpoints: S3 asks the key with this role. Directly it decrypts nothing.
+        key_grant(data_key_arn),
+        # SageMaker looks the key up that a job names for its results.
+        Grant(sid="LookUpDataKey", actions=["kms:DescribeKey"], resources=[data_key_arn]),
     ]
 
 

@@ -25,7 +25,15 @@ def limit_roles(scope: Construct, permissions_boundary: str) -> None:
 class FunctionRole(Construct):
     """The role of the function that starts executions; only Lambda assumes it."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, names: Names, stops_running: bool) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        names: Names,
+        stops_running: bool,
+        data_key_arn: str | None = None,
+    ) -> None:
         super().__init__(scope, construct_id)
         self.role = role_with(
             self,
@@ -33,7 +41,7 @@ class FunctionRole(Construct):
             name=names.function_role,
             description=f"Upserts and starts the pipelines of {names.project}",
             assumed_by=aws_iam.ServicePrincipal("lambda.amazonaws.com"),
-            grants=function_grants(names, stops_running=stops_running),
+            grants=function_grants(names, stops_running=stops_running, data_key_arn=data_key_arn),
         )
 
 
@@ -51,6 +59,7 @@ class PipelineRole(Construct):
         training_instance_types: Sequence[str],
         max_runtime_seconds: int,
         model_approval_statuses: Sequence[str],
+        data_key_arn: str | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self.role = role_with(
@@ -66,6 +75,7 @@ class PipelineRole(Construct):
                 training_instance_types=training_instance_types,
                 max_runtime_seconds=max_runtime_seconds,
                 model_approval_statuses=model_approval_statuses,
+                data_key_arn=data_key_arn,
             ),
         )
 

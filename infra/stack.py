@@ -8,6 +8,7 @@ from constructs import Construct
 from infra import deployment_policy
 from infra.config import Config
 from infra.dashboard import Dashboard
+from infra.encryption import Encryption
 from infra.image import TrainingImage
 from infra.nag import check
 from infra.names import DEFINITION_SUFFIX, DEFINITIONS, Names, filled
@@ -50,6 +51,13 @@ class PipelineStack(Stack):
             torch_index_url=config.torch_index_url,
             user_id=config.image_user_id,
         )
+        self._encryption = Encryption(
+            self,
+            "Encryption",
+            names=self._names,
+            encryption_key=config.encryption_key,
+            retain=config.retain_data,
+        )
         pipeline_role = self._pipeline_role(image)
         trigger = self._trigger(image, pipeline_role)
         storage = self._storage(trigger)
@@ -71,6 +79,7 @@ class PipelineStack(Stack):
             training_instance_types=self._config.training_instance_types,
             max_runtime_seconds=self._config.max_runtime_seconds,
             model_approval_statuses=self._config.model_approval_statuses,
+            data_key_arn=self._encryption.data_key_arn,
         )
 
     def _trigger(self, image: TrainingImage, pipeline_role: PipelineRole) -> Trigger:
@@ -83,6 +92,7 @@ class PipelineStack(Stack):
                 "FunctionRole",
                 names=self._names,
                 stops_running=self._config.on_running == "stop",
+                data_key_arn=self._encryption.data_key_arn,
             ).role,
             pipeline_role_arn=pipeline_role.role.role_arn,
             training_image_uri=image.uri,
@@ -91,6 +101,7 @@ class PipelineStack(Stack):
             reconcile_minutes=self._config.reconcile_minutes,
             reserved_concurrency=self._config.reserved_concurrency,
             log_retention_days=self._config.log_retention_days,
+            data_key=self._encryption.data,
         )
 
     def _storage(self, trigger: Trigger) -> Storage:
@@ -103,6 +114,7 @@ class PipelineStack(Stack):
             executions_expire_days=self._config.executions_expire_days,
             checkpoints_expire_days=self._config.checkpoints_expire_days,
             access_logs_expire_days=self._config.access_logs_expire_days,
+            data_key=self._encryption.data,
         )
         storage.notify(function_arn=trigger.function.function_arn, permission=trigger.permission)
         return storage
@@ -114,6 +126,7 @@ class PipelineStack(Stack):
             names=self._names,
             topic_arn=self._config.alarm_topic_arn,
             email=self._config.notify_email,
+            key=self._encryption.own,
         )
         observability = Observability(
             self,

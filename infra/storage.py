@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from typing import cast
 
-from aws_cdk import Aws, Duration, RemovalPolicy, aws_iam, aws_lambda, aws_s3
+from aws_cdk import Aws, Duration, RemovalPolicy, aws_iam, aws_kms, aws_lambda, aws_s3
 from constructs import Construct
 
+from infra.encryption import bucket_statements
 from infra.nag import acknowledge
 from infra.names import CHECKPOINTS, DEFINITION_SUFFIX, DEFINITIONS, EXECUTIONS, Names, filled
 
 _REASONS = {
     "NIST.800.53.R5-S3BucketReplicationEnabled": "What is in it can be made again from the sources, the data "
     "set and the definitions in Git; a copy in another region would double the bill of every execution.",
-    "NIST.800.53.R5-S3DefaultEncryptionKMS": "S3 encrypts with keys of its own; access is decided by the "
-    "policies of bucket and roles alone, which the tests cover, and not by a second one at a key.",
+}
+_REASONS_WITHOUT_A_KEY = {
+    "NIST.800.53.R5-S3DefaultEncryptionKMS": "encryption_key=s3 was chosen: S3 encrypts with keys of its "
+    "own, and access is decided by the policies of bucket and roles alone.",
 }
 _REASONS_OF_THE_LOGS = {
     "NIST.800.53.R5-S3BucketLoggingEnabled": "Logs of the access to logs would be logged without end.",
@@ -40,6 +43,7 @@ class Storage(Construct):
         executions_expire_days: int | None,
         checkpoints_expire_days: int | None,
         access_logs_expire_days: int,
+        data_key: aws_kms.IKey | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         removal_policy = RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY
@@ -49,7 +53,10 @@ class Storage(Construct):
             bucket_name=filled(names.bucket),
             # The function runs the bytes of one upload, not whatever the key holds by then.
             versioned=True,
-            encryption=aws_s3.BucketEncryption.S3_MANAGED,
+            encryption=aws_s3.BucketEncryption.KMS if data_key else aws_s3.BucketEncryption.S3_MANAGED,
+            encryption_key=data_key,
+            # S3 asks KMS once in a while and not for each object.
+            bucket_key_enabled=bool(data_key),
             enforce_ssl=True,
             block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
             object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
@@ -65,7 +72,9 @@ class Storage(Construct):
                 *_expiry(CHECKPOINTS, checkpoints_expire_days),
             ],
         )
-        acknowledge(self.bucket, _REASONS)
+        for statement in bucket_statements(names, data_key.key_arn) if data_key else []:
+            self.bucket.add_to_resource_policy(statement)
+        acknowledge(self.bucket, _REASONS if data_key else _REASONS | _REASONS_WITHOUT_A_KEY)
         self._log_access(self._access_logs(names, removal_policy, access_logs_expire_days), names)
 
     def _log_access(self, logs: aws_s3.Bucket, names: Names) -> None:

@@ -15,6 +15,7 @@ from aws_cdk import (
     Stack,
     aws_events,
     aws_iam,
+    aws_kms,
     aws_lambda,
     aws_logs,
     aws_sqs,
@@ -66,9 +67,11 @@ class Trigger(Construct):
         reconcile_minutes: int,
         reserved_concurrency: int | None,
         log_retention_days: int,
+        data_key: aws_kms.IKey | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.log = _log_group(self, names.function_log_group, log_retention_days)
+        self._data_key = data_key
+        self.log = _log_group(self, names.function_log_group, log_retention_days, data_key)
         self.function = aws_lambda.Function(
             self,
             "Function",
@@ -114,6 +117,7 @@ class Trigger(Construct):
                     "TrainingImageUri": image_uri,
                     "ArtifactBucket": filled(names.bucket),
                     "ModelPackageGroupName": filled(names.model_package_group),
+                    **({"OutputKmsKeyId": self._data_key.key_arn} if self._data_key else {}),
                 }
             ),
             # Only for a parameter that the definition leaves without a value.
@@ -137,7 +141,10 @@ class Trigger(Construct):
             self,
             "Failures",
             queue_name=filled(names.failure_queue),
-            encryption=aws_sqs.QueueEncryption.SQS_MANAGED,
+            encryption=(
+                aws_sqs.QueueEncryption.KMS if self._data_key else aws_sqs.QueueEncryption.SQS_MANAGED
+            ),
+            encryption_master_key=self._data_key,
             enforce_ssl=True,
             # The longest there is: a failed upload waits for a person.
             retention_period=Duration.days(14),
@@ -197,15 +204,20 @@ class Trigger(Construct):
         )
 
 
-def _log_group(scope: Construct, name: str, retention_days: int) -> aws_logs.LogGroup:
-    group = aws_logs.LogGroup(scope, "Log", log_group_name=filled(name), removal_policy=RemovalPolicy.DESTROY)
+def _log_group(
+    scope: Construct, name: str, retention_days: int, key: aws_kms.IKey | None
+) -> aws_logs.LogGroup:
+    group = aws_logs.LogGroup(
+        scope, "Log", log_group_name=filled(name), encryption_key=key, removal_policy=RemovalPolicy.DESTROY
+    )
     # The L2 takes the enum RetentionDays only, whose names say months where CloudWatch counts days.
     cast(aws_logs.CfnLogGroup, group.node.default_child).retention_in_days = retention_days
-    acknowledge(
-        group,
-        {
-            "NIST.800.53.R5-CloudWatchLogGroupEncrypted": "CloudWatch encrypts it with a key of its own; it "
-            "holds names, ARNs and reasons, and neither data nor credentials."
-        },
-    )
+    if key is None:
+        acknowledge(
+            group,
+            {
+                "NIST.800.53.R5-CloudWatchLogGroupEncrypted": "encryption_key=s3 was chosen: CloudWatch "
+                "encrypts it with a key of its own; it holds names, ARNs and reasons, and no data."
+            },
+        )
     return group

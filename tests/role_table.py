@@ -14,6 +14,8 @@ OTHER_ACCOUNT = f"arn:aws:sagemaker:{REGION}:999999999999"
 LOGS = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group"
 REPOSITORIES = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository"
 IMAGES = f"{REPOSITORIES}/cdk-hnb659fds-container-assets-{ACCOUNT}-{REGION}"
+KEYS = f"arn:aws:kms:{REGION}:{ACCOUNT}:key"
+DATA_KEY = f"{KEYS}/data"
 QUEUES = f"arn:aws:sqs:{REGION}:{ACCOUNT}"
 ROLES = f"arn:aws:iam::{ACCOUNT}:role"
 PIPELINE_ROLE = f"{ROLES}/cv-birds-pipeline-{REGION}"
@@ -33,6 +35,18 @@ OTHER_PIPELINES = (
 )
 TO_SAGEMAKER = (("iam:PassedToService", "sagemaker.amazonaws.com"),)
 OTHER_SERVICES = tuple(("iam:PassedToService", f"{name}.amazonaws.com") for name in ("lambda", "ec2", "glue"))
+
+OTHER_KEYS = (
+    f"{KEYS}/another",
+    f"{DATA_KEY}-more",
+    f"arn:aws:kms:{REGION}:999999999999:key/data",
+    f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/data",
+)
+
+
+def _via(service: str) -> tuple[str, str]:
+    return "kms:ViaService", f"{service}.{REGION}.amazonaws.com"
+
 
 FUNCTION = (
     Right(
@@ -122,6 +136,15 @@ FUNCTION = (
             f"{LOGS}:/aws/lambda/cv-birds-start-execution-2:log-stream:a",
             f"{LOGS}:/aws/sagemaker/TrainingJobs:log-stream:a",
         ),
+    ),
+    Right(
+        ("kms:Decrypt", "kms:GenerateDataKey"),
+        (DATA_KEY,),
+        OTHER_KEYS,
+        (_via("s3"),),
+        required=("kms:ViaService",),
+        never=(_via("sns"), _via("ec2"), ("kms:ViaService", "s3.eu-west-1.amazonaws.com")),
+        also=(_via("sqs"),),
     ),
 )
 
@@ -296,4 +319,13 @@ PIPELINE = (
         required=("cloudwatch:namespace",),
         never=(("cloudwatch:namespace", "AWS/Billing"), ("cloudwatch:namespace", "/aws/lambda")),
     ),
+    Right(
+        ("kms:Decrypt", "kms:GenerateDataKey"),
+        (DATA_KEY,),
+        OTHER_KEYS,
+        (_via("s3"),),
+        required=("kms:ViaService",),
+        never=(_via("sqs"), _via("ec2"), ("kms:ViaService", "s3.eu-west-1.amazonaws.com")),
+    ),
+    Right(("kms:DescribeKey",), (DATA_KEY,), OTHER_KEYS),
 )

@@ -298,12 +298,24 @@ def test_it_removes_all_that_is_not_data_and_takes_the_data_over_again(
             assert RESOURCE_TYPES[each.cf_resource_type].read(target(aws, each))
         elif each.cf_resource_type != "AWS::S3::BucketPolicy" or each.physical_id != BUCKET:
             assert is_gone(aws, each), name
-    deploy(cdk, assembly, "--import-existing-resources")
+    kept = {name: each.physical_id for name, each in before.items() if each.deletion_policy == "Retain"}
+    # A key has no name to be taken over by; the bucket says which one its objects need.
+    (key,) = [kept.pop(name) for name, each in before.items() if each.cf_resource_type == "AWS::KMS::Key"]
+    deploy(cdk, app(encryption_key=default_key(aws)), "--import-existing-resources")
     assert wrong(aws) == []
-    assert {
-        name: each.physical_id for name, each in resources(aws).items() if each.deletion_policy == "Retain"
-    } == {name: each.physical_id for name, each in before.items() if each.deletion_policy == "Retain"}
-    assert aws.client("s3").get_object(Bucket=BUCKET, Key="data/kept")["Body"].read() == b"kept"
+    assert kept.items() <= {name: each.physical_id for name, each in resources(aws).items()}.items()
+    assert default_key(aws).endswith(f":key/{key}")
+    for role in ("arn:aws:iam::123456789012:role/cv-birds-pipeline-us-east-1", None):
+        held = aws.client("s3", role).get_object(Bucket=BUCKET, Key="data/kept")
+        assert held["Body"].read() == b"kept"
+
+
+def default_key(aws: LocalAWS) -> str:
+    """Give the key with which the bucket encrypts what does not ask for another."""
+    (rule,) = aws.client("s3").get_bucket_encryption(Bucket=BUCKET)["ServerSideEncryptionConfiguration"][
+        "Rules"
+    ]
+    return str(rule["ApplyServerSideEncryptionByDefault"]["KMSMasterKeyID"])
 
 
 def is_gone(aws: LocalAWS, resource: Resource) -> bool:

@@ -9,7 +9,17 @@ import pytest
 
 from local.aws.iam import Access, Decision, Policy, Principal, decide, parse_policy
 from rights import Context
-from role_table import BUCKET, FUNCTION_ROLE, LOGS, PIPELINE_ROLE, REPOSITORIES, SAGEMAKER
+from role_table import (
+    BUCKET,
+    DATA_KEY,
+    FUNCTION_ROLE,
+    KEYS,
+    LOGS,
+    PIPELINE_ROLE,
+    REGION,
+    REPOSITORIES,
+    SAGEMAKER,
+)
 
 TEMPLATE = json.loads((Path(__file__).parents[1] / "infra" / "template.json").read_text(encoding="utf-8"))
 PSEUDO_PARAMETERS = {
@@ -30,6 +40,7 @@ BOUNDED: Context = {
 }
 TRAIN: Context = {**BOUNDED, "sagemaker:InstanceTypes": ["ml.c5.4xlarge"]}
 PROCESS: Context = {**BOUNDED, "sagemaker:InstanceTypes": ["ml.m5.xlarge"]}
+VIA_S3: Context = {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}
 PENDING: Context = {"sagemaker:ModelApprovalStatus": "PendingManualApproval"}
 
 
@@ -44,13 +55,13 @@ def resolve(value: Any) -> Any:
             return PSEUDO_PARAMETERS[name]
         case {"Fn::Sub": str(text)}:
             return re.sub(r"\$\{([^}]+)\}", lambda found: PSEUDO_PARAMETERS[found[1]], text)
+        case {"Fn::GetAtt": [str(name), "Arn"]} if TEMPLATE["Resources"][name]["Type"] == "AWS::KMS::Key":
+            return DATA_KEY
         case {"Fn::Join": [str(separator), list(parts)]}:
             return separator.join(resolve(part) for part in parts)
         case dict():
             return {key: resolve(each) for key, each in value.items()}
-        case list():
-            return [resolve(each) for each in value]
-    return value
+    return [resolve(each) for each in value] if isinstance(value, list) else value
 
 
 def statements(role_arn: str) -> list[dict[str, Any]]:
@@ -88,6 +99,10 @@ FUNCTION_NEVER: list[Request] = [
     ("sagemaker:CreateTrainingJob", TRAINING_JOB, TRAIN),
     ("iam:PassRole", "arn:aws:iam::123456789012:role/admin", {**TO_SAGEMAKER}),
     ("iam:PassRole", PIPELINE_ROLE, {"iam:PassedToService": "ec2.amazonaws.com"}),
+    ("kms:Decrypt", DATA_KEY, {}),
+    ("kms:Decrypt", f"{KEYS}/another", VIA_S3),
+    ("kms:PutKeyPolicy", DATA_KEY, VIA_S3),
+    ("kms:DescribeKey", DATA_KEY, {}),
 ]
 PIPELINE_NEVER: list[Request] = [
     ("sagemaker:CreateTrainingJob", TRAINING_JOB, {**TRAIN, "sagemaker:InstanceTypes": ["ml.p5.48xlarge"]}),
@@ -121,6 +136,17 @@ PIPELINE_NEVER: list[Request] = [
     ("ecr:BatchGetImage", f"{REPOSITORIES}/others", {}),
     ("logs:PutLogEvents", f"{LOGS}:/aws/lambda/cv-birds-start-execution:log-stream:a", {}),
     ("cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": "AWS/Billing"}),
+    # A job that got hold of a ciphertext decrypts nothing by itself.
+    ("kms:Decrypt", DATA_KEY, {}),
+    ("kms:Decrypt", DATA_KEY, {"kms:ViaService": f"sqs.{REGION}.amazonaws.com"}),
+    ("kms:GenerateDataKey", f"{KEYS}/another", VIA_S3),
+    *[
+        (f"kms:{action}", DATA_KEY, VIA_S3)
+        for action in (
+            *("CreateGrant", "PutKeyPolicy", "ScheduleKeyDeletion", "DisableKey", "ReEncryptFrom"),
+            *("CreateAlias", "UpdateAlias"),
+        )
+    ],
 ]
 
 

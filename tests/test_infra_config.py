@@ -8,6 +8,8 @@ import pytest
 from infra import deployment_policy
 from infra.config import Config, ConfigError
 
+KEY_ARN = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
 
 def test_without_context_every_setting_has_a_default() -> None:
     assert Config.from_context({}) == Config()
@@ -53,6 +55,9 @@ def test_keys_of_the_cdk_itself_are_left_alone() -> None:
         ("notify_email", "team+birds@example.co.uk", "team+birds@example.co.uk"),
         ("notify_email", "none", None),
         ("retain_data", "false", False),
+        ("encryption_key", "own", "own"),
+        ("encryption_key", "s3", "s3"),
+        ("encryption_key", KEY_ARN, KEY_ARN),
         ("retain_data", True, True),
         ("training_instance_types", "ml.c5.xlarge, ml.g5.xlarge", ("ml.c5.xlarge", "ml.g5.xlarge")),
         ("processing_instance_types", ["ml.m5.large"], ("ml.m5.large",)),
@@ -113,6 +118,11 @@ def test_the_command_line_and_cdk_json_mean_the_same(key: str, value: object, ex
         ("allowed_images", "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine:latest"),
         ("log_retention_days", 31),
         ("retain_data", "yes"),
+        ("encryption_key", "none"),
+        ("encryption_key", "aws:kms"),
+        ("encryption_key", "alias/birds"),
+        ("encryption_key", KEY_ARN.replace("key/", "alias/")),
+        ("encryption_key", KEY_ARN.rpartition("/")[2]),
         ("alarm_topic_arn", "my-topic"),
         ("notify_email", "team"),
         ("notify_email", "a@example.com,b@example.com"),

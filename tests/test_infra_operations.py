@@ -1,4 +1,4 @@
-"""Who is told of what: alarms, rules, the topic and its key, the dashboard, as the template has them."""
+"""Who is told of what: alarms, rules, the topic, the dashboard, as the template has them."""
 
 import json
 import re
@@ -180,16 +180,14 @@ def test_the_rules_tell_the_topic_the_event_as_it_is() -> None:
     assert told == [[{"Id": "Topic", "Arn": {"Ref": topic}}]] * 3
 
 
-# The topic and its key
+# The topic
 
 
 def may(service: str, action: str = "sns:Publish", **context: str) -> bool:
     secure = {"aws:SecureTransport": "true"}
     given = {**secure, **{key.replace("__", ":"): value for key, value in context.items()}}
-    kind = "AWS::SNS::TopicPolicy" if action.startswith("sns:") else "AWS::KMS::Key"
-    properties = the_only(TEMPLATE, kind)["Properties"]
-    document = _with_topic(properties.get("PolicyDocument") or properties["KeyPolicy"])
-    policy = parse_policy(document, kind="resource")
+    properties = the_only(TEMPLATE, "AWS::SNS::TopicPolicy")["Properties"]
+    policy = parse_policy(_with_topic(properties["PolicyDocument"]), kind="resource")
     access = Access(Principal.of_service(f"{service}.amazonaws.com"), action, TOPIC, given)
     return decide(access, resource=[policy], resource_must_allow=True).allowed
 
@@ -221,22 +219,6 @@ def test_nobody_else_publishes(service: str, context: dict[str, str]) -> None:
     assert not may(service, **context)
 
 
-@pytest.mark.parametrize("action", ["kms:GenerateDataKey", "kms:Decrypt"])
-def test_whoever_publishes_may_use_the_topics_key_and_no_more(action: str) -> None:
-    assert may("events", action)
-    assert may("cloudwatch", action)
-    assert not may("s3", action)
-    assert not may("events", "kms:ScheduleKeyDeletion")
-
-
-def test_the_topic_is_encrypted_with_a_key_of_its_own_that_rotates() -> None:
-    key = the_only(TEMPLATE, "AWS::KMS::Key")["Properties"]
-    assert key["EnableKeyRotation"] is True
-    (name,) = [name for name, each in TEMPLATE["Resources"].items() if each["Type"] == "AWS::KMS::Key"]
-    topic = the_only(TEMPLATE, "AWS::SNS::Topic")["Properties"]
-    assert topic["KmsMasterKeyId"] == {"Fn::GetAtt": [name, "Arn"]}
-
-
 def test_without_an_address_nobody_is_subscribed() -> None:
     assert resources(TEMPLATE, "AWS::SNS::Subscription") == []
 
@@ -248,7 +230,7 @@ def test_an_address_is_subscribed_to_the_topic(with_email: dict[str, Any]) -> No
 
 
 def test_a_topic_of_ones_own_is_told_of_everything_and_none_is_made(with_own_topic: dict[str, Any]) -> None:
-    for kind in ("AWS::SNS::Topic", "AWS::SNS::TopicPolicy", "AWS::KMS::Key"):
+    for kind in ("AWS::SNS::Topic", "AWS::SNS::TopicPolicy"):
         assert resources(with_own_topic, kind) == []
     assert the_only(with_own_topic, "AWS::SNS::Subscription")["Properties"]["TopicArn"] == OWN_TOPIC
     assert {tuple(each["AlarmActions"]) for each in alarms(with_own_topic).values()} == {(OWN_TOPIC,)}
@@ -303,6 +285,7 @@ def test_the_dashboard_shows_every_alarm_and_the_way_from_upload_to_model() -> N
 
 
 UNTAGGABLE = {
+    "AWS::KMS::Alias",
     "AWS::Lambda::EventInvokeConfig",
     "AWS::Lambda::Permission",
     "AWS::Logs::MetricFilter",

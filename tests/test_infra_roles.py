@@ -38,6 +38,8 @@ SUPPORTED_KEYS = {
     "s3:ListBucket": {"s3:prefix"},
     "s3:ListBucketVersions": {"s3:prefix"},
     "cloudwatch:PutMetricData": {"cloudwatch:namespace"},
+    "kms:Decrypt": {"kms:ViaService"},
+    "kms:GenerateDataKey": {"kms:ViaService"},
 }
 WITHOUT_RESOURCES = {"ecr:GetAuthorizationToken", "cloudwatch:PutMetricData"}
 

@@ -24,6 +24,7 @@ EVERY_OPTION: dict[str, Any] = {
     "executions_expire_days": 60,
     "checkpoints_expire_days": None,
     "retain_data": False,
+    "encryption_key": "arn:aws:kms:eu-west-1:123456789012:key/mrk-1234abcd12ab34cd56ef1234567890ab",
     "notify_email": "team@example.com",
     "permissions_boundary": "edge",
     "tags": {"owner": "ml"},
@@ -74,8 +75,13 @@ def test_a_finding_of_any_pack_that_nobody_acknowledged_stops_the_synthesis(
 
 @pytest.mark.parametrize(
     "context",
-    [{}, EVERY_OPTION, {"alarm_topic_arn": "arn:aws:sns:eu-west-1:123456789012:ours"}],
-    ids=["default", "every option", "own topic"],
+    [
+        {},
+        EVERY_OPTION,
+        {"alarm_topic_arn": "arn:aws:sns:eu-west-1:123456789012:ours"},
+        {"encryption_key": "s3"},
+    ],
+    ids=["default", "every option", "own topic", "s3's keys"],
 )
 def test_neither_cdk_nag_nor_cfn_lint_finds_anything(
     synthesis: ModuleType, tmp_path: Path, context: dict[str, Any]

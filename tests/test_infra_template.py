@@ -84,7 +84,7 @@ def test_the_bucket_is_versioned_private_encrypted_and_kept(template: dict[str, 
     assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
     assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
     (rule,) = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-    assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
     assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("Retain", "Retain")
 
 
@@ -157,6 +157,7 @@ def test_the_function_gets_what_its_contract_names(template: dict[str, Any]) -> 
         "ArtifactBucket",
         "ExecutionRoleArn",
         "ModelPackageGroupName",
+        "OutputKmsKeyId",
         "TrainingImageUri",
     }
     defaults = json_of(variables["PIPELINE_PARAMETER_DEFAULTS"])

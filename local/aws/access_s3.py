@@ -71,6 +71,7 @@ _HEADER_KEYS = {
     "x-amz-metadata-directive": "s3:x-amz-metadata-directive",
     "x-amz-server-side-encryption": "s3:x-amz-server-side-encryption",
     "x-amz-server-side-encryption-aws-kms-key-id": "s3:x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-server-side-encryption-customer-algorithm": "s3:x-amz-server-side-encryption-customer-algorithm",
     "x-amz-storage-class": "s3:x-amz-storage-class",
     "if-none-match": "s3:if-none-match",
     "if-match": "s3:if-match",

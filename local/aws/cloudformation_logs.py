@@ -23,8 +23,8 @@ class LogGroup(ResourceType):
     type = "AWS::Logs::LogGroup"
     name_property = "LogGroupName"
     attributes = frozenset({"Arn"})
-    defaults: ClassVar[Properties] = {"RetentionInDays": None, "Tags": None}
-    shape: ClassVar[Shape] = {"LogGroupName": ANY, "RetentionInDays": ANY, "Tags": TAGS}
+    defaults: ClassVar[Properties] = {"KmsKeyId": None, "RetentionInDays": None, "Tags": None}
+    shape: ClassVar[Shape] = {"KmsKeyId": ANY, "LogGroupName": ANY, "RetentionInDays": ANY, "Tags": TAGS}
 
     def create(self, target: Target) -> str:
         """Make the log group."""
@@ -32,8 +32,12 @@ class LogGroup(ResourceType):
         return target.id
 
     def apply(self, target: Target) -> None:
-        """Settle retention and tags."""
+        """Settle key, retention and tags."""
         logs = target.aws("logs")
+        if target.properties["KmsKeyId"]:
+            logs.associate_kms_key(logGroupName=target.id, kmsKeyId=target.properties["KmsKeyId"])
+        elif target.before.get("KmsKeyId"):
+            logs.disassociate_kms_key(logGroupName=target.id)
         if target.properties["RetentionInDays"] is not None:
             days = int(target.properties["RetentionInDays"])
             logs.put_retention_policy(logGroupName=target.id, retentionInDays=days)
@@ -55,12 +59,13 @@ class LogGroup(ResourceType):
         return {"Arn": self._group(target.aws, target.id)["arn"].removesuffix(":*") + ":*"}
 
     def read(self, target: Target) -> Properties:
-        """Read retention and tags."""
+        """Read key, retention and tags."""
         group = self._group(target.aws, target.id)
         tags = (
             target.aws("logs").list_tags_for_resource(resourceArn=group["arn"].removesuffix(":*")).get("tags")
         )
         return {
+            "KmsKeyId": group.get("kmsKeyId"),
             "LogGroupName": group["logGroupName"],
             "RetentionInDays": group.get("retentionInDays"),
             "Tags": tag_list(tags),

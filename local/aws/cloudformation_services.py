@@ -61,8 +61,13 @@ class Queue(ResourceType):
             if target.properties.get(key) is not None
         }
         wanted |= {
-            key: "" for key in _JSON_ATTRIBUTES if target.before.get(key) and not target.properties.get(key)
+            key: ""
+            for key in (*_JSON_ATTRIBUTES, "KmsMasterKeyId")
+            if target.before.get(key) and not target.properties.get(key)
         }
+        if wanted.get("KmsMasterKeyId"):
+            # As SQS does: a queue has one encryption, the last that was asked for.
+            wanted["SqsManagedSseEnabled"] = "false"
         sqs.set_queue_attributes(QueueUrl=target.id, Attributes=wanted)
         gone, new = tag_changes(target.before.get("Tags"), target.properties["Tags"])
         if gone:

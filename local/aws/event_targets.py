@@ -14,13 +14,13 @@ from typing import Any
 
 from moto.awslambda.exceptions import UnknownFunctionException
 from moto.awslambda.models import lambda_backends
-from moto.kms.models import kms_backends
 from moto.sns.models import sns_backends
 
 from local.aws.function_policy import may_invoke
 from local.aws.function_service import FunctionService
 from local.aws.host import Host
 from local.aws.iam import Access, PolicyError, Principal, decide, parse_policy
+from local.aws.key_use import UnusableKeyError, check_service
 
 logger = logging.getLogger(__name__)
 
@@ -97,11 +97,12 @@ class EventTargets:
         topic.publish(event)
 
     def _check_key(self, key_id: str) -> None:
-        backend = kms_backends[self._host.account][self._host.region]
-        key = backend.keys.get(backend.any_id_to_key_id(key_id))
-        if key is None or key.key_state != "Enabled":
-            raise UndeliverableError(f"the topic's key {key_id} cannot be used; SNS's own lets nobody else")
-        _check(key.policy, ["kms:GenerateDataKey", "kms:Decrypt"], key.arn, f"the policy of the key {key_id}")
+        actions = ("kms:GenerateDataKey", "kms:Decrypt")
+        account, region = self._host.account, self._host.region
+        try:
+            check_service(key_id, PRINCIPAL, actions, account=account, region=region)
+        except UnusableKeyError as error:
+            raise UndeliverableError(f"{error}, without any condition; SNS's own key lets nobody") from error
 
 
 def _given(target: Mapping[str, Any], event: Mapping[str, Any]) -> Any:

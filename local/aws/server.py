@@ -38,8 +38,10 @@ from local.aws import (
     events,
     functions,
     iam_repairs,
+    logs_repairs,
     s3_repairs,
     sagemaker,
+    sqs_repairs,
 )
 from local.aws.authorization import Authorizer
 from local.aws.faults import SPEED, Faults
@@ -215,6 +217,8 @@ class LocalAWS:
         iam_repairs.install()
         s3_repairs.install()
         dashboard_repairs.install()
+        logs_repairs.install()
+        sqs_repairs.install()
 
     def _make_administrator(self) -> tuple[str, str]:
         """Make a user that may do everything, with keys that no other run has."""

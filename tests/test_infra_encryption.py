@@ -1,0 +1,233 @@
+"""The key of the deployment's data: what is encrypted with it, who may use it, what the bucket refuses."""
+
+import json
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from local.aws.iam import Access, Principal, decide, parse_policy
+from rights import Context
+from role_table import ACCOUNT, BUCKET, DATA_KEY, KEYS, LOGS, PIPELINE_ROLE, REGION
+from test_infra_abuse import TEMPLATE, resolve
+from test_infra_template import resources, synthesis, the_bucket, the_only
+
+__all__ = ["synthesis"]
+
+FOREIGN = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+CHOICES = ("own", "s3", FOREIGN)
+LOG = f"{LOGS}:/aws/lambda/cv-birds-start-execution"
+SSE, KEY_ID = "s3:x-amz-server-side-encryption", "s3:x-amz-server-side-encryption-aws-kms-key-id"
+
+
+@pytest.fixture(scope="module")
+def templates(synthesis: ModuleType) -> dict[str, dict[str, Any]]:
+    """The template of each choice of encryption_key."""
+    return {
+        choice: synthesis.synthesise({"encryption_key": choice, "project": "cv-birds"}) for choice in CHOICES
+    }
+
+
+def key_name(template: dict[str, Any], prefix: str = "Encryption") -> str:
+    (name,) = [
+        name
+        for name, each in template["Resources"].items()
+        if each["Type"] == "AWS::KMS::Key" and name.startswith(prefix)
+    ]
+    return str(name)
+
+
+def encryptions(template: dict[str, Any]) -> dict[str, Any]:
+    """Give the key of each thing that may have one."""
+    (rule,) = the_bucket(template)["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    variables = the_only(template, "AWS::Lambda::Function")["Properties"]["Environment"]["Variables"]
+    return {
+        "bucket": rule["ServerSideEncryptionByDefault"].get("KMSMasterKeyID"),
+        "queue": the_only(template, "AWS::SQS::Queue")["Properties"].get("KmsMasterKeyId"),
+        "log": the_only(template, "AWS::Logs::LogGroup")["Properties"].get("KmsKeyId"),
+        "jobs": "OutputKmsKeyId" in json.dumps(variables["PIPELINE_PARAMETERS"]),
+    }
+
+
+# What has which key
+
+
+def test_one_key_that_rotates_encrypts_everything_by_default() -> None:
+    (name,) = [name for name, each in TEMPLATE["Resources"].items() if each["Type"] == "AWS::KMS::Key"]
+    arn = {"Fn::GetAtt": [name, "Arn"]}
+    assert encryptions(TEMPLATE) == {"bucket": arn, "queue": arn, "log": arn, "jobs": True}
+    assert the_only(TEMPLATE, "AWS::SNS::Topic")["Properties"]["KmsMasterKeyId"] == arn
+    assert the_only(TEMPLATE, "AWS::KMS::Key")["Properties"]["EnableKeyRotation"] is True
+    alias = the_only(TEMPLATE, "AWS::KMS::Alias")["Properties"]
+    assert alias == {"AliasName": "alias/cv-birds", "TargetKeyId": arn}
+
+
+def test_s3_asks_the_key_once_in_a_while_and_not_for_each_object() -> None:
+    (rule,) = the_bucket(TEMPLATE)["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["BucketKeyEnabled"] is True
+
+
+def test_the_access_logs_keep_the_encryption_that_s3_delivers_them_with() -> None:
+    (logs,) = [each for each in resources(TEMPLATE, "AWS::S3::Bucket") if each != the_bucket(TEMPLATE)]
+    (rule,) = logs["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+
+
+def test_the_key_stays_with_the_data_and_the_alias_goes_with_the_stack(synthesis: ModuleType) -> None:
+    key = the_only(TEMPLATE, "AWS::KMS::Key")
+    assert {key["DeletionPolicy"], key["UpdateReplacePolicy"]} == {"Retain"}
+    assert key["Properties"]["PendingWindowInDays"] == 30
+    assert "DeletionPolicy" not in the_only(TEMPLATE, "AWS::KMS::Alias")
+    forgotten = synthesis.synthesise({"retain_data": False})
+    assert the_only(forgotten, "AWS::KMS::Key")["DeletionPolicy"] == "Delete"
+
+
+def test_a_key_of_ones_own_encrypts_all_but_the_topic_whose_key_must_let_services_in(
+    templates: dict[str, dict[str, Any]],
+) -> None:
+    template = templates[FOREIGN]
+    assert encryptions(template) == {"bucket": FOREIGN, "queue": FOREIGN, "log": FOREIGN, "jobs": True}
+    own = {"Fn::GetAtt": [key_name(template, "Notifications"), "Arn"]}
+    assert the_only(template, "AWS::SNS::Topic")["Properties"]["KmsMasterKeyId"] == own
+    assert len(resources(template, "AWS::KMS::Key")) == 1
+    assert resources(template, "AWS::KMS::Alias") == []
+
+
+def test_without_a_key_each_service_encrypts_with_its_own_and_no_role_has_rights_on_keys(
+    templates: dict[str, dict[str, Any]],
+) -> None:
+    template = templates["s3"]
+    assert encryptions(template) == {"bucket": None, "queue": None, "log": None, "jobs": False}
+    assert the_only(template, "AWS::SQS::Queue")["Properties"]["SqsManagedSseEnabled"] is True
+    (rule,) = the_bucket(template)["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    assert "kms:" not in json.dumps(resources(template, "AWS::IAM::Role"))
+    assert not any(sid(each) in REFUSALS for each in bucket_policy(template))
+
+
+def test_another_choice_changes_what_there_is_and_replaces_nothing(
+    templates: dict[str, dict[str, Any]],
+) -> None:
+    """CloudFormation changes the encryption of all of these in place while id, type and name stay."""
+    names = {
+        "AWS::S3::Bucket": "BucketName",
+        "AWS::SQS::Queue": "QueueName",
+        "AWS::Logs::LogGroup": "LogGroupName",
+        "AWS::SNS::Topic": "TopicName",
+        "AWS::IAM::Role": "RoleName",
+        "AWS::Lambda::Function": "FunctionName",
+    }
+    held = [
+        {
+            (logical_id, each["Type"], json.dumps(each["Properties"][names[each["Type"]]]))
+            for logical_id, each in template["Resources"].items()
+            if each["Type"] in names
+        }
+        for template in templates.values()
+    ]
+    assert len(held[0]) == 8
+    assert held[0] == held[1] == held[2]
+
+
+# Who may use it
+
+
+def key_allows(service: str, action: str, **context: str) -> bool:
+    policy = parse_policy(
+        resolve(the_only(TEMPLATE, "AWS::KMS::Key")["Properties"]["KeyPolicy"]), kind="resource"
+    )
+    given = {key.replace("__", ":"): value for key, value in context.items()}
+    access = Access(Principal.of_service(f"{service}.amazonaws.com"), action, DATA_KEY, given)
+    return decide(access, resource=[policy], resource_must_allow=True).allowed
+
+
+@pytest.mark.parametrize("action", ["kms:GenerateDataKey", "kms:Decrypt"])
+def test_whoever_publishes_on_the_topic_may_use_its_key_and_no_more(action: str) -> None:
+    assert key_allows("events", action)
+    assert key_allows("cloudwatch", action)
+    assert not key_allows("s3", action)
+    assert not key_allows("sagemaker", action)
+    assert not key_allows("events", "kms:ScheduleKeyDeletion")
+    assert not key_allows("events", "kms:Encrypt")
+
+
+@pytest.mark.parametrize("action", ["Encrypt", "Decrypt", "GenerateDataKey", "DescribeKey", "ReEncryptFrom"])
+def test_the_log_service_of_this_region_encrypts_the_functions_log_and_no_other(action: str) -> None:
+    context = "kms__EncryptionContext__aws__logs__arn"
+    assert key_allows(f"logs.{REGION}", f"kms:{action}", **{context: LOG})
+    assert not key_allows(f"logs.{REGION}", f"kms:{action}", **{context: f"{LOGS}:/aws/lambda/another"})
+    assert not key_allows(f"logs.{REGION}", f"kms:{action}")
+    assert not key_allows("logs.eu-west-1", f"kms:{action}", **{context: LOG})
+
+
+def test_people_and_roles_use_the_key_by_their_own_policies_alone() -> None:
+    policy = parse_policy(
+        resolve(the_only(TEMPLATE, "AWS::KMS::Key")["Properties"]["KeyPolicy"]), kind="resource"
+    )
+    role = Principal(arn=PIPELINE_ROLE, account=ACCOUNT, role_arn=PIPELINE_ROLE)
+    stranger = Principal(arn="arn:aws:iam::999999999999:root", account="999999999999")
+    everything = parse_policy(
+        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]},
+        kind="identity",
+    )
+    for principal, identity, expected in (
+        (role, [], False),
+        (role, [everything], True),
+        (stranger, [everything], False),
+    ):
+        access = Access(principal, "kms:Decrypt", DATA_KEY, {})
+        decision = decide(access, identity=identity, resource=[policy], resource_must_allow=True)
+        assert decision.allowed is expected
+
+
+# What the bucket refuses
+
+REFUSALS = ("NoOtherEncryption", "NoOtherKey", "NoCustomersKey")
+
+
+def bucket_policy(template: dict[str, Any]) -> list[dict[str, Any]]:
+    (name,) = [name for name, each in template["Resources"].items() if each == the_bucket(template)]
+    (policy,) = [
+        each["Properties"]["PolicyDocument"]["Statement"]
+        for each in resources(template, "AWS::S3::BucketPolicy")
+        if each["Properties"]["Bucket"] == {"Ref": name}
+    ]
+    return list(policy)
+
+
+def sid(statement: dict[str, Any]) -> str | None:
+    return statement.get("Sid")
+
+
+def refusing() -> Iterator[dict[str, Any]]:
+    for statement in bucket_policy(TEMPLATE):
+        if sid(statement) in REFUSALS:
+            yield resolve(statement)
+
+
+@pytest.mark.parametrize(
+    ("context", "refused_by"),
+    [
+        ({}, None),
+        ({SSE: "aws:kms", KEY_ID: DATA_KEY}, None),
+        ({SSE: "aws:kms"}, "NoOtherKey"),
+        ({SSE: "aws:kms", KEY_ID: f"{KEYS}/another"}, "NoOtherKey"),
+        ({SSE: "aws:kms", KEY_ID: "alias/cv-birds"}, "NoOtherKey"),
+        ({SSE: "AES256"}, "NoOtherEncryption"),
+        ({SSE: "aws:kms:dsse", KEY_ID: DATA_KEY}, "NoOtherEncryption"),
+        ({"s3:x-amz-server-side-encryption-customer-algorithm": "AES256"}, "NoCustomersKey"),
+    ],
+)
+def test_an_object_is_stored_with_the_deployments_key_or_not_at_all(
+    context: Context, refused_by: str | None
+) -> None:
+    policy = parse_policy({"Version": "2012-10-17", "Statement": list(refusing())}, kind="resource")
+    anybody = parse_policy(
+        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]},
+        kind="identity",
+    )
+    principal = Principal(arn=PIPELINE_ROLE, account=ACCOUNT, role_arn=PIPELINE_ROLE)
+    access = Access(principal, "s3:PutObject", f"{BUCKET}/executions/1/a", context)
+    decision = decide(access, identity=[anybody], resource=[policy])
+    assert (decision.allowed, decision.sid) == (refused_by is None, refused_by)
