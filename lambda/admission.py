@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 import deployment_policy
@@ -28,25 +28,21 @@ MAX_BYTES = 262_144
 
 
 @dataclass(frozen=True)
-class Definition:
-    """A definition that may start, and what it starts with."""
-
-    text: str
-    """As SageMaker is to get it."""
-    parameters: dict[str, str]
-    warnings: list[Problem]
-    worst_case_cost: float | None
-    """In USD, None where the policy does not bound it."""
-
-
-@dataclass(frozen=True)
 class Judgement:
     """Everything that there is to say of a definition and its values, each list in its order."""
 
     in_document: list[Problem]
-    in_values: list[Problem] = field(default_factory=list)
-    forbidden: list[Problem] = field(default_factory=list)
-    warnings: list[Problem] = field(default_factory=list)
+    in_values: list[Problem]
+    forbidden: list[Problem]
+    warnings: list[Problem]
+    given: dict[str, Any]
+    """What its parameters.json says."""
+    parameters: dict[str, str]
+    """What it would start with."""
+    text: str
+    """As SageMaker is to get it."""
+    worst_case_cost: float | None
+    """In USD, None where the policy does not bound it."""
 
     @property
     def problems(self) -> list[Problem]:
@@ -54,80 +50,50 @@ class Judgement:
         return _together(self.in_document, self.in_values, self.forbidden)
 
 
-def admit(body: bytes, upload: Upload, settings: Settings, s3: Any, model: Any) -> Definition:
+def admit(body: bytes, upload: Upload, settings: Settings, s3: Any, model: Any) -> Judgement:
     """Read a definition and what it is to start with; raise InvalidDefinition with every reason against."""
     document = pipeline_document.load(body)
     try:
         beside: bytes | str = read_beside(s3, upload)
     except object_versions.TooLarge as error:
         beside = str(error)
-    given, judgement = judge_files(document, beside, settings, model)
+    judgement = judge(document, beside, settings, model)
     if judgement.problems:
         raise InvalidDefinition(judgement.problems)
-    chosen = choose(document, given, settings)
-    return Definition(
-        text=pipeline_document.serialise(document),
-        parameters=chosen,
-        warnings=judgement.warnings,
-        worst_case_cost=worst_case_cost(document, chosen, settings),
-    )
+    return judgement
 
 
-def judge_files(
-    document: dict[str, Any],
-    beside: bytes | str,
-    settings: Settings,
-    model: Any = None,
-    *,
-    by_policy: bool = True,
-) -> tuple[dict[str, Any], Judgement]:
-    """Judge a loaded definition with the bytes of its parameters.json, or why those were not read."""
-    given: dict[str, Any] = {}
-    unread: list[Problem] = []
+def judge(document: dict[str, Any], beside: bytes | str, settings: Settings, model: Any) -> Judgement:
+    """Judge a loaded definition by its own rules, by its values and by the deployment's policy at once.
+
+    `beside` are the bytes of its parameters.json, or why those were not read.
+    """
+    given, chosen, forbidden, text, cost = {}, {}, [], "", None
     try:
-        if isinstance(beside, bytes) and len(beside) > MAX_BYTES:
-            beside = f"{len(beside):,} bytes; at most {MAX_BYTES:,} are read"
-        if isinstance(beside, str):
-            unread = [_in_file(Problem("", beside))]
-        else:
-            given = pipeline_document.load(beside)
+        given = _load(beside)
+        in_values = value_problems(document, given, settings)
     except InvalidDefinition as error:
-        unread = list(map(_in_file, error.problems))
-    if unread:
-        in_document, warnings = pipeline_document.judge(document, model)
-        judgement = Judgement(in_document, unread, [], warnings)
-    else:
-        judgement = judge(document, given, settings, model, by_policy=by_policy)
-    try:
-        pipeline_document.serialise(document)
-    except InvalidDefinition as error:
-        judgement = replace(judgement, in_document=[*error.problems, *judgement.in_document])
-    return given, judgement
-
-
-def judge(
-    document: dict[str, Any],
-    given: Mapping[str, Any],
-    settings: Settings,
-    model: Any = None,
-    *,
-    by_policy: bool = True,
-) -> Judgement:
-    """Judge a loaded definition by its own rules, by its values and by the deployment's policy at once."""
+        in_values = list(map(_in_file, error.problems))
     in_document, warnings = pipeline_document.judge(document, model)
-    in_values = value_problems(document, given, settings)
-    forbidden: list[Problem] = []
     # Without its values, the policy could only say that it does not know them.
-    if by_policy and not in_values:
-        values = effective(document, choose(document, given, settings))
+    if not in_values:
+        chosen = choose(document, given, settings)
+        values = effective(document, chosen)
         forbidden = deployment_policy.problems(document, values, settings.parameters, settings.policy)
-    return Judgement(in_document, in_values, forbidden, warnings)
+        cost = deployment_policy.worst_case_cost(document, values, settings.policy)
+    try:
+        text = pipeline_document.serialise(document)
+    except InvalidDefinition as error:
+        in_document = [*error.problems, *in_document]
+    return Judgement(in_document, in_values, forbidden, warnings, given, chosen, text, cost)
 
 
-def worst_case_cost(document: dict[str, Any], chosen: dict[str, str], settings: Settings) -> float | None:
-    """Give the most that an execution with the chosen values can cost, in USD; None without a bound."""
-    values = effective(document, chosen)
-    return deployment_policy.worst_case_cost(document, values, settings.policy)
+def _load(beside: bytes | str) -> dict[str, Any]:
+    if isinstance(beside, bytes) and len(beside) > MAX_BYTES:
+        beside = f"{len(beside):,} bytes; at most {MAX_BYTES:,} are read"
+    if isinstance(beside, str):
+        raise InvalidDefinition([Problem("", beside)])
+    return pipeline_document.load(beside)
 
 
 def _together(*lists: list[Problem]) -> list[Problem]:

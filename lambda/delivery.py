@@ -20,7 +20,7 @@ import object_versions
 import pipeline_document
 import service_calls
 import verdicts
-from admission import Definition
+from admission import Judgement
 from function_settings import STOP, Settings
 from object_versions import UnknownPipeline, Upload
 from pipeline_document import InvalidDefinition
@@ -107,7 +107,7 @@ class Delivery:
                 newer = execution
         return newer
 
-    def _start(self, name: str, upload: Upload, definition: Definition, sha256: str) -> tuple[int, str]:
+    def _start(self, name: str, upload: Upload, definition: Judgement, sha256: str) -> tuple[int, str]:
         token = request_token(upload)
         version = self._store(name, upload, definition.text)
         response = self._sagemaker.start_pipeline_execution(

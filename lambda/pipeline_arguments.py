@@ -60,15 +60,6 @@ _CONTAINERS = {"structure": "an object", "map": "an object", "list": "a list"}
 _INSTANCE_TYPE = re.compile(r"ml\.[a-z0-9-]{1,20}\.(?:small|medium|large|[0-9]{0,3}xlarge|metal)", re.ASCII)
 
 
-@functools.cache
-def bundled_model() -> "ServiceModel":
-    """Load the model of SageMaker that comes with botocore: no credentials, no region, no network."""
-    from botocore.loaders import create_loader  # noqa: PLC0415 - only without a client at hand
-    from botocore.model import ServiceModel  # noqa: PLC0415
-
-    return ServiceModel(create_loader().load_service_model("sagemaker", "service-2"), "sagemaker")
-
-
 def findings(definition: dict[str, Any], model: "ServiceModel") -> Iterator[Finding]:
     """Yield what is wrong with the Arguments of each step that makes a request of SageMaker."""
     check = _Check(pipeline_structure.parameters(definition))

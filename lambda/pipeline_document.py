@@ -1,7 +1,7 @@
 """Read pipeline.json strictly, and say everything that is wrong with it at once.
 
 `load` refuses what means one thing to whoever wrote the file and another to the service: a key given twice,
-NaN, UTF-16. `check` looks at the structure, whether every reference leads somewhere, and each step's
+NaN, UTF-16. `judge` looks at the structure, whether every reference leads somewhere, and each step's
 Arguments. Time and memory are bounded by the size limit, whatever the bytes are.
 """
 
@@ -19,8 +19,7 @@ import pipeline_step_options
 import pipeline_structure
 from pipeline_problems import Doubt, Finding, Problem, problem, walk
 
-__all__ = ["InvalidDefinition", "Problem", "check", "judge", "load", "serialise", "warnings"]
-
+__all__ = ["InvalidDefinition", "Problem", "judge", "load", "serialise"]
 MAX_BYTES = 1_048_576
 """The service's own limit on PipelineDefinition."""
 MAX_DEPTH = 64
@@ -64,22 +63,11 @@ def load(body: bytes) -> dict[str, Any]:
     return dict(document)
 
 
-def check(definition: dict[str, Any], service_model: Any = None) -> list[Problem]:
-    """List what is wrong with a loaded definition (at most `MAX_PROBLEMS`, none = sound).
+def judge(definition: dict[str, Any], model: Any) -> tuple[list[Problem], list[Problem]]:
+    """List what is wrong with a loaded definition, and what SageMaker may take although it is not known here.
 
-    `service_model` is that of a SageMaker client; None loads it once.
+    At most `MAX_PROBLEMS` each; `model` is that of a SageMaker client.
     """
-    return judge(definition, service_model)[0]
-
-
-def warnings(definition: dict[str, Any], service_model: Any = None) -> list[Problem]:
-    """List what SageMaker may take although it is not known here (at most `MAX_PROBLEMS`)."""
-    return judge(definition, service_model)[1]
-
-
-def judge(definition: dict[str, Any], service_model: Any = None) -> tuple[list[Problem], list[Problem]]:
-    """Give what `check` gives and what `warnings` gives, for the price of one."""
-    model = service_model or pipeline_arguments.bundled_model()
     problems: list[Problem] = []
     doubts: list[Doubt] = []
     for finding in _findings(definition, model):

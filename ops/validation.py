@@ -6,13 +6,14 @@ Offline, the default policy judges, with a deployment's settings that deployment
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pipeline_document
 from ops.errors import NotFoundError, UploadError
 from ops.parameters import DEPLOYMENT_PARAMETERS
+from ops.service_model import bundled_model
 from pipeline_document import InvalidDefinition, Problem
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def read_definition(path: Path) -> dict[str, Any]:
 
 def check(path: Path, definition: dict[str, Any]) -> None:
     """Raise UploadError with everything that is wrong with the loaded definition of `path`."""
-    _refuse(path, f"is not {DEFINITION}", pipeline_document.check(definition))
+    _refuse(path, f"is not {DEFINITION}", pipeline_document.judge(definition, bundled_model())[0])
 
 
 def offline() -> Settings:
@@ -92,18 +93,19 @@ def judge(
 
     deployed = settings or offline()
     beside = _bytes(parameters, "parameters") if parameters else b"{}"
-    given, judged = admission.judge_files(definition, beside, deployed, by_policy=by_policy)
+    judged = admission.judge(definition, beside, deployed, bundled_model())
+    if not by_policy:
+        judged = replace(judged, forbidden=[])
     whose = "the deployment's policy" if settings else "the default policy; --stack NAME asks a deployment's"
     why = f"is forbidden by {whose}"
     if judged.in_document or judged.in_values:
         why = f"is not {DEFINITION}" if judged.in_document else "cannot be started"
     _refuse(path, why, judged.problems)
-    chosen = admission.choose(definition, given, deployed)
     return Judgement(
         steps=_count_steps(definition.get("Steps", [])),
         parameters=len(definition.get("Parameters", [])),
         warnings=judged.warnings,
-        worst_case_cost=admission.worst_case_cost(definition, chosen, deployed) if by_policy else None,
+        worst_case_cost=judged.worst_case_cost if by_policy else None,
     )
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import admission
 import deployment_policy
-import pipeline_arguments
 from direct_client import DirectClient
 from fake_s3 import FakeS3
 from function_settings import Policy, Settings
 from object_versions import Upload
+from ops.service_model import bundled_model
 from pipeline_document import InvalidDefinition
 from pipeline_problems import Problem
 from uploads import BUCKET, ENVIRONMENT, KEY, ROLE
@@ -150,9 +150,7 @@ def admit(document: Any) -> list[Problem]:
     """Say everything that the function has against an upload; nothing when it would start it."""
     upload = Upload(BUCKET, KEY, "version", "0")
     try:
-        admission.admit(
-            json.dumps(document).encode(), upload, SETTINGS, _S3, pipeline_arguments.bundled_model()
-        )
+        admission.admit(json.dumps(document).encode(), upload, SETTINGS, _S3, bundled_model())
     except InvalidDefinition as refused:
         return refused.problems
     return []

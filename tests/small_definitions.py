@@ -4,6 +4,8 @@ import copy
 from typing import Any
 
 import pipeline_document
+from ops.service_model import bundled_model
+from pipeline_problems import Problem
 
 Step = dict[str, Any]
 Said = list[tuple[str, str]]
@@ -106,14 +108,19 @@ def without(definition: dict[str, Any], *path: str | int) -> dict[str, Any]:
     return copied
 
 
+def check(definition: dict[str, Any]) -> list[Problem]:
+    """List what is wrong with a definition."""
+    return pipeline_document.judge(definition, bundled_model())[0]
+
+
 def problems(definition: dict[str, Any]) -> Said:
     """Give what is wrong."""
-    return [(each.pointer, each.message) for each in pipeline_document.check(definition)]
+    return [(each.pointer, each.message) for each in check(definition)]
 
 
 def warnings(definition: dict[str, Any]) -> Said:
     """Give what is not known."""
-    return [(each.pointer, each.message) for each in pipeline_document.warnings(definition)]
+    return [(each.pointer, each.message) for each in pipeline_document.judge(definition, bundled_model())[1]]
 
 
 def the_problem(definition: dict[str, Any]) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from direct_client import DirectClient
 from fake_s3 import FakeS3
 from function_settings import PARALLEL, Policy, Settings
 from object_versions import Upload
-from pipeline_arguments import bundled_model
+from ops.service_model import bundled_model
 from pipeline_document import InvalidDefinition
 from small_definitions import changed, referring, saying, small, step, without
 
@@ -39,7 +39,7 @@ COUNT = (*PREPROCESS, "ProcessingResources", "ClusterConfig", "InstanceCount")
 LAMBDA = {"Name": "Call", "Type": "Lambda", "FunctionArn": "f", "Arguments": {}}
 
 
-def admit(definition: Any, values: bytes | None = None) -> admission.Definition:
+def admit(definition: Any, values: bytes | None = None) -> admission.Judgement:
     s3 = FakeS3(BUCKET)
     if values is not None:
         s3.put("pipeline/parameters.json", values)
@@ -58,6 +58,10 @@ def pointer(*path: str | int) -> str:
     return "".join(f"/{part}" for part in path)
 
 
+def judged(definition: dict[str, Any], beside: bytes = b"{}") -> admission.Judgement:
+    return admission.judge(definition, beside, SETTINGS, bundled_model())
+
+
 def test_the_shipped_definition_is_admitted_with_what_it_would_start_with() -> None:
     admitted = admit(SHIPPED, b'{"Epochs": 2}')
     assert json.loads(admitted.text) == SHIPPED
@@ -69,7 +73,7 @@ def test_the_shipped_definition_is_admitted_with_what_it_would_start_with() -> N
 def test_what_is_not_known_here_is_a_warning_and_no_reason() -> None:
     doubtful = changed(SHIPPED, "Steps", 0, "CacheConfig", "ExpireAfter", to="P30D")
     doubtful = changed(doubtful, "Parameters", 0, "Label", to="?")
-    said = [each.pointer for each in admission.judge(doubtful, {}, SETTINGS).warnings]
+    said = [each.pointer for each in judged(doubtful).warnings]
     assert said == ["/Parameters/0/Label"]
 
 
@@ -127,17 +131,22 @@ def test_what_the_policy_says_beside_a_fault_stays() -> None:
     assert found[f"/Steps/{len(wrong['Steps']) - 1}/Type"].endswith("[rule step_types]")
 
 
+def told(
+    in_document: list[pipeline_document.Problem], forbidden: list[pipeline_document.Problem]
+) -> admission.Judgement:
+    return admission.Judgement(in_document, [], forbidden, [], {}, {}, "", None)
+
+
 def test_two_rules_may_both_refuse_one_value() -> None:
     problem = pipeline_document.Problem
-    judgement = admission.Judgement([problem("/a", "1")], [], [problem("/b", "2"), problem("/b", "3")])
+    judgement = told([problem("/a", "1")], [problem("/b", "2"), problem("/b", "3")])
     assert [each.message for each in judgement.problems] == ["1", "2", "3"]
 
 
 def test_a_pointer_that_only_begins_alike_is_another_place() -> None:
     problem = pipeline_document.Problem
-    judgement = admission.Judgement(
+    judgement = told(
         [problem("/a/Get", "1"), problem("/b/Std:Join/On", "2"), problem("/c/GetMore", "3")],
-        [],
         [problem("/a", "-"), problem("/b", "-"), problem("/c", "4"), problem("/ab", "5")],
     )
     assert [each.message for each in judgement.problems] == ["1", "2", "3", "4", "5"]
@@ -160,6 +169,6 @@ def test_bytes_that_are_no_json_are_told_alone_and_nothing_is_read_for_them() ->
 
 def test_nothing_is_changed_by_being_judged() -> None:
     definition = copy.deepcopy(SHIPPED)
-    admission.judge(definition, {"Epochs": 1}, SETTINGS)
-    admission.judge(small(step(), referring("Parameters.P")), {}, SETTINGS)
+    judged(definition, b'{"Epochs": 1}')
+    judged(small(step(), referring("Parameters.P")))
     assert definition == SHIPPED

@@ -8,8 +8,18 @@ from typing import Any
 import pytest
 
 import pipeline_structure
-from pipeline_document import InvalidDefinition, check, load
-from small_definitions import CONDITION, condition, parameter, processing, referring, small, step, the_warning
+from pipeline_document import InvalidDefinition, load
+from small_definitions import (
+    CONDITION,
+    check,
+    condition,
+    parameter,
+    processing,
+    referring,
+    small,
+    step,
+    the_warning,
+)
 
 COMMITTED = Path(__file__).parent.parent / "pipeline_definition" / "pipeline.json"
 DEFINITION = json.loads(COMMITTED.read_text(encoding="utf-8"))

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 import admission
 from function_settings import PARALLEL, Policy, Settings
 from hostile_definitions import HOSTILE, HOSTILE_VALUES
-from pipeline_arguments import bundled_model
-from pipeline_document import MAX_BYTES, MAX_PROBLEMS, InvalidDefinition, check, load, serialise
+from ops.service_model import bundled_model
+from pipeline_document import MAX_BYTES, MAX_PROBLEMS, InvalidDefinition, load, serialise
 from pipeline_problems import Problem
+from small_definitions import check
 
 COMMITTED = Path(__file__).parent.parent / "pipeline_definition" / "pipeline.json"
 DEFINITION = json.loads(COMMITTED.read_text(encoding="utf-8"))
@@ -108,7 +109,7 @@ def test_any_object_is_judged_without_an_accident(document: dict[str, Any]) -> N
 
 
 def judged(definition: dict[str, Any], given_values: dict[str, Any] | None = None) -> admission.Judgement:
-    return admission.judge(definition, given_values or {}, DEPLOYMENT)
+    return admission.judge(definition, json.dumps(given_values or {}).encode(), DEPLOYMENT, bundled_model())
 
 
 def count_work(task: Callable[[], list[Problem]]) -> tuple[list[Problem], int]:

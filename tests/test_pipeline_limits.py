@@ -17,7 +17,7 @@ import pipeline_structure
 import service_patterns
 from direct_client import DirectClient
 from fake_s3 import FakeS3
-from pipeline_arguments import bundled_model
+from ops.service_model import bundled_model
 from pipeline_document import InvalidDefinition, load, serialise
 from small_definitions import (
     for_each,

@@ -8,7 +8,8 @@ from typing import Any
 import pipeline_arguments
 import pipeline_structure
 import service_patterns
-from pipeline_arguments import bundled_model, is_expression
+from ops.service_model import bundled_model
+from pipeline_arguments import is_expression
 from small_definitions import changed, problems
 
 SHIPPED = json.loads((Path(__file__).parent.parent / "pipeline_definition" / "pipeline.json").read_bytes())

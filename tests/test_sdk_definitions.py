@@ -17,6 +17,7 @@ import pipeline_step_options
 import pipeline_structure
 import policy_members
 from function_settings import RULES, Policy
+from ops.service_model import bundled_model
 from pipeline_problems import walk
 
 pytestmark = pytest.mark.slow
@@ -59,7 +60,9 @@ def test_the_sdk_writes_every_definition_of_the_corpus(written: dict[str, Any]) 
 
 def test_no_definition_of_the_sdk_has_a_problem_or_a_doubt(definitions: dict[str, Any]) -> None:
     judged = {
-        name: pipeline_document.judge(pipeline_document.load(json.dumps(definition).encode()))
+        name: pipeline_document.judge(
+            pipeline_document.load(json.dumps(definition).encode()), bundled_model()
+        )
         for name, definition in definitions.items()
     }
     assert judged == {name: ([], []) for name in definitions}

@@ -14,6 +14,7 @@ import pipeline_document
 from local.engine.cache import expiry
 from local.engine.references import did_you_mean, references
 from local.engine.retry import policy_errors
+from ops.service_model import bundled_model
 
 STEP_TYPES = ("Condition", "Fail", "Processing", "RegisterModel", "Training")
 
@@ -76,7 +77,7 @@ def parse(text: str) -> Definition:
 
 def read(document: Mapping[str, Any]) -> Definition:
     """Check a definition that is JSON already; raise DefinitionError with all of its faults."""
-    errors = [str(problem) for problem in pipeline_document.check(dict(document))]
+    errors = [str(problem) for problem in pipeline_document.judge(dict(document), bundled_model())[0]]
     errors += [
         error for pointer, step in _walk(document.get("Steps")) for error in _step_errors(pointer, step)
     ]

@@ -24,7 +24,7 @@ from benchmarks.measure import machine  # noqa: E402 - its folder was unknown be
 from delivery_world import inhabited  # noqa: E402
 from handler_bench import MEMORY, Bench  # noqa: E402
 from hostile_definitions import HOSTILE, HOSTILE_VALUES  # noqa: E402
-from pipeline_arguments import bundled_model  # noqa: E402
+from ops.service_model import bundled_model  # noqa: E402
 
 REPEATS = 3
 SECONDS = 1.0

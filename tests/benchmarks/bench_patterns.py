@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "lambda"), str(ROOT / "tests")]
 
 import service_patterns  # noqa: E402 - its folder was unknown before
 from benchmarks.measure import machine  # noqa: E402
-from pipeline_arguments import bundled_model  # noqa: E402
+from ops.service_model import bundled_model  # noqa: E402
 
 SECONDS = 1.0
 GIVE_UP = 20.0
