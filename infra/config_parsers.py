@@ -9,7 +9,8 @@ from typing import Any
 
 PROJECT = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
 POLICY_RULES = (
-    *("step_types", "members", "roles", "images", "entry_points", "network", "environment", "texts", "tags"),
+    *("step_types", "members", "roles", "images", "entry_points", "network", "vpc", "encryption"),
+    *("environment", "texts", "tags"),
     *("locations", "instance_types", "instance_counts", "volume_sizes", "run_times", "retries"),
     *("approval_status", "model_package_group", "registration_gate", "cost"),
 )

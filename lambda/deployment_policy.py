@@ -91,6 +91,7 @@ class Rules:
             "environment": ("environment", self._environment),
             "hyper_parameters": ("texts", self._hyper_parameters),
             "tags": ("tags", self._tags),
+            "vpc": ("vpc", self._vpc),
         }
 
     def definition(self) -> Iterator[Refusal]:
@@ -124,17 +125,18 @@ class Rules:
             yield from self._object(shape, value, path)
 
     def _object(self, shape: dict[str, Any], value: dict[str, Any], path: Path) -> Iterator[Refusal]:
-        known = {name.removesuffix("!"): inner for name, inner in shape.items()}
+        known = {name.rstrip("!?"): inner for name, inner in shape.items()}
         for key, each in value.items():
             if key in known:
                 yield from self._value(known[key], each, (*path, key))
             else:
                 yield Refusal("members", (*path, key), f"{_UNKNOWN}{did_you_mean(key, known)}")
         for name, inner in shape.items():
+            at = (*path, name[:-1])
             if name.endswith("!") and name[:-1] not in value:
-                yield Refusal(
-                    self._rule_of(inner), (*path, name[:-1]), "missing; the policy wants it written"
-                )
+                yield Refusal(self._rule_of(inner), at, "missing; the policy wants it written")
+            elif name.endswith("?") and name[:-1] not in value:
+                yield from self._judge(inner, None, at)
 
     def _judge(self, named: str, value: Any, path: Path) -> Iterator[Refusal]:
         name, _, accepted = named.partition(":")
@@ -195,6 +197,18 @@ class Rules:
             if tag.get("Key") not in self._policy.tag_keys:
                 what = f"no such tag may be set: {show(tag.get('Key'))}{self._allowed('tag_keys')}"
                 yield Refusal("tags", (*at, "Key"), what)
+
+    def _vpc(self, value: Any, path: Path) -> Iterator[Refusal]:
+        """Let jobs have the deployment's subnets and security groups only, and none where it has none."""
+        subnets, groups = (len(self._scope.given(name)) for name in ("SubnetId", "SecurityGroupId"))
+        if value is not None and subnets:
+            yield from self._value(policy_members.VPC_CONFIG, value, path)
+        elif value is not None:
+            yield Refusal("vpc", path, "this deployment has no VPC for jobs; leave it out")
+        elif subnets:
+            command = f"python -m pipeline_definition --subnets {subnets} --security-groups {groups}"
+            what = "writes a definition for this deployment's VPC"
+            yield Refusal("vpc", path, f"missing; {command} --output FILE {what}")
 
     def _allowed(self, setting: str) -> str:
         return f"; allowed ({setting}): {', '.join(getattr(self._policy, setting)) or 'none'}"

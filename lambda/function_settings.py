@@ -26,6 +26,8 @@ RULES = (
     "images",
     "entry_points",
     "network",
+    "vpc",
+    "encryption",
     "environment",
     "texts",
     "tags",

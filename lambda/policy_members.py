@@ -1,6 +1,7 @@
 """The members that a definition may have, and which judge each has: what is not here is refused.
 
-A name that ends in "!" is due. `[shape]` is a list of that shape, `{"*": shape}` an object with any names.
+A name that ends in "!" is due, one that ends in "?" is judged even where it is missing. `[shape]` is a list
+of that shape, `{"*": shape}` an object with any names.
 A text names the judge of a value (one of `JUDGES`, or of `deployment_policy.Rules` for lists and objects),
 after a colon what it is to accept. `any` is harmless whatever it says, or judged elsewhere: names and texts
 for people, and what `pipeline_document` checks.
@@ -14,6 +15,7 @@ from typing import Any
 import policy_values
 from pipeline_problems import show
 from pipeline_step_options import EXCEPTION_TYPES
+from pipeline_structure import CONDITION_TYPES
 from policy_values import TOKEN, Scalar, Scope
 
 _RETRY = {
@@ -49,6 +51,7 @@ _PROCESSING = {
     "NetworkConfig!": {
         "EnableInterContainerTrafficEncryption!": "true",
         "EnableNetworkIsolation!": "true",
+        "VpcConfig?": "vpc",
     },
     "ProcessingInputs": [
         {
@@ -65,17 +68,19 @@ _PROCESSING = {
         }
     ],
     "ProcessingOutputConfig": {
+        "KmsKeyId?": "key:OutputKmsKeyId",
         "Outputs": [
             {
                 "OutputName!": "name",
                 "S3Output!": {"LocalPath!": "any", "S3UploadMode": "one_of:EndOfJob", "S3Uri!": "write"},
             }
-        ]
+        ],
     },
     "ProcessingResources!": {
         "ClusterConfig!": {
             "InstanceCount!": "instance_count",
             "InstanceType!": "processing_instance_type",
+            "VolumeKmsKeyId?": "key:VolumeKmsKeyId",
             "VolumeSizeInGB!": "volume_size",
         }
     },
@@ -109,16 +114,23 @@ _TRAINING = {
             "InputMode": "one_of:File,FastFile",
         }
     ],
-    "OutputDataConfig!": {"CompressionType": "one_of:GZIP", "S3OutputPath!": "write"},
+    "OutputDataConfig!": {
+        "CompressionType": "one_of:GZIP",
+        "KmsKeyId?": "key:OutputKmsKeyId",
+        "S3OutputPath!": "write",
+    },
     "ResourceConfig!": {
         "InstanceCount!": "instance_count",
         "InstanceType!": "training_instance_type",
+        "VolumeKmsKeyId?": "key:VolumeKmsKeyId",
         "VolumeSizeInGB!": "volume_size",
     },
     "RoleArn!": "role",
     "StoppingCondition!": {"MaxRuntimeInSeconds!": "run_time", "MaxWaitTimeInSeconds": "wait_time"},
     "Tags": "tags",
+    "VpcConfig?": "vpc",
 }
+VPC_CONFIG = {"SecurityGroupIds!": ["vpc_id:SecurityGroupId"], "Subnets!": ["vpc_id:SubnetId"]}
 _REGISTER_MODEL = {
     "CustomerMetadataProperties": {"*": "text"},
     "InferenceSpecification!": {
@@ -144,16 +156,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "Training": _TRAINING,
 }
 """The Arguments of each step type that the policy knows."""
-_TWO_SIDES = {"Type": "any", "LeftValue": "expression", "RightValue": "expression"}
+_OPERANDS = {"Condition": "condition", "Conditions": ["condition"], "Values": ["expression"]}
 CONDITIONS: dict[str, dict[str, Any]] = {
-    "In": {"Type": "any", "QueryValue": "expression", "Values": ["expression"]},
-    "Not": {"Type": "any", "Condition": "condition"},
-    "Or": {"Type": "any", "Conditions": ["condition"]},
-    "Equals": _TWO_SIDES,
-    "GreaterThan": _TWO_SIDES,
-    "GreaterThanOrEqualTo": _TWO_SIDES,
-    "LessThan": _TWO_SIDES,
-    "LessThanOrEqualTo": _TWO_SIDES,
+    kind: {"Type": "any", **{name: _OPERANDS.get(name, "expression") for name in operands}}
+    for kind, operands in CONDITION_TYPES.items()
 }
 """Each type of condition; what one lets happen is the registration gate's matter."""
 
@@ -190,9 +196,28 @@ def _deployments(name: str, setting: str = "") -> Judge:
         due = [subject.scope.deployed.get(name), *(subject.setting(setting) if setting else ())]
         if subject.known and subject.known in due:
             return None
-        return f'{subject}, not the deployment\'s; write {{"Get": "Parameters.{name}"}}'
+        return _not_the_deployments(subject, name)
 
     return judge
+
+
+def _not_the_deployments(subject: Subject, name: str) -> str:
+    return f'{subject}, not the deployment\'s; write {{"Get": "Parameters.{name}"}}'
+
+
+def _key(subject: Subject) -> str | None:
+    name, due = subject.accepted, subject.scope.deployed.get(subject.accepted, "")
+    if subject.written is None:
+        return f'missing; write {{"Get": "Parameters.{name}"}}' if due else None
+    if subject.known == due:
+        return None
+    return f"{_not_the_deployments(subject, name)} and leave its value to the deployment"
+
+
+def _vpc_id(subject: Subject) -> str | None:
+    if subject.known in subject.scope.given(subject.accepted):
+        return None
+    return _not_the_deployments(subject, f"{subject.accepted}1")
 
 
 def _among(subject: Subject, allowed: tuple[str, ...], what: str) -> str | None:
@@ -267,6 +292,7 @@ JUDGES: dict[str, tuple[str, Judge]] = {
     "image": ("images", _deployments("TrainingImageUri", "allowed_images")),
     "instance_count": ("instance_counts", _number(1, "max_instance_count")),
     "interval": ("retries", _number(0, 3600)),
+    "key": ("encryption", _key),
     "model_package_group": ("model_package_group", _deployments("ModelPackageGroupName")),
     "name": ("members", _name),
     "one_of": (
@@ -281,6 +307,7 @@ JUDGES: dict[str, tuple[str, Judge]] = {
     "training_instance_type": ("instance_types", _configured("training_instance_types")),
     "true": ("network", _true),
     "volume_size": ("volume_sizes", _number(1, "max_volume_gb")),
+    "vpc_id": ("vpc", _vpc_id),
     "wait_time": ("run_times", _number(1, "max_wait_seconds")),
     "write": ("locations", _located(policy_values.why_not_written)),
 }

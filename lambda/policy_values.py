@@ -96,6 +96,10 @@ class Scope:
         """Give a step of the definition, an empty one where there is none of this name."""
         return self.steps.get(str(name), ((), {}))[1]
 
+    def given(self, name: str) -> list[str]:
+        """Give what the deployment fills in for SubnetId1, SubnetId2, ..."""
+        return [value for each, value in self.deployed.items() if re.fullmatch(rf"{name}\d+", each)]
+
     def evaluate(self, value: Any) -> Scalar:
         """Give what a value of the definition comes to; raise UnknownValueError when nothing does."""
         if isinstance(value, str):

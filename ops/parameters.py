@@ -11,15 +11,29 @@ from typing import Any
 from ops.errors import UploadError, did_you_mean
 
 DEPLOYMENT_PARAMETERS = frozenset(
-    {"ExecutionRoleArn", "TrainingImageUri", "ArtifactBucket", "ModelPackageGroupName"}
+    {
+        "ArtifactBucket",
+        "ExecutionRoleArn",
+        "ModelPackageGroupName",
+        "OutputKmsKeyId",
+        "TrainingImageUri",
+        "VolumeKmsKeyId",
+    }
 )
 """Set by the deployed Lambda at StartPipelineExecution; a value in the definition would never be used."""
+VPC_PARAMETER = re.compile(r"(?:SubnetId|SecurityGroupId)\d+")
+"""The names of those that a deployment with a VPC sets, too."""
 
 INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 STRING_LIMIT = 1024  # characters; SageMaker's limit of a parameter's value
 BOOLEANS = {"true": True, "false": False}
 
 Value = str | int | float | bool
+
+
+def is_deployments(name: str) -> bool:
+    """Tell whether the deployment sets a parameter."""
+    return name in DEPLOYMENT_PARAMETERS or VPC_PARAMETER.fullmatch(name) is not None
 
 
 def with_defaults(definition: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:
@@ -66,12 +80,12 @@ EXPECTED = {
 
 
 def _check_name(name: str, declared: Mapping[str, Any]) -> None:
-    if name in DEPLOYMENT_PARAMETERS:
+    if is_deployments(name):
         raise UploadError(
             f"{name} is set by the deployment and cannot be given with an upload: change the stack instead"
         )
     if name not in declared:
-        known = [candidate for candidate in declared if candidate not in DEPLOYMENT_PARAMETERS]
+        known = [candidate for candidate in declared if not is_deployments(candidate)]
         listed = ", ".join(known) or "none"
         raise UploadError(
             f"no parameter {name} in the definition{did_you_mean(name, known)}; it has: {listed}"

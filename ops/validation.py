@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pipeline_document
 from ops.errors import NotFoundError, UploadError
-from ops.parameters import DEPLOYMENT_PARAMETERS
+from ops.parameters import DEPLOYMENT_PARAMETERS, VPC_PARAMETER
 from ops.service_model import bundled_model
 from pipeline_document import InvalidDefinition, Problem
 
@@ -51,8 +51,11 @@ def check(path: Path, definition: dict[str, Any]) -> None:
     _refuse(path, f"is not {DEFINITION}", pipeline_document.judge(definition, bundled_model())[0])
 
 
-def offline() -> Settings:
-    """Give the default policy, and something for all that a deployment of this project fills in."""
+def offline(definition: Mapping[str, Any]) -> Settings:
+    """Give the default policy, and something for all that a deployment of this project fills in.
+
+    A definition for a VPC is judged as if the deployment had so many subnets and security groups.
+    """
     from function_settings import PARALLEL, Policy, Settings  # noqa: PLC0415
 
     given = {
@@ -61,10 +64,12 @@ def offline() -> Settings:
         "ModelPackageGroupName": "models",
         "TrainingImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/training:latest",
     }
+    declared = [each.get("Name") for each in _entries(definition.get("Parameters"))]
+    ids = {name: name for name in map(str, declared) if VPC_PARAMETER.fullmatch(name)}
     return Settings(
         pipeline_name="",
         role_arn="",
-        parameters={name: given.get(name, "") for name in sorted(DEPLOYMENT_PARAMETERS)},
+        parameters={name: given.get(name, "") for name in sorted(DEPLOYMENT_PARAMETERS)} | ids,
         parameter_defaults={"InputDataUrl": "s3://artifact-bucket/data/"},
         policy=Policy.read("{}"),
         on_running=PARALLEL,
@@ -91,7 +96,7 @@ def judge(
     """
     import admission  # noqa: PLC0415
 
-    deployed = settings or offline()
+    deployed = settings or offline(definition)
     beside = _bytes(parameters, "parameters") if parameters else b"{}"
     judged = admission.judge(definition, beside, deployed, bundled_model())
     if not by_policy:
@@ -125,6 +130,10 @@ def _load(path: Path, what: str, due: str) -> dict[str, Any]:
     except InvalidDefinition as error:
         _refuse(path, f"is not {due}", error.problems)
         raise
+
+
+def _entries(listed: Any) -> list[dict[str, Any]]:
+    return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
 
 
 def _bytes(path: Path, what: str) -> bytes:

@@ -3,6 +3,7 @@
     python -m pipeline_definition                  write pipeline_definition/pipeline.json
     python -m pipeline_definition --check          exit 1 with a short diff if the file differs
     python -m pipeline_definition --pretrained-channel --output my-pipeline.json
+    python -m pipeline_definition --subnets 2 --security-groups 1 --output vpc-pipeline.json
 
 Needs the extra `pipeline` (the SageMaker SDK); needs neither AWS nor a network.
 """
@@ -31,13 +32,25 @@ def main(arguments: list[str] | None = None) -> int:
         action="store_true",
         help="the variant whose trainings read backbone weights from the parameter PretrainedUrl",
     )
+    for option, what, most in (("--subnets", "subnets", 16), ("--security-groups", "security groups", 5)):
+        parser.add_argument(
+            option,
+            type=int,
+            choices=range(1, most + 1),
+            default=0,
+            metavar="N",
+            help=f"the variant whose jobs run in so many {what} of a VPC (1 to {most}), the deployment's",
+        )
     options = parser.parse_args(arguments)
-    if options.pretrained_channel and not options.output:
-        parser.error("--pretrained-channel needs --output: the committed file is the plain pipeline")
+    variant = {name: getattr(options, name) for name in ("pretrained_channel", "subnets", "security_groups")}
+    if bool(options.subnets) != bool(options.security_groups):
+        parser.error("--subnets and --security-groups go together: a job's VPC needs both")
+    if any(variant.values()) and not options.output:
+        parser.error("a variant needs --output FILE: the committed file is the plain pipeline")
 
     from pipeline_definition.pipeline import render  # noqa: PLC0415 - the SDK's import takes seconds
 
-    text = render(pretrained_channel=options.pretrained_channel)
+    text = render(**variant)
     path = options.output or COMMITTED
     if options.check:
         return _check(path, text)

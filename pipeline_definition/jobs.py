@@ -1,5 +1,6 @@
 """The jobs behind the steps: what each runs, on what, as whom, what it reads and where it writes."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +31,7 @@ from sagemaker.train.configs import (
     Tag,
 )
 
-from pipeline_definition.parameters import PARAMETERS
+from pipeline_definition.parameters import PARAMETERS, SECURITY_GROUP_ID, SUBNET_ID
 from pipeline_definition.trainer import ImageTrainer
 
 HOUR = 3600
@@ -79,6 +80,10 @@ class Context:
         ]
         return Join("/", [*place, *parts])
 
+    def numbered(self, name: str) -> list[Any] | None:
+        """Give the parameters <name>1, <name>2, ...; None when there are none."""
+        return [each for key, each in self.parameters.items() if re.fullmatch(rf"{name}\d+", key)] or None
+
 
 def processor(context: Context, module: str, training_type: str, instance_count: Any) -> Any:
     """Make the processor of one of the image's modules; the tag tells whose bill it is on."""
@@ -89,8 +94,15 @@ def processor(context: Context, module: str, training_type: str, instance_count:
         instance_type=context.parameters["ProcessingInstanceType"],
         instance_count=instance_count,
         volume_size_in_gb=VOLUME_SIZE_IN_GB,
+        volume_kms_key=context.parameters["VolumeKmsKeyId"],
+        output_kms_key=context.parameters["OutputKmsKeyId"],
         max_runtime_in_seconds=2 * HOUR,
-        network_config=NetworkConfig(enable_network_isolation=True, encrypt_inter_container_traffic=True),
+        network_config=NetworkConfig(
+            enable_network_isolation=True,
+            encrypt_inter_container_traffic=True,
+            subnets=context.numbered(SUBNET_ID),
+            security_group_ids=context.numbered(SECURITY_GROUP_ID),
+        ),
         tags=[{"Key": "TrainingType", "Value": training_type}],
         sagemaker_session=context.session,
     )
@@ -111,14 +123,22 @@ def trainer(context: Context, training_type: TrainingType) -> Any:
             instance_type=given["TrainingInstanceType"],
             instance_count=1,
             volume_size_in_gb=VOLUME_SIZE_IN_GB,
+            volume_kms_key_id=given["VolumeKmsKeyId"],
             enable_managed_spot_training=spot,
         ),
-        networking=Networking(enable_network_isolation=True, enable_inter_container_traffic_encryption=True),
+        networking=Networking(
+            enable_network_isolation=True,
+            enable_inter_container_traffic_encryption=True,
+            subnets=context.numbered(SUBNET_ID),
+            security_group_ids=context.numbered(SECURITY_GROUP_ID),
+        ),
         # The wait for spot capacity counts on top of the run time.
         stopping_condition=StoppingCondition(
             max_runtime_in_seconds=4 * HOUR, **({"max_wait_time_in_seconds": 8 * HOUR} if spot else {})
         ),
-        output_data_config=OutputDataConfig(s3_output_path=output, compression_type="GZIP"),
+        output_data_config=OutputDataConfig(
+            s3_output_path=output, compression_type="GZIP", kms_key_id=given["OutputKmsKeyId"]
+        ),
         checkpoint_config=_checkpoints(context, training_type) if spot else None,
         hyperparameters={
             each.hyper_parameter_name: given[each.name].to_string()

@@ -40,6 +40,18 @@ PARAMETERS = (
     Parameter(
         "ModelPackageGroupName", "String", None, "Model package group that the models are registered in."
     ),
+    Parameter(
+        "OutputKmsKeyId",
+        "String",
+        "",
+        "KMS key of everything the jobs write; the deployment gives its own. Empty: the one that S3 has.",
+    ),
+    Parameter(
+        "VolumeKmsKeyId",
+        "String",
+        "",
+        "KMS key of the jobs' volumes; the deployment gives its own. Empty: one of SageMaker's.",
+    ),
     Parameter("InputDataUrl", "String", None, "S3 prefix of the images in CUB-200-2011's layout."),
     Parameter("AnnotationFileName", "String", "classes.txt", "File in the data that lists the classes."),
     Parameter(
@@ -75,14 +87,29 @@ PARAMETERS = (
     _hyper("Seed", "Integer", 7, "Seed of every random choice, the validation split included."),
 )
 
+SUBNET_ID, SECURITY_GROUP_ID = "SubnetId", "SecurityGroupId"
+"""How the parameters of a VPC begin; a number comes behind, from 1 on."""
 PRETRAINED_URL = Parameter(
     "PretrainedUrl", "String", None, "S3 prefix of backbone weights, given to the trainings as a channel."
 )
 
 
-def parameters(*, pretrained_channel: bool = False) -> tuple[Parameter, ...]:
-    """List the pipeline's parameters in order; the variant with a `pretrained` channel has one more."""
-    if not pretrained_channel:
-        return PARAMETERS
-    after = [parameter.name for parameter in PARAMETERS].index("InputDataUrl") + 1
-    return (*PARAMETERS[:after], PRETRAINED_URL, *PARAMETERS[after:])
+def parameters(
+    *, pretrained_channel: bool = False, subnets: int = 0, security_groups: int = 0
+) -> tuple[Parameter, ...]:
+    """List the pipeline's parameters in order; a variant has more, behind those that it is about."""
+    after = {name: index + 1 for index, name in enumerate(each.name for each in PARAMETERS)}
+    before, data = after["VolumeKmsKeyId"], after["InputDataUrl"]
+    return (
+        *PARAMETERS[:before],
+        *(_of_vpc(SUBNET_ID, "Subnet", number) for number in range(1, subnets + 1)),
+        *(_of_vpc(SECURITY_GROUP_ID, "Security group", number) for number in range(1, security_groups + 1)),
+        *PARAMETERS[before:data],
+        *([PRETRAINED_URL] if pretrained_channel else []),
+        *PARAMETERS[data:],
+    )
+
+
+def _of_vpc(name: str, what: str, number: int) -> Parameter:
+    # One parameter for each: a parameter cannot be a list.
+    return Parameter(f"{name}{number}", "String", None, f"{what} that the jobs run in; the deployment's own.")

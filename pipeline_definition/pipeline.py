@@ -19,9 +19,12 @@ from pipeline_definition.parameters import Parameter, parameters
 KEYS_FIRST = ("Version", "Metadata", "Name", "Type", "DisplayName", "Description", "DependsOn")
 
 
-def build(*, pretrained_channel: bool = False) -> Any:
+def build(*, pretrained_channel: bool = False, subnets: int = 0, security_groups: int = 0) -> Any:
     """Make the pipeline as an object of the SDK (takes tens of seconds, opens no connection)."""
-    declared = {each.name: _declare(each) for each in parameters(pretrained_channel=pretrained_channel)}
+    listed = parameters(
+        pretrained_channel=pretrained_channel, subnets=subnets, security_groups=security_groups
+    )
+    declared = {each.name: _declare(each) for each in listed}
     context = jobs.Context(offline_session(), declared)
     training_types = (jobs.SPOT, jobs.ON_DEMAND)
     preprocess = steps.preprocess(context)
@@ -47,9 +50,10 @@ def build(*, pretrained_channel: bool = False) -> Any:
     )
 
 
-def render(*, pretrained_channel: bool = False) -> str:
+def render(*, pretrained_channel: bool = False, subnets: int = 0, security_groups: int = 0) -> str:
     """Write the definition as the committed file holds it: ordered, indented, with a newline at the end."""
-    definition = json.loads(build(pretrained_channel=pretrained_channel).definition())
+    pipeline = build(pretrained_channel=pretrained_channel, subnets=subnets, security_groups=security_groups)
+    definition = json.loads(pipeline.definition())
     return json.dumps(_tidy(definition), indent=2) + "\n"
 
 

@@ -67,6 +67,11 @@ HARMLESS = [
     ),
     Harmless("/Parameters/ProcessingInstanceCount/DefaultValue", ("one more",), "within the limits"),
     Harmless(
+        "/Parameters/OutputKmsKeyId/DefaultValue",
+        (*CHANGED, *LOCATION, "instance type", "removed"),
+        "the deployment gives its own",
+    ),
+    Harmless(
         "/Parameters/ModelApprovalStatus/EnumValues",
         ("an entry more", "removed", *ORDER),
         "the value itself is judged, whatever the definition would allow",
@@ -176,6 +181,11 @@ HARMLESS = [
     Harmless("/Steps/*/Arguments/Tags/*", ("removed",), "the bill tells training types apart no more"),
     Harmless("/Steps/*/Arguments/Tags/*/Value", TEXT, "no right hangs on TrainingType"),
     # What has the same value unless it is written, or stands anywhere in its list.
+    Harmless(
+        "/Steps/*/Arguments/**/VolumeKmsKeyId",
+        ("removed",),
+        "empty unless written, where volumes have no key",
+    ),
     Harmless(
         "/Steps/TrainOnDemand/Arguments/EnableManagedSpotTraining", ("removed",), "false unless written"
     ),

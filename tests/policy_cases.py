@@ -28,11 +28,13 @@ SHIPPED: Definition = json.loads(
 )
 IMAGE = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/cv-birds@sha256:{'0' * 64}"
 GROUP = "cv-birds"
+DATA_KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 DEPLOYED = {
     "ExecutionRoleArn": ROLE,
     "TrainingImageUri": IMAGE,
     "ArtifactBucket": BUCKET,
     "ModelPackageGroupName": GROUP,
+    "OutputKmsKeyId": DATA_KEY,
 }
 DATA = f"s3://{BUCKET}/data/"
 EXECUTION = {"Get": "Execution.PipelineExecutionId"}
@@ -109,19 +111,26 @@ def model_of(name: str) -> Definition:
     return {"Get": f"Steps.{name}.ModelArtifacts.S3ModelArtifacts"}
 
 
-def values(definition: Definition, given: Mapping[str, object] | None = None) -> dict[str, Any]:
+def values(
+    definition: Definition,
+    given: Mapping[str, object] | None = None,
+    deployed: Mapping[str, str] = DEPLOYED,
+) -> dict[str, Any]:
     """Give every parameter the value it would start with; `given` is what parameters.json says."""
-    known: dict[str, object] = {"InputDataUrl": DATA, **(given or {}), **DEPLOYED}
+    known: dict[str, object] = {"InputDataUrl": DATA, **(given or {}), **deployed}
     return {
         each["Name"]: known.get(each["Name"], each.get("DefaultValue")) for each in definition["Parameters"]
     }
 
 
 def judge(
-    definition: Definition, limits: Policy = DEFAULT, given: Mapping[str, object] | None = None
+    definition: Definition,
+    limits: Policy = DEFAULT,
+    given: Mapping[str, object] | None = None,
+    deployed: Mapping[str, str] = DEPLOYED,
 ) -> list[Problem]:
     """Say what the policy has against a definition."""
-    return deployment_policy.problems(definition, values(definition, given), DEPLOYED, limits)
+    return deployment_policy.problems(definition, values(definition, given, deployed), deployed, limits)
 
 
 def rule(problem: Problem) -> str:

@@ -53,7 +53,7 @@ def test_the_shipped_definition_is_sound(capsys: Captured) -> None:
     count = len(steps) + sum(map(len, nested))
     code, said = validate(capsys, str(SHIPPED))
     assert code == 0
-    assert said.startswith(f"{SHIPPED} is sound: {count} steps, 22 parameters; an execution costs at most ")
+    assert said.startswith(f"{SHIPPED} is sound: {count} steps, 24 parameters; an execution costs at most ")
 
 
 @pytest.mark.usefixtures("offline")
@@ -169,14 +169,36 @@ def test_what_validate_takes_for_given_is_what_the_template_gives() -> None:
         if each["Type"] == "AWS::Lambda::Function"
     ]
     (variables,) = functions
+    optional = {"OutputKmsKeyId", "VolumeKmsKeyId"}  # of deployments with a key
     for name, given in (
         ("PIPELINE_PARAMETERS", DEPLOYMENT_PARAMETERS),
-        ("PIPELINE_PARAMETER_DEFAULTS", validation.offline().parameter_defaults),
+        ("PIPELINE_PARAMETER_DEFAULTS", validation.offline({}).parameter_defaults),
     ):
         # Fn::Join of the JSON text and what only the deployment knows.
         parts = variables[name]["Fn::Join"][1]
         text = "".join(each if isinstance(each, str) else "known later" for each in parts)
-        assert json.loads(text).keys() == set(given)
+        assert json.loads(text).keys() | optional == set(given) | optional
+
+
+def test_a_definition_for_a_vpc_is_judged_as_if_the_deployment_had_it(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    document = json.loads(SHIPPED.read_bytes())
+    document["Parameters"] += [{"Name": "SubnetId1", "Type": "String"}]
+    document["Parameters"] += [{"Name": "SecurityGroupId1", "Type": "String"}]
+    config = {
+        "Subnets": [{"Get": "Parameters.SubnetId1"}],
+        "SecurityGroupIds": [{"Get": "Parameters.SecurityGroupId1"}],
+    }
+    for each in document["Steps"]:
+        if each["Type"] in ("Processing", "Training"):
+            each["Arguments"].get("NetworkConfig", each["Arguments"])["VpcConfig"] = config
+    assert validate(capsys, write(tmp_path / "d.json", document))[0] == 0
+    del document["Steps"][1]["Arguments"]["VpcConfig"]
+    code, said = validate(capsys, write(tmp_path / "d.json", document))
+    assert code == 2
+    command = "python -m pipeline_definition --subnets 1 --security-groups 1 --output FILE"
+    assert f"/Steps/1/Arguments/VpcConfig: missing; {command}" in said
 
 
 def test_a_named_stack_judges_with_its_policy(

@@ -81,6 +81,17 @@ def test_every_job_runs_our_image_as_our_role_cut_off_from_the_network() -> None
         assert specification["ContainerEntrypoint"][:2] == ["python", "-m"]
 
 
+def test_what_jobs_write_and_their_volumes_have_the_key_that_the_deployment_gives() -> None:
+    for step in JOBS.values():
+        job = step["Arguments"]
+        output = job.get("ProcessingOutputConfig") or job["OutputDataConfig"]
+        cluster = job.get("ResourceConfig") or job["ProcessingResources"]["ClusterConfig"]
+        assert output["KmsKeyId"] == {"Get": "Parameters.OutputKmsKeyId"}
+        assert cluster["VolumeKmsKeyId"] == {"Get": "Parameters.VolumeKmsKeyId"}
+    defaults = {each["Name"]: each.get("DefaultValue") for each in DEFINITION["Parameters"]}
+    assert (defaults["OutputKmsKeyId"], defaults["VolumeKmsKeyId"]) == ("", "")
+
+
 def test_every_job_is_cached_for_thirty_days_and_retried() -> None:
     for step in JOBS.values():
         assert step["CacheConfig"] == {"Enabled": True, "ExpireAfter": "P30D"}
@@ -230,6 +241,13 @@ def test_the_variant_has_one_more_parameter_after_the_data() -> None:
     names = [each.name for each in parameters(pretrained_channel=True)]
     assert names[names.index("InputDataUrl") + 1] == "PretrainedUrl"
     assert [name for name in names if name != "PretrainedUrl"] == [each.name for each in PARAMETERS]
+
+
+def test_the_variant_for_a_vpc_has_a_parameter_for_each_of_its_ids() -> None:
+    names = [each.name for each in parameters(subnets=2, security_groups=1)]
+    after = names.index("VolumeKmsKeyId") + 1
+    assert names[after : after + 3] == ["SubnetId1", "SubnetId2", "SecurityGroupId1"]
+    assert names[:after] + names[after + 3 :] == [each.name for each in PARAMETERS]
 
 
 def test_the_picture_shows_every_step_and_only_the_shortest_arrows() -> None:

@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+import pipeline_document
+from ops.service_model import bundled_model
+from policy_cases import DEPLOYED, judge
+
 ROOT = Path(__file__).parent.parent
 COMMITTED = ROOT / "pipeline_definition" / "pipeline.json"
 # Refuses and records every connection and name look-up: a library that swallows the error is noticed as well.
@@ -76,8 +80,45 @@ def test_the_pretrained_variant_differs_by_one_parameter_and_one_channel(tmp_pat
     assert json.dumps(variant, indent=2) + "\n" == COMMITTED.read_text(encoding="utf-8")
 
 
-def test_the_variant_does_not_overwrite_the_committed_file() -> None:
-    command = [sys.executable, "-m", "pipeline_definition", "--pretrained-channel"]
+@pytest.mark.slow
+def test_the_variant_for_a_vpc_differs_by_its_ids_alone_and_may_start_there(tmp_path: Path) -> None:
+    output = tmp_path / "vpc.json"
+    options = ("--subnets", "3", "--security-groups", "2", "--output", str(output))
+    run = build(tmp_path / "home", "3", *options)
+    assert run.returncode == 0, run.stderr
+
+    variant: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
+    names = ["SubnetId1", "SubnetId2", "SubnetId3", "SecurityGroupId1", "SecurityGroupId2"]
+    given = {**DEPLOYED, **{name: name.lower() for name in names}}
+    assert judge(variant, deployed=given) == []
+    assert pipeline_document.judge(variant, bundled_model()) == ([], [])
+    for name in names:
+        variant["Parameters"].remove({"Name": name, "Type": "String"})
+    configured = 0
+    for step in variant["Steps"]:
+        place = step["Arguments"].get("NetworkConfig", step["Arguments"])
+        if step["Type"] in ("Processing", "Training"):
+            config = place.pop("VpcConfig")
+            assert [each["Get"] for each in config["Subnets"]] == [f"Parameters.{each}" for each in names[:3]]
+            groups = [each["Get"] for each in config["SecurityGroupIds"]]
+            assert groups == [f"Parameters.{each}" for each in names[3:]]
+            configured += 1
+    assert configured == 5
+    assert json.dumps(variant, indent=2) + "\n" == COMMITTED.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--pretrained-channel"], "needs --output"),
+        (["--subnets", "2", "--security-groups", "1"], "needs --output"),
+        (["--subnets", "2", "--output", "a.json"], "go together"),
+        (["--security-groups", "1", "--output", "a.json"], "go together"),
+        (["--subnets", "17", "--security-groups", "1", "--output", "a.json"], "invalid choice"),
+    ],
+)
+def test_a_variant_is_asked_for_whole_and_overwrites_no_committed_file(options: list[str], said: str) -> None:
+    command = [sys.executable, "-m", "pipeline_definition", *options]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 2
-    assert "needs --output" in run.stderr
+    assert said in run.stderr

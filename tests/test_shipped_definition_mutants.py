@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from definition_mutants import Mutant, Path, gate_mutants, mutants, pointer
-from harmless_mutants import CONSTANT, FEWER, HARMLESS, LOCATION, Harmless, pattern
+from harmless_mutants import CHANGED, CONSTANT, FEWER, HARMLESS, LOCATION, Harmless, pattern
 from pipeline_problems import Problem
 from policy_cases import SHIPPED, admit, rules
 from uploads import BUCKET
@@ -42,6 +42,12 @@ ELSEWHERE = [
         "/Parameters/*InstanceType/DefaultValue",
         (*CONSTANT, *LOCATION, "instance type"),
         "/Steps/**/InstanceType",
+        "a value is judged where it is used",
+    ),
+    Elsewhere(
+        "/Parameters/VolumeKmsKeyId/DefaultValue",
+        (*CHANGED, *LOCATION, "instance type"),
+        "/Steps/**/VolumeKmsKeyId",
         "a value is judged where it is used",
     ),
     Elsewhere(
