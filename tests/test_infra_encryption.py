@@ -29,9 +29,9 @@ def templates(synthesis: ModuleType) -> dict[str, dict[str, Any]]:
     }
 
 
-def key_name(template: dict[str, Any], prefix: str = "Encryption") -> str:
+def key_name(template: dict[str, Any], prefix: str) -> str:
     (name,) = [
-        name
+        str(name)
         for name, each in template["Resources"].items()
         if each["Type"] == "AWS::KMS::Key" and name.startswith(prefix)
     ]

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket
 
+from local.aws.access_keys import key_uses
 from local.aws.access_services import requirements
 from local.aws.iam import Access, AccessDenied, Decision, PolicyError, Principal, decide
 from local.aws.identities import Caller, Identities
@@ -51,6 +52,9 @@ class Authorizer:
             context["iam:PermissionsBoundary"] = boundary
         for requirement in requirements(call):
             self._check(caller, requirement, context, quoted=call.service == "s3")
+        for use in key_uses(call):
+            for requirement in use.requirements(self._account, self._region):
+                self._check(caller, requirement, context, quoted=False)
 
     def _boundary(self, call: Call) -> str | None:
         """Give the boundary of the role that a call changes; one in the call itself goes before it."""
@@ -113,6 +117,8 @@ class Authorizer:
 
     def _decide(self, caller: Caller, access: Access) -> Decision:
         assuming = access.action in {"sts:AssumeRole", "sts:TagSession"}
+        # A key belongs to whom its policy says, and to nobody else of the account.
+        of_a_key = access.action.startswith("kms:") and ":key/" in access.resource
         policies = (
             self._identities.trust_policy(access.resource)
             if assuming
@@ -124,7 +130,7 @@ class Authorizer:
             resource=policies,
             boundary=caller.boundary,
             session=caller.session,
-            resource_must_allow=assuming,
+            resource_must_allow=assuming or (of_a_key and bool(policies)),
         )
 
     def _context(self, caller: Caller) -> dict[str, str]:

@@ -12,6 +12,10 @@ Answer = tuple[str, list[tuple[str, str]], bytes]
 
 _JSON_CODES = {
     "AccessDenied": "AccessDeniedException",
+    "KMS.AccessDeniedException": "KmsAccessDenied",
+    "KMS.DisabledException": "KmsDisabled",
+    "KMS.KMSInvalidStateException": "KmsInvalidState",
+    "KMS.NotFoundException": "KmsNotFound",
     "InvalidClientTokenId": "UnrecognizedClientException",
     "InvalidToken": "UnrecognizedClientException",
     "SignatureDoesNotMatch": "InvalidSignatureException",
@@ -81,7 +85,8 @@ def _json(style: ErrorStyle, code: str, message: str, request_id: str) -> Answer
 
 
 def _status(code: str, otherwise: int) -> int:
-    return _STATUSES.get(code, 400 if code in _BAD_REQUESTS else otherwise)
+    bad = code in _BAD_REQUESTS or code.startswith("KMS.")
+    return _STATUSES.get(code, 400 if bad else otherwise)
 
 
 def _answer(status: int, content_type: str, body: str, headers: list[tuple[str, str]]) -> Answer:

@@ -22,9 +22,11 @@ from moto.awslambda.exceptions import (
 )
 from moto.awslambda.models import EventInvokeConfig, LambdaBackend, lambda_backends
 
+from local.aws.access_keys import queue_key_uses
 from local.aws.function_environment import Result
 from local.aws.host import Host
 from local.aws.iam import AccessDenied
+from local.aws.key_use import UnusableKeyError, check_state
 
 logger = logging.getLogger(__name__)
 
@@ -201,10 +203,19 @@ class Deliveries:
             return
         record = json.dumps(_record(function, delivery, condition, result))
         try:
-            self._host.authorize(function.role, "sqs:SendMessage", destination)
+            self._authorize(function.role, destination)
             self._sqs().send_message(QueueUrl=self._queue_url(destination), MessageBody=record)
-        except (AccessDenied, BotoCoreError, ClientError) as error:
+        except (AccessDenied, UnusableKeyError, BotoCoreError, ClientError) as error:
             logger.error("the record of a failed event is lost, %s: %s: %s", destination, error, record)
+
+    def _authorize(self, role_arn: str, queue_arn: str) -> None:
+        """Raise unless the function's role may send to the queue, and use the queue's key for that."""
+        self._host.authorize(role_arn, "sqs:SendMessage", queue_arn)
+        account, region, name = self._host.account, self._host.region, queue_arn.rpartition(":")[2]
+        for use in queue_key_uses(account, region, name):
+            check_state(use.key, use.key_id)
+            for needed in use.requirements(account, region):
+                self._host.authorize(role_arn, needed.action, needed.resource, needed.context)
 
     def _queue_url(self, arn: str) -> str:
         *_, account, name = arn.split(":")

@@ -11,11 +11,13 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from local.aws.access_keys import key_uses
 from local.aws.authorization import Authorizer
 from local.aws.error_responses import Answer, ErrorStyle, error_answer
 from local.aws.http_server import Application, call
 from local.aws.iam import AccessDenied, PolicyError, Principal
 from local.aws.identities import Caller, Identities
+from local.aws.key_use import UnusableKeyError, check_state
 from local.aws.request_context import Call, UnknownOperationError, protocol, read_call
 from local.aws.signature import Signature, SignatureError, check_signature, read_signature
 
@@ -71,8 +73,8 @@ class Gate:
             return self._interfere(key, asked, style, lambda: self._pass_on(environ))
         except SignatureError as error:
             return error_answer(style, error.code, str(error))
-        except AccessDenied as error:
-            return error_answer(style, "AccessDenied", str(error))
+        except (AccessDenied, UnusableKeyError) as error:
+            return error_answer(style, _code(style, error), str(error))
         except (UnknownOperationError, NotImplementedError) as error:
             message = f"The laptop's AWS does not implement this operation: {error}"
             return error_answer(style, "NotImplemented", message)
@@ -99,6 +101,8 @@ class Gate:
             raise UnknownOperationError(asked.operation)
         if self._authorizer is not None or signature is None:
             self._judge(signature, asked)
+        for use in key_uses(asked):
+            check_state(use.key, use.key_id)
         return asked
 
     def _judge(self, signature: Signature | None, asked: Call) -> None:
@@ -128,6 +132,14 @@ def _style(environ: dict[str, Any], signature: Signature | None) -> ErrorStyle:
     if signature is None and spoken == "rest-json":
         service, spoken = "s3", "rest-xml"
     return ErrorStyle(spoken, service, environ["PATH_INFO"])
+
+
+def _code(style: ErrorStyle, error: AccessDenied | UnusableKeyError) -> str:
+    if isinstance(error, UnusableKeyError):
+        return error.code
+    # Alone among the services, SQS has a word of its own for a missing right on the key.
+    of_key = style.service == "sqs" and error.access.action.startswith("kms:")
+    return "KMS.AccessDeniedException" if of_key else "AccessDenied"
 
 
 def _foreign(environ: dict[str, Any]) -> str | None:

@@ -1,8 +1,8 @@
 """Evaluate IAM policies as AWS documents it: what a principal may do, and which statement says so.
 
 Pure: policies and requests come in as values, a `Decision` goes out; nothing here knows moto or HTTP.
-Identity-based and resource-based policies, permissions boundaries, session policies and trust policies of one
-account are covered; organizations, cross-account requests and KMS key policies are not.
+Identity-based and resource-based policies, permissions boundaries, session policies, trust policies and key
+policies of one account are covered; organizations, cross-account requests and the grants of keys are not.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def decide(
     """Judge one access within an account: an explicit deny anywhere wins, then somebody has to allow.
 
     `boundary` and `session` limit what the identity-based policies give; empty means there is none.
-    `resource_must_allow` is for trust policies: the identity's own policies alone are never enough.
+    `resource_must_allow` is for trust and key policies: the identity's own policies alone are never enough.
     """
     layers = {
         "identity-based policy": identity,

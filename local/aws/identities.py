@@ -14,6 +14,7 @@ from moto.sqs.models import sqs_backends
 from moto.sts.models import sts_backends
 
 from local.aws.iam import Policy, Principal, parse_policy
+from local.aws.key_use import find_key
 from local.aws.signature import Credentials
 
 _PARTITION = "aws"
@@ -84,7 +85,7 @@ class Identities:
         )
 
     def resource_policies(self, resource: str) -> tuple[Policy, ...]:
-        """Give the policy of the bucket, queue or topic that an ARN belongs to."""
+        """Give the policy of the bucket, queue, topic or key that an ARN belongs to."""
         _, _, service, _, _, rest = resource.split(":", 5) if resource.count(":") >= 5 else [""] * 6
         document = None
         if service == "s3":
@@ -99,6 +100,10 @@ class Identities:
             name = rest
             topic = sns_backends[self._account][self._region].topics.get(resource)
             document = topic.policy if topic is not None else None
+        elif service == "kms":
+            name = rest
+            key = find_key(resource, self._account, self._region)
+            document = key.policy if key is not None else None
         return (parse_policy(document, kind="resource", name=f"policy of {name}"),) if document else ()
 
     def boundary_arn(self, role_name: str) -> str | None:

@@ -38,7 +38,9 @@ from local.aws import (
     events,
     functions,
     iam_repairs,
+    kms_repairs,
     logs_repairs,
+    s3_encryption,
     s3_repairs,
     sagemaker,
     sqs_repairs,
@@ -216,7 +218,9 @@ class LocalAWS:
         authorization.install()
         iam_repairs.install()
         s3_repairs.install()
+        s3_encryption.install()
         dashboard_repairs.install()
+        kms_repairs.install()
         logs_repairs.install()
         sqs_repairs.install()
 
