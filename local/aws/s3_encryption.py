@@ -7,6 +7,7 @@ object says of its encryption is what S3 would say.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 from moto.s3.models import FakeKey, FakeMultipart, S3Backend
@@ -71,6 +72,7 @@ def _resolved(backend: S3Backend, bucket_name: str, asked: Encryption) -> Encryp
     return wanted._replace(key_id=key.arn) if key else wanted
 
 
+@functools.wraps(_PUT_OBJECT)
 def _put_object(backend: S3Backend, bucket_name: str, *arguments: Any, **options: Any) -> FakeKey:
     upload = options.get("multipart")
     if upload is not None:
@@ -87,6 +89,7 @@ def _put_object(backend: S3Backend, bucket_name: str, *arguments: Any, **options
     return key
 
 
+@functools.wraps(_COPY_OBJECT)
 def _copy_object(
     backend: S3Backend, src_key: FakeKey, dest_bucket_name: str, *arguments: Any, **options: Any
 ) -> None:
@@ -99,6 +102,7 @@ def _copy_object(
     _COPY_OBJECT(backend, src_key, dest_bucket_name, *arguments, **options)
 
 
+@functools.wraps(_CREATE_MULTIPART_UPLOAD)
 def _create_multipart_upload(backend: S3Backend, bucket_name: str, *given: Any) -> FakeMultipart:
     *others, algorithm, key_id = given
     wanted = _resolved(backend, bucket_name, Encryption(algorithm, key_id))

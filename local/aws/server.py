@@ -206,6 +206,8 @@ class LocalAWS:
 
     def _install(self, undo: ExitStack) -> None:
         """Put in what moto lacks, before anything uses the backends that are replaced."""
+        # First: the events of uploads are sent around it.
+        s3_encryption.install()
         services: list[Any] = [
             cloudformation.install(self),
             events.install(self, self.faults),
@@ -218,7 +220,6 @@ class LocalAWS:
         authorization.install()
         iam_repairs.install()
         s3_repairs.install()
-        s3_encryption.install()
         dashboard_repairs.install()
         kms_repairs.install()
         logs_repairs.install()
