@@ -14,8 +14,7 @@ def function_grants(names: Names, *, stops_running: bool, data_key_arn: str | No
         *_pipeline_grants(names),
         *([_stop_grant(names)] if stops_running else []),
         *_service_grants(names),
-        # Reads definitions, writes verdicts; Lambda hands failed events to the encrypted queue.
-        *([key_grant(data_key_arn, via=("s3", "sqs"))] if data_key_arn else []),
+        *(_key_grants(data_key_arn) if data_key_arn else []),
     ]
 
 
@@ -102,6 +101,15 @@ def _stop_grant(names: Names) -> Grant:
         resources=[*names.pipeline_arns, names.execution_arn],
         wildcard="the executions of the project's pipelines; SageMaker names them.",
     )
+
+
+def _key_grants(data_key_arn: str) -> list[Grant]:
+    return [
+        # Definitions are read, verdicts written: S3 asks the key with this role.
+        key_grant(data_key_arn),
+        # Apart from it, so that whatever goes wrong with the one is still told through the other.
+        key_grant(data_key_arn, via=("sqs",), sid="EncryptFailures"),
+    ]
 
 
 def _service_grants(names: Names) -> list[Grant]:

@@ -44,8 +44,20 @@ OTHER_KEYS = (
 )
 
 
-def _via(service: str) -> tuple[str, str]:
-    return "kms:ViaService", f"{service}.{REGION}.amazonaws.com"
+def _key_right(service: str, *, never: tuple[str, ...]) -> Right:
+    """Use the data's key through one service of this region."""
+
+    def via(name: str, region: str = REGION) -> tuple[str, str]:
+        return "kms:ViaService", f"{name}.{region}.amazonaws.com"
+
+    return Right(
+        ("kms:Decrypt", "kms:GenerateDataKey"),
+        (DATA_KEY,),
+        OTHER_KEYS,
+        (via(service),),
+        required=("kms:ViaService",),
+        never=(*map(via, never), via(service, "eu-west-1")),
+    )
 
 
 FUNCTION = (
@@ -137,15 +149,9 @@ FUNCTION = (
             f"{LOGS}:/aws/sagemaker/TrainingJobs:log-stream:a",
         ),
     ),
-    Right(
-        ("kms:Decrypt", "kms:GenerateDataKey"),
-        (DATA_KEY,),
-        OTHER_KEYS,
-        (_via("s3"),),
-        required=("kms:ViaService",),
-        never=(_via("sns"), _via("ec2"), ("kms:ViaService", "s3.eu-west-1.amazonaws.com")),
-        also=(_via("sqs"),),
-    ),
+    _key_right("s3", never=("sns", "ec2")),
+    # For the failure queue.
+    _key_right("sqs", never=("sns", "ec2")),
 )
 
 _BOUNDED = (
@@ -319,13 +325,6 @@ PIPELINE = (
         required=("cloudwatch:namespace",),
         never=(("cloudwatch:namespace", "AWS/Billing"), ("cloudwatch:namespace", "/aws/lambda")),
     ),
-    Right(
-        ("kms:Decrypt", "kms:GenerateDataKey"),
-        (DATA_KEY,),
-        OTHER_KEYS,
-        (_via("s3"),),
-        required=("kms:ViaService",),
-        never=(_via("sqs"), _via("ec2"), ("kms:ViaService", "s3.eu-west-1.amazonaws.com")),
-    ),
+    _key_right("s3", never=("sqs", "ec2")),
     Right(("kms:DescribeKey",), (DATA_KEY,), OTHER_KEYS),
 )

@@ -31,6 +31,7 @@ def statements() -> Iterator[tuple[str, str]]:
 # What only the failure of an upload needs, and what AWS itself goes on without.
 UNTOUCHED_BY_A_GOOD_UPLOAD = {
     "ReportFailure": "sent only when an upload failed",
+    "EncryptFailures": "the same",
     "OwnLogs": "without it Lambda runs and its log is lost",
     "JobMetrics": "without it a job runs and its metrics are lost",
 }
