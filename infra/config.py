@@ -52,6 +52,9 @@ APPROVAL_STATUSES = ("Approved", "PendingManualApproval", "Rejected")
 MAX_NAME = 30
 """With it the bucket's name has 58 of 63 characters, and the longest role's 61 of 64."""
 
+MAX_SUBNETS, MAX_SECURITY_GROUPS = 16, 5
+"""What SageMaker takes in a job's VpcConfig."""
+
 _ECR_IMAGE = (
     r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/"
     r"[a-z0-9][a-z0-9._/-]*(:[\w][\w.-]{0,127}|@sha256:[0-9a-f]{64})"
@@ -105,6 +108,20 @@ class Config:
     """What the training jobs may run on; IAM refuses anything else."""
     max_runtime_seconds: int = _setting(86400, integer(60, 2419200))
     """The longest MaxRuntimeInSeconds that IAM lets a job ask for: the ceiling of its bill."""
+    subnet_ids: tuple[str, ...] = _setting(
+        (),
+        perhaps_several(
+            text(r"subnet-[0-9a-f]{8,17}", "the id of a subnet, such as subnet-0123456789abcdef0")
+        ),
+    )
+    """Subnets of this account that every job runs in, for definitions written with `--subnets`: README.md."""
+    security_group_ids: tuple[str, ...] = _setting(
+        (),
+        perhaps_several(
+            text(r"sg-[0-9a-f]{8,17}", "the id of a security group, such as sg-0123456789abcdef0")
+        ),
+    )
+    """The security groups of every job in `subnet_ids`."""
     model_approval_statuses: tuple[str, ...] = _setting(
         ("PendingManualApproval",), several(choice(*APPROVAL_STATUSES))
     )
@@ -190,7 +207,19 @@ class Config:
             raise fail(
                 "environment", config.environment, f"{config.name} is longer than {MAX_NAME} characters"
             )
+        config._check_network()
         return config
+
+    def _check_network(self) -> None:
+        for key, given, most in (
+            ("subnet_ids", self.subnet_ids, MAX_SUBNETS),
+            ("security_group_ids", self.security_group_ids, MAX_SECURITY_GROUPS),
+        ):
+            if len(given) > most or len(set(given)) < len(given):
+                raise fail(key, list(given), f"at most {most} different ones, which is what a job takes")
+        if bool(self.subnet_ids) != bool(self.security_group_ids):
+            key = "security_group_ids" if self.subnet_ids else "subnet_ids"
+            raise fail(key, [], "a job's network has subnets and security groups: give both or none")
 
     @property
     def name(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 
 from infra.config import Config, ConfigError
+from infra.network import job_network
 
 SETTINGS = (
     "policy_off",
@@ -42,10 +43,17 @@ def document(config: Config) -> dict[str, object]:
 def variable(config: Config) -> str:
     """Write the function's DEPLOYMENT_POLICY, or raise `ConfigError` when Lambda would not take it."""
     text = json.dumps(document(config), separators=(",", ":"))
-    if len(text.encode()) > MAX_BYTES:
+    room = MAX_BYTES - _network_bytes(config)
+    if len(text.encode()) > room:
         raise ConfigError(
             f"the deployment policy has {len(text.encode()):,} bytes, and the function's environment has "
-            f"room for {MAX_BYTES:,}: shorten the reasons in policy_off, or the lists "
+            f"room for {room:,}: shorten the reasons in policy_off, or the lists "
             f"{', '.join(SETTINGS[1:7])}"
         )
     return text
+
+
+def _network_bytes(config: Config) -> int:
+    """Give the room that the ids of subnets and security groups take beside the policy."""
+    network = job_network(config)
+    return len(json.dumps(network.parameters)) if network else 0

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from aws_cdk import aws_iam
+from aws_cdk import Aws, aws_iam
 
 from infra.encryption import key_grant
 from infra.grants import Grant
-from infra.names import CHECKPOINTS, DATA, DEFINITIONS, EXECUTIONS, VERDICTS, Names
+from infra.names import CHECKPOINTS, DATA, DEFINITIONS, EXECUTIONS, VERDICTS, Names, filled
+from infra.network import JobNetwork
+
+Conditions = Mapping[str, Mapping[str, object]]
 
 
 def pipeline_grants(
@@ -25,11 +28,14 @@ def pipeline_grants(
     max_runtime_seconds: int,
     model_approval_statuses: Sequence[str],
     data_key_arn: str | None = None,
+    network: JobNetwork | None = None,
 ) -> list[Grant]:
     """Give every statement of the pipeline execution role."""
+    training = _bounded(training_instance_types, max_runtime_seconds, network)
     return [
-        _train(names, training_instance_types, max_runtime_seconds),
-        _process(names, processing_instance_types, max_runtime_seconds),
+        _train(names, training),
+        _process(names, _bounded(processing_instance_types, max_runtime_seconds, network)),
+        *(_network_grants(names, network) if network else []),
         *_job_grants(names),
         *_registry_grants(names, model_approval_statuses),
         *_data_grants(names),
@@ -52,15 +58,15 @@ _JOB_NAMES = (
 )
 
 
-def _train(names: Names, instance_types: Sequence[str], max_runtime_seconds: int) -> Grant:
+def _train(names: Names, bounds: Conditions) -> Grant:
     return Grant(
         sid="Train",
         actions=["sagemaker:CreateTrainingJob"],
         resources=[_training_jobs(names)],
         conditions={
-            **_bounded(instance_types, max_runtime_seconds),
+            **bounds,
             # A warm pool would go on billing after the job.
-            "Null": {"sagemaker:InstanceTypes": "false", "sagemaker:KeepAlivePeriod": "true"},
+            "Null": {**bounds["Null"], "sagemaker:KeepAlivePeriod": "true"},
             # No shell into a container that runs with this role.
             "BoolIfExists": {"sagemaker:EnableRemoteDebug": "false"},
         },
@@ -68,18 +74,24 @@ def _train(names: Names, instance_types: Sequence[str], max_runtime_seconds: int
     )
 
 
-def _process(names: Names, instance_types: Sequence[str], max_runtime_seconds: int) -> Grant:
+def _process(names: Names, bounds: Conditions) -> Grant:
     return Grant(
         sid="Process",
         actions=["sagemaker:CreateProcessingJob"],
         resources=[_processing_jobs(names)],
-        conditions=_bounded(instance_types, max_runtime_seconds),
+        conditions=bounds,
         wildcard=_JOB_NAMES,
     )
 
 
-def _bounded(instance_types: Sequence[str], max_runtime_seconds: int) -> Mapping[str, Mapping[str, object]]:
-    """Bound a job: no network, encryption between instances, a known instance type, a limited time."""
+def _bounded(
+    instance_types: Sequence[str], max_runtime_seconds: int, network: JobNetwork | None
+) -> Conditions:
+    """Bound a job: isolated, encrypted between instances, of a known instance type, for a limited time."""
+    among: dict[str, object] = {"sagemaker:InstanceTypes": list(instance_types)}
+    if network:
+        among["sagemaker:VpcSubnets"] = _filled(network.subnet_ids)
+        among["sagemaker:VpcSecurityGroupIds"] = _filled(network.security_group_ids)
     return {
         "Bool": {
             "sagemaker:InterContainerTrafficEncryption": "true",
@@ -87,9 +99,55 @@ def _bounded(instance_types: Sequence[str], max_runtime_seconds: int) -> Mapping
         },
         "NumericLessThanEquals": {"sagemaker:MaxRuntimeInSeconds": str(max_runtime_seconds)},
         # ForAllValues is true of no values at all, hence the Null beside it.
-        "ForAllValues:StringEquals": {"sagemaker:InstanceTypes": list(instance_types)},
-        "Null": {"sagemaker:InstanceTypes": "false"},
+        "ForAllValues:StringEquals": among,
+        "Null": dict.fromkeys(among, "false"),
     }
+
+
+def _network_grants(names: Names, network: JobNetwork) -> list[Grant]:
+    """Let SageMaker connect a job to the deployment's subnets, which it does with the job's role."""
+    interfaces = names.arn("ec2", "network-interface/*")
+    subnets = network.subnet_arns(names)
+    new = "EC2 names network interfaces; the subnets and security groups are this deployment's."
+    return [
+        # An interface for each instance, in these subnets and with these security groups only.
+        Grant(
+            sid="JoinNetwork",
+            actions=["ec2:CreateNetworkInterface"],
+            resources=[interfaces, *subnets, *network.security_group_arns(names)],
+            wildcard=new,
+        ),
+        # SageMaker's own account attaches it to the instance, and it is gone when the job is.
+        Grant(
+            sid="LendInterfaces",
+            actions=[
+                "ec2:CreateNetworkInterfacePermission",
+                "ec2:DeleteNetworkInterface",
+                "ec2:DeleteNetworkInterfacePermission",
+            ],
+            resources=[interfaces],
+            conditions={"ArnEquals": {"ec2:Subnet": _filled(subnets)}},
+            wildcard=new,
+        ),
+        # Before that it looks at what it was given.
+        Grant(
+            sid="SeeNetwork",
+            actions=[
+                "ec2:DescribeDhcpOptions",
+                "ec2:DescribeNetworkInterfaces",
+                "ec2:DescribeSecurityGroups",
+                "ec2:DescribeSubnets",
+                "ec2:DescribeVpcs",
+            ],
+            resources=["*"],
+            conditions={"StringEquals": {"ec2:Region": Aws.REGION}},
+            wildcard="EC2's descriptions support no resource; the region is their only scope.",
+        ),
+    ]
+
+
+def _filled(texts: Sequence[str]) -> list[str]:
+    return [filled(text) for text in texts]
 
 
 def _job_grants(names: Names) -> list[Grant]:

@@ -10,6 +10,7 @@ from constructs import Construct
 from infra.function_grants import function_grants
 from infra.grants import role_with
 from infra.names import Names, filled
+from infra.network import JobNetwork
 from infra.pipeline_grants import pipeline_grants
 
 
@@ -60,6 +61,7 @@ class PipelineRole(Construct):
         max_runtime_seconds: int,
         model_approval_statuses: Sequence[str],
         data_key_arn: str | None = None,
+        network: JobNetwork | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self.role = role_with(
@@ -76,6 +78,7 @@ class PipelineRole(Construct):
                 max_runtime_seconds=max_runtime_seconds,
                 model_approval_statuses=model_approval_statuses,
                 data_key_arn=data_key_arn,
+                network=network,
             ),
         )
 

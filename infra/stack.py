@@ -12,6 +12,7 @@ from infra.encryption import Encryption
 from infra.image import TrainingImage
 from infra.nag import check
 from infra.names import DEFINITION_SUFFIX, DEFINITIONS, Names, filled
+from infra.network import job_network
 from infra.notifications import Notifications
 from infra.observability import Observability
 from infra.registry import Registry
@@ -58,6 +59,7 @@ class PipelineStack(Stack):
             encryption_key=config.encryption_key,
             retain=config.retain_data,
         )
+        self._network = job_network(config)
         pipeline_role = self._pipeline_role(image)
         trigger = self._trigger(image, pipeline_role)
         storage = self._storage(trigger)
@@ -80,6 +82,7 @@ class PipelineStack(Stack):
             max_runtime_seconds=self._config.max_runtime_seconds,
             model_approval_statuses=self._config.model_approval_statuses,
             data_key_arn=self._encryption.data_key_arn,
+            network=self._network,
         )
 
     def _trigger(self, image: TrainingImage, pipeline_role: PipelineRole) -> Trigger:
@@ -98,6 +101,7 @@ class PipelineStack(Stack):
             training_image_uri=image.uri,
             on_running=self._config.on_running,
             deployment_policy=deployment_policy.variable(self._config),
+            job_parameters=self._network.parameters if self._network else {},
             reconcile_minutes=self._config.reconcile_minutes,
             reserved_concurrency=self._config.reserved_concurrency,
             log_retention_days=self._config.log_retention_days,
@@ -155,10 +159,9 @@ class PipelineStack(Stack):
         notifications: Notifications,
     ) -> None:
         bucket = storage.bucket.bucket_name
-        upload = f"aws s3 cp pipeline_definition/pipeline.json s3://{bucket}/{DEFINITIONS}{DEFINITION_SUFFIX}"
         for name, value in {
             "BucketName": bucket,
-            "UploadCommand": upload,
+            "UploadCommand": self._upload_command(bucket),
             "ModelPackageGroupName": filled(self._names.model_package_group),
             "PipelineName": filled(self._names.pipeline),
             "PipelineExecutionRoleArn": pipeline_role.role.role_arn,
@@ -167,3 +170,12 @@ class PipelineStack(Stack):
             "StudioUrl": Fn.sub(STUDIO),
         }.items():
             CfnOutput(self, name, value=value)
+
+    def _upload_command(self, bucket: str) -> str:
+        """Write what uploads a definition; for jobs in a VPC, one of so many subnets and groups."""
+        file, first = "pipeline_definition/pipeline.json", ""
+        if self._network:
+            file = "vpc-pipeline.json"
+            options = f"{self._network.definition_options} --output {file}"
+            first = f"python -m pipeline_definition {options} && "
+        return f"{first}aws s3 cp {file} s3://{bucket}/{DEFINITIONS}{DEFINITION_SUFFIX}"

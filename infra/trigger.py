@@ -64,6 +64,7 @@ class Trigger(Construct):
         training_image_uri: str,
         on_running: str,
         deployment_policy: str,
+        job_parameters: Mapping[str, str],
         reconcile_minutes: int,
         reserved_concurrency: int | None,
         log_retention_days: int,
@@ -92,7 +93,7 @@ class Trigger(Construct):
             log_group=self.log,
             logging_format=aws_lambda.LoggingFormat.JSON,
             environment={
-                **self._environment(names, pipeline_role_arn, training_image_uri),
+                **self._environment(names, pipeline_role_arn, training_image_uri, job_parameters),
                 "ON_RUNNING": on_running,
                 "DEPLOYMENT_POLICY": deployment_policy,
             },
@@ -105,7 +106,9 @@ class Trigger(Construct):
         self.failure_queue = self._keep_failures(names)
         self._look_for_lost_uploads(names, reconcile_minutes)
 
-    def _environment(self, names: Names, role_arn: str, image_uri: str) -> Mapping[str, str]:
+    def _environment(
+        self, names: Names, role_arn: str, image_uri: str, job_parameters: Mapping[str, str]
+    ) -> Mapping[str, str]:
         to_json = Stack.of(self).to_json_string
         return {
             "PIPELINE_NAME": filled(names.pipeline),
@@ -118,6 +121,7 @@ class Trigger(Construct):
                     "ArtifactBucket": filled(names.bucket),
                     "ModelPackageGroupName": filled(names.model_package_group),
                     **({"OutputKmsKeyId": self._data_key.key_arn} if self._data_key else {}),
+                    **{name: filled(value) for name, value in job_parameters.items()},
                 }
             ),
             # Only for a parameter that the definition leaves without a value.

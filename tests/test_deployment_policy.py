@@ -43,6 +43,10 @@ OFFENCES: dict[str, Change] = {
         ContainerEntrypoint=["python", "-c", "print()"]
     ),
     "network": lambda d: arguments(d, "TrainSpot").update(EnableNetworkIsolation=False),
+    "vpc": lambda d: arguments(d, "TrainSpot").update(
+        VpcConfig={"Subnets": ["subnet-0a"], "SecurityGroupIds": ["sg-0a"]}
+    ),
+    "encryption": lambda d: arguments(d, "TrainSpot")["OutputDataConfig"].pop("KmsKeyId"),
     "environment": lambda d: arguments(d, "TrainSpot").update(Environment={"PYTHONPATH": "/opt/ml/input"}),
     "texts": lambda d: arguments(d, "TrainSpot")["HyperParameters"].update(
         backbone={"Get": "Steps.Preprocess.ProcessingJobArn"}

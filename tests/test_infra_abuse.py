@@ -64,8 +64,8 @@ def resolve(value: Any) -> Any:
     return [resolve(each) for each in value] if isinstance(value, list) else value
 
 
-def statements(role_arn: str) -> list[dict[str, Any]]:
-    for resource in TEMPLATE["Resources"].values():
+def statements(role_arn: str, template: Any = TEMPLATE) -> list[dict[str, Any]]:
+    for resource in template["Resources"].values():
         name = resolve(resource["Properties"].get("RoleName"))
         if name and role_arn.endswith(f"/{name}"):
             (policy,) = resource["Properties"]["Policies"]

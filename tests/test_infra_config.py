@@ -46,6 +46,7 @@ def test_keys_of_the_cdk_itself_are_left_alone() -> None:
         ("entry_points", "python -m mine", ("python -m mine",)),
         ("environment_keys", "none", ()),
         ("environment_keys", "LOG_LEVEL, SEED", ("LOG_LEVEL", "SEED")),
+        ("subnet_ids", "none", ()),
         ("tag_keys", [], ()),
         ("reserved_concurrency", "none", None),
         ("executions_expire_days", None, None),
@@ -139,6 +140,45 @@ def test_an_illegal_value_is_refused_with_its_key_and_the_value(key: str, value:
         Config.from_context({key: value})
     assert repr(value) in str(refusal.value)
     assert f"-c {key}=" in str(refusal.value)
+
+
+SUBNETS = [f"subnet-{number:08x}" for number in range(17)]
+GROUPS = [f"sg-{number:08x}" for number in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("key", "context", "said"),
+    [
+        ("security_group_ids", {"subnet_ids": SUBNETS[:1]}, "give both or none"),
+        ("subnet_ids", {"security_group_ids": GROUPS[:1]}, "give both or none"),
+        ("subnet_ids", {"subnet_ids": SUBNETS, "security_group_ids": GROUPS[:1]}, "at most 16 different"),
+        ("security_group_ids", {"subnet_ids": SUBNETS[:1], "security_group_ids": GROUPS}, "at most 5"),
+        ("subnet_ids", {"subnet_ids": SUBNETS[:1] * 2, "security_group_ids": GROUPS[:1]}, "different"),
+        ("subnet_ids", {"subnet_ids": "subnet-1", "security_group_ids": "sg-00000001"}, "the id of a subnet"),
+        ("security_group_ids", {"subnet_ids": SUBNETS[:1], "security_group_ids": "default"}, "the id of"),
+    ],
+)
+def test_jobs_are_given_a_whole_network_or_none(key: str, context: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=f"context {key}=.*{said}"):
+        Config.from_context(context)
+
+
+def test_the_command_line_and_cdk_json_name_the_same_network() -> None:
+    listed = Config.from_context({"subnet_ids": SUBNETS[:2], "security_group_ids": GROUPS[:1]})
+    text = {"subnet_ids": ", ".join(SUBNETS[:2]), "security_group_ids": GROUPS[0]}
+    assert Config.from_context(text) == listed
+    assert listed.subnet_ids == tuple(SUBNETS[:2])
+
+
+def test_the_largest_network_leaves_the_policy_less_room_and_a_common_one_enough() -> None:
+    long = {"policy_off": {"cost": "b" * 1500}}
+    assert deployment_policy.variable(Config.from_context(long))
+    with pytest.raises(ConfigError, match="shorten the reasons in policy_off"):
+        deployment_policy.variable(
+            Config.from_context({**long, "subnet_ids": SUBNETS[:16], "security_group_ids": GROUPS[:5]})
+        )
+    config = Config.from_context({"subnet_ids": SUBNETS[:6], "security_group_ids": GROUPS[:3]})
+    assert deployment_policy.variable(config) == deployment_policy.variable(Config())
 
 
 def test_an_environment_begins_the_name_so_that_no_pipeline_of_the_project_can_have_it() -> None:

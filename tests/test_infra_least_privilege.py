@@ -22,8 +22,13 @@ SCORE = 0.95
 
 
 def requests(role_arn: str) -> list[Request]:
-    """Give the requests of every right; one right's forbidden request may be another's business."""
-    every = [request for right in RIGHTS[role_arn] for request in right.requests()]
+    """Give the requests of every right of a role."""
+    return decided(RIGHTS[role_arn])
+
+
+def decided(rights: tuple[Right, ...]) -> list[Request]:
+    """Give the requests of some rights; one right's forbidden request may be another's business."""
+    every = [request for right in rights for request in right.requests()]
     wanted = [request for request in every if request.allowed]
     return [request for request in every if request.allowed or not _is_wanted(request, wanted)]
 

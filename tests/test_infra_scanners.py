@@ -21,6 +21,8 @@ EVERY_OPTION: dict[str, Any] = {
     "training_image_uri": f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/birds@sha256:{'a' * 64}",
     "reserved_concurrency": 1,
     "on_running": "stop",
+    "subnet_ids": "subnet-0123456789abcdef0, subnet-0123456789abcdef1",
+    "security_group_ids": ["sg-0123456789abcdef0"],
     "executions_expire_days": 60,
     "checkpoints_expire_days": None,
     "retain_data": False,
