@@ -24,6 +24,7 @@ from infra.config_parsers import (
     did_you_mean,
     fail,
     flag,
+    has_own_storage,
     integer,
     number,
     optional,
@@ -108,6 +109,9 @@ class Config:
     """What the training jobs may run on; IAM refuses anything else."""
     max_runtime_seconds: int = _setting(86400, integer(60, 2419200))
     """The longest MaxRuntimeInSeconds that IAM lets a job ask for: the ceiling of its bill."""
+    encrypt_volumes: bool = _setting(False, flag)
+    """Whether the jobs' volumes have the deployment's key, too, which SageMaker refuses for instance types
+    with storage of their own, such as ml.g4dn or ml.g5."""
     subnet_ids: tuple[str, ...] = _setting(
         (),
         perhaps_several(
@@ -208,7 +212,21 @@ class Config:
                 "environment", config.environment, f"{config.name} is longer than {MAX_NAME} characters"
             )
         config._check_network()
+        config._check_volumes()
         return config
+
+    def _check_volumes(self) -> None:
+        if not self.encrypt_volumes:
+            return
+        if self.encryption_key == "s3":
+            raise fail("encrypt_volumes", True, "there is no key for volumes with encryption_key=s3")
+        for key in ("processing_instance_types", "training_instance_types"):
+            given = getattr(self, key)
+            refused = [kind for kind in given if has_own_storage(kind)]
+            if refused:
+                left = ",".join(kind for kind in given if kind not in refused) or "ml.m5.xlarge"
+                what = f"SageMaker refuses it for {', '.join(refused)}, which have storage of their own"
+                raise fail("encrypt_volumes", True, f"{what}: write -c {key}={left}")
 
     def _check_network(self) -> None:
         for key, given, most in (

@@ -18,8 +18,19 @@ POLICY_RULES = (
 INSTANCE_TYPE = r"ml\.[a-z0-9-]+\.[a-z0-9]+"
 
 
+_OWN_STORAGE = re.compile(
+    r"ml\.(?:[a-z]+\d+[a-z]*d[a-z]*|d3|g5|g6e?|gr6|i\d+[a-z]*|p5e?n?|p6|trn\d+n?)[.-].*"
+)
+"""Families with NVMe storage: those with a d behind the number, and some without."""
+
+
 class ConfigError(ValueError):
     """A context key or value that the stack does not accept; the message says what to write instead."""
+
+
+def has_own_storage(instance_type: str) -> bool:
+    """Tell whether instances of a type come with storage, which SageMaker encrypts with no key of yours."""
+    return _OWN_STORAGE.fullmatch(instance_type) is not None
 
 
 def fail(key: str, value: object, legal: str) -> ConfigError:

@@ -30,6 +30,7 @@ SETTINGS = (
 )
 """The context's keys that the policy is made of."""
 _OBJECTS = ("policy_off", "instance_prices")
+LONGEST_KEY_ARN = f"arn:aws-us-gov:kms:us-gov-west-1:{'0' * 12}:key/{'0' * 36}"
 MAX_BYTES = 2700
 """Lambda takes 4 KB of environment; the other variables have up to 1.2 KB, long names and ARNs included."""
 
@@ -43,7 +44,7 @@ def document(config: Config) -> dict[str, object]:
 def variable(config: Config) -> str:
     """Write the function's DEPLOYMENT_POLICY, or raise `ConfigError` when Lambda would not take it."""
     text = json.dumps(document(config), separators=(",", ":"))
-    room = MAX_BYTES - _network_bytes(config)
+    room = MAX_BYTES - _job_parameter_bytes(config)
     if len(text.encode()) > room:
         raise ConfigError(
             f"the deployment policy has {len(text.encode()):,} bytes, and the function's environment has "
@@ -53,7 +54,10 @@ def variable(config: Config) -> str:
     return text
 
 
-def _network_bytes(config: Config) -> int:
-    """Give the room that the ids of subnets and security groups take beside the policy."""
+def _job_parameter_bytes(config: Config) -> int:
+    """Give the room that subnets, security groups and a key for volumes take beside the policy."""
     network = job_network(config)
-    return len(json.dumps(network.parameters)) if network else 0
+    given = dict(network.parameters) if network else {}
+    if config.encrypt_volumes:
+        given["VolumeKmsKeyId"] = LONGEST_KEY_ARN
+    return len(json.dumps(given)) if given else 0

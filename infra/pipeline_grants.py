@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from aws_cdk import Aws, aws_iam
+from aws_cdk import aws_iam
 
 from infra.encryption import key_grant
 from infra.grants import Grant
-from infra.names import CHECKPOINTS, DATA, DEFINITIONS, EXECUTIONS, VERDICTS, Names, filled
-from infra.network import JobNetwork
+from infra.names import CHECKPOINTS, DATA, DEFINITIONS, EXECUTIONS, VERDICTS, Names
+from infra.network import JobNetwork, filled_all, network_grants
 
 Conditions = Mapping[str, Mapping[str, object]]
 
@@ -28,14 +28,17 @@ def pipeline_grants(
     max_runtime_seconds: int,
     model_approval_statuses: Sequence[str],
     data_key_arn: str | None = None,
+    encrypt_volumes: bool = False,
     network: JobNetwork | None = None,
 ) -> list[Grant]:
     """Give every statement of the pipeline execution role."""
-    training = _bounded(training_instance_types, max_runtime_seconds, network)
+    volume_key_arn = data_key_arn if encrypt_volumes else None
+    bounds = _bounds(max_runtime_seconds, network, data_key_arn, volume_key_arn)
     return [
-        _train(names, training),
-        _process(names, _bounded(processing_instance_types, max_runtime_seconds, network)),
-        *(_network_grants(names, network) if network else []),
+        _train(names, _of_types(training_instance_types, bounds)),
+        _process(names, _of_types(processing_instance_types, bounds)),
+        *(network_grants(names, network) if network else []),
+        *([_volume_grant(volume_key_arn)] if volume_key_arn else []),
         *_job_grants(names),
         *_registry_grants(names, model_approval_statuses),
         *_data_grants(names),
@@ -84,70 +87,45 @@ def _process(names: Names, bounds: Conditions) -> Grant:
     )
 
 
-def _bounded(
-    instance_types: Sequence[str], max_runtime_seconds: int, network: JobNetwork | None
+def _bounds(
+    max_runtime_seconds: int,
+    network: JobNetwork | None,
+    output_key_arn: str | None,
+    volume_key_arn: str | None,
 ) -> Conditions:
-    """Bound a job: isolated, encrypted between instances, of a known instance type, for a limited time."""
-    among: dict[str, object] = {"sagemaker:InstanceTypes": list(instance_types)}
+    """Bound a job: isolated, encrypted, for a limited time, in the deployment's network, with its keys."""
+    keys = {"sagemaker:OutputKmsKeyArn": output_key_arn, "sagemaker:VolumeKmsKeyArn": volume_key_arn}
+    given = {name: arn for name, arn in keys.items() if arn}
+    among: dict[str, object] = {}
     if network:
-        among["sagemaker:VpcSubnets"] = _filled(network.subnet_ids)
-        among["sagemaker:VpcSecurityGroupIds"] = _filled(network.security_group_ids)
+        among["sagemaker:VpcSubnets"] = filled_all(network.subnet_ids)
+        among["sagemaker:VpcSecurityGroupIds"] = filled_all(network.security_group_ids)
     return {
         "Bool": {
             "sagemaker:InterContainerTrafficEncryption": "true",
             "sagemaker:NetworkIsolation": "true",
         },
         "NumericLessThanEquals": {"sagemaker:MaxRuntimeInSeconds": str(max_runtime_seconds)},
-        # ForAllValues is true of no values at all, hence the Null beside it.
         "ForAllValues:StringEquals": among,
-        "Null": dict.fromkeys(among, "false"),
+        # A job that names no key has none of ours.
+        **({"ArnEquals": given} if given else {}),
     }
 
 
-def _network_grants(names: Names, network: JobNetwork) -> list[Grant]:
-    """Let SageMaker connect a job to the deployment's subnets, which it does with the job's role."""
-    interfaces = names.arn("ec2", "network-interface/*")
-    subnets = network.subnet_arns(names)
-    new = "EC2 names network interfaces; the subnets and security groups are this deployment's."
-    return [
-        # An interface for each instance, in these subnets and with these security groups only.
-        Grant(
-            sid="JoinNetwork",
-            actions=["ec2:CreateNetworkInterface"],
-            resources=[interfaces, *subnets, *network.security_group_arns(names)],
-            wildcard=new,
-        ),
-        # SageMaker's own account attaches it to the instance, and it is gone when the job is.
-        Grant(
-            sid="LendInterfaces",
-            actions=[
-                "ec2:CreateNetworkInterfacePermission",
-                "ec2:DeleteNetworkInterface",
-                "ec2:DeleteNetworkInterfacePermission",
-            ],
-            resources=[interfaces],
-            conditions={"ArnEquals": {"ec2:Subnet": _filled(subnets)}},
-            wildcard=new,
-        ),
-        # Before that it looks at what it was given.
-        Grant(
-            sid="SeeNetwork",
-            actions=[
-                "ec2:DescribeDhcpOptions",
-                "ec2:DescribeNetworkInterfaces",
-                "ec2:DescribeSecurityGroups",
-                "ec2:DescribeSubnets",
-                "ec2:DescribeVpcs",
-            ],
-            resources=["*"],
-            conditions={"StringEquals": {"ec2:Region": Aws.REGION}},
-            wildcard="EC2's descriptions support no resource; the region is their only scope.",
-        ),
-    ]
+def _of_types(instance_types: Sequence[str], bounds: Conditions) -> Conditions:
+    among = {"sagemaker:InstanceTypes": list(instance_types), **bounds["ForAllValues:StringEquals"]}
+    # ForAllValues is true of no values at all, hence the Null beside it.
+    return {**bounds, "ForAllValues:StringEquals": among, "Null": dict.fromkeys(among, "false")}
 
 
-def _filled(texts: Sequence[str]) -> list[str]:
-    return [filled(text) for text in texts]
+def _volume_grant(volume_key_arn: str) -> Grant:
+    # SageMaker lets EBS use the key for as long as the job has the volume.
+    return Grant(
+        sid="LendVolumeKey",
+        actions=["kms:CreateGrant"],
+        resources=[volume_key_arn],
+        conditions={"Bool": {"kms:GrantIsForAWSResource": "true"}},
+    )
 
 
 def _job_grants(names: Names) -> list[Grant]:

@@ -61,6 +61,7 @@ class PipelineRole(Construct):
         max_runtime_seconds: int,
         model_approval_statuses: Sequence[str],
         data_key_arn: str | None = None,
+        encrypt_volumes: bool = False,
         network: JobNetwork | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -78,6 +79,7 @@ class PipelineRole(Construct):
                 max_runtime_seconds=max_runtime_seconds,
                 model_approval_statuses=model_approval_statuses,
                 data_key_arn=data_key_arn,
+                encrypt_volumes=encrypt_volumes,
                 network=network,
             ),
         )

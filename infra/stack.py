@@ -82,6 +82,7 @@ class PipelineStack(Stack):
             max_runtime_seconds=self._config.max_runtime_seconds,
             model_approval_statuses=self._config.model_approval_statuses,
             data_key_arn=self._encryption.data_key_arn,
+            encrypt_volumes=self._config.encrypt_volumes,
             network=self._network,
         )
 
@@ -101,12 +102,19 @@ class PipelineStack(Stack):
             training_image_uri=image.uri,
             on_running=self._config.on_running,
             deployment_policy=deployment_policy.variable(self._config),
-            job_parameters=self._network.parameters if self._network else {},
+            job_parameters=self._job_parameters(),
             reconcile_minutes=self._config.reconcile_minutes,
             reserved_concurrency=self._config.reserved_concurrency,
             log_retention_days=self._config.log_retention_days,
             data_key=self._encryption.data,
         )
+
+    def _job_parameters(self) -> dict[str, str]:
+        """Give the pipeline parameters that say how jobs are protected, beside their outputs' key."""
+        given = dict(self._network.parameters) if self._network else {}
+        if self._config.encrypt_volumes and self._encryption.data_key_arn:
+            given["VolumeKmsKeyId"] = self._encryption.data_key_arn
+        return given
 
     def _storage(self, trigger: Trigger) -> Storage:
         storage = Storage(

@@ -158,18 +158,21 @@ _BOUNDED = (
     ("sagemaker:NetworkIsolation", "true"),
     ("sagemaker:InterContainerTrafficEncryption", "true"),
     ("sagemaker:MaxRuntimeInSeconds", "14400"),
+    ("sagemaker:OutputKmsKeyArn", DATA_KEY),
 )
 _REQUIRED = (
     "sagemaker:NetworkIsolation",
     "sagemaker:InterContainerTrafficEncryption",
     "sagemaker:MaxRuntimeInSeconds",
     "sagemaker:InstanceTypes",
+    "sagemaker:OutputKmsKeyArn",
 )
-_UNBOUNDED = (
+_UNBOUNDED: tuple[tuple[str, str | tuple[str, ...]], ...] = (
     ("sagemaker:NetworkIsolation", "false"),
     ("sagemaker:InterContainerTrafficEncryption", "false"),
     ("sagemaker:MaxRuntimeInSeconds", "86401"),
     ("sagemaker:InstanceTypes", ("ml.p5.48xlarge",)),
+    *(("sagemaker:OutputKmsKeyArn", each) for each in OTHER_KEYS),
 )
 
 

@@ -1,16 +1,22 @@
-"""What the pipeline role is for where jobs run in a VPC; beside role_table.py, which is the default's."""
+"""What the pipeline role is for where jobs run in a VPC with encrypted volumes, beside role_table.py."""
 
 from __future__ import annotations
 
 import dataclasses
 
 from rights import Right
-from role_table import ACCOUNT, PIPELINE, REGION
+from role_table import ACCOUNT, DATA_KEY, OTHER_KEYS, PIPELINE, REGION
 
 SUBNETS = ("subnet-0123456789abcdef0", "subnet-0123456789abcdef1")
 GROUPS = ("sg-0123456789abcdef0",)
 OTHER_SUBNET, OTHER_GROUP = "subnet-0fedcba9876543210", "sg-0fedcba9876543210"
-VPC_CONTEXT = {"subnet_ids": list(SUBNETS), "security_group_ids": list(GROUPS)}
+CONTEXT = {
+    "subnet_ids": list(SUBNETS),
+    "security_group_ids": list(GROUPS),
+    "encrypt_volumes": True,
+    "training_instance_types": "ml.c5.4xlarge,ml.m5.xlarge,ml.m5.2xlarge",
+}
+VOLUME_KEY = ("sagemaker:VolumeKmsKeyArn", DATA_KEY)
 EC2 = f"arn:aws:ec2:{REGION}:{ACCOUNT}"
 OTHER_EC2 = f"arn:aws:ec2:{REGION}:999999999999"
 INTERFACE = f"{EC2}:network-interface/eni-0123456789abcdef0"
@@ -22,24 +28,30 @@ def subnet_arn(subnet: str) -> str:
     return f"{EC2}:subnet/{subnet}"
 
 
-def _in_vpc(right: Right) -> Right:
-    """Have a job's network asked for with the rest of what bounds it."""
+def _protected(right: Right) -> Right:
+    """Have a job's network and its volumes' key asked for with the rest of what bounds it."""
     if right.actions[0] not in JOBS:
         return right
     subnets, groups = "sagemaker:VpcSubnets", "sagemaker:VpcSecurityGroupIds"
     return dataclasses.replace(
         right,
-        context=(*right.context, (subnets, SUBNETS), (groups, GROUPS)),
-        required=(*right.required, subnets, groups),
+        context=(*right.context, (subnets, SUBNETS), (groups, GROUPS), VOLUME_KEY),
+        required=(*right.required, subnets, groups, VOLUME_KEY[0]),
         never=(
             *right.never,
+            *((VOLUME_KEY[0], each) for each in OTHER_KEYS),
             (subnets, (OTHER_SUBNET,)),
             (subnets, (*SUBNETS, OTHER_SUBNET)),
             (groups, (OTHER_GROUP,)),
             (groups, (*GROUPS, OTHER_GROUP)),
         ),
-        also=(*right.also, *((subnets, (each,)) for each in SUBNETS)),
+        also=(*filter(_is_of_context, right.also), *((subnets, (each,)) for each in SUBNETS)),
     )
+
+
+def _is_of_context(pair: tuple[str, str | tuple[str, ...]]) -> bool:
+    """Tell whether what is allowed as well is allowed with the instance types of CONTEXT."""
+    return pair[0] != "sagemaker:InstanceTypes" or pair[1][0].startswith("ml.m5")
 
 
 _CONNECT = (
@@ -90,4 +102,12 @@ _CONNECT = (
         never=(("ec2:Region", "eu-west-1"),),
     ),
 )
-PIPELINE_IN_VPC = (*map(_in_vpc, PIPELINE), *_CONNECT)
+_LEND_KEY = Right(
+    ("kms:CreateGrant",),
+    (DATA_KEY,),
+    OTHER_KEYS,
+    (("kms:GrantIsForAWSResource", "true"),),
+    required=("kms:GrantIsForAWSResource",),
+    never=(("kms:GrantIsForAWSResource", "false"),),
+)
+PIPELINE_PROTECTED = (*map(_protected, PIPELINE), *_CONNECT, _LEND_KEY)

@@ -37,6 +37,7 @@ BOUNDED: Context = {
     "sagemaker:NetworkIsolation": "true",
     "sagemaker:InterContainerTrafficEncryption": "true",
     "sagemaker:MaxRuntimeInSeconds": "14400",
+    "sagemaker:OutputKmsKeyArn": DATA_KEY,
 }
 TRAIN: Context = {**BOUNDED, "sagemaker:InstanceTypes": ["ml.c5.4xlarge"]}
 PROCESS: Context = {**BOUNDED, "sagemaker:InstanceTypes": ["ml.m5.xlarge"]}

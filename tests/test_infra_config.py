@@ -181,6 +181,39 @@ def test_the_largest_network_leaves_the_policy_less_room_and_a_common_one_enough
     assert deployment_policy.variable(config) == deployment_policy.variable(Config())
 
 
+@pytest.mark.parametrize(
+    ("instance_type", "has_one"),
+    [
+        *((kind, True) for kind in ("ml.g4dn.xlarge", "ml.g5.2xlarge", "ml.g6e.xlarge", "ml.p4d.24xlarge")),
+        *(
+            (kind, True)
+            for kind in ("ml.p5.48xlarge", "ml.p6-b200.48xlarge", "ml.m5d.large", "ml.c6gd.xlarge")
+        ),
+        *((kind, True) for kind in ("ml.r5dn.large", "ml.trn1.2xlarge", "ml.i3en.large", "ml.p3dn.24xlarge")),
+        *((kind, False) for kind in ("ml.m5.large", "ml.c5.4xlarge", "ml.p3.2xlarge", "ml.c6g.large")),
+        *((kind, False) for kind in ("ml.m6i.large", "ml.r5.large", "ml.inf2.xlarge", "ml.t3.medium")),
+    ],
+)
+def test_volumes_have_a_key_on_instances_without_storage_of_their_own(
+    instance_type: str, has_one: bool
+) -> None:
+    context = {"encrypt_volumes": True, "training_instance_types": ["ml.c5.xlarge", instance_type]}
+    if not has_one:
+        assert Config.from_context(context).encrypt_volumes
+        return
+    said = f"refuses it for {instance_type}, .*write -c training_instance_types=ml.c5.xlarge"
+    with pytest.raises(ConfigError, match=said):
+        Config.from_context(context)
+    assert Config.from_context({**context, "encrypt_volumes": "false"}).training_instance_types
+
+
+def test_volumes_have_no_key_where_the_deployment_has_none() -> None:
+    context = {"encrypt_volumes": "true", "training_instance_types": "ml.c5.xlarge"}
+    assert Config.from_context(context)
+    with pytest.raises(ConfigError, match="no key for volumes with encryption_key=s3"):
+        Config.from_context({**context, "encryption_key": "s3"})
+
+
 def test_an_environment_begins_the_name_so_that_no_pipeline_of_the_project_can_have_it() -> None:
     assert Config(environment="staging").name == "staging-cv-birds"
     assert Config().name == "cv-birds"

@@ -1,4 +1,4 @@
-"""The pipeline role where jobs run in a VPC: exactly the rights of role_table_jobs.py, and nothing wider."""
+"""The pipeline role where jobs run in a VPC and their volumes have a key: role_table_jobs.py, and no more."""
 
 from __future__ import annotations
 
@@ -8,19 +8,29 @@ from typing import Any
 import pytest
 
 from policy_mutants import Statement, mutants
-from role_table import PIPELINE_ROLE, SAGEMAKER
+from role_table import DATA_KEY, KEYS, PIPELINE_ROLE, SAGEMAKER
 from role_table_jobs import (
+    CONTEXT,
     EC2,
     GROUPS,
     INTERFACE,
     OTHER_GROUP,
     OTHER_SUBNET,
-    PIPELINE_IN_VPC,
+    PIPELINE_PROTECTED,
     SUBNETS,
-    VPC_CONTEXT,
     subnet_arn,
 )
-from test_infra_abuse import PROCESS, PROCESSING_JOB, TRAIN, TRAINING_JOB, Request, judge, policy, statements
+from test_infra_abuse import (
+    PROCESS,
+    PROCESSING_JOB,
+    TRAIN,
+    TRAINING_JOB,
+    Request,
+    judge,
+    policy,
+    statements,
+    without,
+)
 from test_infra_least_privilege import SCORE, allowed_actions, decided, wrong
 from test_infra_template import synthesis
 
@@ -29,6 +39,7 @@ __all__ = ["synthesis"]
 NETWORK: dict[str, Any] = {
     "sagemaker:VpcSubnets": list(SUBNETS),
     "sagemaker:VpcSecurityGroupIds": list(GROUPS),
+    "sagemaker:VolumeKmsKeyArn": DATA_KEY,
 }
 IN_SUBNET: dict[str, Any] = {"ec2:Subnet": subnet_arn(SUBNETS[0])}
 NEVER: list[Request] = [
@@ -45,6 +56,15 @@ NEVER: list[Request] = [
         {**PROCESS, **NETWORK, "sagemaker:VpcSecurityGroupIds": [OTHER_GROUP]},
     ),
     ("sagemaker:CreateTrainingJob", f"{SAGEMAKER}:training-job/mine", {**TRAIN, **NETWORK}),
+    (
+        "sagemaker:CreateTrainingJob",
+        TRAINING_JOB,
+        {**TRAIN, **NETWORK, "sagemaker:VolumeKmsKeyArn": f"{KEYS}/another"},
+    ),
+    ("sagemaker:CreateTrainingJob", TRAINING_JOB, without({**TRAIN, **NETWORK}, "sagemaker:VolumeKmsKeyArn")),
+    ("kms:CreateGrant", DATA_KEY, {}),
+    ("kms:CreateGrant", f"{KEYS}/another", {"kms:GrantIsForAWSResource": "true"}),
+    ("kms:RevokeGrant", DATA_KEY, {"kms:GrantIsForAWSResource": "true"}),
     ("ec2:CreateNetworkInterface", subnet_arn(OTHER_SUBNET), {}),
     ("ec2:AttachNetworkInterface", INTERFACE, IN_SUBNET),
     ("ec2:DeleteNetworkInterface", INTERFACE, {}),
@@ -58,33 +78,34 @@ NEVER: list[Request] = [
 
 
 @pytest.fixture(scope="module")
-def in_vpc(synthesis: ModuleType) -> list[Statement]:
-    """Give the statements of the pipeline role of a deployment with subnets."""
-    return statements(PIPELINE_ROLE, synthesis.synthesise(VPC_CONTEXT))
+def protected(synthesis: ModuleType) -> list[Statement]:
+    """Give the statements of the pipeline role of a deployment with subnets and encrypted volumes."""
+    return statements(PIPELINE_ROLE, synthesis.synthesise(CONTEXT))
 
 
-def test_every_request_of_the_table_is_decided_as_it_says(in_vpc: list[Statement]) -> None:
-    assert list(wrong(PIPELINE_ROLE, policy(in_vpc), decided(PIPELINE_IN_VPC))) == []
+def test_every_request_of_the_table_is_decided_as_it_says(protected: list[Statement]) -> None:
+    assert list(wrong(PIPELINE_ROLE, policy(protected), decided(PIPELINE_PROTECTED))) == []
 
 
-def test_the_role_has_no_action_that_the_table_does_not_name(in_vpc: list[Statement]) -> None:
-    named = {action for right in PIPELINE_IN_VPC for action in right.actions}
-    assert allowed_actions(in_vpc) == named
-    assert not [each for each in allowed_actions(statements(PIPELINE_ROLE)) if each.startswith("ec2:")]
+def test_the_role_has_no_action_that_the_table_does_not_name(protected: list[Statement]) -> None:
+    named = {action for right in PIPELINE_PROTECTED for action in right.actions}
+    assert allowed_actions(protected) == named
+    added = allowed_actions(protected) - allowed_actions(statements(PIPELINE_ROLE))
+    assert added == {each for each in named if each.startswith("ec2:")} | {"kms:CreateGrant"}
 
 
-def test_the_requests_alone_notice_nearly_every_change(in_vpc: list[Statement]) -> None:
-    asked = decided(PIPELINE_IN_VPC)
-    changed = [each for each in mutants(in_vpc) if " becomes " not in each.what or "Resource" in each.what]
+def test_the_requests_alone_notice_nearly_every_change(protected: list[Statement]) -> None:
+    asked = decided(PIPELINE_PROTECTED)
+    changed = [each for each in mutants(protected) if " becomes " not in each.what or "Resource" in each.what]
     survivors = [
         each.what for each in changed if not any(wrong(PIPELINE_ROLE, policy(each.statements), asked))
     ]
     assert 1 - len(survivors) / len(changed) >= SCORE, "\n".join(survivors)
-    # What the network adds has no slack at all.
-    own = ("JoinNetwork", "LendInterfaces", "SeeNetwork")
+    # What this adds has no slack at all.
+    own = ("JoinNetwork", "LendInterfaces", "LendVolumeKey", "SeeNetwork")
     assert not [each for each in survivors if each.startswith(own)]
 
 
 @pytest.mark.parametrize("request_", NEVER, ids=lambda request: request[0])
-def test_what_an_abuser_would_do_is_denied(in_vpc: list[Statement], request_: Request) -> None:
-    assert not judge(PIPELINE_ROLE, request_, in_vpc).allowed
+def test_what_an_abuser_would_do_is_denied(protected: list[Statement], request_: Request) -> None:
+    assert not judge(PIPELINE_ROLE, request_, protected).allowed

@@ -23,6 +23,8 @@ EVERY_OPTION: dict[str, Any] = {
     "on_running": "stop",
     "subnet_ids": "subnet-0123456789abcdef0, subnet-0123456789abcdef1",
     "security_group_ids": ["sg-0123456789abcdef0"],
+    "encrypt_volumes": True,
+    "training_instance_types": "ml.c5.4xlarge",
     "executions_expire_days": 60,
     "checkpoints_expire_days": None,
     "retain_data": False,
