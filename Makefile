@@ -23,11 +23,13 @@ CDK := $(NODE) $(VENV)/cdk/node_modules/.bin/cdk
 # What was installed for this clone; a change of the lock, or another VENV, installs again.
 INSTALLED := .make/$(shell echo '$(abspath $(VENV))' | cksum | cut -d' ' -f1)
 INSTALL = mkdir -p .make && $(BIN)/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c requirements.lock
-# The CDK's command comes from npm, as infra/cdk-cli locks it by hash; the environment keeps it for all clones.
-INSTALL_CDK = { cmp -s infra/cdk-cli/package-lock.json $(VENV)/cdk/package-lock.json \
-  && test -x $(VENV)/cdk/node_modules/.bin/cdk; } || { mkdir -p $(VENV)/cdk \
-  && cp infra/cdk-cli/package*.json $(VENV)/cdk/ \
-  && $(NODE) npm ci --prefix $(VENV)/cdk --silent --no-audit --no-fund --ignore-scripts --fetch-retries=1; }
+# What comes from npm, as a lock in $(1) pins it by hash; the environment's folder $(2) keeps it for all clones.
+# The lock is copied once more when all of it is there: npm begins by removing node_modules.
+INSTALL_NPM = { cmp -s $(1)/package-lock.json $(VENV)/$(2)/node_modules/.installed; } || { mkdir -p $(VENV)/$(2) \
+  && cp $(1)/package*.json $(VENV)/$(2)/ \
+  && $(NODE) npm ci --prefix $(VENV)/$(2) --silent --no-audit --no-fund --ignore-scripts --fetch-retries=1 \
+  && cp $(1)/package-lock.json $(VENV)/$(2)/node_modules/.installed; }
+INSTALL_CDK = $(call INSTALL_NPM,infra/cdk-cli,cdk)
 
 export PYTHONDONTWRITEBYTECODE ?= 1
 
@@ -43,7 +45,8 @@ up: $(INSTALLED)-run ## Keep the laptop's AWS running for any AWS client; writes
 	@$(BIN)/python -m local up --env-file local.env
 
 test: lint ## Run every check and every test
-	@$(INSTALL_CDK) || echo "npm's registry cannot be reached: tests/test_cdk_cli.py skips what needs the CDK's command"
+	@{ $(INSTALL_CDK); } && { $(call INSTALL_NPM,tests/iam-simulate,iam-simulate); } \
+	  || echo "npm's registry cannot be reached: the tests that need the CDK's command or iam-simulate skip"
 	@$(BIN)/pytest
 
 lint: $(INSTALLED)-all ## Check style, types and the generated files
@@ -67,8 +70,9 @@ diff: $(INSTALLED)-all ## Show what deploy would change [ARGS="-c key=value"]
 destroy: $(INSTALLED)-all ## List what would go and stay, ask, remove it [YES=1] [ARGS="--stack NAME --delete-data"]
 	@$(BIN)/python -m ops destroy $(ARGS)
 
-lock: $(INSTALLED)-all ## Write requirements.lock from pyproject.toml, and the CDK command's from its package.json
-	@cd infra/cdk-cli && $(NODE) npm install --package-lock-only --omit-lockfile-registry-resolved --silent
+lock: $(INSTALLED)-all ## Write requirements.lock from pyproject.toml, and npm's locks from each package.json
+	@for folder in infra/cdk-cli tests/iam-simulate; do $(NODE) npm install --prefix $$folder \
+	  --package-lock-only --omit-lockfile-registry-resolved --silent; done
 	@$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
 	@{ head -1 requirements.lock; $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	  --no-annotate --no-header --all-extras pyproject.toml; } > .make/lock && mv .make/lock requirements.lock

@@ -128,6 +128,32 @@ def test_a_permissions_boundary_limits_what_the_identity_policies_give() -> None
     assert not decide(access(), identity=[], boundary=boundary).allowed
 
 
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        pytest.param({"AWS": SESSION.arn}, True, id="the session itself"),
+        pytest.param("*", True, id="everybody"),
+        pytest.param({"AWS": [ROLE, SESSION.arn]}, True, id="the role and the session"),
+        pytest.param({"AWS": ROLE}, False, id="the role"),
+        pytest.param({"AWS": ACCOUNT}, False, id="the account"),
+    ],
+)
+def test_a_boundary_limits_what_a_resource_policy_gives_to_a_role_and_not_to_a_session(
+    named: Any, expected: bool
+) -> None:
+    boundary = [identity(statement(Action="s3:Put*", Resource="*"))]
+    given = [resource(statement(Principal=named))]
+    assert decide(access(), resource=given).allowed is (named != {"AWS": ACCOUNT})
+    assert decide(access(), resource=given, boundary=boundary).allowed is expected
+    assert decide(access(), resource=given, session=boundary).allowed is expected
+
+
+def test_a_role_that_a_resource_policy_names_may_still_have_the_right_by_its_own_policies() -> None:
+    everything = [identity(statement(Action="s3:*", Resource="*"))]
+    given = [resource(statement(Principal={"AWS": ROLE}))]
+    assert decide(access(), identity=everything, resource=given, boundary=everything).allowed
+
+
 def test_a_session_policy_limits_as_well() -> None:
     decision = decide(
         access(), identity=[identity(statement())], session=[identity(statement(Action="s3:Put*"))]

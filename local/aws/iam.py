@@ -71,16 +71,19 @@ def _find(policies: Sequence[Policy], effect: str, access: Access) -> tuple[Poli
     return None
 
 
+_FIRMNESS: tuple[Naming, ...] = ("", "account", "role", "direct")
+
+
 def _grant(policies: Sequence[Policy], access: Access) -> tuple[Naming, Decision]:
     """Tell how far resource-based policies allow the access; naming the principal itself is best."""
     best: tuple[Naming, Decision] = ("", Decision(False, False, "resource-based policy"))
     for policy in policies:
         for statement in policy.statements:
             named = statement.names(access.principal)
-            if named and statement.effect == "Allow" and statement.applies(access):
+            if statement.effect != "Allow" or _FIRMNESS.index(named) <= _FIRMNESS.index(best[0]):
+                continue
+            if statement.applies(access):
                 best = (named, Decision(True, True, "resource-based policy", policy.name, statement.sid))
-                if named == "direct":
-                    return best
     return best
 
 
@@ -95,7 +98,8 @@ def decide(
 ) -> Decision:
     """Judge one access within an account: an explicit deny anywhere wins, then somebody has to allow.
 
-    `boundary` and `session` limit what the identity-based policies give; empty means there is none.
+    `boundary` and `session` limit what the identity-based policies give, and what a resource-based policy
+    gives to a role; what it gives to a user, a session or everybody is not theirs to limit. Empty means none.
     `resource_must_allow` is for trust and key policies: the identity's own policies alone are never enough.
     """
     layers = {
@@ -109,7 +113,9 @@ def decide(
             return Decision(False, True, source, denied[0].name, denied[1].sid)
     named, grant = _grant(resource, access)
     if named == "direct":
-        return _limited(grant, access, layers)
+        return grant
+    if named == "role" and (limited := _limited(grant, access, layers)).allowed:
+        return limited
     if resource_must_allow and not named:
         return grant
     if allowed := _find(identity, "Allow", access):

@@ -26,8 +26,8 @@ _ELEMENTS = {
     "NotPrincipal",
     "Condition",
 }
-Naming = Literal["", "account", "direct"]
-"""How a statement names a principal: not at all, only through its account, or itself."""
+Naming = Literal["", "account", "role", "direct"]
+"""How a statement names a principal: not at all, through its account, by its session's role, or itself."""
 _VARIABLE = re.compile(r"\$\{([^*?$}][^}]*)\}")
 
 
@@ -97,7 +97,7 @@ class Statement:
         if self.principals is None:
             return "direct"
         if self.not_principal:
-            return "" if _named(self.principals, principal) == "direct" else "direct"
+            return "" if _named(self.principals, principal) in ("role", "direct") else "direct"
         return _named(self.principals, principal)
 
     def _covers(self, resource: str, resolve: Callable[[str], str | None]) -> bool:
@@ -204,7 +204,9 @@ def _named(principals: Mapping[str, tuple[str, ...]], principal: Principal) -> N
     if principal.service is not None:
         return "direct" if principal.service in principals.get("Service", ()) else ""
     names = principals.get("AWS", ())
-    if "*" in names or (principal.arn and (principal.arn in names or principal.role_arn in names)):
+    if principal.role_arn is not None and principal.role_arn in names and "*" not in names:
+        return "direct" if principal.arn in names and principal.arn != principal.role_arn else "role"
+    if "*" in names or (principal.arn and principal.arn in names):
         return "direct"
     account = principal.account
     if account and (account in names or _root(account) in names):
