@@ -12,7 +12,7 @@ from typing import Any
 from local.aws import access_s3, access_sagemaker
 from local.aws.request_context import Call, Requirement
 
-_ROLE_PARAMETERS = ("RoleArn", "ExecutionRoleArn", "Role", "roleArn")
+_ROLE_PARAMETERS = ("RoleArn", "RoleARN", "ExecutionRoleArn", "Role", "roleArn")
 _PASSING = ("Create", "Update", "Put", "Run", "Start", "Register")
 _IAM_RESOURCES = {
     "RoleName": "role",
@@ -29,7 +29,7 @@ def requirements(call: Call) -> list[Requirement]:
     if call.service == "s3":
         return list(access_s3.requirements(call))
     own = access_sagemaker.requirements(call) if call.service == "sagemaker" else [_requirement(call)]
-    return [*own, *_passed_roles(call)]
+    return [*own, *_passed_roles(call), *_code(call)]
 
 
 def _requirement(call: Call) -> Requirement:
@@ -54,6 +54,15 @@ def _passed_roles(call: Call) -> Iterator[Requirement]:
                 "iam:AssociatedResourceArn": associated,
             }
             yield Requirement("iam:PassRole", role, context)
+
+
+def _code(call: Call) -> Iterator[Requirement]:
+    """Ask for the right to read a function's code, which Lambda fetches in the name of whoever calls."""
+    if call.service != "lambda" or call.operation not in {"CreateFunction", "UpdateFunctionCode"}:
+        return
+    place = call.parameters.get("Code") or call.parameters
+    if place.get("S3Bucket"):
+        yield Requirement("s3:GetObject", f"arn:aws:s3:::{place['S3Bucket']}/{place.get('S3Key')}")
 
 
 def _resource(call: Call) -> str:
@@ -147,6 +156,8 @@ def _ecr(call: Call) -> str:
 
 
 def _events(call: Call) -> str:
+    if arn := _named(call, "ResourceARN"):
+        return arn
     rule = _named(call, "Rule") or (_named(call, "Name") if "Rule" in call.operation else None)
     bus = (_named(call, "EventBusName") or "default").rpartition("/")[2]
     if rule:
@@ -155,6 +166,8 @@ def _events(call: Call) -> str:
 
 
 def _cloudwatch(call: Call) -> str:
+    if arn := _named(call, "ResourceARN"):
+        return arn
     alarm = _named(call, "AlarmName") or next(iter(call.parameters.get("AlarmNames") or []), None)
     if alarm:
         return call.arn(f"alarm:{alarm}")
@@ -194,7 +207,10 @@ def _given(**keys: Any) -> dict[str, str]:
 
 _CONTEXTS: dict[str, Callable[[Call], dict[str, str]]] = {
     "cloudwatch": lambda call: _given(cloudwatch__namespace=call.parameters.get("Namespace")),
-    "cloudformation": lambda call: _given(cloudformation__RoleArn=call.parameters.get("RoleARN")),
+    "cloudformation": lambda call: _given(
+        cloudformation__RoleArn=call.parameters.get("RoleARN"),
+        cloudformation__TemplateUrl=call.parameters.get("TemplateURL"),
+    ),
     "iam": lambda call: _given(
         iam__PermissionsBoundary=call.parameters.get("PermissionsBoundary"),
         iam__PolicyARN=call.parameters.get("PolicyArn"),

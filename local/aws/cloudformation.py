@@ -17,6 +17,7 @@ from moto.cloudformation.models import CloudFormationBackend
 from moto.cloudformation.responses import CloudFormationResponse
 
 from local.aws import (
+    cloudformation_custom,
     cloudformation_events,
     cloudformation_functions,
     cloudformation_identity,
@@ -34,6 +35,7 @@ from local.aws.cloudformation_template import TemplateError
 from local.aws.host import Host
 
 _MODULES = (
+    cloudformation_custom,
     cloudformation_events,
     cloudformation_functions,
     cloudformation_identity,

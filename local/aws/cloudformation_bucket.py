@@ -102,6 +102,15 @@ def _settle_notifications(s3: Any, bucket: str, value: Mapping[str, Any] | None)
     )
 
 
+def _settle_cors(s3: Any, bucket: str, value: Mapping[str, Any] | None) -> None:
+    if value is None:
+        s3.delete_bucket_cors(Bucket=bucket)
+        return
+    rules = [{_API_CORS.get(key, key): item for key, item in rule.items()} for rule in value["CorsRules"]]
+    s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": rules})
+
+
+_API_CORS = {"ExposedHeaders": "ExposeHeaders"}
 _API_ENCRYPTION = {"ServerSideEncryptionByDefault": "ApplyServerSideEncryptionByDefault"}
 SETTLE: Mapping[str, Callable[[Any, str, Any], None]] = {
     "AccessControl": _settle_access,
@@ -111,6 +120,7 @@ SETTLE: Mapping[str, Callable[[Any, str, Any], None]] = {
     "OwnershipControls": _settle_ownership,
     "LoggingConfiguration": _settle_logging,
     "LifecycleConfiguration": _settle_lifecycle,
+    "CorsConfiguration": _settle_cors,
     "Tags": _settle_tags,
     "NotificationConfiguration": _settle_notifications,
 }
@@ -174,6 +184,16 @@ def _cloudformation_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
     return answer
 
 
+def _read_cors(s3: Any, bucket: str) -> Any:
+    answer = _or_none(s3.get_bucket_cors, bucket, "NoSuchCORSConfiguration")
+    names = {api: name for name, api in _API_CORS.items()}
+    return answer and {
+        "CorsRules": [
+            {names.get(key, key): item for key, item in rule.items()} for rule in answer["CORSRules"]
+        ]
+    }
+
+
 def _read_tags(s3: Any, bucket: str) -> Any:
     answer = _or_none(s3.get_bucket_tagging, bucket, "NoSuchTagSet")
     return answer and answer["TagSet"]
@@ -218,6 +238,7 @@ READ: Mapping[str, Callable[[Any, str], Any]] = {
     "OwnershipControls": _read_ownership,
     "LoggingConfiguration": _read_logging,
     "LifecycleConfiguration": _read_lifecycle,
+    "CorsConfiguration": _read_cors,
     "Tags": _read_tags,
     "NotificationConfiguration": _read_notifications,
 }

@@ -125,8 +125,8 @@ class Function(ResourceType):
 
     def describe(self, target: Target) -> dict[str, str]:
         """Give the function's ARN."""
-        configuration = target.aws("lambda").get_function_configuration(FunctionName=target.id)
-        return {"Arn": configuration["FunctionArn"]}
+        answer = target.aws("lambda").get_function(FunctionName=target.id)
+        return {"Arn": answer["Configuration"]["FunctionArn"]}
 
     def read(self, target: Target) -> Properties:
         """Read configuration, concurrency and tags; of the code, whether it is what the bucket holds."""

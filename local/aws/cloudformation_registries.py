@@ -1,4 +1,4 @@
-"""The model registry and image repositories; and CDK's metadata, which is nothing."""
+"""Pipelines, the model registry and image repositories; and CDK's metadata, which is nothing."""
 
 from __future__ import annotations
 
@@ -73,6 +73,62 @@ class ModelPackageGroup(ResourceType):
     def _group(aws: Clients, arn: str) -> Any:
         name = arn.rpartition("/")[2]
         return aws("sagemaker").describe_model_package_group(ModelPackageGroupName=name)
+
+
+class Pipeline(ResourceType):
+    """AWS::SageMaker::Pipeline with its definition in the template."""
+
+    type = "AWS::SageMaker::Pipeline"
+    name_property = "PipelineName"
+    required = frozenset({"PipelineDefinition", "PipelineName", "RoleArn"})
+    defaults: ClassVar[Properties] = {"Tags": None}
+    shape: ClassVar[Shape] = {
+        "PipelineDefinition": {"PipelineDefinitionBody": ANY},
+        "PipelineDescription": ANY,
+        "PipelineDisplayName": ANY,
+        "PipelineName": ANY,
+        "RoleArn": ANY,
+        "Tags": TAGS,
+    }
+
+    def create(self, target: Target) -> str:
+        """Make the pipeline; its name is the physical id."""
+        tags = {"Tags": target.properties["Tags"]} if target.properties["Tags"] else {}
+        target.aws("sagemaker").create_pipeline(**self._content(target), **tags)
+        return target.id
+
+    def apply(self, target: Target) -> None:
+        """Settle a pipeline that was there before; whatever definition it has by now, it gets this one."""
+        if not target.before:
+            return
+        sagemaker = target.aws("sagemaker")
+        sagemaker.update_pipeline(**self._content(target))
+        gone, new = tag_changes(target.before.get("Tags"), target.properties["Tags"])
+        arn = sagemaker.describe_pipeline(PipelineName=target.id)["PipelineArn"]
+        if gone:
+            sagemaker.delete_tags(ResourceArn=arn, TagKeys=gone)
+        if new:
+            sagemaker.add_tags(ResourceArn=arn, Tags=tag_list(new))
+
+    def delete(self, target: Target) -> None:
+        """Remove the pipeline; SageMaker refuses while it runs."""
+        target.aws("sagemaker").delete_pipeline(PipelineName=target.id)
+
+    def read(self, target: Target) -> Properties:
+        """Read definition, role, names and tags."""
+        held = target.aws("sagemaker").describe_pipeline(PipelineName=target.id)
+        tags = target.aws("sagemaker").list_tags(ResourceArn=held["PipelineArn"]).get("Tags")
+        definition = {"PipelineDefinitionBody": held["PipelineDefinition"]}
+        return {**held, "PipelineDefinition": definition, "Tags": tags}
+
+    @staticmethod
+    def _content(target: Target) -> dict[str, Any]:
+        keys = ("PipelineDescription", "PipelineDisplayName", "RoleArn")
+        return {
+            "PipelineName": target.id,
+            "PipelineDefinition": target.properties["PipelineDefinition"]["PipelineDefinitionBody"],
+            **{key: target.properties[key] for key in keys if key in target.properties},
+        }
 
 
 class Repository(ResourceType):

@@ -46,7 +46,8 @@ class ResourceType:
     """One CloudFormation resource type, applied through the public API of its service."""
 
     type: ClassVar[str]
-    shape: ClassVar[Shape]
+    shape: ClassVar[Shape | None]
+    """The properties that it applies; ANY when they are somebody else's business."""
     required: ClassVar[frozenset[str]] = frozenset()
     create_only: ClassVar[frozenset[str]] = frozenset()
     """Properties whose change makes a new resource in place of the old one."""

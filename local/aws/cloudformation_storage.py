@@ -50,6 +50,7 @@ class Bucket(ResourceType):
         "PublicAccessBlockConfiguration": None,
         "OwnershipControls": None,
         "LoggingConfiguration": None,
+        "CorsConfiguration": None,
         "Tags": None,
     }
     shape: ClassVar[Shape] = {
@@ -67,6 +68,11 @@ class Bucket(ResourceType):
         "LifecycleConfiguration": {"Rules": [_LIFECYCLE_RULE]},
         "OwnershipControls": {"Rules": [{"ObjectOwnership": ANY}]},
         "LoggingConfiguration": {"DestinationBucketName": ANY, "LogFilePrefix": ANY},
+        "CorsConfiguration": {
+            "CorsRules": [
+                dict.fromkeys(("AllowedHeaders", "AllowedMethods", "AllowedOrigins", "ExposedHeaders"))
+            ]
+        },
         "Tags": TAGS,
     }
 
