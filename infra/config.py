@@ -64,7 +64,8 @@ _ECR_DIGEST = r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9][a-z
 _COMMAND = r"[\w./-]+( [\w./:=-]+)*"
 _TOPIC_ARN = r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+"
 _POLICY = r"(arn:aws[a-z-]*:iam::(\d{12}|aws):policy/)?([\w+=,.@-]+/)*[\w+=,.@-]{1,128}"
-_ENCRYPTION_KEY = r"own|s3|arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+"
+_KEY_ARN = r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+"
+_ENCRYPTION_KEY = rf"own|s3|{_KEY_ARN}"
 _EMAIL = r"[^\s@,;<>]+@[^\s@,;<>]+\.[^\s@,;<>.]+"
 
 
@@ -184,6 +185,11 @@ class Config:
     )
     """The key of bucket, failure queue and the function's log: `own`, which the stack makes, `s3` for S3's
     own, or the ARN of one of yours in this region; docs/operations.md says what its policy must allow."""
+    former_encryption_keys: tuple[str, ...] = _setting(
+        (), perhaps_several(text(_KEY_ARN, "the ARN of a KMS key, arn:aws:kms:<region>:<account>:key/<id>"))
+    )
+    """Keys that some objects in the bucket have still, after encryption_key changed: the roles may read these
+    objects, and nothing new is encrypted so."""
     alarm_topic_arn: str | None = _setting(None, optional(text(_TOPIC_ARN, "the ARN of an SNS topic")))
     """A topic of yours that is told of alarms, executions, failed jobs and models, instead of one of the
     stack's own; it must let cloudwatch.amazonaws.com and events.amazonaws.com publish and use its key."""

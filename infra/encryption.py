@@ -5,6 +5,7 @@ One key for bucket, failure queue, log and topic: the stack's own, one of yours,
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from aws_cdk import Duration, RemovalPolicy, aws_iam, aws_kms
@@ -99,6 +100,17 @@ def key_grant(data_key_arn: str, *, via: Sequence[str] = ("s3",), sid: str = "Us
             }
         },
     )
+
+
+def bucket_key_grants(data_key_arn: str | None, former_key_arns: Sequence[str]) -> list[Grant]:
+    """Let a role read and write what its S3 rights allow, encrypted with the key or with an earlier one."""
+    grants = [key_grant(data_key_arn)] if data_key_arn else []
+    if former_key_arns:
+        # To read what is there already, and never to write with them.
+        earlier = key_grant(former_key_arns[0], sid="ReadWithFormerKeys")
+        actions, resources = ["kms:Decrypt"], list(former_key_arns)
+        grants.append(dataclasses.replace(earlier, actions=actions, resources=resources))
+    return grants
 
 
 def bucket_statements(names: Names, data_key_arn: str) -> list[aws_iam.PolicyStatement]:

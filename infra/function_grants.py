@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from infra.encryption import key_grant
+from collections.abc import Sequence
+
+from infra.encryption import bucket_key_grants, key_grant
 from infra.grants import Grant
 from infra.names import DEFINITION_SUFFIX, DEFINITIONS, PARAMETERS_SUFFIX, VERDICTS, Names
 
 
-def function_grants(names: Names, *, stops_running: bool, data_key_arn: str | None = None) -> list[Grant]:
+def function_grants(
+    names: Names,
+    *,
+    stops_running: bool,
+    data_key_arn: str | None = None,
+    former_key_arns: Sequence[str] = (),
+) -> list[Grant]:
     """Give every statement of the function's role; stopping executions is none unless it is configured."""
     return [
         *_upload_grants(names),
         *_pipeline_grants(names),
         *([_stop_grant(names)] if stops_running else []),
         *_service_grants(names),
-        *(_key_grants(data_key_arn) if data_key_arn else []),
+        # Definitions are read, verdicts written: S3 asks the key with this role.
+        *bucket_key_grants(data_key_arn, former_key_arns),
+        # Apart from it, so that whatever goes wrong with the one is still told through the other.
+        *([key_grant(data_key_arn, via=("sqs",), sid="EncryptFailures")] if data_key_arn else []),
     ]
 
 
@@ -101,15 +112,6 @@ def _stop_grant(names: Names) -> Grant:
         resources=[*names.pipeline_arns, names.execution_arn],
         wildcard="the executions of the project's pipelines; SageMaker names them.",
     )
-
-
-def _key_grants(data_key_arn: str) -> list[Grant]:
-    return [
-        # Definitions are read, verdicts written: S3 asks the key with this role.
-        key_grant(data_key_arn),
-        # Apart from it, so that whatever goes wrong with the one is still told through the other.
-        key_grant(data_key_arn, via=("sqs",), sid="EncryptFailures"),
-    ]
 
 
 def _service_grants(names: Names) -> list[Grant]:

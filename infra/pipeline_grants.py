@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from aws_cdk import aws_iam
 
-from infra.encryption import key_grant
+from infra.encryption import bucket_key_grants
 from infra.grants import Grant
 from infra.names import CHECKPOINTS, DATA, DEFINITIONS, EXECUTIONS, VERDICTS, Names
 from infra.network import JobNetwork, filled_all, network_grants
@@ -30,6 +30,7 @@ def pipeline_grants(
     data_key_arn: str | None = None,
     encrypt_volumes: bool = False,
     network: JobNetwork | None = None,
+    former_key_arns: Sequence[str] = (),
 ) -> list[Grant]:
     """Give every statement of the pipeline execution role."""
     volume_key_arn = data_key_arn if encrypt_volumes else None
@@ -44,7 +45,9 @@ def pipeline_grants(
         *_data_grants(names),
         *_image_grants(image_repository_arn),
         *_monitoring_grants(names),
-        *(_key_grants(data_key_arn) if data_key_arn else []),
+        # Inputs, results, checkpoints: S3 asks the key with this role. Directly it decrypts nothing.
+        *bucket_key_grants(data_key_arn, former_key_arns),
+        *([_look_up_key(data_key_arn)] if data_key_arn else []),
     ]
 
 
@@ -222,13 +225,9 @@ def _data_grants(names: Names) -> list[Grant]:
     ]
 
 
-def _key_grants(data_key_arn: str) -> list[Grant]:
-    return [
-        # Inputs, results, checkpoints: S3 asks the key with this role. Directly it decrypts nothing.
-        key_grant(data_key_arn),
-        # SageMaker looks the key up that a job names for its results.
-        Grant(sid="LookUpDataKey", actions=["kms:DescribeKey"], resources=[data_key_arn]),
-    ]
+def _look_up_key(data_key_arn: str) -> Grant:
+    """Let SageMaker look the key up that a job names for its results."""
+    return Grant(sid="LookUpDataKey", actions=["kms:DescribeKey"], resources=[data_key_arn])
 
 
 def _image_grants(repository_arn: str) -> list[Grant]:

@@ -34,6 +34,7 @@ class FunctionRole(Construct):
         names: Names,
         stops_running: bool,
         data_key_arn: str | None = None,
+        former_key_arns: Sequence[str] = (),
     ) -> None:
         super().__init__(scope, construct_id)
         self.role = role_with(
@@ -42,7 +43,12 @@ class FunctionRole(Construct):
             name=names.function_role,
             description=f"Upserts and starts the pipelines of {names.project}",
             assumed_by=aws_iam.ServicePrincipal("lambda.amazonaws.com"),
-            grants=function_grants(names, stops_running=stops_running, data_key_arn=data_key_arn),
+            grants=function_grants(
+                names,
+                stops_running=stops_running,
+                data_key_arn=data_key_arn,
+                former_key_arns=former_key_arns,
+            ),
         )
 
 
@@ -63,6 +69,7 @@ class PipelineRole(Construct):
         data_key_arn: str | None = None,
         encrypt_volumes: bool = False,
         network: JobNetwork | None = None,
+        former_key_arns: Sequence[str] = (),
     ) -> None:
         super().__init__(scope, construct_id)
         self.role = role_with(
@@ -81,6 +88,7 @@ class PipelineRole(Construct):
                 data_key_arn=data_key_arn,
                 encrypt_volumes=encrypt_volumes,
                 network=network,
+                former_key_arns=former_key_arns,
             ),
         )
 

@@ -84,6 +84,7 @@ class PipelineStack(Stack):
             data_key_arn=self._encryption.data_key_arn,
             encrypt_volumes=self._config.encrypt_volumes,
             network=self._network,
+            former_key_arns=self._config.former_encryption_keys,
         )
 
     def _trigger(self, image: TrainingImage, pipeline_role: PipelineRole) -> Trigger:
@@ -97,6 +98,7 @@ class PipelineStack(Stack):
                 names=self._names,
                 stops_running=self._config.on_running == "stop",
                 data_key_arn=self._encryption.data_key_arn,
+                former_key_arns=self._config.former_encryption_keys,
             ).role,
             pipeline_role_arn=pipeline_role.role.role_arn,
             training_image_uri=image.uri,

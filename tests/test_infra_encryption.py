@@ -231,3 +231,25 @@ def test_an_object_is_stored_with_the_deployments_key_or_not_at_all(
     access = Access(principal, "s3:PutObject", f"{BUCKET}/executions/1/a", context)
     decision = decide(access, identity=[anybody], resource=[policy])
     assert (decision.allowed, decision.sid) == (refused_by is None, refused_by)
+
+
+# Keys of before
+
+
+def test_what_an_earlier_key_encrypted_is_read_and_nothing_is_written_with_it(synthesis: ModuleType) -> None:
+    template = synthesis.synthesise({"former_encryption_keys": [FOREIGN]})
+    for role in resources(template, "AWS::IAM::Role"):
+        (policy,) = role["Properties"]["Policies"]
+        (statement,) = [
+            each for each in policy["PolicyDocument"]["Statement"] if FOREIGN in json.dumps(each["Resource"])
+        ]
+        assert statement == {
+            "Sid": "ReadWithFormerKeys",
+            "Effect": "Allow",
+            "Action": "kms:Decrypt",
+            "Resource": FOREIGN,
+            "Condition": {
+                "StringEquals": {"kms:ViaService": {"Fn::Sub": "s3.${AWS::Region}.amazonaws.com"}}
+            },
+        }
+    assert "ReadWithFormerKeys" not in json.dumps(TEMPLATE)

@@ -29,6 +29,7 @@ EVERY_OPTION: dict[str, Any] = {
     "checkpoints_expire_days": None,
     "retain_data": False,
     "encryption_key": "arn:aws:kms:eu-west-1:123456789012:key/mrk-1234abcd12ab34cd56ef1234567890ab",
+    "former_encryption_keys": ["arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
     "notify_email": "team@example.com",
     "permissions_boundary": "edge",
     "tags": {"owner": "ml"},

@@ -135,3 +135,30 @@ def test_closing_ends_every_process_and_what_was_running_is_not_reported_as_succ
         assert not [item for item in threading.enumerate() if item.name.startswith(f"lambda-delivery-{name}")]
     finally:
         FunctionService.current = before
+
+
+def test_an_event_that_failed_needs_the_functions_rights_on_the_queues_key(
+    aws: LocalAWS, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    url, arn = queue(aws, "secret")
+    key = client(aws, "kms").create_key()["KeyMetadata"]["Arn"]
+    client(aws, "sqs").set_queue_attributes(QueueUrl=url, Attributes={"KmsMasterKeyId": key})
+    using = {"Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Resource": key}
+    for missing in ("kms:GenerateDataKey", "kms:Decrypt", ""):
+        allowed = {**using, "Action": [action for action in using["Action"] if action != missing]}
+        name = make(
+            "def handler(event, context):\n    raise ValueError\n", statements=(SENDING, LOGGING, allowed)
+        )
+        client(aws, "lambda").put_function_event_invoke_config(
+            FunctionName=name,
+            MaximumRetryAttempts=0,
+            DestinationConfig={"OnFailure": {"Destination": arn}},
+        )
+        call(aws, name, missing, InvocationType="Event")
+        if not missing:
+            assert receive(aws, url)["requestPayload"] == ""
+            continue
+        deadline = time.monotonic() + 20
+        while f"perform: {missing} on resource: {key}" not in caplog.text:
+            assert time.monotonic() < deadline, caplog.text
+            time.sleep(0.05)

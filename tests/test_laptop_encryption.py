@@ -1,0 +1,125 @@
+"""The deployment's key on the laptop: changed in place, taken over, and in use from upload to models."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from laptop import Laptop, laptop
+from local.deploy import deploy
+from local.run import STACK, TEMPLATE
+from test_infra_template import synthesis
+from toy_pipeline import SHIPPED
+
+__all__ = ["synthesis"]
+
+pytestmark = pytest.mark.slow
+
+OLD = "data/toy/images.txt"
+RETAINED = ("AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::Logs::LogGroup", "AWS::SNS::Topic")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+    with laptop(tmp_path_factory.mktemp("laptop"), interruptions=0) as started:
+        yield started
+
+
+def encryption(running: Laptop) -> dict[str, Any]:
+    """Give the key of bucket, queue and log, None where a service has its own."""
+    aws = running.aws
+    answer = aws.client("s3").get_bucket_encryption(Bucket=running.outputs["BucketName"])
+    (rule,) = answer["ServerSideEncryptionConfiguration"]["Rules"]
+    attributes = aws.client("sqs").get_queue_attributes(
+        QueueUrl=running.outputs["FailureQueueUrl"], AttributeNames=["All"]
+    )["Attributes"]
+    (log,) = aws.client("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/cv-birds")["logGroups"]
+    return {
+        "bucket": rule["ApplyServerSideEncryptionByDefault"].get("KMSMasterKeyID"),
+        "queue": attributes.get("KmsMasterKeyId") or None,
+        "log": log.get("kmsKeyId"),
+    }
+
+
+def physical_ids(running: Laptop) -> dict[str, str]:
+    pages = running.aws.client("cloudformation").get_paginator("list_stack_resources")
+    return {
+        each["LogicalResourceId"]: each["PhysicalResourceId"]
+        for page in pages.paginate(StackName=STACK)
+        for each in page["StackResourceSummaries"]
+        if each["ResourceType"] in RETAINED
+    }
+
+
+def choose(running: Laptop, synthesis: ModuleType, directory: Path, key: str, *former: str) -> None:
+    path = directory / "template.json"
+    choice = {"encryption_key": key, "former_encryption_keys": list(former)}
+    path.write_text(synthesis.render(synthesis.synthesise(choice)))
+    deploy(running.aws, path, STACK)
+
+
+def ended(running: Laptop, **parameters: str) -> str:
+    return str(running.describe(running.run(SHIPPED, **parameters))["PipelineExecutionStatus"])
+
+
+def keys_of_outputs(running: Laptop) -> set[str | None]:
+    """Give the keys of every object that jobs wrote."""
+    s3, bucket = running.aws.client("s3"), running.outputs["BucketName"]
+    listed = s3.list_objects_v2(Bucket=bucket, Prefix="executions/")["Contents"]
+    return {s3.head_object(Bucket=bucket, Key=each["Key"]).get("SSEKMSKeyId") for each in listed}
+
+
+def test_everything_is_encrypted_with_the_deployments_key_from_the_upload_to_the_models(
+    running: Laptop,
+) -> None:
+    assert ended(running, Seed="1") == "Succeeded"
+    (key,) = set(encryption(running).values())
+    assert key.startswith("arn:aws:kms:")
+    assert keys_of_outputs(running) == {key}
+    (alias,) = [
+        each
+        for each in running.aws.client("kms").list_aliases()["Aliases"]
+        if each["AliasName"] == "alias/cv-birds"
+    ]
+    assert key.endswith(alias["TargetKeyId"])
+
+
+def test_another_choice_is_deployed_in_place_and_executions_go_on(
+    running: Laptop, synthesis: ModuleType, tmp_path: Path
+) -> None:
+    before, own = physical_ids(running), encryption(running)["bucket"]
+    role = "arn:aws:iam::123456789012:role/cv-birds-pipeline-us-east-1"
+    # What was written under the old key stays so, and no role of the deployment may use that any more.
+    choose(running, synthesis, tmp_path, "s3")
+    assert set(encryption(running).values()) == {None}
+    assert physical_ids(running) == before
+    with pytest.raises(ClientError, match="kms:Decrypt"):
+        running.aws.client("s3", role).get_object(Bucket=running.outputs["BucketName"], Key=OLD)
+    # But as a former key.
+    choose(running, synthesis, tmp_path, "s3", own)
+    assert ended(running, Seed="2") == "Succeeded"
+    assert keys_of_outputs(running) == {own, None}
+    # Named by its ARN it is the key again, and everything that it encrypted can be read.
+    choose(running, synthesis, tmp_path, own)
+    assert set(encryption(running).values()) == {own}
+    assert physical_ids(running) == before
+    assert ended(running, Seed="3") == "Succeeded"
+
+
+def test_a_key_that_waits_for_its_deletion_stops_uploads_until_it_is_taken_back(running: Laptop) -> None:
+    kms, key = running.aws.client("kms"), encryption(running)["bucket"]
+    kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=30)
+    with pytest.raises(ClientError, match="pending deletion"):
+        running.put_object("data/new", b"new")
+    kms.cancel_key_deletion(KeyId=key)
+    kms.enable_key(KeyId=key)
+    running.put_object("data/new", b"new")
+
+
+def test_the_committed_template_has_a_key_by_default() -> None:
+    types = {each["Type"] for each in json.loads(TEMPLATE.read_text())["Resources"].values()}
+    assert {"AWS::KMS::Key", "AWS::KMS::Alias"} <= types
