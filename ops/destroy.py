@@ -26,6 +26,8 @@ ROUNDS = 4
 STOP_SECONDS = 30 * 60
 """A job has two minutes after it was asked to stop, and then uploads what it has."""
 STACK_SECONDS = 30 * 60
+KEY_DAYS = 30
+"""The longest that KMS lets one think again: what a key encrypted, elsewhere as well, goes with it."""
 _BATCH = 1000  # what one DeleteObjects takes
 
 
@@ -66,6 +68,10 @@ def _remove(session: Clients, doomed: Holdings, tell: Tell) -> list[str]:
     for group in doomed.groups:
         sagemaker.delete_model_package_group(ModelPackageGroupName=group.name)
         tell(f"Deleted model package group {group.name}")
+    # Before the bucket, which is what the key is known by; it is empty by now.
+    for arn in doomed.keys:
+        session.client("kms").schedule_key_deletion(KeyId=arn, PendingWindowInDays=KEY_DAYS)
+        tell(f"Key {arn} is deleted in {KEY_DAYS} days; aws kms cancel-key-deletion takes it back till then")
     for bucket in doomed.buckets:
         _tolerant(session.client("s3").delete_bucket, Bucket=bucket.name)
         tell(f"Deleted bucket {bucket.name}")

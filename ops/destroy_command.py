@@ -71,7 +71,8 @@ def _staying(held: Holdings, doomed: Holdings) -> Holdings | None:
     buckets = tuple(each for each in held.buckets if each not in doomed.buckets)
     groups = tuple(each for each in held.groups if each not in doomed.groups)
     pipelines = () if doomed.pipelines else held.pipelines
-    staying = Holdings(held.stack, None, buckets=buckets, groups=groups, pipelines=pipelines)
+    keys = () if doomed.keys else held.keys
+    staying = Holdings(held.stack, None, buckets=buckets, groups=groups, pipelines=pipelines, keys=keys)
     return None if staying.nothing else staying
 
 
@@ -79,7 +80,11 @@ def _say_left(console: Console, held: Holdings) -> None:
     if held.nothing:
         say(console, f"Nothing of {held.stack} is here: no stack, bucket, model package group or pipeline")
         return
-    say(console, f"This stays of {held.stack}; `cdk deploy --import-existing-resources` takes it over again:")
+    again = "cdk deploy --import-existing-resources"
+    # A stack makes a key of its own, which reads nothing of what is there.
+    for key in [each.key for each in held.buckets if each.key][:1]:
+        again = f"{again} -c encryption_key={key}"
+    say(console, f"This stays of {held.stack}; `{again}` takes it over again:")
     for line in _lines(held):
         say(console, f"  {line}")
     say(console, f"To remove it as well: python -m ops destroy --stack {held.stack} --delete-data")
@@ -94,6 +99,8 @@ def _lines(held: Holdings) -> Iterator[str]:
         yield from _bucket(bucket)
     for group in held.groups:
         yield _group(group)
+    for arn in held.keys:
+        yield f"key {arn}, without which nothing in the bucket can be read"
     if held.stack_id:
         kinds = (f"{count} {kind.removeprefix('AWS::')}" for kind, count in sorted(held.resources.items()))
         yield f"stack {held.stack}: {', '.join(kinds) or 'no resources'}"
@@ -101,7 +108,8 @@ def _lines(held: Holdings) -> Iterator[str]:
 
 def _bucket(bucket: Bucket) -> Iterator[str]:
     total = sum(each.versions for each in bucket.prefixes.values())
-    yield f"bucket {bucket.name}: {counted(total, 'object version') if total else 'empty'}"
+    key = f", encrypted with {bucket.key}" if bucket.key else ""
+    yield f"bucket {bucket.name}: {counted(total, 'object version') if total else 'empty'}{key}"
     for prefix, amount in bucket.prefixes.items():
         yield f"  {prefix}  {counted(amount.versions, 'version')}, {_size(amount.size)}"
 

@@ -7,7 +7,7 @@ whose role they run with, so that `birds` never touches the pipelines of `birds-
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -36,6 +36,8 @@ class Bucket:
     kept: bool
     """Whether the stack leaves it in place."""
     prefixes: Mapping[str, Amount]
+    key: str | None = None
+    """The KMS key of its default encryption; None where that is S3's own."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Holdings:
     pipelines: tuple[str, ...] = ()
     running: tuple[str, ...] = ()
     """The ARNs of executions that have not ended."""
+    keys: tuple[str, ...] = ()
+    """The ARN of the key that the deployment made for its bucket; never one of somebody else's."""
 
     @property
     def nothing(self) -> bool:
@@ -97,6 +101,7 @@ class Holdings:
             buckets=tuple(each for each in self.buckets if data or not each.kept),
             groups=tuple(each for each in self.groups if data or not each.kept),
             pipelines=self.pipelines if data or not self.keeps else (),
+            keys=self.keys if data or not self.keeps else (),
         )
 
 
@@ -121,14 +126,17 @@ def read(session: Clients, stack: str) -> Holdings:
     ours = dict.fromkeys((names["BucketName"], f"{names['BucketName']}-logs"), True)
     buckets = {**ours, **own.data.get(BUCKET_TYPE, {})}
     groups = {stack: True, **own.data.get(GROUP_TYPE, {})}
+    s3 = session.client("s3")
+    found = tuple(filter(None, (_bucket(s3, name, kept) for name, kept in buckets.items())))
     return Holdings(
         stack,
         own.stack_id,
         own.resources,
-        tuple(filter(None, (_bucket(session.client("s3"), name, kept) for name, kept in buckets.items()))),
+        found,
         tuple(filter(None, (_group(sagemaker, name, kept) for name, kept in groups.items()))),
         pipelines,
         tuple(arn for name in pipelines for arn in running(sagemaker, name)),
+        tuple(_own_keys(session, stack, found)),
     )
 
 
@@ -207,7 +215,28 @@ def _bucket(s3: Any, name: str, kept: bool) -> Bucket | None:
         if error_code(error) != "NoSuchBucket":
             raise
         return None
-    return Bucket(name, kept, {prefix: Amount(counts[prefix], sizes[prefix]) for prefix in sorted(counts)})
+    amounts = {prefix: Amount(counts[prefix], sizes[prefix]) for prefix in sorted(counts)}
+    return Bucket(name, kept, amounts, _default_key(s3, name))
+
+
+def _default_key(s3: Any, bucket: str) -> str | None:
+    try:
+        answer = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]
+    except ClientError as error:
+        if error_code(error) != "ServerSideEncryptionConfigurationNotFoundError":
+            raise
+        return None
+    defaults = (rule.get("ApplyServerSideEncryptionByDefault", {}) for rule in answer["Rules"])
+    return next((each["KMSMasterKeyID"] for each in defaults if each.get("KMSMasterKeyID")), None)
+
+
+def _own_keys(session: Clients, stack: str, buckets: Iterable[Bucket]) -> Iterator[str]:
+    """Yield the ARN of the bucket's key if its description is the one that infra/encryption.py writes."""
+    for key_id in dict.fromkeys(each.key for each in buckets if each.key):
+        key = session.client("kms").describe_key(KeyId=key_id)["KeyMetadata"]
+        ours = key.get("Description") == f"Encrypts data, models, messages and the log of {stack}"
+        if ours and key["KeyState"] != "PendingDeletion":
+            yield str(key["Arn"])
 
 
 def _group(sagemaker: Any, name: str, kept: bool) -> Group | None:

@@ -249,7 +249,7 @@ def test_what_an_earlier_key_encrypted_is_read_and_nothing_is_written_with_it(sy
             "Action": "kms:Decrypt",
             "Resource": FOREIGN,
             "Condition": {
-                "StringEquals": {"kms:ViaService": {"Fn::Sub": "s3.${AWS::Region}.amazonaws.com"}}
+                "StringEquals": {"kms:ViaService": [{"Fn::Sub": "s3.${AWS::Region}.amazonaws.com"}]}
             },
         }
     assert "ReadWithFormerKeys" not in json.dumps(TEMPLATE)

@@ -23,7 +23,7 @@ from toy_pipeline import SHIPPED
 BUCKET = f"{STACK}-123456789012-us-east-1"
 FAIL = {"Name": "Stop", "Type": "Fail", "Arguments": {"ErrorMessage": "no"}}
 DEFINITION = json.dumps({"Version": "2020-12-01", "Steps": [FAIL]})
-DATA_TYPES = (holdings.BUCKET_TYPE, holdings.GROUP_TYPE)
+DATA_TYPES = (holdings.BUCKET_TYPE, holdings.GROUP_TYPE, "AWS::KMS::Key")
 
 SLOW_TO_STOP = """
 import signal, sys, time
@@ -115,6 +115,15 @@ def left(aws: LocalAWS) -> dict[str, list[str]]:
     }
 
 
+def key_of_the_bucket(aws: LocalAWS) -> str:
+    answer = aws.client("s3").get_bucket_encryption(Bucket=BUCKET)["ServerSideEncryptionConfiguration"]
+    return str(answer["Rules"][0]["ApplyServerSideEncryptionByDefault"]["KMSMasterKeyID"])
+
+
+def state(aws: LocalAWS, key: str) -> str:
+    return str(aws.client("kms").describe_key(KeyId=key)["KeyMetadata"]["KeyState"])
+
+
 NOTHING: dict[str, list[str]] = {"stacks": [], "buckets": [], "groups": [], "pipelines": [], "roles": []}
 
 
@@ -130,7 +139,11 @@ def test_a_retaining_deployment_keeps_its_data_and_says_how_to_remove_it(aws: Lo
     assert code == 0, said
     assert f"running execution {execution}, which is stopped first" in said
     stays = said.partition("What stays:")[2]
+    key = key_of_the_bucket(aws)
     assert f"bucket {BUCKET}: " in stays
+    assert f"encrypted with {key}" in stays
+    assert f"key {key}, without which nothing in the bucket can be read" in stays
+    assert f"cdk deploy --import-existing-resources -c encryption_key={key}`" in said.replace("\n", " ")
     assert "    data/  4 versions, 18 bytes" in stays
     assert "    executions/  1 version, 2.5 KB" in stays
     assert f"model package group {STACK}: 1 model package (1 Approved)" in stays
@@ -148,8 +161,12 @@ def test_a_retaining_deployment_keeps_its_data_and_says_how_to_remove_it(aws: Lo
     assert again[0] == 0
     assert "This stays of cv-birds" in again[1]
     assert run("destroy", "--delete-data")[0] == 2
-    assert run("destroy", "--delete-data", YES="1")[0] == 0
+    assert state(aws, key) == "Enabled"
+    code, said = run("destroy", "--delete-data", YES="1")
+    assert code == 0
+    assert f"Key {key} is deleted in 30 days" in said
     assert left(aws) == NOTHING
+    assert state(aws, key) == "PendingDeletion"
     assert run("destroy") == (
         0,
         "Nothing of cv-birds is here: no stack, bucket, model package group or pipeline\n",
@@ -164,6 +181,18 @@ def test_a_deployment_that_retains_nothing_goes_whole(aws: LocalAWS, run: Run, t
     assert "What stays" not in said
     assert "Deleted 4 object versions" in said
     assert left(aws) == NOTHING
+
+
+def test_a_key_of_somebody_else_is_named_and_left_alone(aws: LocalAWS, run: Run) -> None:
+    deploy(aws, TEMPLATE, STACK)
+    theirs = aws.client("kms").create_key(Description="Encrypts all of us")["KeyMetadata"]["Arn"]
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": theirs}}
+    aws.client("s3").put_bucket_encryption(Bucket=BUCKET, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    code, said = run("destroy", "--delete-data", YES="1")
+    assert code == 0, said
+    assert f"encrypted with {theirs}" in said
+    assert "Key arn" not in said
+    assert state(aws, theirs) == "Enabled"
 
 
 def test_without_a_terminal_and_without_yes_all_is_listed_and_nothing_is_removed(
