@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from moto.sagemaker.exceptions import ResourceInUseException, ValidationError
 
 from local.aws.sagemaker_events import training_job_changed
+from local.aws.sagemaker_job_network import check_network, check_volume_key
 from local.aws.sagemaker_job_rules import check_processing, check_training
 from local.aws.sagemaker_listing import between, in_order, page
 from local.aws.sagemaker_requests import Call
@@ -54,6 +55,8 @@ class Jobs(Generic[Job]):
     def create(self, call: Call) -> dict[str, Any]:
         """Answer Create<noun> and start the job."""
         self._check(call)
+        check_volume_key(call)
+        check_network(call, self._runtime.host.account, self._runtime.host.region)
         name = call[f"{self._noun}Name"]
         arn = self._runtime.arn(f"{self._resource}/{name}")
         self._runtime.check_role(call["RoleArn"], arn)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.aws.host import Host
+from local.engine.job_protection import check_protection
 from local.engine.job_records import JobFailed, JobRecord, JobStopped, ProcessingJob, TrainingJob
 from local.engine.job_session import JobSession, JobSettings
 from local.engine.processing_job import run_processing
@@ -56,6 +57,7 @@ class JobRunner:
         session = None
         try:
             session = JobSession(self._host, self._settings, job, log_group, self._closing)
+            check_protection(self._host, session.role_arn, job.request)
             work(session)
         except JobStopped:
             end("Stopped", None)

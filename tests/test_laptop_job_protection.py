@@ -1,0 +1,139 @@
+"""The shipped pipeline in subnets of the account with encrypted volumes, on the laptop's AWS."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from laptop import Laptop
+from local.aws.server import LocalAWS
+from local.deploy import deploy
+from local.run import STACK
+from ops.errors import StartFailed
+from test_infra_template import synthesis
+from test_policy_vpc import COMMAND, in_vpc
+from toy_pipeline import IMAGE, SHIPPED
+
+__all__ = ["synthesis"]
+
+SEEDS = itertools.count(100)
+NEEDED = {
+    "JoinNetwork": "ec2:CreateNetworkInterface",
+    "LendInterfaces": "ec2:(Create|Delete)NetworkInterface(Permission)?",
+    "SeeNetwork": r"ec2:Describe\w+",
+    "LendVolumeKey": "kms:CreateGrant",
+}
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("template") / "template.json"
+
+
+@pytest.fixture(scope="module")
+def running(
+    synthesis: ModuleType, template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Laptop]:
+    """The laptop's AWS with a stack whose jobs run in two subnets of the default VPC."""
+    with LocalAWS(work_dir=tmp_path_factory.mktemp("laptop"), interruptions=0, source=IMAGE) as aws:
+        ec2 = aws.client("ec2")
+        (group,) = ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"]
+        context = {
+            "subnet_ids": [each["SubnetId"] for each in ec2.describe_subnets()["Subnets"][:2]],
+            "security_group_ids": [group["GroupId"]],
+            "encrypt_volumes": True,
+            "training_instance_types": ["ml.c5.4xlarge"],
+        }
+        template.write_text(synthesis.render(synthesis.synthesise(context)))
+        started = Laptop(aws, deploy(aws, template, STACK))
+        url = started.put_object("data/toy/images.txt", b"1 a/a.jpg\n")
+        started.data_url = url.removesuffix("images.txt")
+        yield started
+
+
+@pytest.fixture(scope="module")
+def definition(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("definition") / "pipeline.json"
+    path.write_text(json.dumps(in_vpc()))
+    return path
+
+
+def failure_of(running: Laptop, definition: Path) -> str:
+    execution = running.run(definition, Seed=str(next(SEEDS)))
+    reasons = [step.get("FailureReason", "") for step in running.steps(execution).values()]
+    return "\n".join(filter(None, reasons))
+
+
+@pytest.mark.slow
+def test_every_job_runs_in_the_subnets_with_the_keys(running: Laptop, definition: Path) -> None:
+    execution = running.run(definition)
+    assert running.describe(execution)["PipelineExecutionStatus"] == "Succeeded"
+    parameters = json.loads(variables(running)["PIPELINE_PARAMETERS"])
+    network = {
+        "Subnets": [parameters["SubnetId1"], parameters["SubnetId2"]],
+        "SecurityGroupIds": [parameters["SecurityGroupId1"]],
+    }
+    key = parameters["OutputKmsKeyId"]
+    assert parameters["VolumeKmsKeyId"] == key
+    for step in ("TrainSpot", "TrainOnDemand"):
+        job = running.training_job(execution, step)
+        assert job["VpcConfig"] == network
+        assert job["OutputDataConfig"]["KmsKeyId"] == key
+        assert job["ResourceConfig"]["VolumeKmsKeyId"] == key
+    for step in ("Preprocess", "EvaluateSpot", "EvaluateOnDemand"):
+        arn = running.steps(execution)[step]["Metadata"]["ProcessingJob"]["Arn"]
+        done = running.sagemaker.describe_processing_job(ProcessingJobName=arn.rpartition("/")[2])
+        assert done["NetworkConfig"]["VpcConfig"] == network
+        assert done["ProcessingOutputConfig"]["KmsKeyId"] == key
+        assert done["ProcessingResources"]["ClusterConfig"]["VolumeKmsKeyId"] == key
+    written = objects(running, f"executions/{execution.rpartition('/')[2]}/")
+    assert written
+    assert {(head["ServerSideEncryption"], head["SSEKMSKeyId"]) for head in written} == {("aws:kms", key)}
+
+
+@pytest.mark.slow
+def test_a_definition_for_no_vpc_is_rejected_with_the_command_that_writes_one(running: Laptop) -> None:
+    with pytest.raises(StartFailed) as refused:
+        running.start(SHIPPED)
+    assert COMMAND in refused.value.message
+    assert "[rule vpc]" in refused.value.message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sid", NEEDED)
+def test_the_run_fails_without_the_statement(
+    running: Laptop, template: Path, definition: Path, tmp_path: Path, sid: str
+) -> None:
+    body = json.loads(template.read_text())
+    for resource in body["Resources"].values():
+        for policy in resource["Properties"].get("Policies", []):
+            document = policy["PolicyDocument"]
+            document["Statement"] = [each for each in document["Statement"] if each["Sid"] != sid]
+    path = tmp_path / "template.json"
+    path.write_text(json.dumps(body))
+    deploy(running.aws, path, STACK)
+    failure = failure_of(running, definition)
+    deploy(running.aws, template, STACK)
+    assert re.search(rf"AccessDenied: .* is not authorized to perform: {NEEDED[sid]} on resource: ", failure)
+
+
+def variables(running: Laptop) -> dict[str, str]:
+    """Give the function's environment."""
+    name = f"{STACK}-start-execution"
+    configuration = running.aws.client("lambda").get_function_configuration(FunctionName=name)
+    found: dict[str, str] = configuration["Environment"]["Variables"]
+    return found
+
+
+def objects(running: Laptop, prefix: str) -> list[dict[str, Any]]:
+    """Give the heads of all objects below a prefix."""
+    s3, bucket = running.aws.client("s3"), running.outputs["BucketName"]
+    listed = s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]
+    return [s3.head_object(Bucket=bucket, Key=each["Key"]) for each in listed]
