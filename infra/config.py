@@ -119,7 +119,7 @@ class Config:
             text(r"subnet-[0-9a-f]{8,17}", "the id of a subnet, such as subnet-0123456789abcdef0")
         ),
     )
-    """Subnets of this account that every job runs in, for definitions written with `--subnets`: README.md."""
+    """Subnets of this account that every job runs in, for definitions that say so: docs/job-protection.md."""
     security_group_ids: tuple[str, ...] = _setting(
         (),
         perhaps_several(
@@ -277,7 +277,9 @@ def _shown(name: str) -> str:
     default = getattr(Config(), name)
     if isinstance(default, tuple):
         default = ", ".join(map(str, default))
-    return f"`{str(default).lower() if isinstance(default, bool) else default}`" if default else "none"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    return f"`{default}`" if default else "none"
 
 
 if __name__ == "__main__":

@@ -151,7 +151,9 @@ def _before(name: str, edges: Edges) -> set[str]:
 
 
 def _row(declared: Mapping[str, Any], described: Parameter) -> str:
-    default = f"`{declared['DefaultValue']}`" if "DefaultValue" in declared else "*given at the start*"
+    default = "*given at the start*"
+    if "DefaultValue" in declared:
+        default = f"`{declared['DefaultValue']}`" if declared["DefaultValue"] != "" else "*empty*"
     enum = declared.get("EnumValues")
     choice = f" One of {', '.join(f'`{value}`' for value in enum)}." if enum else ""
     return f"| `{declared['Name']}` | {declared['Type']} | {default} | {described.description}{choice} |"
