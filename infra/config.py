@@ -66,6 +66,7 @@ _TOPIC_ARN = r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+"
 _POLICY = r"(arn:aws[a-z-]*:iam::(\d{12}|aws):policy/)?([\w+=,.@-]+/)*[\w+=,.@-]{1,128}"
 _KEY_ARN = r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+"
 _ENCRYPTION_KEY = rf"own|s3|{_KEY_ARN}"
+_PERSON = r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/[\w+=.@/*?-]{1,576}"
 _EMAIL = r"[^\s@,;<>]+@[^\s@,;<>]+\.[^\s@,;<>.]+"
 
 
@@ -74,6 +75,9 @@ def _setting(default: Any, parse: Callable[[str, object], Any]) -> Any:
 
 
 _INSTANCE_TYPES = several(text(INSTANCE_TYPE, "an instance type looks like ml.m5.xlarge"))
+_PEOPLE = perhaps_several(
+    text(_PERSON, "the ARN of a role or a user, arn:aws:iam::<account>:role/<path><name>, perhaps with *")
+)
 _DAYS_OR_NEVER = optional(integer(1, 3650))
 
 
@@ -195,6 +199,14 @@ class Config:
     stack's own; it must let cloudwatch.amazonaws.com and events.amazonaws.com publish and use its key."""
     notify_email: str | None = _setting(None, optional(text(_EMAIL, "one address such as team@example.com")))
     """Who gets that by mail, after following the link in the first one; without it nobody is subscribed."""
+    uploader_arns: tuple[str, ...] = _setting((), _PEOPLE)
+    """Who may assume the uploader role, as ARNs of roles and users with * where names vary; by default
+    whoever the account's own policies let."""
+    break_glass_arns: tuple[str, ...] = _setting((), _PEOPLE)
+    """Who may assume the role that deletes versions of definitions and verdicts, in the same form."""
+    break_glass_requires_mfa: bool = _setting(True, flag)
+    """Whether that takes a second factor, as IAM users have; sessions of IAM Identity Center and of other
+    identity providers do not tell of theirs and are refused then, so name them and say false."""
     permissions_boundary: str | None = _setting(
         None, optional(text(_POLICY, "the name of a managed policy of the account, or its ARN"))
     )

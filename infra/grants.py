@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 
-from aws_cdk import aws_iam
+from aws_cdk import Duration, aws_iam
 from constructs import Construct
 
 from infra.nag import acknowledge
@@ -58,6 +58,7 @@ def role_with(
     description: str,
     assumed_by: aws_iam.IPrincipal,
     grants: Sequence[Grant],
+    max_session_duration: Duration | None = None,
 ) -> aws_iam.Role:
     """Make a role that may do what `grants` say and no more."""
     document = aws_iam.PolicyDocument(statements=[grant.statement() for grant in grants])
@@ -67,6 +68,7 @@ def role_with(
         role_name=filled(name),
         description=filled(description),
         assumed_by=assumed_by,
+        max_session_duration=max_session_duration,
         # Inside the role, so that the role never exists without its permissions.
         inline_policies={"least-privilege": document},
     )

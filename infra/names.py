@@ -88,9 +88,34 @@ class Names:
         return f"{self.project}-pipeline-${{AWS::Region}}"
 
     @property
+    def uploader_role(self) -> str:
+        """Give the name of the role that people upload with."""
+        return f"{self.project}-uploader-${{AWS::Region}}"
+
+    @property
+    def break_glass_role(self) -> str:
+        """Give the name of the role that deletes versions of definitions and verdicts."""
+        return f"{self.project}-break-glass-${{AWS::Region}}"
+
+    @property
+    def function_role_arn(self) -> str:
+        """Give the ARN of the function's role, for the policies that name it."""
+        return self._role_arn(self.function_role)
+
+    @property
     def pipeline_role_arn(self) -> str:
         """Give the pipeline execution role's ARN, for the role's own policy and the function's."""
-        return f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{self.pipeline_role}"
+        return self._role_arn(self.pipeline_role)
+
+    @property
+    def uploader_role_arn(self) -> str:
+        """Give the uploader role's ARN, for the bucket's policy."""
+        return self._role_arn(self.uploader_role)
+
+    @property
+    def break_glass_role_arn(self) -> str:
+        """Give the break-glass role's ARN, for the bucket's policy."""
+        return self._role_arn(self.break_glass_role)
 
     @property
     def pipeline_arns(self) -> list[str]:
@@ -146,6 +171,9 @@ class Names:
     def dashboard(self) -> str:
         """Give the name of the dashboard."""
         return self.project
+
+    def _role_arn(self, name: str) -> str:
+        return f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{name}"
 
     def arn(self, service: str, resource: str) -> str:
         """Give the ARN of `resource` in this account and region."""

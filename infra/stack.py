@@ -11,10 +11,11 @@ from infra.dashboard import Dashboard
 from infra.encryption import Encryption
 from infra.image import TrainingImage
 from infra.nag import check
-from infra.names import DEFINITION_SUFFIX, DEFINITIONS, Names, filled
+from infra.names import Names, filled
 from infra.network import job_network
 from infra.notifications import Notifications
 from infra.observability import Observability
+from infra.people import People
 from infra.registry import Registry
 from infra.roles import FunctionRole, PipelineRole, limit_roles
 from infra.storage import Storage
@@ -62,14 +63,15 @@ class PipelineStack(Stack):
         self._network = job_network(config)
         pipeline_role = self._pipeline_role(image)
         trigger = self._trigger(image, pipeline_role)
-        storage = self._storage(trigger)
+        people = self._people()
+        storage = self._storage(trigger, people)
         Registry(self, "Registry", names=self._names, retain=config.retain_data)
         notifications = self._operations(trigger)
         if config.permissions_boundary:
             limit_roles(self, config.permissions_boundary)
         for name, value in {**dict(config.tags), **config.own_tags}.items():
             Tags.of(self).add(name, value)
-        self._outputs(storage, pipeline_role, trigger, notifications)
+        self._outputs(storage, pipeline_role, trigger, notifications, people)
 
     def _pipeline_role(self, image: TrainingImage) -> PipelineRole:
         return PipelineRole(
@@ -118,7 +120,18 @@ class PipelineStack(Stack):
             given["VolumeKmsKeyId"] = self._encryption.data_key_arn
         return given
 
-    def _storage(self, trigger: Trigger) -> Storage:
+    def _people(self) -> People:
+        return People(
+            self,
+            "People",
+            names=self._names,
+            uploader_arns=self._config.uploader_arns,
+            break_glass_arns=self._config.break_glass_arns,
+            break_glass_requires_mfa=self._config.break_glass_requires_mfa,
+            data_key_arn=self._encryption.data_key_arn,
+        )
+
+    def _storage(self, trigger: Trigger, people: People) -> Storage:
         storage = Storage(
             self,
             "Storage",
@@ -130,6 +143,9 @@ class PipelineStack(Stack):
             access_logs_expire_days=self._config.access_logs_expire_days,
             data_key=self._encryption.data,
         )
+        if storage.bucket.policy:
+            # What it denies to everybody else, these may at no time be too late for; and it goes before them.
+            storage.bucket.policy.node.add_dependency(people)
         storage.notify(function_arn=trigger.function.function_arn, permission=trigger.permission)
         return storage
 
@@ -167,11 +183,13 @@ class PipelineStack(Stack):
         pipeline_role: PipelineRole,
         trigger: Trigger,
         notifications: Notifications,
+        people: People,
     ) -> None:
-        bucket = storage.bucket.bucket_name
         for name, value in {
-            "BucketName": bucket,
-            "UploadCommand": self._upload_command(bucket),
+            "BucketName": storage.bucket.bucket_name,
+            "UploadCommand": self._upload_command(),
+            "UploaderRoleArn": people.uploader.role_arn,
+            "BreakGlassRoleArn": people.break_glass.role_arn,
             "ModelPackageGroupName": filled(self._names.model_package_group),
             "PipelineName": filled(self._names.pipeline),
             "PipelineExecutionRoleArn": pipeline_role.role.role_arn,
@@ -181,11 +199,11 @@ class PipelineStack(Stack):
         }.items():
             CfnOutput(self, name, value=value)
 
-    def _upload_command(self, bucket: str) -> str:
+    def _upload_command(self) -> str:
         """Write what uploads a definition; for jobs in a VPC, one of so many subnets and groups."""
-        file, first = "pipeline_definition/pipeline.json", ""
-        if self._network:
-            file = "vpc-pipeline.json"
-            options = f"{self._network.definition_options} --output {file}"
-            first = f"python -m pipeline_definition {options} && "
-        return f"{first}aws s3 cp {file} s3://{bucket}/{DEFINITIONS}{DEFINITION_SUFFIX}"
+        upload = f"python -m ops upload --stack {self.stack_name}"
+        if not self._network:
+            return upload
+        file = "vpc-pipeline.json"
+        options = f"{self._network.definition_options} --output {file}"
+        return f"python -m pipeline_definition {options} && {upload} {file}"

@@ -10,6 +10,7 @@ from typing import cast
 from aws_cdk import Aws, Duration, RemovalPolicy, aws_iam, aws_kms, aws_lambda, aws_s3
 from constructs import Construct
 
+from infra.bucket_policy import denials
 from infra.encryption import bucket_statements
 from infra.nag import acknowledge
 from infra.names import CHECKPOINTS, DEFINITION_SUFFIX, DEFINITIONS, EXECUTIONS, Names, filled
@@ -75,6 +76,8 @@ class Storage(Construct):
         for statement in bucket_statements(names, data_key.key_arn) if data_key else []:
             self.bucket.add_to_resource_policy(statement)
         acknowledge(self.bucket, _REASONS if data_key else _REASONS | _REASONS_WITHOUT_A_KEY)
+        for statement in denials(names):
+            self.bucket.add_to_resource_policy(statement)
         self._log_access(self._access_logs(names, removal_policy, access_logs_expire_days), names)
 
     def _log_access(self, logs: aws_s3.Bucket, names: Names) -> None:

@@ -15,7 +15,8 @@ from rich.console import Console
 from local import sample_birds
 from local.aws.server import LocalAWS
 from local.deploy import deploy
-from ops import report, upload, watch
+from ops import report, roles, upload, watch
+from ops.stack import Deployment
 from ops.terminal import say
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -97,14 +98,15 @@ def run(options: Options) -> int:
 def _start(
     aws: LocalAWS, outputs: Mapping[str, str], data: Path, parameters: Mapping[str, str], console: Console
 ) -> str:
-    """Upload the data and the definition; the ARN of the execution that this started."""
-    s3, bucket = aws.client("s3"), outputs["BucketName"]
+    """Upload the data and the definition as the uploader role; the ARN of the execution that this started."""
+    uploader = roles.uploader(aws, Deployment(STACK, outputs))
+    s3, bucket = uploader.client("s3"), outputs["BucketName"]
     url = upload.upload_data(s3, bucket, data, console)
     uploaded = upload.upload_definition(s3, bucket, DEFINITION, {**parameters, "InputDataUrl": url})
     say(console, f"Uploaded {uploaded.url}, version {uploaded.version_id}")
     return watch.wait_for_start(
         s3,
-        aws.client("sqs"),
+        uploader.client("sqs"),
         uploaded,
         outputs["FailureQueueUrl"],
         START_TIMEOUT_SECONDS,

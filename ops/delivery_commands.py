@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from ops import failures as failed_uploads
-from ops import function, outcome, table
+from ops import function, outcome, roles, table
 from ops import redrive as redriving
 from ops import rollback as rolling_back
 from ops import stack as cloudformation_stack
@@ -21,7 +21,7 @@ from ops.history import Entry, History
 from ops.outcome import Verdict
 from ops.redrive import Replayed
 from ops.rollback import Rollback
-from ops.session import NAME, STACK, Session
+from ops.session import AS_ROLE, NAME, STACK, Session
 from ops.settling import TIMEOUT, WAIT, settle, watch_next
 from ops.terminal import say
 from verdicts import FAILED
@@ -121,24 +121,35 @@ def reconcile(stack: str) -> int:
 @NAME
 @WAIT
 @TIMEOUT
+@AS_ROLE
 @STACK
 def rollback(
-    *, version: str | None, start_only: bool, name: str | None, wait: bool, timeout: float, stack: str
+    *,
+    version: str | None,
+    start_only: bool,
+    name: str | None,
+    wait: bool,
+    timeout: float,
+    as_role: str | None,
+    stack: str,
 ) -> None:
     """Go back to an earlier pipeline VERSION.
 
     VERSION is a number as `history` shows it, or the version id of an upload; the version before the newest
-    unless given. Its definition is uploaded once more: it is judged, stored and started like any upload, with
-    the values of today's parameters.json. Rolling back twice brings back what there was.
+    unless given. Its definition is uploaded once more, as the stack's uploader role: it is judged, stored and
+    started like any upload, with the values of today's parameters.json. Rolling back twice brings back what
+    there was.
 
     With --start-only nothing is uploaded or judged: SageMaker starts that version with the parameters that
-    its last execution had.
+    its last execution had, and your own rights count.
     """
     key = uploads.definition_key(name)
     session, console = Session(), Console()
     deployed = session.deployment(stack)
     pipeline = deployed.pipeline(name)
-    back = Rollback(session.client("s3"), session.client("sagemaker"), deployed.bucket, key, pipeline)
+    # The uploader role starts nothing.
+    who = session if start_only else roles.uploader(session, deployed, as_role)
+    back = Rollback(who.client("s3"), who.client("sagemaker"), deployed.bucket, key, pipeline)
     if start_only:
         number, arn = back.start(version)
         say(console, f"Started version {number} of pipeline {pipeline} as it is: {arn}")
@@ -151,7 +162,7 @@ def rollback(
         f"{restored.upload.url}, version {restored.upload.version_id}",
     )
     if wait:
-        verdict = settle(session, deployed, restored.upload, timeout, console)
+        verdict = settle(who, deployed, restored.upload, timeout, console)
         for line in rolling_back.changed(restored.earlier, verdict) if restored.earlier else ():
             say(console, f"Other than the execution then: {line}")
 

@@ -1,7 +1,8 @@
 """Remove a deployment: end what runs, empty what goes, delete the stack.
 
-    destroy(session, "cv-birds", data=False, tell=print)
+    destroy(session, holdings.read(session, "cv-birds"), data=False, tell=print)
 
+The versions of definitions and verdicts go as the break-glass role, everything else as whoever runs it.
 Everything is looked up afresh each round, so a run that was interrupted is finished by the next one, and what
 an upload starts meanwhile is caught by the round after.
 """
@@ -10,17 +11,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ops import holdings
+from ops import holdings, roles
 from ops.endpoint import Clients, poll_seconds
 from ops.errors import DestroyFailed, error_code
 from ops.execution import RUNNING
 from ops.holdings import Bucket, Group, Holdings
 
 Tell = Callable[[str], None]
+Become = Callable[[str], Clients]
+"""Gives the clients of a role, by its ARN."""
 
 ROUNDS = 4
 STOP_SECONDS = 30 * 60
@@ -31,18 +35,23 @@ KEY_DAYS = 30
 _BATCH = 1000  # what one DeleteObjects takes
 
 
-def destroy(session: Clients, held: Holdings, *, data: bool, tell: Tell) -> Holdings:
+def destroy(
+    session: Clients, held: Holdings, *, data: bool, tell: Tell, become: Become | None = None
+) -> Holdings:
     """Remove what `held` says, with `data` also what the stack would keep; give what is left.
+
+    `become` gives the clients of the break-glass role, by default those of whoever may simply assume it.
 
     Raises:
         DestroyFailed: Something does not end or cannot be deleted; running it again goes on from there.
+        RoleRefused: The break-glass role is needed and refused; nothing was removed then.
     """
-    data = data or not held.keeps
+    data, become = data or not held.keeps, become or partial(roles.assume, session)
     for _ in range(ROUNDS):
         doomed = held.doomed(data=data)
         if doomed.nothing:
             return held
-        failures = _remove(session, doomed, tell)
+        failures = _remove(session, doomed, tell, _break_glass(doomed, become, tell))
         held = holdings.read(session, held.stack)
         if failures and not held.doomed(data=data).refilled:
             raise DestroyFailed("\n  ".join([f"stack {held.stack} was not deleted:", *failures]))
@@ -52,7 +61,16 @@ def destroy(session: Clients, held: Holdings, *, data: bool, tell: Tell) -> Hold
     )
 
 
-def _remove(session: Clients, doomed: Holdings, tell: Tell) -> list[str]:
+def _break_glass(doomed: Holdings, become: Become, tell: Tell) -> Clients | None:
+    """Become the break-glass role before anything goes, if it is needed."""
+    if not doomed.break_glass or not doomed.guarded:
+        return None
+    glass = become(doomed.break_glass)
+    tell(f"Deleting definitions and verdicts as {doomed.break_glass}")
+    return glass
+
+
+def _remove(session: Clients, doomed: Holdings, tell: Tell, glass: Clients | None) -> list[str]:
     """Remove all of it once; give why the stack was not deleted, if it was not."""
     sagemaker = session.client("sagemaker")
     _stop(sagemaker, doomed, tell)
@@ -62,6 +80,9 @@ def _remove(session: Clients, doomed: Holdings, tell: Tell) -> list[str]:
     for group in doomed.groups:
         _delete_packages(sagemaker, group, tell)
     for bucket in doomed.buckets:
+        if glass and bucket.guarded:
+            for prefix in holdings.GUARDED:
+                _empty(glass.client("s3"), bucket, tell, prefix)
         _empty(session.client("s3"), bucket, tell)
     if doomed.stack_id:
         return _delete_stack(session.client("cloudformation"), doomed, tell)
@@ -103,9 +124,9 @@ def _delete_packages(sagemaker: Any, group: Group, tell: Tell) -> None:
         tell(f"Deleted {len(group.arns)} model packages of {group.name}")
 
 
-def _empty(s3: Any, bucket: Bucket, tell: Tell) -> None:
+def _empty(s3: Any, bucket: Bucket, tell: Tell, prefix: str = "") -> None:
     deleted = 0
-    for page in holdings.versions(s3, bucket.name):
+    for page in holdings.versions(s3, bucket.name, prefix):
         keys = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in page]
         for start in range(0, len(keys), _BATCH):
             batch = keys[start : start + _BATCH]
@@ -117,7 +138,7 @@ def _empty(s3: Any, bucket: Bucket, tell: Tell) -> None:
                 )
             deleted += len(batch)
     if deleted:
-        tell(f"Deleted {deleted} object versions of {bucket.name}")
+        tell(f"Deleted {deleted} object versions of {bucket.name}{'/' if prefix else ''}{prefix}")
 
 
 def _delete_stack(cloudformation: Any, doomed: Holdings, tell: Tell) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Iterator
 
@@ -9,10 +10,12 @@ import click
 from rich.console import Console
 
 from ops import destroy as destroying
-from ops import holdings
+from ops import holdings, roles
+from ops.endpoint import Clients
 from ops.errors import OpsError
 from ops.holdings import Bucket, Group, Holdings
 from ops.outcome import counted
+from ops.roles import SecondFactor
 from ops.session import STACK, Session
 from ops.terminal import say
 
@@ -26,14 +29,20 @@ UNITS = ("bytes", "KB", "MB", "GB", "TB")
     help="Also delete what the deployment keeps: the bucket with all versions, the model packages and their "
     "group, the pipelines.",
 )
+@click.option(
+    "--mfa-serial",
+    metavar="ARN",
+    help="Your MFA device, whose code the break-glass role asks for unless it was deployed without.",
+)
 @click.option("--yes", is_flag=True, envvar="YES", help="Do not ask; YES=1 in the environment says the same.")
 @STACK
-def destroy(*, delete_data: bool, yes: bool, stack: str) -> None:
+def destroy(*, delete_data: bool, mfa_serial: str | None, yes: bool, stack: str) -> None:
     """Remove a deployment.
 
     Lists what would go and what would stay, and asks. Executions that run are stopped, and their end is
     awaited, before the stack is deleted. Data stays unless the deployment was made with retain_data=false,
-    or --delete-data is given; then every object version, model package and pipeline goes first.
+    or --delete-data is given; then every object version, model package and pipeline goes first, definitions
+    and verdicts as the stack's break-glass role.
 
     Works without a stack as well: for what an earlier destroy left in place, or one that was interrupted.
 
@@ -55,8 +64,19 @@ def destroy(*, delete_data: bool, yes: bool, stack: str) -> None:
             say(console, f"  {line}")
     if not yes:
         _ask(stack)
-    left = destroying.destroy(session, held, data=delete_data, tell=lambda text: say(console, text))
+    become = functools.cache(functools.partial(_become, session, mfa_serial))
+    left = destroying.destroy(
+        session, held, data=delete_data, tell=lambda text: say(console, text), become=become
+    )
     _say_left(console, left)
+
+
+def _become(session: Session, mfa_serial: str | None, role_arn: str) -> Clients:
+    """Assume the break-glass role, with the code that the person's MFA device shows if they named one."""
+    if mfa_serial is None:
+        return roles.assume(session, role_arn)
+    code = str(click.prompt(f"The code that {mfa_serial} shows", hide_input=True))
+    return roles.assume(session, role_arn, SecondFactor(mfa_serial, code.strip()))
 
 
 def _ask(stack: str) -> None:

@@ -5,6 +5,12 @@ from __future__ import annotations
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from botocore.config import Config
+
+RETRIES = Config(retries={"mode": "standard", "max_attempts": 8})  # a person may watch for hours
+# Longer than Lambda lets any function run, and over networks that drop idle connections.
+INVOCATION = Config(read_timeout=910, tcp_keepalive=True)
+DIRECT = Config(proxies={})
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -13,6 +19,12 @@ class Clients(Protocol):
 
     def client(self, service: str, /) -> Any:
         """Make a boto3 client of `service`."""
+
+
+def settings(service: str, *, direct: bool = False) -> Config:
+    """Give how often and how long a client of `service` tries, and whether past any proxy."""
+    config = RETRIES.merge(INVOCATION) if service == "lambda" else RETRIES
+    return config.merge(DIRECT) if direct else config
 
 
 def on_this_machine(client: Any) -> bool:

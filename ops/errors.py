@@ -3,6 +3,7 @@
 OpsError                 exit code 2: something given is wrong, or cannot be reached
 ├── UploadError          the data or the definition was refused before anything was uploaded
 ├── NotFoundError        no such stack, pipeline or execution
+├── RoleRefused          the role that may do this may not be assumed
 ├── ReportError          the report cannot be written there
 ├── StartFailed          exit code 1: the upload arrived and its execution did not start
 │   └── StartTimeout     nobody said anything in time
@@ -49,6 +50,10 @@ class UploadError(OpsError):
 
 class NotFoundError(OpsError):
     """The stack, pipeline or execution does not exist where we looked."""
+
+
+class RoleRefused(OpsError):  # noqa: N818 - says what happened
+    """AWS does not let the person work as the role that they need."""
 
 
 class ReportError(OpsError):

@@ -18,6 +18,9 @@ from ops.errors import NotFoundError, error_code
 from ops.execution import ABSENT, RUNNING
 
 BUCKET_TYPE, GROUP_TYPE = "AWS::S3::Bucket", "AWS::SageMaker::ModelPackageGroup"
+ROLE_TYPE = "AWS::IAM::Role"
+GUARDED = ("pipeline/", "verdicts/")
+"""Prefixes below which the bucket's policy lets the break-glass role alone delete versions."""
 _KEPT = frozenset({"Retain", "RetainExceptOnCreate"})
 
 
@@ -38,6 +41,11 @@ class Bucket:
     prefixes: Mapping[str, Amount]
     key: str | None = None
     """The KMS key of its default encryption; None where that is S3's own."""
+
+    @property
+    def guarded(self) -> bool:
+        """Tell whether versions are in it below a guarded prefix."""
+        return any(prefix in self.prefixes for prefix in GUARDED)
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,13 @@ class Holdings:
     """The ARNs of executions that have not ended."""
     keys: tuple[str, ...] = ()
     """The ARN of the key that the deployment made for its bucket; never one of somebody else's."""
+    break_glass: str | None = None
+    """The ARN of the stack's break-glass role; None where it, and the bucket policy with it, is gone."""
+
+    @property
+    def guarded(self) -> bool:
+        """Tell whether something is here that the break-glass role alone may delete."""
+        return bool(self.break_glass) and any(each.guarded for each in self.buckets)
 
     @property
     def nothing(self) -> bool:
@@ -114,6 +129,7 @@ class _Stack:
     resources: Mapping[str, int]
     data: Mapping[str, Mapping[str, bool]]
     """By type, the names of buckets and groups and whether the stack keeps them."""
+    roles: frozenset[str] = frozenset()
 
 
 def read(session: Clients, stack: str) -> Holdings:
@@ -137,7 +153,13 @@ def read(session: Clients, stack: str) -> Holdings:
         pipelines,
         tuple(arn for name in pipelines for arn in running(sagemaker, name)),
         tuple(_own_keys(session, stack, found)),
+        _break_glass(own),
     )
+
+
+def _break_glass(own: _Stack) -> str | None:
+    arn = own.outputs.get("BreakGlassRoleArn", "")
+    return arn if arn.rpartition("/")[2] in own.roles else None
 
 
 def running(sagemaker: Any, pipeline: str) -> Iterator[str]:
@@ -148,9 +170,9 @@ def running(sagemaker: Any, pipeline: str) -> Iterator[str]:
                 yield str(each["PipelineExecutionArn"])
 
 
-def versions(s3: Any, bucket: str) -> Iterator[list[dict[str, Any]]]:
-    """Yield the versions and delete markers of a bucket, a page at a time."""
-    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+def versions(s3: Any, bucket: str, prefix: str = "") -> Iterator[list[dict[str, Any]]]:
+    """Yield the versions and delete markers of a bucket, or of one prefix in it, a page at a time."""
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
         yield [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
 
 
@@ -169,18 +191,20 @@ def _stack(cloudformation: Any, stack: str) -> _Stack:
             f"stack {stack} is not a deployment of this pipeline: it has no output PipelineExecutionRoleArn; "
             "name the right one with --stack"
         )
-    resources, data = Counter[str](), dict[str, dict[str, bool]]()
+    resources, data, roles = Counter[str](), dict[str, dict[str, bool]](), set[str]()
     pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_id)
     for each in (each for page in pages for each in page["StackResourceSummaries"]):
         kind, name = each["ResourceType"], each.get("PhysicalResourceId", "").rpartition("/")[2]
         if each["ResourceStatus"] in ("DELETE_COMPLETE", "DELETE_SKIPPED") or not name:
             continue
         resources[kind] += 1
+        if kind == ROLE_TYPE:
+            roles.add(name)
         if kind in (BUCKET_TYPE, GROUP_TYPE):
             declared = template["Resources"].get(each["LogicalResourceId"], {})
             data.setdefault(kind, {})[name] = declared.get("DeletionPolicy") in _KEPT
     outputs = {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
-    return _Stack(stack_id, outputs, resources, data)
+    return _Stack(stack_id, outputs, resources, data, frozenset(roles))
 
 
 def _names(session: Clients, stack: str) -> dict[str, str]:

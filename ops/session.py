@@ -6,15 +6,11 @@ from typing import Any
 
 import boto3
 import click
-from botocore.config import Config
 
 from ops import execution as executions
 from ops import stack as cloudformation_stack
+from ops.endpoint import settings
 from ops.stack import Deployment
-
-RETRIES = Config(retries={"mode": "standard", "max_attempts": 8})  # a person may watch for hours
-# Longer than Lambda lets any function run, and over networks that drop idle connections.
-INVOCATION = Config(read_timeout=910, tcp_keepalive=True)
 
 STACK = click.option(
     "--stack",
@@ -29,6 +25,11 @@ PIPELINE = click.option(
 NAME = click.option(
     "--name", metavar="NAME", help="The pipeline <project>-NAME is meant instead of the project's own."
 )
+AS_ROLE = click.option(
+    "--as-role",
+    metavar="ARN|none",
+    help="Upload as this role, or as yourself.  [default: the stack's uploader role]",
+)
 EXECUTION = click.argument("execution", metavar="[EXECUTION_ARN|latest]", default="latest")
 
 
@@ -40,8 +41,7 @@ class Session:
 
     def client(self, service: str, /) -> Any:
         """Make a boto3 client of `service`."""
-        config = RETRIES.merge(INVOCATION) if service == "lambda" else RETRIES
-        return self._session.client(service, config=config)
+        return self._session.client(service, config=settings(service))
 
     def deployment(self, stack: str) -> Deployment:
         """Read what `stack` deployed."""

@@ -7,8 +7,8 @@ from rich.console import Console
 
 from ops import outcome, start
 from ops import stack as cloudformation_stack
+from ops.endpoint import Clients
 from ops.outcome import Verdict
-from ops.session import Session
 from ops.stack import Deployment
 from ops.terminal import say
 from ops.upload import Upload
@@ -24,7 +24,7 @@ TIMEOUT = click.option(
 
 
 def settle(
-    session: Session, deployed: Deployment, upload: Upload, timeout: float, console: Console
+    session: Clients, deployed: Deployment, upload: Upload, timeout: float, console: Console
 ) -> Verdict:
     """Wait for the verdict on `upload` and print it; StartFailed unless it is STARTED."""
     function = cloudformation_stack.function_name(session.client("cloudformation"), deployed.stack)

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from ops import function, outcome, validation
+from ops import function, outcome, roles, validation
 from ops import stack as cloudformation_stack
 from ops import upload as uploads
 from ops.errors import UploadError
-from ops.session import NAME, STACK, Session
+from ops.session import AS_ROLE, NAME, STACK, Session
 from ops.settling import TIMEOUT, WAIT, settle
 from ops.terminal import say
 
@@ -78,6 +78,7 @@ def validate(definition: Path, parameters: Path | None, stack: str | None) -> No
 @NAME
 @WAIT
 @TIMEOUT
+@AS_ROLE
 @STACK
 def upload(
     *,
@@ -88,6 +89,7 @@ def upload(
     name: str | None,
     wait: bool,
     timeout: float,
+    as_role: str | None,
     stack: str,
 ) -> None:
     """Upload data and DEFINITION, which starts an execution.
@@ -96,7 +98,7 @@ def upload(
     content (data/<digest>/), so unchanged data is uploaded once; InputDataUrl is set to that prefix. Without
     --data the execution reads what InputDataUrl says, by default all of data/ in the stack's bucket.
     Parameters replace the defaults in the uploaded copy. Nothing is uploaded before all that is given has
-    been checked.
+    been checked. All of it is done as the stack's uploader role, which you have to be allowed to assume.
 
     Waits for the verdict and prints it: the execution that was started, or every reason why none was.
     """
@@ -109,8 +111,9 @@ def upload(
     if data is not None:
         uploads.check_data(data)
     session, console = Session(), Console()
-    deployed, s3 = session.deployment(stack), session.client("s3")
-    bucket = deployed.bucket
+    deployed = session.deployment(stack)
+    uploader = roles.uploader(session, deployed, as_role)
+    s3, bucket = uploader.client("s3"), deployed.bucket
     if parameters_file is None:
         uploads.check_values_beside(s3, bucket, key, replaced)
     if data is not None:
@@ -121,7 +124,7 @@ def upload(
     uploaded = uploads.upload_definition(s3, bucket, definition, given, name)
     say(console, f"Uploaded {uploaded.url}, version {uploaded.version_id}")
     if wait:
-        settle(session, deployed, uploaded, timeout, console)
+        settle(uploader, deployed, uploaded, timeout, console)
 
 
 def _pairs(parameters: tuple[str, ...]) -> dict[str, str]:

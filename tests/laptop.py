@@ -11,7 +11,8 @@ from rich.console import Console
 from local.aws.server import LocalAWS
 from local.deploy import deploy
 from local.run import STACK, TEMPLATE
-from ops import upload, watch
+from ops import roles, upload, watch
+from ops.stack import Deployment
 from toy_pipeline import IMAGE
 
 
@@ -36,23 +37,26 @@ class Laptop:
         self.aws, self.outputs = aws, outputs
         self.sagemaker = aws.client("sagemaker")
         self.data_url = ""
+        self.uploader = roles.uploader(aws, Deployment(STACK, outputs))
+        """Clients of the role that may upload, which the administrator assumed."""
 
     def put_object(self, key: str, body: bytes) -> str:
-        """Put one object into the project's bucket and return its URL."""
+        """Put one object into the project's bucket as an uploader and return its URL."""
         bucket = self.outputs["BucketName"]
-        self.aws.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
+        self.uploader.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
         return f"s3://{bucket}/{key}"
 
     def upload(self, definition: Path, **parameters: str) -> upload.Upload:
         """Upload `definition`; the S3 event does the rest."""
         given = {"InputDataUrl": self.data_url, **parameters}
-        return upload.upload_definition(self.aws.client("s3"), self.outputs["BucketName"], definition, given)
+        s3 = self.uploader.client("s3")
+        return upload.upload_definition(s3, self.outputs["BucketName"], definition, given)
 
     def start(self, definition: Path, **parameters: str) -> str:
         """Upload `definition` and return the ARN of the execution that the Lambda started."""
         return watch.wait_for_start(
-            self.aws.client("s3"),
-            self.aws.client("sqs"),
+            self.uploader.client("s3"),
+            self.uploader.client("sqs"),
             self.upload(definition, **parameters),
             self.outputs["FailureQueueUrl"],
             30.0,

@@ -24,6 +24,7 @@ from local.aws.function_service import FunctionService
 from local.aws.server import LocalAWS
 from local.deploy import SOURCE, deploy
 from local.run import STACK, TEMPLATE
+from local_clients import uploader
 from ops import function, redrive
 
 SCHEDULE_SPEED = 1800
@@ -46,19 +47,20 @@ class Storm:
 
     def __post_init__(self) -> None:
         self.s3, self.sagemaker = self.aws.client("s3"), self.aws.client("sagemaker")
+        self.uploader = uploader(self.aws)
         self.bucket = self.outputs["BucketName"]
 
     def upload(self, kind: str, key: str) -> None:
         """Upload a definition; its event is in the hands of the faults."""
         self.moment += 1
-        version = self.s3.put_object(Bucket=self.bucket, Key=key, Body=BODIES[kind])["VersionId"]
+        version = self.uploader.put_object(Bucket=self.bucket, Key=key, Body=BODIES[kind])["VersionId"]
         self.uploads[version] = Upload(key, version, "", kind, self.moment)
 
     def upload_parameters(self, kind: str, key: str) -> None:
         """Upload the parameters.json beside a definition."""
         self.moment += 1
         beside, body = delivery_uploads.parameters_key(key), delivery_uploads.PARAMETERS[kind]
-        self.s3.put_object(Bucket=self.bucket, Key=beside, Body=body)
+        self.uploader.put_object(Bucket=self.bucket, Key=beside, Body=body)
         self.parameters.setdefault(key, []).append((self.moment, kind))
 
     def broken(self) -> list[str]:

@@ -11,6 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local.aws.server import LocalAWS
+from ops import roles
 
 
 def port_of(aws: LocalAWS) -> int:
@@ -38,6 +39,12 @@ def client(aws: LocalAWS, service: str, **changes: str) -> Any:
     return session.client(
         service, region_name=given["AWS_REGION"], endpoint_url=given["AWS_ENDPOINT_URL"], config=SETTINGS
     )
+
+
+def uploader(aws: LocalAWS, stack: str = "cv-birds") -> Any:
+    """Make a client of S3 as somebody who may upload: the administrator, in the stack's uploader role."""
+    role_arn = f"arn:aws:iam::{aws.account}:role/{stack}-uploader-{aws.region}"
+    return roles.assume(aws, role_arn).client("s3")
 
 
 SETTINGS = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})

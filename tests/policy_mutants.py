@@ -27,7 +27,9 @@ def mutants(statements: list[Statement]) -> Iterator[Mutant]:
 
 
 def _changes(statement: Statement) -> Iterator[tuple[str, Statement]]:
-    yield from _of_list(statement, "Action", _wider_actions)
+    for element in ("Action", "NotAction"):
+        if element in statement:
+            yield from _of_list(statement, element, _wider_actions)
     yield from _of_list(statement, "Resource", _wider_resources)
     for operator, keys in statement.get("Condition", {}).items():
         yield f"Condition {operator} dropped", _conditions(statement, operator, None)
@@ -37,7 +39,8 @@ def _changes(statement: Statement) -> Iterator[tuple[str, Statement]]:
             for wider in _wider_values(operator, value):
                 changed = _conditions(statement, operator, {**keys, key: wider})
                 yield f"Condition {operator} {key} = {wider}", changed
-        if not operator.endswith("IfExists") and operator != "Null":
+        # A negated operator passes without its key as it is.
+        if not operator.endswith("IfExists") and operator != "Null" and "Not" not in operator:
             changed = _conditions(statement, operator, None)
             changed["Condition"] = {**changed.get("Condition", {}), f"{operator}IfExists": keys}
             yield f"Condition {operator} becomes {operator}IfExists", changed
@@ -59,7 +62,7 @@ def _wider_actions(action: str) -> Iterator[str]:
     verb = re.match("[A-Z][a-z]+", name)
     if name != "*":
         yield f"{service}:*"
-    if verb:
+    if verb and name != f"{verb[0]}*":
         yield f"{service}:{verb[0]}*"
 
 
@@ -85,6 +88,8 @@ def _wider_values(operator: str, value: Any) -> Iterator[Any]:
     elif "Like" in operator:
         yield "*"
         yield re.sub(r"[^*]\*", "*", value) if isinstance(value, str) else [each[:1] + "*" for each in value]
+    elif operator.startswith("Arn"):
+        yield from ("*", f"{value}*", f"{value.rpartition('/')[0]}/*")
     if isinstance(value, list):
         yield from (each for index in range(len(value)) if (each := value[:index] + value[index + 1 :]))
 

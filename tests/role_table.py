@@ -20,9 +20,11 @@ QUEUES = f"arn:aws:sqs:{REGION}:{ACCOUNT}"
 ROLES = f"arn:aws:iam::{ACCOUNT}:role"
 PIPELINE_ROLE = f"{ROLES}/cv-birds-pipeline-{REGION}"
 FUNCTION_ROLE = f"{ROLES}/cv-birds-start-execution-{REGION}"
+UPLOADER_ROLE = f"{ROLES}/cv-birds-uploader-{REGION}"
+BREAK_GLASS_ROLE = f"{ROLES}/cv-birds-break-glass-{REGION}"
 
 
-def _pipelines(*rest: str) -> tuple[str, ...]:
+def pipelines(*rest: str) -> tuple[str, ...]:
     return tuple(f"{SAGEMAKER}:pipeline/cv-birds{each}" for each in rest)
 
 
@@ -44,7 +46,7 @@ OTHER_KEYS = (
 )
 
 
-def _key_right(service: str, *, never: tuple[str, ...]) -> Right:
+def key_right(service: str, *, never: tuple[str, ...]) -> Right:
     """Use the data's key through one service of this region."""
 
     def via(name: str, region: str = REGION) -> tuple[str, str]:
@@ -108,12 +110,12 @@ FUNCTION = (
             "sagemaker:ListPipelineVersions",
             "sagemaker:UpdatePipeline",
         ),
-        _pipelines("", "-nightly"),
+        pipelines("", "-nightly"),
         OTHER_PIPELINES,
     ),
     Right(
         ("sagemaker:StartPipelineExecution",),
-        _pipelines("", "-nightly"),
+        pipelines("", "-nightly"),
         OTHER_PIPELINES,
         (("sagemaker:PipelineVersionId", "3"),),
         required=("sagemaker:PipelineVersionId",),
@@ -124,7 +126,7 @@ FUNCTION = (
             "sagemaker:ListPipelineExecutions",
             "sagemaker:ListPipelineParametersForExecution",
         ),
-        _pipelines("", "-nightly", "/execution/abc", "-nightly/execution/abc"),
+        pipelines("", "-nightly", "/execution/abc", "-nightly/execution/abc"),
         (*OTHER_PIPELINES, f"{SAGEMAKER}:pipeline/another/execution/abc"),
     ),
     Right(
@@ -149,9 +151,9 @@ FUNCTION = (
             f"{LOGS}:/aws/sagemaker/TrainingJobs:log-stream:a",
         ),
     ),
-    _key_right("s3", never=("sns", "ec2")),
+    key_right("s3", never=("sns", "ec2")),
     # For the failure queue.
-    _key_right("sqs", never=("sns", "ec2")),
+    key_right("sqs", never=("sns", "ec2")),
 )
 
 _BOUNDED = (
@@ -176,11 +178,11 @@ _UNBOUNDED: tuple[tuple[str, str | tuple[str, ...]], ...] = (
 )
 
 
-def _jobs(kind: str) -> tuple[str, ...]:
+def jobs(kind: str) -> tuple[str, ...]:
     return (f"{SAGEMAKER}:{kind}/pipelines-abc-step-x1",)
 
 
-def _other_jobs(kind: str) -> tuple[str, ...]:
+def other_jobs(kind: str) -> tuple[str, ...]:
     return (
         f"{SAGEMAKER}:{kind}/mine",
         f"{OTHER_ACCOUNT}:{kind}/pipelines-abc-step-x1",
@@ -191,8 +193,8 @@ def _other_jobs(kind: str) -> tuple[str, ...]:
 PIPELINE = (
     Right(
         ("sagemaker:CreateTrainingJob",),
-        _jobs("training-job"),
-        _other_jobs("training-job"),
+        jobs("training-job"),
+        other_jobs("training-job"),
         (*_BOUNDED, ("sagemaker:InstanceTypes", ("ml.c5.4xlarge",))),
         required=_REQUIRED,
         never=(
@@ -218,8 +220,8 @@ PIPELINE = (
     ),
     Right(
         ("sagemaker:CreateProcessingJob",),
-        _jobs("processing-job"),
-        _other_jobs("processing-job"),
+        jobs("processing-job"),
+        other_jobs("processing-job"),
         (*_BOUNDED, ("sagemaker:InstanceTypes", ("ml.m5.xlarge",))),
         required=_REQUIRED,
         never=(*_UNBOUNDED, ("sagemaker:InstanceTypes", ("ml.m5.xlarge", "ml.p5.48xlarge"))),
@@ -233,18 +235,18 @@ PIPELINE = (
     ),
     Right(
         ("sagemaker:DescribeProcessingJob", "sagemaker:StopProcessingJob"),
-        _jobs("processing-job"),
-        _other_jobs("processing-job"),
+        jobs("processing-job"),
+        other_jobs("processing-job"),
     ),
     Right(
         ("sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"),
-        _jobs("training-job"),
-        _other_jobs("training-job"),
+        jobs("training-job"),
+        other_jobs("training-job"),
     ),
     Right(
         ("sagemaker:AddTags",),
-        (*_jobs("processing-job"), *_jobs("training-job")),
-        (*_other_jobs("training-job"), f"{SAGEMAKER}:model-package/cv-birds/1"),
+        (*jobs("processing-job"), *jobs("training-job")),
+        (*other_jobs("training-job"), f"{SAGEMAKER}:model-package/cv-birds/1"),
         (("sagemaker:TaggingAction", "CreateTrainingJob"),),
         required=("sagemaker:TaggingAction",),
         never=(("sagemaker:TaggingAction", "CreateModelPackage"),),
@@ -328,6 +330,6 @@ PIPELINE = (
         required=("cloudwatch:namespace",),
         never=(("cloudwatch:namespace", "AWS/Billing"), ("cloudwatch:namespace", "/aws/lambda")),
     ),
-    _key_right("s3", never=("sqs", "ec2")),
+    key_right("s3", never=("sqs", "ec2")),
     Right(("kms:DescribeKey",), (DATA_KEY,), OTHER_KEYS),
 )

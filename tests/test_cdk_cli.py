@@ -24,6 +24,7 @@ from moto.cloudformation.models import cloudformation_backends
 from local.aws.cloudformation import RESOURCE_TYPES
 from local.aws.cloudformation_resource import Resource, Target, differences
 from local.aws.server import LocalAWS
+from local_clients import uploader
 from test_infra_template import path_with_node, synthesis
 
 __all__ = ["synthesis"]
@@ -195,7 +196,7 @@ def test_it_deploys_from_nothing_through_the_roles_of_its_bootstrap_stack(
 @installed
 @pytest.mark.slow
 def test_what_it_deployed_settles_uploads(aws: LocalAWS, deployed: str) -> None:
-    s3, key = aws.client("s3"), "pipeline/pipeline.json"
+    s3, key = uploader(aws), "pipeline/pipeline.json"
     version = s3.put_object(Bucket=BUCKET, Key=key, Body=b'{"Version": 1}')["VersionId"]
     verdict, deadline = f"verdicts/{key}/{version}.json", time.monotonic() + 60
     while not s3.list_objects_v2(Bucket=BUCKET, Prefix=verdict)["KeyCount"]:

@@ -1,4 +1,4 @@
-"""The two roles against what an abuser would ask for; role_table.py says what they are for."""
+"""The roles against what an abuser would ask for; role_table.py and people_table.py have what is right."""
 
 import json
 import re
@@ -10,15 +10,18 @@ import pytest
 from local.aws.iam import Access, Decision, Policy, Principal, decide, parse_policy
 from rights import Context
 from role_table import (
+    BREAK_GLASS_ROLE,
     BUCKET,
     DATA_KEY,
     FUNCTION_ROLE,
     KEYS,
     LOGS,
     PIPELINE_ROLE,
+    QUEUES,
     REGION,
     REPOSITORIES,
     SAGEMAKER,
+    UPLOADER_ROLE,
 )
 
 TEMPLATE = json.loads((Path(__file__).parents[1] / "infra" / "template.json").read_text(encoding="utf-8"))
@@ -149,6 +152,47 @@ PIPELINE_NEVER: list[Request] = [
         )
     ],
 ]
+UPLOADER_NEVER: list[Request] = [
+    (
+        "sagemaker:StartPipelineExecution",
+        f"{SAGEMAKER}:pipeline/cv-birds",
+        {"sagemaker:PipelineVersionId": "1"},
+    ),
+    ("sagemaker:UpdatePipeline", f"{SAGEMAKER}:pipeline/cv-birds", {}),
+    ("sagemaker:CreatePipeline", f"{SAGEMAKER}:pipeline/cv-birds-mine", {}),
+    ("sagemaker:StopPipelineExecution", f"{SAGEMAKER}:pipeline/cv-birds/execution/abc", {}),
+    ("sagemaker:UpdateModelPackage", f"{SAGEMAKER}:model-package/cv-birds/1", {}),
+    ("sagemaker:CreateModelPackage", f"{SAGEMAKER}:model-package/cv-birds/*", PENDING),
+    ("sagemaker:CreateTrainingJob", TRAINING_JOB, TRAIN),
+    ("lambda:InvokeFunction", "arn:aws:lambda:us-east-1:123456789012:function:cv-birds-start-execution", {}),
+    ("iam:PassRole", PIPELINE_ROLE, {**TO_SAGEMAKER}),
+    ("sts:AssumeRole", BREAK_GLASS_ROLE, {}),
+    ("sqs:DeleteMessage", f"{QUEUES}:cv-birds-failures", {}),
+    ("s3:PutObject", f"{BUCKET}/verdicts/pipeline/pipeline.json/v1.json", {}),
+    ("s3:PutObject", f"{BUCKET}/executions/abc/train/model.tar.gz", {}),
+    ("s3:PutObject", f"{BUCKET}/checkpoints/cv-birds/spot/a", {}),
+    ("s3:GetObject", f"{BUCKET}/data/images/1.jpg", {}),
+    ("s3:DeleteObject", f"{BUCKET}/pipeline/pipeline.json", {}),
+    ("s3:DeleteObject", f"{BUCKET}/data/images/1.jpg", {}),
+    ("s3:DeleteObjectVersion", f"{BUCKET}/pipeline/pipeline.json", {}),
+    ("s3:PutBucketPolicy", BUCKET, {}),
+    ("s3:PutLifecycleConfiguration", BUCKET, {}),
+    ("s3:PutBucketVersioning", BUCKET, {}),
+]
+BREAK_GLASS_NEVER: list[Request] = [
+    ("s3:GetObject", f"{BUCKET}/pipeline/pipeline.json", {}),
+    ("s3:GetObjectVersion", f"{BUCKET}/pipeline/pipeline.json", {}),
+    ("s3:PutObject", f"{BUCKET}/pipeline/pipeline.json", {}),
+    ("s3:PutObject", f"{BUCKET}/verdicts/pipeline/pipeline.json/v1.json", {}),
+    ("s3:DeleteObject", f"{BUCKET}/pipeline/pipeline.json", {}),
+    ("s3:DeleteObjectVersion", f"{BUCKET}/data/images/1.jpg", {}),
+    ("s3:DeleteObjectVersion", f"{BUCKET}/executions/abc/train/model.tar.gz", {}),
+    ("s3:DeleteBucket", BUCKET, {}),
+    ("s3:PutBucketPolicy", BUCKET, {}),
+    ("s3:ListBucketVersions", BUCKET, {}),
+    ("sts:AssumeRole", UPLOADER_ROLE, {}),
+    ("cloudformation:DeleteStack", "arn:aws:cloudformation:us-east-1:123456789012:stack/cv-birds/1", {}),
+]
 
 
 def cases(role_arn: str, requests: list[Request]) -> list[Any]:
@@ -156,7 +200,13 @@ def cases(role_arn: str, requests: list[Request]) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("role_arn", "request_"), cases(FUNCTION_ROLE, FUNCTION_NEVER) + cases(PIPELINE_ROLE, PIPELINE_NEVER)
+    ("role_arn", "request_"),
+    [
+        *cases(FUNCTION_ROLE, FUNCTION_NEVER),
+        *cases(PIPELINE_ROLE, PIPELINE_NEVER),
+        *cases(UPLOADER_ROLE, UPLOADER_NEVER),
+        *cases(BREAK_GLASS_ROLE, BREAK_GLASS_NEVER),
+    ],
 )
 def test_what_an_abuser_would_do_is_denied(role_arn: str, request_: Request) -> None:
     assert not judge(role_arn, request_).allowed

@@ -6,16 +6,19 @@ from collections.abc import Iterator
 
 import pytest
 
+import people_table
 import role_table
 from local.aws.iam import Access, Policy, Principal, decide
 from policy_mutants import Statement, mutants
 from rights import Request, Right
-from role_table import FUNCTION_ROLE, PIPELINE_ROLE
+from role_table import BREAK_GLASS_ROLE, FUNCTION_ROLE, PIPELINE_ROLE, UPLOADER_ROLE
 from test_infra_abuse import policy, statements
 
 RIGHTS: dict[str, tuple[Right, ...]] = {
     FUNCTION_ROLE: role_table.FUNCTION,
     PIPELINE_ROLE: role_table.PIPELINE,
+    UPLOADER_ROLE: people_table.UPLOADER,
+    BREAK_GLASS_ROLE: people_table.BREAK_GLASS,
 }
 ROLES = pytest.mark.parametrize("role_arn", RIGHTS, ids=lambda arn: arn.rpartition("/")[2])
 SCORE = 0.95

@@ -1,4 +1,4 @@
-"""Least privilege, read from the committed template: what the two roles may do, and when."""
+"""Least privilege, read from the committed template: what each role may do, and when."""
 
 import json
 from collections.abc import Iterator
@@ -75,8 +75,8 @@ def sid(statement: dict[str, Any]) -> str:
     return str(statement["Sid"])
 
 
-def test_there_are_two_roles_without_managed_policies() -> None:
-    assert len(ROLES) == 2
+def test_there_are_four_roles_without_managed_policies() -> None:
+    assert len(ROLES) == 4
     assert not any("ManagedPolicyArns" in properties for properties in ROLES.values())
     assert not any(resource["Type"] == "AWS::IAM::Policy" for resource in TEMPLATE["Resources"].values())
 

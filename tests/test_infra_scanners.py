@@ -32,6 +32,9 @@ EVERY_OPTION: dict[str, Any] = {
     "former_encryption_keys": ["arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
     "notify_email": "team@example.com",
     "permissions_boundary": "edge",
+    "uploader_arns": ["arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*"],
+    "break_glass_arns": ["arn:aws:iam::123456789012:user/jo"],
+    "break_glass_requires_mfa": False,
     "tags": {"owner": "ml"},
 }
 

@@ -74,7 +74,7 @@ def test_the_template_names_no_account_and_no_region(template: dict[str, Any]) -
 
 def test_no_hidden_function_or_role_is_deployed(template: dict[str, Any]) -> None:
     assert len(resources(template, "AWS::Lambda::Function")) == 1
-    assert len(resources(template, "AWS::IAM::Role")) == 2
+    assert len(resources(template, "AWS::IAM::Role")) == 4
     assert not [kind for kind in template["Resources"].values() if kind["Type"].startswith("Custom::")]
 
 
@@ -180,6 +180,7 @@ def test_a_failed_upload_is_retried_twice_then_kept(template: dict[str, Any]) ->
 
 def test_the_outputs_are_those_the_operator_s_commands_read(template: dict[str, Any]) -> None:
     assert set(template["Outputs"]) == {
+        "BreakGlassRoleArn",
         "BucketName",
         "FailureQueueUrl",
         "ModelPackageGroupName",
@@ -188,6 +189,7 @@ def test_the_outputs_are_those_the_operator_s_commands_read(template: dict[str, 
         "PipelineName",
         "StudioUrl",
         "UploadCommand",
+        "UploaderRoleArn",
     }
 
 

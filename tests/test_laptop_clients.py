@@ -44,7 +44,9 @@ def person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
         assert env_file.stat().st_mode & 0o777 == 0o600
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         # The CLI's pager and configuration of this machine's user are not part of the promise.
-        yield {**kept, **read_env(env_file), "AWS_PAGER": "", "AWS_CONFIG_FILE": str(folder / "none")}
+        config = folder / "config"
+        config.write_text(PROFILE)
+        yield {**kept, **read_env(env_file), "AWS_PAGER": "", "AWS_CONFIG_FILE": str(config)}
         server.send_signal(signal.SIGINT)
         assert server.wait(timeout=30) == 0
     assert not env_file.exists()
@@ -62,6 +64,12 @@ def definition(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 BUCKET = "cv-birds-123456789012-us-east-1"
+PROFILE = """
+[profile cv-birds-uploader]
+role_arn = arn:aws:iam::123456789012:role/cv-birds-uploader-us-east-1
+credential_source = Environment
+"""
+AS_UPLOADER = ("--profile", "cv-birds-uploader")
 
 
 def aws(person: dict[str, str], *arguments: str) -> Any:
@@ -82,8 +90,8 @@ def execution(person: dict[str, str], definition: Path, tmp_path_factory: pytest
     """An execution started and followed with the AWS CLI alone."""
     data = tmp_path_factory.mktemp("data") / "images.txt"
     data.write_text("1 a/a.jpg\n")
-    aws(person, "s3", "cp", str(data), f"s3://{BUCKET}/data/toy/images.txt")
-    aws(person, "s3", "cp", str(definition), f"s3://{BUCKET}/pipeline/pipeline.json")
+    aws(person, *AS_UPLOADER, "s3", "cp", str(data), f"s3://{BUCKET}/data/toy/images.txt")
+    aws(person, *AS_UPLOADER, "s3", "cp", str(definition), f"s3://{BUCKET}/pipeline/pipeline.json")
     subprocess.run(
         ["bash", "-c", WAIT, "bash", str(BIN / "aws")],
         env=person,
@@ -110,6 +118,16 @@ def test_the_cli_lists_the_steps(person: dict[str, str], execution: str) -> None
     statuses = {step["StepName"]: step["StepStatus"] for step in answer["PipelineExecutionSteps"]}
     assert {"Preprocess", "TrainSpot", "TrainOnDemand", "RegisterSpot", "RegisterOnDemand"} <= statuses.keys()
     assert set(statuses.values()) == {"Succeeded"}
+
+
+@pytest.mark.slow
+def test_the_cli_uploads_as_the_uploader_role_alone(person: dict[str, str], definition: Path) -> None:
+    arguments = ["s3", "cp", str(definition), f"s3://{BUCKET}/pipeline/another/pipeline.json"]
+    done = subprocess.run(
+        [str(BIN / "aws"), *arguments], env=person, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "with an explicit deny in a resource-based policy" in done.stderr
 
 
 @pytest.mark.slow

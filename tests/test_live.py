@@ -11,19 +11,21 @@ import pytest
 from rich.console import Console
 
 from local.run import DEFINITION
-from ops import report, stack, upload, watch
+from ops import report, roles, stack, upload, watch
 
 pytestmark = pytest.mark.live
 
 
 def test_an_upload_registers_two_models_that_are_equal(tmp_path_factory: pytest.TempPathFactory) -> None:
     session = boto3.session.Session()
-    outputs = stack.outputs(session.client("cloudformation"), os.environ.get("CV_STACK", "cv-birds"))
+    deployed = stack.deployment(session.client("cloudformation"), os.environ.get("CV_STACK", "cv-birds"))
+    outputs = deployed.outputs
+    s3 = roles.uploader(session, deployed).client("s3")
     parameters = {"InputDataUrl": os.environ["CV_DATA_URL"]} if "CV_DATA_URL" in os.environ else {}
-    uploaded = upload.upload_definition(session.client("s3"), outputs["BucketName"], DEFINITION, parameters)
+    uploaded = upload.upload_definition(s3, outputs["BucketName"], DEFINITION, parameters)
     sagemaker = session.client("sagemaker")
     execution = watch.wait_for_start(
-        session.client("s3"),
+        s3,
         session.client("sqs"),
         uploaded,
         outputs["FailureQueueUrl"],

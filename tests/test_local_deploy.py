@@ -15,6 +15,7 @@ import pytest
 from local.aws import functions
 from local.aws.server import LocalAWS
 from local.deploy import DeployFailed, deploy, zip_sources
+from local_clients import uploader
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = ROOT / "infra" / "template.json"
@@ -171,7 +172,7 @@ def test_an_unknown_property_an_unknown_parameter_and_a_missing_template_are_tol
 @pytest.mark.slow
 def test_an_uploaded_definition_runs_the_real_function_under_its_role(aws: LocalAWS) -> None:
     outputs = deploy(aws, TEMPLATE, STACK)
-    s3, bucket, key = aws.client("s3"), outputs["BucketName"], "pipeline/pipeline.json"
+    s3, bucket, key = uploader(aws), outputs["BucketName"], "pipeline/pipeline.json"
     version = s3.put_object(Bucket=bucket, Key=key, Body=b'{"Version": 1}')["VersionId"]
     verdict = f"verdicts/{key}/{version}.json"
     deadline = time.monotonic() + 60

@@ -202,7 +202,7 @@ def test_without_a_terminal_and_without_yes_all_is_listed_and_nothing_is_removed
     before = left(aws)
     code, said = run("destroy", "--delete-data")
     assert code == 2
-    assert "2 IAM::Role" in said
+    assert "4 IAM::Role" in said
     assert "Say YES=1" in said
     assert left(aws) == before
 
@@ -218,6 +218,38 @@ def test_on_a_terminal_only_the_name_of_the_stack_removes_it(
         monkeypatch.setattr("sys.stdin", terminal)
         assert run("destroy")[0] == code
     assert (left(aws)["stacks"] == []) == (code == 0)
+
+
+def test_a_stack_that_is_gone_needs_no_role_for_what_it_left(
+    aws: LocalAWS, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laptop = Laptop(aws, deploy(aws, TEMPLATE, STACK))
+    laptop.put_object("pipeline/one/parameters.json", b"{}")
+    assert run("destroy", YES="1")[0] == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("ops.roles.assume", None)
+        code, said = run("destroy", "--delete-data", YES="1")
+    assert code == 0, said
+    assert left(aws) == NOTHING
+
+
+def test_without_the_break_glass_role_nothing_at_all_is_removed(aws: LocalAWS, run: Run) -> None:
+    laptop = Laptop(aws, deploy(aws, TEMPLATE, STACK))
+    laptop.put_object("pipeline/one/parameters.json", b"{}")
+    iam, role = aws.client("iam"), laptop.outputs["BreakGlassRoleArn"].rpartition("/")[2]
+    trust = iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
+    nobody = json.dumps(trust).replace(":root", ":user/nobody")
+    iam.create_user(UserName="nobody")
+    iam.update_assume_role_policy(RoleName=role, PolicyDocument=nobody)
+    before = left(aws)
+    code, said = run("destroy", "--delete-data", YES="1")
+    assert code == 2
+    assert f"may not work as {laptop.outputs['BreakGlassRoleArn']}" in said
+    assert left(aws) == before
+    iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(trust))
+    iam.delete_user(UserName="nobody")
+    assert run("destroy", "--delete-data", YES="1")[0] == 0
+    assert left(aws) == NOTHING
 
 
 def test_a_stack_of_another_product_is_refused(aws: LocalAWS, run: Run) -> None:

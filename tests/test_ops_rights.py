@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from laptop import Laptop
+from local.aws import second_factor
 from ops import __main__ as cli
 
 pytestmark = pytest.mark.slow
@@ -111,14 +112,27 @@ def test_a_right_that_is_missing_is_named(
     assert missing in said
 
 
-def test_destroying_needs_no_more_than_its_rows(person: Person, toy_laptop: Laptop, tmp_path: Path) -> None:
+def test_destroying_needs_no_more_than_its_rows(
+    person: Person, toy_laptop: Laptop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The last test here: the deployment is gone afterwards."""
+    toy_laptop.put_object("pipeline/one/parameters.json", b"{}")
+    code, said = person("destroy --delete-data", "destroy", "--yes", "--delete-data")
+    assert code == 2
+    assert "--mfa-serial" in said
     bucket = toy_laptop.outputs["BucketName"]
+    assert toy_laptop.aws.client("s3").list_objects_v2(Bucket=bucket, Prefix="pipeline/one/")["KeyCount"] == 1
     toy_laptop.sagemaker.create_model_package(ModelPackageGroupName="cv-birds")
     started = toy_laptop.sagemaker.list_pipelines()["PipelineSummaries"]
-    code, said = person("destroy", "destroy", "--yes")
-    assert (code, "AWS refused" in said) == (0, False), said
-    code, said = person("destroy --delete-data", "destroy", "--yes", "--delete-data")
+    iam = toy_laptop.aws.client("iam")
+    device = iam.create_virtual_mfa_device(VirtualMFADeviceName="person")["VirtualMFADevice"]
+    serial, seed = device["SerialNumber"], device["Base32StringSeed"].decode()
+    codes = {"AuthenticationCode1": "000000", "AuthenticationCode2": "000000"}
+    iam.enable_mfa_device(UserName="person", SerialNumber=serial, **codes)
+    monkeypatch.setattr("click.prompt", lambda *_, **__: second_factor.code(seed))
+    code, said = person("destroy --delete-data", "destroy", "--yes", "--delete-data", "--mfa-serial", serial)
+    iam.deactivate_mfa_device(UserName="person", SerialNumber=serial)
+    assert "Deleting definitions and verdicts as arn:aws:iam::123456789012:role/cv-birds-break-glass" in said
     assert (code, "AWS refused" in said) == (0, False), said
     assert bucket not in [each["Name"] for each in toy_laptop.aws.client("s3").list_buckets()["Buckets"]]
     assert started

@@ -19,6 +19,8 @@ from local.aws.access_services import requirements
 from local.aws.iam import Access, AccessDenied, Decision, PolicyError, Principal, decide
 from local.aws.identities import Caller, Identities
 from local.aws.request_context import Call, Requirement
+from local.aws.second_factor import PRESENT
+from local.aws.signature import SignatureError
 
 _LOG = logging.getLogger(__name__)
 _ALWAYS_ALLOWED = {("sts", "GetCallerIdentity")}
@@ -50,11 +52,23 @@ class Authorizer:
         context = {**self._context(caller), "aws:UserAgent": call.headers.get("user-agent", "")}
         if call.service == "iam" and (boundary := self._boundary(call)):
             context["iam:PermissionsBoundary"] = boundary
+        if (call.service, call.operation) == ("sts", "AssumeRole"):
+            context |= self._second_factor(caller, call)
         for requirement in requirements(call):
             self._check(caller, requirement, context, quoted=call.service == "s3")
         for use in key_uses(call):
             for requirement in use.requirements(self._account, self._region):
                 self._check(caller, requirement, context, quoted=False)
+
+    def _second_factor(self, caller: Caller, call: Call) -> dict[str, str]:
+        """Check the code of an MFA device that comes with a call; raise when it is wrong."""
+        serial, code = (str(call.parameters.get(name) or "") for name in ("SerialNumber", "TokenCode"))
+        if not serial and not code:
+            return {}
+        if not self._identities.shows(caller.principal.arn, serial, code):
+            message = "MultiFactorAuthentication failed with invalid MFA one time pass code."
+            raise SignatureError("AccessDenied", message)
+        return {PRESENT: "true"}
 
     def _boundary(self, call: Call) -> str | None:
         """Give the boundary of the role that a call changes; one in the call itself goes before it."""

@@ -13,11 +13,14 @@ from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
 from moto.sts.models import sts_backends
 
+from local.aws import second_factor
 from local.aws.iam import Policy, Principal, parse_policy
 from local.aws.key_use import find_key
 from local.aws.signature import Credentials
 
 _PARTITION = "aws"
+ADMINISTRATOR = "administrator"
+"""The user that whoever runs the laptop's AWS is; counts as logged in with a second factor."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,10 @@ class Identities:
             document = key.policy if key is not None else None
         return (parse_policy(document, kind="resource", name=f"policy of {name}"),) if document else ()
 
+    def shows(self, user_arn: str, serial: str, code: str) -> bool:
+        """Tell whether the MFA device `serial` is the user's and shows this code."""
+        return second_factor.shows(self._iam.virtual_mfa_devices, user_arn, serial, code)
+
     def boundary_arn(self, role_name: str) -> str | None:
         """Give the ARN of the permissions boundary of a role, None without one or without the role."""
         named = (role for role in list(self._iam.roles.values()) if role.name == role_name)
@@ -147,6 +154,7 @@ class Identities:
         return (_managed(policy),)
 
     def _user(self, user: Any) -> Caller:
+        factor = ((second_factor.PRESENT, "true"),) if user.name == ADMINISTRATOR else ()
         groups = [group for group in list(self._iam.groups.values()) if user in group.users]
         return Caller(
             Principal(arn=user.arn, account=self._account),
@@ -156,6 +164,7 @@ class Identities:
                 ("aws:PrincipalType", "User"),
                 ("aws:userid", user.id),
                 ("aws:username", user.name),
+                *factor,
             ),
         )
 

@@ -49,12 +49,11 @@ from local.aws.authorization import Authorizer
 from local.aws.faults import SPEED, Faults
 from local.aws.gate import Gate
 from local.aws.http_server import LoopbackServer
-from local.aws.identities import Identities
+from local.aws.identities import ADMINISTRATOR, Identities
 from local.aws.request_context import Requirement
 from local.engine.container import REPOSITORY
 from local.engine.job_session import JobSettings
 
-_ADMINISTRATOR = "administrator"
 _EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 _SESSION_SECONDS = 12 * 60 * 60
 _ONE_AT_A_TIME = threading.Lock()
@@ -228,9 +227,9 @@ class LocalAWS:
     def _make_administrator(self) -> tuple[str, str]:
         """Make a user that may do everything, with keys that no other run has."""
         iam = iam_backends[self.account]["aws"]
-        iam.create_user(self.region, _ADMINISTRATOR)
-        iam.put_user_policy(_ADMINISTRATOR, "everything", json.dumps(_EVERYTHING))
-        key = iam.create_access_key(_ADMINISTRATOR)
+        iam.create_user(self.region, ADMINISTRATOR)
+        iam.put_user_policy(ADMINISTRATOR, "everything", json.dumps(_EVERYTHING))
+        key = iam.create_access_key(ADMINISTRATOR)
         # moto's random numbers are made for tests and can be seeded.
         key.secret_access_key = "".join(
             secrets.choice(string.ascii_letters + string.digits) for _ in range(40)

@@ -39,7 +39,9 @@ def directly() -> Start:
         bucket, entry = event["Records"][0]["s3"]["bucket"]["name"], event["Records"][0]["s3"]["object"]
         key, version_id = entry["key"], entry["versionId"]
         name, role = os.environ["PIPELINE_NAME"], os.environ["PIPELINE_ROLE_ARN"]
-        verdict = f"verdicts/{key}/{version_id}.json"
+        # The function's role alone writes below verdicts/.
+        place = "verdicts" if key.startswith("pipeline/") else "data/verdicts"
+        verdict = f"{place}/{key}/{version_id}.json"
         s3.list_objects_v2(Bucket=bucket, Prefix=verdict, MaxKeys=1)
         text = s3.get_object(Bucket=bucket, Key=key, VersionId=version_id)["Body"].read().decode()
         sagemaker.list_pipeline_executions(PipelineName=name, MaxResults=100)

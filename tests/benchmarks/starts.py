@@ -28,7 +28,7 @@ def definition(laptop: Laptop) -> bytes:
 def upload(laptop: Laptop, key: str, body: bytes) -> dict[str, Any]:
     """Put the definition; give the S3 event that stands for it."""
     bucket = laptop.outputs["BucketName"]
-    version = laptop.aws.client("s3").put_object(Bucket=bucket, Key=key, Body=body)["VersionId"]
+    version = laptop.uploader.client("s3").put_object(Bucket=bucket, Key=key, Body=body)["VersionId"]
     entry = {"key": key, "versionId": version, "sequencer": f"{time.time_ns():018X}"}
     s3 = {"bucket": {"name": bucket}, "object": entry}
     return {"Records": [{"eventVersion": "2.1", "eventName": "ObjectCreated:Put", "s3": s3}]}

@@ -1,0 +1,182 @@
+"""What the bucket keeps everybody from, an administrator among them, read from the committed template."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from local.aws.iam import Access, Decision, Policy, Principal, decide, parse_policy
+from policy_mutants import Statement, mutants
+from role_table import ACCOUNT, BREAK_GLASS_ROLE, BUCKET, FUNCTION_ROLE, PIPELINE_ROLE, ROLES, UPLOADER_ROLE
+from test_infra_abuse import TEMPLATE, resolve
+from test_infra_template import the_bucket
+
+SCORE = 0.95
+EVERYTHING = parse_policy(
+    {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]},
+    kind="identity",
+)
+
+READING = (
+    *("s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectAcl", "s3:GetObjectTagging"),
+    *("s3:GetObjectAttributes", "s3:GetObjectVersionTagging", "s3:ListMultipartUploadParts"),
+)
+CHANGING = (
+    *("s3:PutObject", "s3:PutObjectAcl", "s3:PutObjectVersionAcl", "s3:PutObjectTagging"),
+    *("s3:PutObjectVersionTagging", "s3:PutObjectRetention", "s3:PutObjectLegalHold"),
+    *("s3:DeleteObject", "s3:DeleteObjectTagging", "s3:DeleteObjectVersionTagging"),
+    *("s3:AbortMultipartUpload", "s3:RestoreObject", "s3:InitiateReplication"),
+    *("s3:ReplicateObject", "s3:ReplicateDelete", "s3:ReplicateTags"),
+    *("s3:ObjectOwnerOverrideToBucketOwner", "s3:BypassGovernanceRetention"),
+    # Of the future, which a list of what is denied would miss.
+    *("s3:RewriteObject", "s3:UpdateObjectEncryption"),
+)
+"""S3's actions which make, change, tag, hide, restore or replicate an object; in parts, it is PutObject."""
+FOR_GOOD = "s3:DeleteObjectVersion"
+
+
+@dataclass(frozen=True)
+class Who:
+    """A principal that other policies allow everything."""
+
+    arn: str
+    service: str = ""
+
+    @property
+    def principal(self) -> Principal:
+        if self.service:
+            return Principal.of_service(self.service)
+        return Principal(arn=self.arn, account=ACCOUNT, role_arn=self.arn if ":role/" in self.arn else None)
+
+    @property
+    def context(self) -> dict[str, str]:
+        return {"aws:SecureTransport": "true"} | ({"aws:PrincipalArn": self.arn} if self.arn else {})
+
+
+WRITERS = {"pipeline/": UPLOADER_ROLE, "verdicts/": FUNCTION_ROLE}
+PEOPLE = [
+    Who(arn)
+    for arn in (
+        f"arn:aws:iam::{ACCOUNT}:user/administrator",
+        f"arn:aws:iam::{ACCOUNT}:root",
+        f"{ROLES}/admin",
+        f"{ROLES}/cdk-hnb659fds-cfn-exec-role-{ACCOUNT}-us-east-1",
+        UPLOADER_ROLE,
+        BREAK_GLASS_ROLE,
+        FUNCTION_ROLE,
+        PIPELINE_ROLE,
+        # Nearly the ones.
+        *(f"{role}-2" for role in (UPLOADER_ROLE, FUNCTION_ROLE, BREAK_GLASS_ROLE)),
+        *(role.replace("role/", "role/team/") for role in (UPLOADER_ROLE, FUNCTION_ROLE, BREAK_GLASS_ROLE)),
+        *(role.replace(ACCOUNT, "999999999999") for role in (UPLOADER_ROLE, FUNCTION_ROLE, BREAK_GLASS_ROLE)),
+    )
+]
+SERVICE = Who("", "s3.amazonaws.com")
+KEYS = (
+    *("pipeline/pipeline.json", "pipeline/night/parameters.json", "pipeline/notes.txt", "pipeline/"),
+    *("verdicts/pipeline/pipeline.json/v1.json", "verdicts/"),
+    *("data/a", "executions/1/a", "checkpoints/a", "pipeline", "pipelines/a", "verdicts-2/a", "a/pipeline/b"),
+)
+
+
+def policy_statements() -> list[Statement]:
+    """Give the statements of the policy of the bucket that people and jobs use."""
+    (name,) = (name for name, each in TEMPLATE["Resources"].items() if each == the_bucket(TEMPLATE))
+    (found,) = (
+        each["Properties"]["PolicyDocument"]["Statement"]
+        for each in TEMPLATE["Resources"].values()
+        if each["Type"] == "AWS::S3::BucketPolicy" and each["Properties"]["Bucket"] == {"Ref": name}
+    )
+    arn = re.escape(json.dumps({"Fn::GetAtt": [name, "Arn"]}))
+    document = json.loads(re.sub(arn, json.dumps(BUCKET), json.dumps(found)))
+    statements: list[Statement] = resolve(document)
+    return statements
+
+
+STATEMENTS = policy_statements()
+OURS = [each for each in STATEMENTS if each.get("Sid", "").startswith("Only")]
+
+
+def parsed(statements: list[Statement]) -> Policy:
+    return parse_policy({"Version": "2012-10-17", "Statement": statements}, kind="resource")
+
+
+WHOLE = parsed(STATEMENTS)
+
+
+def decided(who: Who, action: str, key: str, policy: Policy = WHOLE) -> Decision:
+    access = Access(who.principal, action, f"{BUCKET}/{key}", who.context)
+    return decide(access, identity=[EVERYTHING], resource=[policy])
+
+
+def may(who: Who, action: str, key: str) -> bool:
+    """Say what the bucket is to let somebody do whom everything else lets do everything."""
+    prefix = key.partition("/")[0] + "/"
+    if prefix not in WRITERS or "/" not in key or action in READING:
+        return True
+    return who.arn == (BREAK_GLASS_ROLE if action == FOR_GOOD else WRITERS[prefix])
+
+
+REQUESTS = list(itertools.product(PEOPLE, (*READING, *CHANGING, FOR_GOOD), KEYS))
+
+
+@pytest.mark.parametrize("who", PEOPLE, ids=lambda who: who.arn)
+def test_each_prefix_has_one_writer_and_versions_are_deleted_by_one_role(who: Who) -> None:
+    wrong = [
+        (action, key)
+        for each, action, key in REQUESTS
+        if each == who and decided(who, action, key).allowed != may(who, action, key)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("action", [*CHANGING, FOR_GOOD])
+@pytest.mark.parametrize("key", ["pipeline/pipeline.json", "verdicts/a"])
+def test_a_service_without_a_principal_s_arn_is_kept_out_too(action: str, key: str) -> None:
+    decision = decided(SERVICE, action, key)
+    assert (decision.allowed, decision.explicit) == (False, True)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        *("s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "s3:PutBucketVersioning", "s3:DeleteBucket"),
+        *("s3:PutLifecycleConfiguration", "s3:PutBucketNotification", "s3:ListBucketVersions"),
+    ],
+)
+def test_whoever_deploys_is_never_locked_out_of_the_bucket_itself(action: str) -> None:
+    deployer = next(each for each in PEOPLE if "cfn-exec" in each.arn)
+    access = Access(deployer.principal, action, BUCKET, deployer.context)
+    assert decide(access, identity=[EVERYTHING], resource=[WHOLE]).allowed
+
+
+def test_a_change_in_one_place_of_the_policy_is_noticed() -> None:
+    assert len(OURS) == 3
+    rest = [each for each in STATEMENTS if each not in OURS]
+    changed = list(mutants(OURS))
+    survivors = [each.what for each in changed if not any(_wrong(parsed([*rest, *each.statements])))]
+    score = 1 - len(survivors) / len(changed)
+    assert score >= SCORE, f"{len(survivors)} of {len(changed)} went unnoticed:\n" + "\n".join(survivors)
+
+
+def _wrong(policy: Policy) -> Iterator[Any]:
+    for who, action, key in REQUESTS:
+        if decided(who, action, key, policy).allowed != may(who, action, key):
+            yield who, action, key
+
+
+def test_the_policy_and_the_roles_name_each_other_by_the_same_arn() -> None:
+    named = {each["Condition"]["ArnNotEquals"]["aws:PrincipalArn"] for each in OURS}
+    made = {
+        f"{ROLES}/{resolve(each['Properties']['RoleName'])}"
+        for each in TEMPLATE["Resources"].values()
+        if each["Type"] == "AWS::IAM::Role"
+    }
+    assert named == {UPLOADER_ROLE, FUNCTION_ROLE, BREAK_GLASS_ROLE}
+    assert named < made

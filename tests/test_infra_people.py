@@ -1,0 +1,113 @@
+"""Who may assume the roles that are made for people, judged as IAM judges trust policies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from local.aws.iam import Access, Principal, decide, parse_policy
+from role_table import ACCOUNT, BREAK_GLASS_ROLE, FUNCTION_ROLE, PIPELINE_ROLE, ROLES, UPLOADER_ROLE
+from test_infra_abuse import TEMPLATE, resolve
+from test_infra_template import resources, synthesis
+
+__all__ = ["synthesis"]
+
+SSO = f"{ROLES}/aws-reserved/sso.amazonaws.com/eu-west-1/AWSReservedSSO_ML_0123456789abcdef"
+USER = f"arn:aws:iam::{ACCOUNT}:user/jo"
+Context = Mapping[str, str]
+NOTHING: Context = {}
+WITH_MFA = {"aws:MultiFactorAuthPresent": "true"}
+MAY_ASSUME = parse_policy(
+    {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:*", "Resource": "*"}]},
+    kind="identity",
+)
+
+
+def role(template: dict[str, Any], arn: str) -> dict[str, Any]:
+    found: dict[str, Any]
+    (found,) = (
+        each["Properties"]
+        for each in resources(template, "AWS::IAM::Role")
+        if arn.endswith(f"/{resolve(each['Properties']['RoleName'])}")
+    )
+    return found
+
+
+def assumes(
+    template: dict[str, Any], role_arn: str, who: str, context: Context = NOTHING, *, allowed: bool = True
+) -> bool:
+    """Say whether `who`, allowed sts:AssumeRole by IAM or not, may assume the role."""
+    trust = parse_policy(resolve(role(template, role_arn)["AssumeRolePolicyDocument"]), kind="trust")
+    principal = Principal(arn=who, account=who.split(":")[4], role_arn=who if ":role/" in who else None)
+    access = Access(principal, "sts:AssumeRole", role_arn, {"aws:PrincipalArn": who, **context})
+    identity = [MAY_ASSUME] if allowed else []
+    return decide(access, identity=identity, resource=[trust], resource_must_allow=True).allowed
+
+
+@pytest.mark.parametrize("who", [USER, SSO, f"{ROLES}/admin"])
+def test_iam_decides_who_of_the_account_may_upload(who: str) -> None:
+    assert assumes(TEMPLATE, UPLOADER_ROLE, who)
+    assert not assumes(TEMPLATE, UPLOADER_ROLE, who, allowed=False)
+    assert not assumes(TEMPLATE, UPLOADER_ROLE, who.replace(ACCOUNT, "999999999999"))
+
+
+@pytest.mark.parametrize("own", [FUNCTION_ROLE, PIPELINE_ROLE])
+@pytest.mark.parametrize("wanted", [UPLOADER_ROLE, BREAK_GLASS_ROLE])
+def test_neither_a_job_nor_the_function_becomes_a_person_whatever_iam_allows_them(
+    own: str, wanted: str
+) -> None:
+    assert not assumes(TEMPLATE, wanted, own, WITH_MFA)
+
+
+@pytest.mark.parametrize("wanted", [UPLOADER_ROLE, BREAK_GLASS_ROLE])
+@pytest.mark.parametrize("service", ["sagemaker", "lambda", "ec2", "cloudformation"])
+def test_no_service_becomes_a_person(wanted: str, service: str) -> None:
+    trust = parse_policy(resolve(role(TEMPLATE, wanted)["AssumeRolePolicyDocument"]), kind="trust")
+    context = {"aws:SourceAccount": ACCOUNT, **WITH_MFA}
+    access = Access(Principal.of_service(f"{service}.amazonaws.com"), "sts:AssumeRole", wanted, context)
+    assert not decide(access, resource=[trust], resource_must_allow=True).allowed
+
+
+def test_break_glass_takes_a_second_factor() -> None:
+    assert assumes(TEMPLATE, BREAK_GLASS_ROLE, USER, WITH_MFA)
+    assert not assumes(TEMPLATE, BREAK_GLASS_ROLE, USER, {"aws:MultiFactorAuthPresent": "false"})
+    assert not assumes(TEMPLATE, BREAK_GLASS_ROLE, USER)
+    assert not assumes(TEMPLATE, BREAK_GLASS_ROLE, USER, WITH_MFA, allowed=False)
+    assert assumes(TEMPLATE, UPLOADER_ROLE, USER)
+
+
+@pytest.mark.parametrize("wanted", [UPLOADER_ROLE, BREAK_GLASS_ROLE])
+def test_a_session_lasts_an_hour(wanted: str) -> None:
+    assert role(TEMPLATE, wanted)["MaxSessionDuration"] == 3600
+
+
+def test_named_people_alone_may_assume_where_they_are_named(synthesis: ModuleType) -> None:
+    pattern = SSO.replace("eu-west-1", "*").replace("0123456789abcdef", "*")
+    template = synthesis.synthesise(
+        {
+            "uploader_arns": [pattern, USER],
+            "break_glass_arns": SSO,
+            "break_glass_requires_mfa": False,
+        }
+    )
+    assert assumes(template, UPLOADER_ROLE, SSO)
+    assert assumes(template, UPLOADER_ROLE, USER)
+    for other in (f"{USER}-2", f"{ROLES}/admin", SSO.replace("_ML_", "_Dev_"), PIPELINE_ROLE):
+        assert not assumes(template, UPLOADER_ROLE, other)
+    assert assumes(template, BREAK_GLASS_ROLE, SSO)
+    assert not assumes(template, BREAK_GLASS_ROLE, USER, WITH_MFA)
+
+
+def test_the_second_factor_stays_where_people_are_named(synthesis: ModuleType) -> None:
+    template = synthesis.synthesise({"break_glass_arns": [USER]})
+    assert assumes(template, BREAK_GLASS_ROLE, USER, WITH_MFA)
+    assert not assumes(template, BREAK_GLASS_ROLE, USER)
+
+
+def test_the_upload_command_names_the_stack() -> None:
+    assert TEMPLATE["Outputs"]["UploadCommand"]["Value"] == "python -m ops upload --stack cv-birds"
+    assert json.dumps(TEMPLATE["Outputs"]["UploaderRoleArn"]["Value"]).count("PeopleUploader") == 1
