@@ -24,7 +24,14 @@ class Encryption(Construct):
     """The key of the deployment's data, if it has one."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, names: Names, encryption_key: str, retain: bool
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        names: Names,
+        encryption_key: str,
+        retain: bool,
+        encrypts_topic: bool = True,
     ) -> None:
         super().__init__(scope, construct_id)
         self.own: aws_kms.Key | None = None
@@ -33,6 +40,8 @@ class Encryption(Construct):
         """The key of bucket, queue and log, the stack's own or yours."""
         if encryption_key == OWN:
             self.own = self.data = self._own_key(names, retain)
+            if encrypts_topic:
+                self.own.add_to_resource_policy(publishers_statement())
         elif encryption_key != S3_MANAGED:
             self.data = aws_kms.Key.from_key_arn(self, "Yours", encryption_key)
 
@@ -52,7 +61,6 @@ class Encryption(Construct):
             pending_window=Duration.days(30),
         )
         key.add_to_resource_policy(_log_statement(names))
-        key.add_to_resource_policy(publishers_statement())
         # Never retained: the next deployment has a key of its own, and wants the name for it.
         aws_kms.Alias(self, "Alias", alias_name=filled(names.key_alias), target_key=key)
         return key
@@ -117,7 +125,7 @@ def bucket_statements(names: Names, data_key_arn: str) -> list[aws_iam.PolicySta
     """Refuse whoever asks S3 for another encryption than the bucket's.
 
     A request that asks for none passes: the bucket's default encrypts it with the deployment's key.
-    S3 compares the whole ARN, also of a key that the request names by its id.
+    One that names the key names it by its ARN, with which the policy compares it.
     """
     sse = "s3:x-amz-server-side-encryption"
     key_id = "s3:x-amz-server-side-encryption-aws-kms-key-id"

@@ -59,6 +59,8 @@ class PipelineStack(Stack):
             names=self._names,
             encryption_key=config.encryption_key,
             retain=config.retain_data,
+            # A topic of somebody's own has its own key, and its publishers no business with this one.
+            encrypts_topic=config.alarm_topic_arn is None,
         )
         self._network = job_network(config)
         pipeline_role = self._pipeline_role(image)

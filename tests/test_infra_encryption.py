@@ -152,6 +152,12 @@ def test_whoever_publishes_on_the_topic_may_use_its_key_and_no_more(action: str)
     assert not key_allows("events", "kms:Encrypt")
 
 
+def test_publishers_of_a_topic_of_ones_own_have_no_business_with_the_key(synthesis: ModuleType) -> None:
+    template = synthesis.synthesise({"alarm_topic_arn": f"arn:aws:sns:{REGION}:{ACCOUNT}:ours"})
+    policy = the_only(template, "AWS::KMS::Key")["Properties"]["KeyPolicy"]
+    assert [sid(each) for each in policy["Statement"]] == [None, "EncryptLog"]
+
+
 @pytest.mark.parametrize("action", ["Encrypt", "Decrypt", "GenerateDataKey", "DescribeKey", "ReEncryptFrom"])
 def test_the_log_service_of_this_region_encrypts_the_functions_log_and_no_other(action: str) -> None:
     context = "kms__EncryptionContext__aws__logs__arn"
