@@ -117,6 +117,9 @@ class Config:
     encrypt_volumes: bool = _setting(False, flag)
     """Whether the jobs' volumes have the deployment's key, too, which SageMaker refuses for instance types
     with storage of their own, such as ml.g4dn or ml.g5."""
+    create_vpc: bool = _setting(False, flag)
+    """Whether jobs run in a VPC that the stack makes, without a way out but to the bucket, instead of in
+    `subnet_ids`: docs/job-protection.md."""
     subnet_ids: tuple[str, ...] = _setting(
         (),
         perhaps_several(
@@ -253,6 +256,8 @@ class Config:
         ):
             if len(given) > most or len(set(given)) < len(given):
                 raise fail(key, list(given), f"at most {most} different ones, which is what a job takes")
+        if self.create_vpc and (self.subnet_ids or self.security_group_ids):
+            raise fail("create_vpc", True, "jobs run in the stack's own VPC or in subnet_ids, not in both")
         if bool(self.subnet_ids) != bool(self.security_group_ids):
             key = "security_group_ids" if self.subnet_ids else "subnet_ids"
             raise fail(key, [], "a job's network has subnets and security groups: give both or none")

@@ -30,6 +30,7 @@ SETTINGS = (
 )
 """The context's keys that the policy is made of."""
 _OBJECTS = ("policy_off", "instance_prices")
+LONGEST_ID = len("subnet-0123456789abcdef0")
 LONGEST_KEY_ARN = f"arn:aws-us-gov:kms:us-gov-west-1:{'0' * 12}:key/{'0' * 36}"
 MAX_BYTES = 2700
 """Lambda takes 4 KB of environment; the other variables have up to 1.2 KB, long names and ARNs included."""
@@ -58,6 +59,8 @@ def _job_parameter_bytes(config: Config) -> int:
     """Give the room that subnets, security groups and a key for volumes take beside the policy."""
     network = job_network(config)
     given = dict(network.parameters) if network else {}
+    if config.create_vpc:  # whose ids are longer than what stands for them here
+        given = {name: value.ljust(LONGEST_ID) for name, value in given.items()}
     if config.encrypt_volumes:
         given["VolumeKmsKeyId"] = LONGEST_KEY_ARN
     return len(json.dumps(given)) if given else 0

@@ -10,6 +10,7 @@ from infra.config import Config
 from infra.dashboard import Dashboard
 from infra.encryption import Encryption
 from infra.image import TrainingImage
+from infra.job_vpc import JobVpc
 from infra.nag import check
 from infra.names import Names, filled
 from infra.network import job_network
@@ -67,6 +68,8 @@ class PipelineStack(Stack):
         trigger = self._trigger(image, pipeline_role)
         people = self._people()
         storage = self._storage(trigger, people)
+        if config.create_vpc:
+            JobVpc(self, "JobVpc", names=self._names, access_logs=storage.access_logs)
         Registry(self, "Registry", names=self._names, retain=config.retain_data)
         notifications = self._operations(trigger)
         if config.permissions_boundary:

@@ -78,7 +78,8 @@ class Storage(Construct):
         acknowledge(self.bucket, _REASONS if data_key else _REASONS | _REASONS_WITHOUT_A_KEY)
         for statement in denials(names):
             self.bucket.add_to_resource_policy(statement)
-        self._log_access(self._access_logs(names, removal_policy, access_logs_expire_days), names)
+        self.access_logs = self._access_logs(names, removal_policy, access_logs_expire_days)
+        self._log_access(self.access_logs, names)
 
     def _log_access(self, logs: aws_s3.Bucket, names: Names) -> None:
         """Let S3 write the bucket's access logs into `logs`.

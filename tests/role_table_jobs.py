@@ -16,6 +16,11 @@ CONTEXT = {
     "encrypt_volumes": True,
     "training_instance_types": "ml.c5.4xlarge,ml.m5.xlarge,ml.m5.2xlarge",
 }
+OWN_VPC_CONTEXT = {
+    "create_vpc": True,
+    **{name: value for name, value in CONTEXT.items() if name not in ("subnet_ids", "security_group_ids")},
+}
+"""The same in a VPC that the stack makes; the tests give its subnets and group these ids."""
 VOLUME_KEY = ("sagemaker:VolumeKmsKeyArn", DATA_KEY)
 EC2 = f"arn:aws:ec2:{REGION}:{ACCOUNT}"
 OTHER_EC2 = f"arn:aws:ec2:{REGION}:999999999999"

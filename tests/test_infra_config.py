@@ -172,6 +172,11 @@ GROUPS = [f"sg-{number:08x}" for number in range(6)]
         ("subnet_ids", {"subnet_ids": SUBNETS[:1] * 2, "security_group_ids": GROUPS[:1]}, "different"),
         ("subnet_ids", {"subnet_ids": "subnet-1", "security_group_ids": "sg-00000001"}, "the id of a subnet"),
         ("security_group_ids", {"subnet_ids": SUBNETS[:1], "security_group_ids": "default"}, "the id of"),
+        (
+            "create_vpc",
+            {"create_vpc": True, "subnet_ids": SUBNETS[:1], "security_group_ids": GROUPS[:1]},
+            "not in both",
+        ),
     ],
 )
 def test_jobs_are_given_a_whole_network_or_none(key: str, context: dict[str, object], said: str) -> None:

@@ -16,6 +16,7 @@ from role_table_jobs import (
     INTERFACE,
     OTHER_GROUP,
     OTHER_SUBNET,
+    OWN_VPC_CONTEXT,
     PIPELINE_PROTECTED,
     SUBNETS,
     subnet_arn,
@@ -77,10 +78,10 @@ NEVER: list[Request] = [
 ]
 
 
-@pytest.fixture(scope="module")
-def protected(synthesis: ModuleType) -> list[Statement]:
+@pytest.fixture(scope="module", params=[CONTEXT, OWN_VPC_CONTEXT], ids=["subnets given", "own VPC"])
+def protected(request: pytest.FixtureRequest, synthesis: ModuleType) -> list[Statement]:
     """Give the statements of the pipeline role of a deployment with subnets and encrypted volumes."""
-    return statements(PIPELINE_ROLE, synthesis.synthesise(CONTEXT))
+    return statements(PIPELINE_ROLE, synthesis.synthesise(request.param))
 
 
 def test_every_request_of_the_table_is_decided_as_it_says(protected: list[Statement]) -> None:

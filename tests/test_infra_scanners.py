@@ -88,8 +88,9 @@ def test_a_finding_of_any_pack_that_nobody_acknowledged_stops_the_synthesis(
         EVERY_OPTION,
         {"alarm_topic_arn": "arn:aws:sns:eu-west-1:123456789012:ours"},
         {"encryption_key": "s3"},
+        {"create_vpc": True},
     ],
-    ids=["default", "every option", "own topic", "s3's keys"],
+    ids=["default", "every option", "own topic", "s3's keys", "own VPC"],
 )
 def test_neither_cdk_nag_nor_cfn_lint_finds_anything(
     synthesis: ModuleType, tmp_path: Path, context: dict[str, Any]

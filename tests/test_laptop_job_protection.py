@@ -124,6 +124,25 @@ def test_the_run_fails_without_the_statement(
     assert re.search(rf"AccessDenied: .* is not authorized to perform: {NEEDED[sid]} on resource: ", failure)
 
 
+@pytest.mark.slow
+def test_the_stack_makes_a_vpc_runs_jobs_in_it_and_takes_it_down_again(
+    running: Laptop, synthesis: ModuleType, template: Path, definition: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "template.json"
+    path.write_text(synthesis.render(synthesis.synthesise({"create_vpc": True})))
+    deploy(running.aws, path, STACK)
+    ec2 = running.aws.client("ec2")
+    execution = running.run(definition, Seed=str(next(SEEDS)))
+    assert running.describe(execution)["PipelineExecutionStatus"] == "Succeeded"
+    config = running.training_job(execution, "TrainSpot")["VpcConfig"]
+    (own,) = [each for each in ec2.describe_vpcs()["Vpcs"] if not each["IsDefault"]]
+    subnets = ec2.describe_subnets(SubnetIds=config["Subnets"])["Subnets"]
+    assert {each["VpcId"] for each in subnets} == {own["VpcId"]}
+    assert len({each["AvailabilityZone"] for each in subnets}) == 2
+    deploy(running.aws, template, STACK)
+    assert not [each for each in ec2.describe_vpcs()["Vpcs"] if not each["IsDefault"]]
+
+
 def variables(running: Laptop) -> dict[str, str]:
     """Give the function's environment."""
     name = f"{STACK}-start-execution"

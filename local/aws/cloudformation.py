@@ -23,8 +23,10 @@ from local.aws import (
     cloudformation_identity,
     cloudformation_keys,
     cloudformation_logs,
+    cloudformation_network,
     cloudformation_notifications,
     cloudformation_registries,
+    cloudformation_security_groups,
     cloudformation_services,
     cloudformation_storage,
 )
@@ -43,6 +45,8 @@ _MODULES = (
     cloudformation_notifications,
     cloudformation_registries,
     cloudformation_logs,
+    cloudformation_network,
+    cloudformation_security_groups,
     cloudformation_services,
     cloudformation_storage,
 )

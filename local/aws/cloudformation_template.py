@@ -207,6 +207,10 @@ class Scope:
             raise TemplateError(f"Fn::Select cannot select value at index {index} of {len(items)}")
         return items[index]
 
+    def _get_azs(self, region: Any) -> list[str]:
+        # As many zones as the smallest regions have for everybody.
+        return [f"{self.resolve(region) or self._values['AWS::Region']}{zone}" for zone in "abc"]
+
     def _if(self, operands: Any) -> Any:
         return self.resolve(operands[1] if self.holds(operands[0]) else operands[2])
 
@@ -232,6 +236,7 @@ _FUNCTIONS: Mapping[str, Callable[[Scope, Any], Any]] = {
     "Fn::Join": Scope._join,
     "Fn::Split": Scope._split,
     "Fn::Select": Scope._select,
+    "Fn::GetAZs": Scope._get_azs,
     "Fn::If": Scope._if,
     "Fn::FindInMap": Scope._find_in_map,
     "Fn::Base64": Scope._base64,
