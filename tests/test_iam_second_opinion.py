@@ -20,7 +20,9 @@ SERVICES = ("sagemaker.amazonaws.com", "lambda.amazonaws.com", "ec2.amazonaws.co
 # The reference of AWS names no such resource for the action. Requests of the first two are about a pipeline's
 # executions, which it has under names of their own; registering asks for the group as well.
 ASKED_ALL_THE_SAME = {
+    "sagemaker:DescribePipelineDefinitionForExecution",
     "sagemaker:DescribePipelineExecution",
+    "sagemaker:ListPipelineExecutionSteps",
     "sagemaker:ListPipelineParametersForExecution",
     "sagemaker:CreateModelPackage",
 }

@@ -254,6 +254,8 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "LookAtFailures": ("failures",),
     "ReadExecutions": ("watch",),
     "ReadJobs": ("watch",),
+    "UseDataKey": ("upload", str(SHIPPED)),
+    "DecryptFailures": ("failures",),
 }
 CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "ReadModelPackages": (
