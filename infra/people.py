@@ -32,6 +32,7 @@ class People(Construct):
         break_glass_arns: Sequence[str],
         break_glass_requires_mfa: bool,
         data_key_arn: str | None = None,
+        former_key_arns: Sequence[str] = (),
     ) -> None:
         super().__init__(scope, construct_id)
         self.uploader = role_with(
@@ -40,7 +41,7 @@ class People(Construct):
             name=names.uploader_role,
             description=f"Uploads data and definitions of {names.project} and reads what came of them",
             assumed_by=_of_this_account(names, uploader_arns),
-            grants=uploader_grants(names, data_key_arn=data_key_arn),
+            grants=uploader_grants(names, data_key_arn=data_key_arn, former_key_arns=former_key_arns),
             max_session_duration=SESSION,
         )
         self.break_glass = role_with(

@@ -6,7 +6,9 @@ and an approver has rights of their own.
 
 from __future__ import annotations
 
-from infra.encryption import key_grant
+from collections.abc import Sequence
+
+from infra.encryption import bucket_key_grants
 from infra.grants import Grant
 from infra.names import (
     DATA,
@@ -22,14 +24,18 @@ from infra.names import (
 JOB_LOGS = ("/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/TrainingJobs")
 
 
-def uploader_grants(names: Names, *, data_key_arn: str | None = None) -> list[Grant]:
+def uploader_grants(
+    names: Names, *, data_key_arn: str | None = None, former_key_arns: Sequence[str] = ()
+) -> list[Grant]:
     """Give every statement of the uploader role: what `upload`, `rollback` and following use."""
     return [
         *_upload_grants(names),
         *_outcome_grants(names),
         *_pipeline_grants(names),
         *_job_grants(names),
-        *(_key_grants(data_key_arn) if data_key_arn else []),
+        # Definitions, data, verdicts and results: S3 asks the key with this role.
+        *bucket_key_grants(data_key_arn, former_key_arns),
+        *(_queue_key_grants(data_key_arn) if data_key_arn else []),
     ]
 
 
@@ -168,10 +174,8 @@ def _job_grants(names: Names) -> list[Grant]:
     ]
 
 
-def _key_grants(data_key_arn: str) -> list[Grant]:
+def _queue_key_grants(data_key_arn: str) -> list[Grant]:
     return [
-        # Definitions, data, verdicts and results: S3 asks the key with this role.
-        key_grant(data_key_arn),
         # Messages of the failure queue are read, and none is sent.
         Grant(
             sid="DecryptFailures",

@@ -134,6 +134,7 @@ class PipelineStack(Stack):
             break_glass_arns=self._config.break_glass_arns,
             break_glass_requires_mfa=self._config.break_glass_requires_mfa,
             data_key_arn=self._encryption.data_key_arn,
+            former_key_arns=self._config.former_encryption_keys,
         )
 
     def _storage(self, trigger: Trigger, people: People) -> Storage:
