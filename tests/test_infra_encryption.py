@@ -126,7 +126,7 @@ def test_another_choice_changes_what_there_is_and_replaces_nothing(
         }
         for template in templates.values()
     ]
-    assert len(held[0]) == 8
+    assert len(held[0]) == 10
     assert held[0] == held[1] == held[2]
 
 
@@ -244,7 +244,12 @@ def test_an_object_is_stored_with_the_deployments_key_or_not_at_all(
 
 def test_what_an_earlier_key_encrypted_is_read_and_nothing_is_written_with_it(synthesis: ModuleType) -> None:
     template = synthesis.synthesise({"former_encryption_keys": [FOREIGN]})
-    for role in resources(template, "AWS::IAM::Role"):
+    # The break-glass role reads and writes nothing.
+    readers = [
+        each for each in resources(template, "AWS::IAM::Role") if "break-glass" not in json.dumps(each)
+    ]
+    assert len(readers) == 3
+    for role in readers:
         (policy,) = role["Properties"]["Policies"]
         (statement,) = [
             each for each in policy["PolicyDocument"]["Statement"] if FOREIGN in json.dumps(each["Resource"])
