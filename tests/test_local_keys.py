@@ -151,3 +151,24 @@ def test_a_queue_changes_its_encryption_in_place_and_keeps_its_policy(aws: Local
         assert (held["SqsManagedSseEnabled"].lower(), held.get("KmsMasterKeyId") or None) == (managed, master)
         assert json.loads(held["Policy"])["Statement"] == [SECURE]
         assert held["ApproximateNumberOfMessages"] == "1"
+
+
+def test_a_bucket_that_cannot_be_deleted_keeps_its_key(aws: LocalAWS) -> None:
+    rule = {
+        "ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": arn_of("Key")},
+        "BucketKeyEnabled": True,
+    }
+    encryption = {"ServerSideEncryptionConfiguration": [rule]}
+    bucket = {
+        "Type": "AWS::S3::Bucket",
+        "Properties": {"BucketName": "birds", "BucketEncryption": encryption},
+    }
+    create(aws, template(Key=key(), Bucket=bucket))
+    s3, cloudformation = client(aws, "s3"), client(aws, "cloudformation")
+    s3.put_object(Bucket="birds", Key="a", Body=b"kept")
+    cloudformation.delete_stack(StackName="stack")
+    assert s3.get_object(Bucket="birds", Key="a")["Body"].read() == b"kept"
+    made = physical_id(aws, "Key")
+    s3.delete_object(Bucket="birds", Key="a")
+    cloudformation.delete_stack(StackName="stack")
+    assert client(aws, "kms").describe_key(KeyId=made)["KeyMetadata"]["KeyState"] == "PendingDeletion"

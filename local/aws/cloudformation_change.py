@@ -15,7 +15,7 @@ from local.aws.cloudformation_resource import (
     Unsupported,
     differences,
 )
-from local.aws.cloudformation_template import Scope, TemplateError, creation_order
+from local.aws.cloudformation_template import Scope, TemplateError, creation_order, needed_by
 
 if TYPE_CHECKING:
     from local.aws.cloudformation_stack import LocalStack
@@ -63,9 +63,17 @@ class Change:
         self.remove([*reversed(gone), *self._replaced])
 
     def remove(self, resources: list[Resource]) -> bool:
-        """Remove resources unless their policy retains them; tell whether all went."""
-        removed = [self._remove_one(resource) for resource in resources]
-        return all(removed)
+        """Remove resources unless their policy retains them; tell whether all went.
+
+        What one that could not be removed refers to stays as well: a bucket that is not empty has its key.
+        """
+        declared, needed, clean = self._stack.template_dict.get("Resources", {}), set[str](), True
+        for resource in resources:
+            name = resource.logical_resource_id
+            if name in needed or not self._remove_one(resource):
+                clean = False
+                needed |= needed_by(declared.get(name, {}))
+        return clean
 
     def _is_new(self, name: str) -> bool:
         old = self._before.get(name)

@@ -281,14 +281,18 @@ def _substituted(operand: Any) -> Iterator[str]:
     yield from references(extra)
 
 
+def needed_by(resource: Mapping[str, Any]) -> set[str]:
+    """Name what a resource refers to or says that it depends on."""
+    explicit = resource.get("DependsOn", [])
+    return {
+        *references(resource.get("Properties", {})),
+        *([explicit] if isinstance(explicit, str) else explicit),
+    }
+
+
 def creation_order(resources: Mapping[str, Any]) -> list[str]:
     """Sort resources so that each comes after what it refers to; raise `TemplateError` for a circle."""
-    graph = {}
-    for name, resource in resources.items():
-        explicit = resource.get("DependsOn", [])
-        needed = {*references(resource.get("Properties", {}))}
-        needed |= {explicit} if isinstance(explicit, str) else {*explicit}
-        graph[name] = sorted(needed & set(resources))
+    graph = {name: sorted(needed_by(resource) & set(resources)) for name, resource in resources.items()}
     try:
         return list(TopologicalSorter(graph).static_order())
     except CycleError as error:

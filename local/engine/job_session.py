@@ -108,18 +108,6 @@ class JobSession:
                 f"ClientError: The job's image {image} cannot be pulled: AccessDenied: {error}"
             ) from error
 
-    def authorize_key(self, key_arn: str | None) -> None:
-        """Raise JobFailed unless the job's role may look up the key that its outputs are to have."""
-        if not key_arn:
-            return
-        try:
-            self.host.authorize(self.role_arn, "kms:DescribeKey", key_arn)
-        except AccessDenied as error:
-            raise JobFailed(
-                f"ClientError: The key {key_arn} of the job's outputs cannot be looked up: "
-                f"AccessDenied: {error}"
-            ) from error
-
     def folder(self, *parts: str) -> JobFolder:
         """Make the folder of one container."""
         folder = JobFolder(self.root.joinpath(*parts))

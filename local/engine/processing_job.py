@@ -19,7 +19,6 @@ def run_processing(job: ProcessingJob, session: JobSession) -> None:
     """Run the job to its end; raise JobFailed or JobStopped where it does not complete."""
     app = job.request["AppSpecification"]
     session.authorize_pull(app["ImageUri"])
-    session.authorize_key((job.request.get("ProcessingOutputConfig") or {}).get("KmsKeyId"))
     names = hosts(job.request["ProcessingResources"]["ClusterConfig"]["InstanceCount"])
     folders = {name: session.folder(name) for name in names}
     for name, folder in folders.items():

@@ -23,7 +23,6 @@ _DEFAULT_RUNTIME_SECONDS = 86_400
 def run_training(job: TrainingJob, session: JobSession) -> None:
     """Run the job to its end; raise JobFailed or JobStopped where it does not complete."""
     session.authorize_pull(job.request["AlgorithmSpecification"]["TrainingImage"])
-    session.authorize_key(job.request["OutputDataConfig"].get("KmsKeyId"))
     spot = bool(job.request.get("EnableManagedSpotTraining"))
     job.billable_share = SPOT_PRICE_SHARE if spot else 1.0
     capacity = SpotCapacity(session.settings.interruptions if spot else 0)
