@@ -88,8 +88,9 @@ def _wider_values(operator: str, value: Any) -> Iterator[Any]:
     elif "Like" in operator:
         yield "*"
         yield re.sub(r"[^*]\*", "*", value) if isinstance(value, str) else [each[:1] + "*" for each in value]
-    elif operator.startswith("Arn") and isinstance(value, str):
-        yield from ("*", f"{value}*", f"{value.rpartition('/')[0]}/*")
+    elif operator.startswith("Arn"):
+        for each in value if isinstance(value, list) else [value]:
+            yield from ("*", f"{each}*", f"{each.rpartition('/')[0]}/*")
     if isinstance(value, list):
         yield from (each for index in range(len(value)) if (each := value[:index] + value[index + 1 :]))
 

@@ -90,7 +90,11 @@ _CONNECT = (
         ),
         (("ec2:Subnet", subnet_arn(SUBNETS[0])),),
         required=("ec2:Subnet",),
-        never=(("ec2:Subnet", subnet_arn(OTHER_SUBNET)), ("ec2:Subnet", f"{OTHER_EC2}:subnet/{SUBNETS[0]}")),
+        never=(
+            *(("ec2:Subnet", f"{subnet_arn(each)}0") for each in SUBNETS),
+            ("ec2:Subnet", subnet_arn(OTHER_SUBNET)),
+            ("ec2:Subnet", f"{OTHER_EC2}:subnet/{SUBNETS[0]}"),
+        ),
         also=(("ec2:Subnet", subnet_arn(SUBNETS[1])),),
     ),
     Right(

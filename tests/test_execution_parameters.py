@@ -1,5 +1,6 @@
 """The values that an execution starts with: the deployment's, those of parameters.json, the defaults."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -65,6 +66,13 @@ def test_the_deployment_wins_over_the_given_the_given_over_the_default_and_that_
     assert (given["Epochs"], given["InputDataUrl"]) == ("5", "s3://bucket/data/birds/")
     own = declared(text("InputDataUrl", DefaultValue="s3://bucket/data/own/"))
     assert chosen(own, {}) == {}
+
+
+def test_what_the_deployment_gives_and_nobody_declares_is_left_out() -> None:
+    more = {**SETTINGS.parameters, "OutputKmsKeyId": "key", "SubnetId1": "subnet"}
+    deployed = dataclasses.replace(SETTINGS, parameters=more)
+    assert admission.choose(declared(text("SubnetId1")), {}, deployed) == {"SubnetId1": "subnet"}
+    assert admission.value_problems(declared(text("Note", DefaultValue="")), {}, deployed) == []
 
 
 def test_values_are_in_the_order_of_the_definition() -> None:
