@@ -4,8 +4,8 @@ import sys
 
 from aws_cdk import App
 
+from infra.assembly import build
 from infra.config import Config, ConfigError
-from infra.stack import build
 
 
 def main() -> None:

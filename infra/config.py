@@ -67,6 +67,7 @@ _POLICY = r"(arn:aws[a-z-]*:iam::(\d{12}|aws):policy/)?([\w+=,.@-]+/)*[\w+=,.@-]
 _KEY_ARN = r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+"
 _ENCRYPTION_KEY = rf"own|s3|{_KEY_ARN}"
 _PERSON = r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/[\w+=.@/*?-]{1,576}"
+_ROLE_ARN = r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+"
 _EMAIL = r"[^\s@,;<>]+@[^\s@,;<>]+\.[^\s@,;<>.]+"
 
 
@@ -214,6 +215,19 @@ class Config:
         None, optional(text(_POLICY, "the name of a managed policy of the account, or its ARN"))
     )
     """A managed policy, by name or ARN, that bounds every role of the stack; it must be there before it."""
+    studio_template: str | None = _setting(None, optional(choice("s3", "catalog")))
+    """Offer the deployment to SageMaker Studio as a project template: from a bucket (`s3`) or in the Service
+    Catalog (`catalog`); docs/studio.md."""
+    studio_principals: tuple[str, ...] = _setting(
+        (), perhaps_several(text(_ROLE_ARN, "the ARN of a role, such as a Studio domain's execution role"))
+    )
+    """The roles of Studio's users who may make projects from it."""
+    studio_versions: tuple[str, ...] = _setting(
+        (), perhaps_several(text(r"[0-9a-f]{12}", "what the output StudioProductVersion said, twelve digits"))
+    )
+    """Earlier versions of the catalog's product that people may still choose."""
+    studio_domain_id: str | None = _setting(None, optional(text(r"d-[a-z0-9]{1,60}", "d-..., a domain's id")))
+    """The Studio domain that shows the templates of the bucket; without it an output says how to tag one."""
     tags: tuple[tuple[str, str], ...] = _setting((), tags)
     """More tags for every resource, beside project."""
 

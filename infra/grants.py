@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from aws_cdk import Duration, aws_iam
 from constructs import Construct
@@ -31,7 +32,7 @@ class Grant:
             effect=self.effect,
             actions=list(self.actions),
             resources=[filled(resource) for resource in self.resources],
-            conditions=self.conditions,
+            conditions=_filled(self.conditions),
         )
 
     def findings(self) -> dict[str, str]:
@@ -44,7 +45,7 @@ class Grant:
         if not self.wildcard:
             return found
         return found | {
-            f"AwsSolutions-IAM5[Resource::{_as_cdk_nag_prints(resource)}]": f"{self.sid}: {self.wildcard}"
+            wildcard_finding(resource): f"{self.sid}: {self.wildcard}"
             for resource in self.resources
             if "*" in resource
         }
@@ -76,12 +77,31 @@ def role_with(
         "NIST.800.53.R5-IAMNoInlinePolicy": "No other role may have these rights, and the role none without "
         "them: a policy of its own could be attached elsewhere, or not yet be attached here."
     }
-    for grant in grants:
-        for finding, reason in grant.findings().items():
-            reasons[finding] = f"{reasons[finding]} {reason}" if finding in reasons else reason
-    acknowledge(role, reasons)
+    acknowledge(role, reasons | findings(grants))
     return role
 
 
-def _as_cdk_nag_prints(resource: str) -> str:
-    return re.sub(r"\$\{([\w:]+)\}", r"<\1>", resource)
+def findings(grants: Sequence[Grant]) -> dict[str, str]:
+    """Give the cdk-nag findings that the statements of one policy answer, with every reason of each."""
+    reasons: dict[str, str] = {}
+    for grant in grants:
+        for finding, reason in grant.findings().items():
+            reasons[finding] = f"{reasons[finding]} {reason}" if finding in reasons else reason
+    return reasons
+
+
+def _filled(value: Any) -> Any:
+    match value:
+        case str():
+            return filled(value)
+        case list():
+            return [_filled(each) for each in value]
+        case Mapping():
+            return {key: _filled(each) for key, each in value.items()}
+    return value
+
+
+def wildcard_finding(resource: str) -> str:
+    """Give the id under which cdk-nag finds the wildcard in a resource of a policy."""
+    printed = re.sub(r"\$\{([\w:]+)\}", r"<\1>", resource)
+    return f"AwsSolutions-IAM5[Resource::{printed}]"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
 
 from aws_cdk import Fn
 
@@ -24,6 +25,12 @@ CHECKPOINTS = "checkpoints/"
 def filled(text: str) -> str:
     """Let CloudFormation fill in `${AWS::Region}` and its like; leave literal text and the CDK's tokens."""
     return Fn.sub(text) if re.search(r"\$\{[\w:]+\}", text) else text
+
+
+def filled_each(texts: Sequence[str]) -> str | list[str]:
+    """Fill every text in; one alone is no list, as policies write it."""
+    given = [filled(text) for text in texts]
+    return given[0] if len(given) == 1 else given
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ from constructs import Construct
 
 from infra.encryption import publishers_statement
 from infra.nag import acknowledge
-from infra.names import Names, filled
+from infra.names import Names, filled, filled_each
 
 ENDED = ("Failed", "Stopped", "Succeeded")
 """The statuses in which an execution stays."""
@@ -36,12 +36,13 @@ class Notifications(Construct):
         topic_arn: str | None,
         email: str | None,
         key: aws_kms.IKey | None,
+        guests: Names | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self.topic: aws_sns.ITopic = (
-            aws_sns.Topic.from_topic_arn(self, "Topic", topic_arn)
+            aws_sns.Topic.from_topic_arn(self, "Topic", filled(topic_arn))
             if topic_arn
-            else self._own_topic(names, key or self._own_key(names))
+            else self._own_topic(names, guests, key or self._own_key(names))
         )
         if email:
             self._subscribe(email)
@@ -91,7 +92,8 @@ class Notifications(Construct):
             },
         )
 
-    def _own_topic(self, names: Names, key: aws_kms.IKey) -> aws_sns.Topic:
+    def _own_topic(self, names: Names, guests: Names | None, key: aws_kms.IKey) -> aws_sns.Topic:
+        """Make the topic of the project's alarms, and of those of `guests` whose projects have none."""
         topic = aws_sns.Topic(
             self,
             "Topic",
@@ -100,7 +102,8 @@ class Notifications(Construct):
             master_key=key,
             enforce_ssl=True,
         )
-        for statement in _publishers(names, topic.topic_arn):
+        alarms = [each.alarm_arns for each in (names, guests) if each]
+        for statement in _publishers(alarms, topic.topic_arn):
             topic.add_to_resource_policy(statement)
         return topic
 
@@ -145,7 +148,7 @@ class Notifications(Construct):
         )
 
 
-def _publishers(names: Names, topic_arn: str) -> list[aws_iam.PolicyStatement]:
+def _publishers(alarm_arns: Sequence[str], topic_arn: str) -> list[aws_iam.PolicyStatement]:
     """Let this account's alarms and rules publish, and nobody else."""
     return [
         aws_iam.PolicyStatement(
@@ -155,7 +158,7 @@ def _publishers(names: Names, topic_arn: str) -> list[aws_iam.PolicyStatement]:
             resources=[topic_arn],
             conditions={
                 "StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID},
-                "ArnLike": {"aws:SourceArn": filled(names.alarm_arns)},
+                "ArnLike": {"aws:SourceArn": filled_each(alarm_arns)},
             },
         ),
         aws_iam.PolicyStatement(

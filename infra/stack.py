@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import cast
+
 from aws_cdk import App, CfnOutput, DefaultStackSynthesizer, Fn, Stack, Tags
+from aws_cdk.aws_lambda import CfnFunction
 from constructs import Construct
 
 from infra import deployment_policy
@@ -20,6 +24,7 @@ from infra.people import People
 from infra.registry import Registry
 from infra.roles import FunctionRole, PipelineRole, limit_roles
 from infra.storage import Storage
+from infra.studio_names import EVERY_PROJECT
 from infra.trigger import Trigger
 
 STUDIO = "https://${AWS::Region}.console.aws.amazon.com/sagemaker/home?region=${AWS::Region}#/studio-landing"
@@ -35,18 +40,25 @@ def build(app: App, *, config: Config) -> PipelineStack:
 class PipelineStack(Stack):
     """Everything one project needs on AWS, for whatever account and region it is deployed to."""
 
-    def __init__(self, scope: Construct, *, config: Config) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        config: Config,
+        names: Names | None = None,
+        description: str = "Training pipeline {name}, started by uploading pipeline.json",
+    ) -> None:
         super().__init__(
             scope,
             config.name,
-            description=f"Training pipeline {config.name}, started by uploading pipeline.json",
+            description=description.format(name=config.name),
             # The metadata would differ between releases of the CDK.
             analytics_reporting=False,
             # Without the rule the template has no parameter, so any CloudFormation client can deploy it.
             synthesizer=DefaultStackSynthesizer(generate_bootstrap_version_rule=False),
         )
         self._config = config
-        self._names = Names(config.name)
+        self._names = names or Names(config.name)
         image = TrainingImage(
             self,
             "TrainingImage",
@@ -64,8 +76,9 @@ class PipelineStack(Stack):
             encrypts_topic=config.alarm_topic_arn is None,
         )
         self._network = job_network(config)
-        pipeline_role = self._pipeline_role(image)
+        pipeline_role = self.pipeline_role = self._pipeline_role(image)
         trigger = self._trigger(image, pipeline_role)
+        self.function = cast(CfnFunction, trigger.function.node.default_child)
         people = self._people()
         storage = self._storage(trigger, people)
         if config.create_vpc:
@@ -74,9 +87,12 @@ class PipelineStack(Stack):
         notifications = self._operations(trigger)
         if config.permissions_boundary:
             limit_roles(self, config.permissions_boundary)
-        for name, value in {**dict(config.tags), **config.own_tags}.items():
+        for name, value in {**dict(config.tags), **self._own_tags()}.items():
             Tags.of(self).add(name, value)
         self._outputs(storage, pipeline_role, trigger, notifications, people)
+
+    def _own_tags(self) -> Mapping[str, str]:
+        return self._config.own_tags
 
     def _pipeline_role(self, image: TrainingImage) -> PipelineRole:
         return PipelineRole(
@@ -163,6 +179,7 @@ class PipelineStack(Stack):
             topic_arn=self._config.alarm_topic_arn,
             email=self._config.notify_email,
             key=self._encryption.own,
+            guests=EVERY_PROJECT if self._config.studio_template else None,
         )
         observability = Observability(
             self,

@@ -18,8 +18,8 @@ from typing import Any
 
 from aws_cdk import App
 
+from infra.assembly import build
 from infra.config import Config
-from infra.stack import build
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "infra" / "template.json"

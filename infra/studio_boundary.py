@@ -1,0 +1,116 @@
+"""The most that any role of a project can ever do, whatever its own policy says.
+
+It is the sum of what the roles of the project's template are allowed, for every project at once, so that
+whoever may make projects cannot make a role that is stronger. What one service is allowed under the same
+conditions is joined to one statement, without its Sid: IAM has room for 6,144 characters.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from infra.config import ConfigError
+from infra.studio_names import EVERY_PROJECT, PROJECT
+
+MAX_CHARACTERS = 6144
+_LONGEST = {
+    "${AWS::Partition}": "aws-us-gov",
+    "${AWS::AccountId}": "123456789012",
+    "${AWS::Region}": "ap-southeast-1",
+}
+"""What the longest document is filled in with."""
+
+Statement = dict[str, Any]
+
+
+def boundary(template: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the policy document that bounds every role of a project's template.
+
+    Raises `ConfigError` when IAM has no room for it.
+    """
+    statements = list(_joined(_allowed(template)))
+    size = _size(statements)
+    if size > MAX_CHARACTERS:
+        raise ConfigError(
+            f"context studio_template: the boundary of a project's roles has {size:,} characters, and IAM "
+            f"has room for {MAX_CHARACTERS:,}: shorten processing_instance_types and training_instance_types"
+        )
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def resources(document: Mapping[str, Any]) -> list[str]:
+    """Give every resource of a boundary, as Fn::Sub takes it."""
+    return [_text(resource) for statement in document["Statement"] for resource in statement["Resource"]]
+
+
+def _allowed(template: Mapping[str, Any]) -> Iterator[Statement]:
+    """Yield what the roles are allowed, with every project's id in the place of one's."""
+    text = json.dumps(
+        [
+            statement
+            for resource in template["Resources"].values()
+            if resource["Type"] == "AWS::IAM::Role"
+            for policy in resource["Properties"]["Policies"]
+            for statement in policy["PolicyDocument"]["Statement"]
+            if statement["Effect"] == "Allow"
+        ]
+    )
+    yield from json.loads(text.replace(PROJECT.project, EVERY_PROJECT.project))
+
+
+def _joined(statements: Iterator[Statement]) -> Iterator[Statement]:
+    found: dict[tuple[str, str, bool], tuple[list[str], list[Any]]] = {}
+    for statement in statements:
+        actions, resources = _list(statement["Action"]), _list(statement["Resource"])
+        conditions = json.dumps(statement.get("Condition", {}), sort_keys=True)
+        # What can only be allowed on everything must not take the rest of its service with it.
+        key = (actions[0].partition(":")[0], conditions, "*" in resources)
+        joined = found.setdefault(key, ([], []))
+        joined[0].extend(actions)
+        joined[1].extend(resources)
+    for (_, conditions, _), (actions, resources) in found.items():
+        statement = {"Effect": "Allow", "Action": sorted(set(actions)), "Resource": _widest(resources)}
+        yield statement | ({"Condition": json.loads(conditions)} if conditions != "{}" else {})
+
+
+def _widest(resources: Sequence[Any]) -> list[Any]:
+    """Leave out what another resource of the list matches already."""
+    each = sorted({_text(resource) for resource in resources})
+    widest = [
+        one for one in each if not any(one != other and fnmatch.fnmatchcase(one, other) for other in each)
+    ]
+    return [{"Fn::Sub": one} if "${" in one else one for one in widest]
+
+
+def _text(value: Any) -> str:
+    """Write an ARN as Fn::Sub takes it; a reference into the template would mean nothing outside of it."""
+    match value:
+        case str():
+            return value
+        case {"Fn::Sub": str(text)}:
+            return text
+        case {"Ref": str(name)} if name.startswith("AWS::"):
+            return f"${{{name}}}"
+        case {"Fn::Join": [str(separator), list(parts)]}:
+            return separator.join(_text(part) for part in parts)
+    raise ConfigError(
+        f"context studio_template: a role's policy refers to {value}; name it, as infra/names.py does"
+    )
+
+
+def _size(statements: Sequence[Statement]) -> int:
+    """Count the characters of the longest form that CloudFormation may fill the statements in to."""
+    spelled = json.dumps(
+        [{**each, "Resource": [_text(one) for one in each["Resource"]]} for each in statements],
+        separators=(",", ":"),
+    )
+    for token, longest in _LONGEST.items():
+        spelled = spelled.replace(token, longest)
+    return len(spelled)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,69 @@
+"""What a deployment needs to offer its template to SageMaker Studio, by name."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from infra.names import Names
+
+PROJECT_ID = "SageMakerProjectId"
+PROJECT_NAME = "SageMakerProjectName"
+PREFIX = "studio"
+"""Not sagemaker: AWS's own policies open every bucket and function of such a name to all users of Studio."""
+PROJECT = Names(f"{PREFIX}-${{{PROJECT_ID}}}")
+"""The id and not the name, which may have capitals and more characters than a bucket's name has room for."""
+EVERY_PROJECT = Names(f"{PREFIX}-p-*")
+"""The names of all projects, for policies: SageMaker's ids begin with p-."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StudioNames(Names):
+    """Names and ARNs of what a deployment offers its template to Studio with."""
+
+    @property
+    def launch_role(self) -> str:
+        """Give the name of the role that CloudFormation makes projects with; it carries the region."""
+        return f"{self.project}-studio-launch-${{AWS::Region}}"
+
+    @property
+    def launch_role_arn(self) -> str:
+        """Give that role's ARN."""
+        return self._of_iam(f"role/{self.launch_role}")
+
+    @property
+    def boundary_arn(self) -> str:
+        """Give the ARN of the policy that bounds the roles of every project."""
+        return self._of_iam(f"policy/{self.boundary}")
+
+    @property
+    def boundary(self) -> str:
+        """Give the name of that policy."""
+        return f"{self.project}-studio-boundary-${{AWS::Region}}"
+
+    @property
+    def templates(self) -> str:
+        """Give the name of the bucket of templates and code; with the longest project it has 63 letters."""
+        return f"{self.bucket}-tmpl"
+
+    @property
+    def templates_arn(self) -> str:
+        """Give the ARN of that bucket."""
+        return f"{self.bucket_arn}-tmpl"
+
+    @property
+    def publisher(self) -> str:
+        """Give the name of the function that fills the bucket of templates."""
+        return f"{self.project}-studio-publish"
+
+    @property
+    def publisher_role(self) -> str:
+        """Give the name of that function's role; it carries the region."""
+        return f"{self.publisher}-${{AWS::Region}}"
+
+    @property
+    def publisher_log_group(self) -> str:
+        """Give the name of that function's log group."""
+        return f"/aws/lambda/{self.publisher}"
+
+    def _of_iam(self, resource: str) -> str:
+        return f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:{resource}"
