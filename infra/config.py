@@ -68,6 +68,8 @@ _KEY_ARN = r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+"
 _ENCRYPTION_KEY = rf"own|s3|{_KEY_ARN}"
 _PERSON = r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/[\w+=.@/*?-]{1,576}"
 _ROLE_ARN = r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+"
+_OF_STUDIO = r"studio(-p(-.*)?)?"
+"""Names under which an upload could define the pipeline of a project of Studio."""
 _EMAIL = r"[^\s@,;<>]+@[^\s@,;<>]+\.[^\s@,;<>.]+"
 
 
@@ -246,6 +248,8 @@ class Config:
             raise fail(
                 "environment", config.environment, f"{config.name} is longer than {MAX_NAME} characters"
             )
+        if re.fullmatch(_OF_STUDIO, config.name):
+            raise fail("project", config.name, "the projects of SageMaker Studio are called studio-p-<id>")
         config._check_network()
         config._check_volumes()
         return config

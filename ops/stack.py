@@ -10,6 +10,9 @@ from botocore.exceptions import ClientError
 
 from ops.errors import START_LOCAL, NotFoundError, error_code
 
+PUBLISHER = "-studio-publish"
+"""How the function is called that offers the stack's template to SageMaker Studio."""
+
 
 @dataclass(frozen=True)
 class Deployment:
@@ -82,6 +85,8 @@ def function_name(cloudformation: Any, stack_name: str) -> str:
     """
     for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_name):
         for resource in page["StackResourceSummaries"]:
-            if resource["ResourceType"] == "AWS::Lambda::Function":
-                return str(resource["PhysicalResourceId"])
+            # One that offers its template to Studio has another function, for that.
+            name = str(resource.get("PhysicalResourceId", ""))
+            if resource["ResourceType"] == "AWS::Lambda::Function" and not name.endswith(PUBLISHER):
+                return name
     raise NotFoundError(f"stack {stack_name} has no Lambda function; deploy it again with `make deploy`")

@@ -33,6 +33,8 @@ PSEUDO_PARAMETERS = {
     "JobSubnet1": "subnet-0123456789abcdef0",
     "JobSubnet2": "subnet-0123456789abcdef1",
     "JobSecurityGroup": "sg-0123456789abcdef0",
+    "AWS::URLSuffix": "amazonaws.com",
+    "SageMakerProjectId": "p-abc123def456",
 }
 TRAINING_JOB = f"{SAGEMAKER}:training-job/pipelines-abc123-trainspot-x1"
 PROCESSING_JOB = f"{SAGEMAKER}:processing-job/pipelines-abc123-preprocess-x1"

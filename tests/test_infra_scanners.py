@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from studio_offers import OFFERS
 from test_infra_template import synthesis
 
 __all__ = ["synthesis"]
@@ -37,6 +38,10 @@ EVERY_OPTION: dict[str, Any] = {
     "break_glass_requires_mfa": False,
     "tags": {"owner": "ml"},
 }
+STUDIO = (
+    {**EVERY_OPTION, **OFFERS["s3"], "studio_domain_id": "d-abc123"},
+    {**EVERY_OPTION, **OFFERS["catalog"]},
+)
 
 
 def _bare_queue(stack: Any) -> None:
@@ -89,8 +94,9 @@ def test_a_finding_of_any_pack_that_nobody_acknowledged_stops_the_synthesis(
         {"alarm_topic_arn": "arn:aws:sns:eu-west-1:123456789012:ours"},
         {"encryption_key": "s3"},
         {"create_vpc": True},
+        *STUDIO,
     ],
-    ids=["default", "every option", "own topic", "s3's keys", "own VPC"],
+    ids=["default", "every option", "own topic", "s3's keys", "own VPC", "Studio from a bucket", "Studio's catalog"],
 )
 def test_neither_cdk_nag_nor_cfn_lint_finds_anything(
     synthesis: ModuleType, tmp_path: Path, context: dict[str, Any]

@@ -73,11 +73,18 @@ class Role(ResourceType):
         _settle_attached(iam, target.id, target.before, target.properties)
 
     def delete(self, target: Target) -> None:
-        """Remove the role with the policies that this template gave it."""
+        """Remove the role with those of its template's policies that it has by now."""
+        iam = target.aws("iam")
         bare = {**target.properties, "Policies": None, "ManagedPolicyArns": None}
-        _settle_inline(target.aws("iam"), target.id, target.properties, bare)
-        _settle_attached(target.aws("iam"), target.id, target.properties, bare)
-        target.aws("iam").delete_role(RoleName=target.id)
+        names = iam.list_role_policies(RoleName=target.id)["PolicyNames"]
+        held = [each for each in target.properties["Policies"] or [] if each["PolicyName"] in names]
+        attached = iam.list_attached_role_policies(RoleName=target.id)["AttachedPolicies"]
+        arns = [each["PolicyArn"] for each in attached]
+        given = [arn for arn in target.properties["ManagedPolicyArns"] or [] if arn in arns]
+        before = {**target.properties, "Policies": held, "ManagedPolicyArns": given}
+        _settle_inline(iam, target.id, before, bare)
+        _settle_attached(iam, target.id, before, bare)
+        iam.delete_role(RoleName=target.id)
 
     def describe(self, target: Target) -> dict[str, str]:
         """Give the role's ARN and id."""

@@ -1,0 +1,281 @@
+"""The template of a Studio project, and what a deployment offers it with."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import pipeline_document
+from studio_offers import OFFERS, USERS, Template, offer, project, write
+from test_infra_scanners import findings
+from test_infra_template import resources, synthesis, the_bucket, the_only
+
+__all__ = ["synthesis"]
+
+ROOT = Path(__file__).parents[1]
+NAMED = re.compile("^(Alarm|Bucket|Dashboard|Function|LogGroup|ModelPackageGroup|Pipeline|Queue|Role)?Name$")
+REFERENCES = {"AWS::Lambda::EventInvokeConfig", "AWS::Lambda::Permission", "AWS::Logs::MetricFilter"}
+"""What has no name of its own and names another resource."""
+LONGEST = {
+    "AWS::AccountId": "123456789012",
+    "AWS::Region": "ap-southeast-1",
+    "SageMakerProjectId": "p-" + "a" * 18,
+}
+SAGEMAKERS_TAGS = {
+    "sagemaker:project-id": "SageMakerProjectId",
+    "sagemaker:project-name": "SageMakerProjectName",
+}
+
+
+@pytest.fixture(scope="module")
+def made(synthesis: ModuleType) -> Template:
+    return project(synthesis)
+
+
+@pytest.fixture(scope="module", params=OFFERS)
+def offered(synthesis: ModuleType, request: pytest.FixtureRequest) -> Template:
+    return offer(synthesis, request.param)
+
+
+def names(template: Template) -> Iterator[tuple[str, Any]]:
+    for logical_id, resource in template["Resources"].items():
+        if resource["Type"] not in REFERENCES:
+            for key, value in resource["Properties"].items():
+                if NAMED.match(key):
+                    yield logical_id, value
+
+
+def filled(text: str) -> str:
+    return re.sub(r"\$\{([\w:]+)\}", lambda found: LONGEST[found[1]], text)
+
+
+def test_studio_fills_in_the_two_parameters_that_it_knows_and_asks_for_no_other(made: Template) -> None:
+    assert set(made["Parameters"]) == {"SageMakerProjectName", "SageMakerProjectId"}
+    assert not [each for each in made["Parameters"].values() if "Default" in each or each["Type"] != "String"]
+
+
+def test_every_name_is_made_of_the_project_s_id_and_of_nothing_else_that_changes(made: Template) -> None:
+    found = dict(names(made))
+    assert len(found) >= 20
+    for logical_id, value in found.items():
+        text = value["Fn::Sub"]
+        assert "${SageMakerProjectId}" in text, logical_id
+        rest = set(re.findall(r"\$\{([\w:]+)\}", text)) - {"SageMakerProjectId"}
+        assert rest <= {"AWS::AccountId", "AWS::Region"}, logical_id
+
+
+def test_what_it_takes_from_the_deployment_is_the_topic_the_code_and_the_boundary(made: Template) -> None:
+    literal = sorted(set(re.findall(r'"[^"]*cv-birds[^"]*"', json.dumps(made))))
+    assert literal == [
+        '"arn:${AWS::Partition}:iam::${AWS::AccountId}:policy/cv-birds-studio-boundary-${AWS::Region}"',
+        '"arn:${AWS::Partition}:sns:${AWS::Region}:${AWS::AccountId}:cv-birds-notifications"',
+        '"cv-birds-${AWS::AccountId}-${AWS::Region}-tmpl"',
+    ]
+
+
+def test_no_name_is_too_long_with_the_longest_id_in_the_longest_region(made: Template) -> None:
+    limits = {
+        "AWS::S3::Bucket": 63,
+        "AWS::IAM::Role": 64,
+        "AWS::Lambda::Function": 64,
+        "AWS::Events::Rule": 64,
+    }
+    for logical_id, value in names(made):
+        kind = made["Resources"][logical_id]["Type"]
+        assert len(filled(value["Fn::Sub"])) <= limits.get(kind, 63), logical_id
+
+
+def test_no_name_of_the_offer_is_too_long_for_the_longest_project() -> None:
+    from infra.config import MAX_NAME
+    from infra.studio_names import StudioNames
+
+    own = StudioNames("a" * MAX_NAME)
+    assert len(filled(own.templates)) <= 63
+    assert max(len(filled(each)) for each in (own.launch_role, own.publisher_role, own.publisher)) <= 64
+    assert len(filled(own.boundary)) <= 128
+
+
+def test_sagemaker_finds_what_belongs_to_a_project_by_its_tags(made: Template) -> None:
+    kinds = ("Pipeline", "ModelPackageGroup")
+    for kind in [f"AWS::SageMaker::{each}" for each in kinds] + ["AWS::S3::Bucket", "AWS::Lambda::Function"]:
+        for each in resources(made, kind):
+            tags = {tag["Key"]: tag["Value"] for tag in each["Properties"]["Tags"]}
+            assert {key: tags[key] for key in SAGEMAKERS_TAGS} == {
+                key: {"Ref": name} for key, name in SAGEMAKERS_TAGS.items()
+            }
+
+
+def test_the_pipeline_is_the_shipped_one_in_the_function_s_own_spelling(made: Template) -> None:
+    pipeline = the_only(made, "AWS::SageMaker::Pipeline")["Properties"]
+    shipped = (ROOT / "pipeline_definition" / "pipeline.json").read_bytes()
+    text = pipeline_document.serialise(pipeline_document.load(shipped))
+    # Any other spelling would become another version when the shipped file is uploaded.
+    assert pipeline["PipelineDefinition"] == {"PipelineDefinitionBody": text}
+
+
+def test_a_project_is_the_deployment_but_for_its_topic_and_pipeline(
+    made: Template, synthesis: ModuleType
+) -> None:
+    deployment = synthesis.synthesise()
+    own = {logical_id: each["Type"] for logical_id, each in deployment["Resources"].items()}
+    new = {logical_id: each["Type"] for logical_id, each in made["Resources"].items()}
+    assert sorted(kind for name, kind in new.items() if name not in own) == ["AWS::SageMaker::Pipeline"]
+    assert sorted(kind for name, kind in own.items() if name not in new) == [
+        "AWS::KMS::Key",
+        "AWS::SNS::Topic",
+        "AWS::SNS::TopicPolicy",
+    ]
+    assert set(deployment["Outputs"]) == set(made["Outputs"])
+
+
+def test_nobody_has_a_managed_policy_or_an_action_without_a_name(made: Template, offered: Template) -> None:
+    for template in (made, offered):
+        text = json.dumps(template)
+        assert not re.findall("IAMFullAccess|AdministratorAccess|PowerUserAccess", text)
+        assert not [
+            each
+            for each in resources(template, "AWS::IAM::Role")
+            if "ManagedPolicyArns" in each["Properties"]
+        ]
+        for statement in statements(template):
+            if statement["Effect"] == "Allow":
+                actions = (
+                    statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+                )
+                assert not [action for action in actions if "*" in action], statement
+
+
+def statements(template: Template) -> Iterator[dict[str, Any]]:
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::IAM::ManagedPolicy":
+            yield from resource["Properties"]["PolicyDocument"]["Statement"]
+        elif resource["Type"] == "AWS::IAM::Role":
+            for policy in resource["Properties"]["Policies"]:
+                yield from policy["PolicyDocument"]["Statement"]
+
+
+def test_every_role_of_a_project_has_the_boundary_that_the_offer_makes(
+    made: Template, offered: Template
+) -> None:
+    (boundary,) = (
+        each["Properties"]["ManagedPolicyName"]["Fn::Sub"]
+        for each in resources(offered, "AWS::IAM::ManagedPolicy")
+        if "ManagedPolicyName" in each["Properties"]
+    )
+    arn = f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:policy/{boundary}"
+    roles = resources(made, "AWS::IAM::Role")
+    assert len(roles) >= 2
+    assert [each["Properties"]["PermissionsBoundary"] for each in roles] == [{"Fn::Sub": arn}] * len(roles)
+
+
+def test_cloudformation_takes_the_template_and_the_function_inside_the_other(
+    made: Template, offered: Template
+) -> None:
+    assert len(json.dumps(made)) <= 1_000_000
+    (publisher,) = (
+        each["Properties"]["Code"]["ZipFile"]
+        for each in resources(offered, "AWS::Lambda::Function")
+        if "ZipFile" in each["Properties"]["Code"]
+    )
+    assert len(publisher) <= 4096
+
+
+def test_the_template_has_no_findings(made: Template, tmp_path: Path) -> None:
+    # cdk-nag's would have stopped the synthesis.
+    assert findings(write(made, tmp_path)) == []
+
+
+def test_the_published_objects_are_the_template_and_the_code_that_it_names(
+    made: Template, synthesis: ModuleType
+) -> None:
+    for name, key in (("s3", "templates/cv-birds.yaml"), ("catalog", "products/")):
+        published = the_only(offer(synthesis, name), "AWS::CloudFormation::CustomResource")["Properties"]
+        template, code = published["Objects"]
+        assert template["Key"].startswith(key)
+        assert code["Key"] == the_only(made, "AWS::Lambda::Function")["Properties"]["Code"]["S3Key"]
+        assert code["FromKey"] == code["Key"]
+        assert ("Tagging" in template) == (name == "s3")
+        assert template.get("Tagging", "") in ("", "sagemaker:studio-visibility=true")
+
+
+def test_studio_may_read_the_bucket_from_a_browser_and_nothing_else(synthesis: ModuleType) -> None:
+    (rule,) = next(
+        each["Properties"]["CorsConfiguration"]["CorsRules"]
+        for each in resources(offer(synthesis, "s3"), "AWS::S3::Bucket")
+        if "CorsConfiguration" in each["Properties"]
+    )
+    assert rule["AllowedOrigins"] == ["https://*.sagemaker.aws"]
+    assert rule["AllowedMethods"] == ["GET", "HEAD"]
+
+
+def test_the_product_is_launched_with_the_launch_role_by_the_named_users_alone(synthesis: ModuleType) -> None:
+    template = offer(synthesis, "catalog")
+    constraint = the_only(template, "AWS::ServiceCatalog::LaunchRoleConstraint")["Properties"]
+    role = template["Resources"][constraint["RoleArn"]["Fn::GetAtt"][0]]
+    assert role["Properties"]["RoleName"] == {"Fn::Sub": "cv-birds-studio-launch-${AWS::Region}"}
+    (trusted,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trusted["Principal"] == {"Service": "servicecatalog.amazonaws.com"}
+    user = the_only(template, "AWS::ServiceCatalog::PortfolioPrincipalAssociation")["Properties"]
+    assert user["PrincipalARN"] == USERS
+    product = the_only(template, "AWS::ServiceCatalog::CloudFormationProduct")["Properties"]
+    assert {"Key": "sagemaker:studio-visibility", "Value": "true"} in product["Tags"]
+
+
+def test_a_version_of_the_product_is_its_template_s_hash_and_earlier_ones_stay(synthesis: ModuleType) -> None:
+    template = offer(synthesis, "catalog")
+    product = the_only(template, "AWS::ServiceCatalog::CloudFormationProduct")["Properties"]
+    current, earlier = product["ProvisioningArtifactParameters"]
+    assert earlier["Name"] == "0123456789ab"
+    assert current["Name"] == template["Outputs"]["StudioProductVersion"]["Value"]
+    published = the_only(template, "AWS::CloudFormation::CustomResource")["Properties"]["Objects"][0]
+    assert current["Info"]["LoadTemplateFromURL"]["Fn::Sub"].endswith(
+        f"-tmpl.s3.${{AWS::Region}}.${{AWS::URLSuffix}}/{published['Key']}"
+    )
+
+
+def test_the_domain_is_tagged_or_an_output_says_how(synthesis: ModuleType) -> None:
+    told = offer(synthesis, "s3")["Outputs"]["StudioDomainTagCommand"]["Value"]["Fn::Sub"]
+    assert "add-tags --resource-arn arn:" in told
+    assert "Key=sagemaker:projectS3TemplatesLocation,Value=s3://cv-birds-" in told
+    tagged = synthesis.synthesise({**OFFERS["s3"], "studio_domain_id": "d-abc123"})
+    published = the_only(tagged, "AWS::CloudFormation::CustomResource")["Properties"]
+    assert published["DomainArn"]["Fn::Sub"].endswith(":domain/d-abc123")
+    assert "StudioDomainTagCommand" not in tagged["Outputs"]
+    (right,) = (each for each in statements(tagged) if each["Sid"] == "TagDomain")
+    assert right["Resource"] == published["DomainArn"]
+
+
+def test_the_alarms_of_projects_may_publish_on_the_deployment_s_topic(synthesis: ModuleType) -> None:
+    document = the_only(offer(synthesis, "s3"), "AWS::SNS::TopicPolicy")["Properties"]["PolicyDocument"]
+    (alarms,) = (each for each in document["Statement"] if each["Sid"] == "AlarmsOfTheProject")
+    assert [
+        each["Fn::Sub"].rpartition(":")[2] for each in alarms["Condition"]["ArnLike"]["aws:SourceArn"]
+    ] == [
+        "cv-birds-*",
+        "studio-p-*-*",
+    ]
+
+
+def test_a_deployment_offers_nothing_unless_it_is_asked_to(synthesis: ModuleType) -> None:
+    assert not [name for name in synthesis.synthesise()["Resources"] if name.startswith("Studio")]
+
+
+@pytest.mark.parametrize("project_name", ["studio", "studio-p", "studio-p-abc123"])
+def test_no_deployment_is_called_like_a_project_of_studio(project_name: str) -> None:
+    from infra.config import Config, ConfigError
+
+    with pytest.raises(ConfigError, match="SageMaker Studio"):
+        Config.from_context({"project": project_name})
+    assert Config.from_context({"project": "studios"}).name == "studios"
+
+
+def test_the_bucket_of_a_project_is_that_of_a_deployment(made: Template, synthesis: ModuleType) -> None:
+    bucket, other = the_bucket(made)["Properties"], the_bucket(synthesis.synthesise())["Properties"]
+    named = {"BucketName", "LoggingConfiguration", "NotificationConfiguration", "Tags"}
+    assert {key: value for key, value in bucket.items() if key not in named} == {
+        key: value for key, value in other.items() if key not in named
+    }

@@ -1,0 +1,330 @@
+"""A Studio project on the laptop's AWS: a user makes it of the published template, uploads and removes it."""
+
+import json
+import time
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+import ops.stack
+from laptop import Laptop
+from local.aws.server import LocalAWS
+from local.deploy import deploy
+from studio_offers import LAUNCH_ROLE, PROJECT, STACK, TEMPLATES, USERS, Template, offer, project, write
+from test_infra_template import synthesis, the_only
+from toy_pipeline import IMAGE, SHIPPED
+
+__all__ = ["synthesis"]
+
+ASSETS = "cdk-hnb659fds-assets-123456789012-us-east-1"
+URL = f"https://{TEMPLATES}.s3.us-east-1.amazonaws.com/templates/cv-birds.yaml"
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    ],
+}
+
+
+class Studio:
+    """The laptop's AWS with the deployment that offers its template, and a user of Studio."""
+
+    def __init__(self, aws: LocalAWS) -> None:
+        self.aws = aws
+        self.user = aws.client("cloudformation", USERS)
+        self.s3 = aws.client("s3")
+
+    def make(self, stack: str = STACK, **request: Any) -> dict[str, Any]:
+        """Make a project as SageMaker does it for the user, and give its stack."""
+        self.user.create_stack(**self._request(stack, request))
+        return self.stack(stack)
+
+    def change(self, **request: Any) -> dict[str, Any]:
+        """Bring the project to another template."""
+        self.user.update_stack(**self._request(STACK, request))
+        return self.stack(STACK)
+
+    @staticmethod
+    def _request(stack: str, request: dict[str, Any]) -> dict[str, Any]:
+        parameters = [{"ParameterKey": key, "ParameterValue": value} for key, value in PROJECT.items()]
+        source = {} if "TemplateBody" in request else {"TemplateURL": URL}
+        given = {"RoleARN": LAUNCH_ROLE, **source, **request}
+        return {
+            "StackName": stack,
+            "Parameters": parameters,
+            "Capabilities": ["CAPABILITY_NAMED_IAM"],
+            **{key: value for key, value in given.items() if value is not None},
+        }
+
+    def stack(self, name: str) -> dict[str, Any]:
+        """Describe a stack by its name or id."""
+        found: dict[str, Any] = self.aws.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
+        return found
+
+    def failures(self, stack_id: str) -> str:
+        """Give why resources of a stack failed."""
+        events = self.aws.client("cloudformation").describe_stack_events(StackName=stack_id)["StackEvents"]
+        failed = [each for each in events if each["ResourceStatus"].endswith("_FAILED")]
+        return "\n".join(each.get("ResourceStatusReason", "") for each in failed)
+
+    def remove(self, stack: str = STACK) -> str:
+        """Delete a project's stack as the user, and what it leaves; give why that failed, if it did."""
+        try:
+            stack_id = self.stack(stack)["StackId"]
+        except ClientError:
+            return ""
+        self.user.delete_stack(StackName=stack)
+        failed = self.failures(stack_id)
+        self._forget_what_is_kept()
+        return failed
+
+    def _forget_what_is_kept(self) -> None:
+        for bucket in [each["Name"] for each in self.s3.list_buckets()["Buckets"]]:
+            if bucket.startswith("studio-p-"):
+                versions = self.s3.list_object_versions(Bucket=bucket)
+                for each in [*versions.get("Versions", []), *versions.get("DeleteMarkers", [])]:
+                    self.s3.delete_object(Bucket=bucket, Key=each["Key"], VersionId=each["VersionId"])
+                self.s3.delete_bucket(Bucket=bucket)
+        sagemaker = self.aws.client("sagemaker")
+        for group in sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"]:
+            name = group["ModelPackageGroupName"]
+            if name.startswith("studio-p-"):
+                packages = sagemaker.list_model_packages(ModelPackageGroupName=name)
+                for each in packages["ModelPackageSummaryList"]:
+                    sagemaker.delete_model_package(ModelPackageName=each["ModelPackageArn"])
+                sagemaker.delete_model_package_group(ModelPackageGroupName=name)
+
+    def laptop(self) -> Laptop:
+        """Give the project, to upload to."""
+        running = Laptop(self.aws, ops.stack.outputs(self.aws.client("cloudformation"), STACK))
+        running.data_url = running.put_object("data/toy/images.txt", b"1 a/a.jpg\n").removesuffix(
+            "images.txt"
+        )
+        return running
+
+    def publish(self, template: Template) -> None:
+        """Put another version of the template where the user finds it."""
+        key = URL.partition(".com/")[2]
+        self.s3.put_object(Bucket=TEMPLATES, Key=key, Body=json.dumps(template).encode())
+
+
+@pytest.fixture(scope="module")
+def studio(synthesis: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    folder = tmp_path_factory.mktemp("studio")
+    offering = offer(synthesis, "s3")
+    with LocalAWS(work_dir=folder / "aws", source=IMAGE, interruptions=0) as aws:
+        aws.client("iam").create_role(
+            RoleName="StudioUsers", Path="/service-role/", AssumeRolePolicyDocument=json.dumps(TRUST)
+        )
+        # What the CDK publishes before it deploys.
+        published = the_only(offering, "AWS::CloudFormation::CustomResource")["Properties"]["Objects"]
+        s3 = aws.client("s3")
+        s3.create_bucket(Bucket=ASSETS)
+        text = json.dumps(project(synthesis), sort_keys=True).encode()
+        s3.put_object(Bucket=ASSETS, Key=published[0]["FromKey"], Body=text)
+        deploy(aws, write(offering, folder), "cv-birds")
+        yield Studio(aws)
+
+
+@pytest.fixture
+def clean(studio: Studio) -> Iterator[Studio]:
+    yield studio
+    studio.remove()
+
+
+def test_the_template_is_published_with_the_tag_that_studio_looks_for(studio: Studio) -> None:
+    objects = studio.aws.client("s3", USERS).list_objects_v2(Bucket=TEMPLATES, Prefix="templates/")[
+        "Contents"
+    ]
+    assert [each["Key"] for each in objects] == ["templates/cv-birds.yaml"]
+    tags = studio.s3.get_object_tagging(Bucket=TEMPLATES, Key="templates/cv-birds.yaml")["TagSet"]
+    assert tags == [{"Key": "sagemaker:studio-visibility", "Value": "true"}]
+
+
+@pytest.mark.slow
+def test_an_upload_to_a_project_runs_its_own_pipeline(clean: Studio) -> None:
+    assert clean.make()["StackStatus"] == "CREATE_COMPLETE"
+    running = clean.laptop()
+    execution = running.run(SHIPPED)
+    described = running.describe(execution)
+    assert described["PipelineExecutionStatus"] == "Succeeded"
+    assert described["PipelineArn"].endswith(":pipeline/studio-p-abc123def456")
+    packages = running.sagemaker.list_model_packages(ModelPackageGroupName="studio-p-abc123def456")
+    assert len(packages["ModelPackageSummaryList"]) == 2
+    tags = running.sagemaker.list_tags(ResourceArn=described["PipelineArn"])["Tags"]
+    assert {"Key": "sagemaker:project-id", "Value": "p-abc123def456"} in tags
+    listed = running.sagemaker.list_model_packages(ModelPackageGroupName="cv-birds")
+    assert listed["ModelPackageSummaryList"] == []
+
+
+@pytest.mark.slow
+def test_the_shipped_definition_is_the_pipeline_s_first_version_already(clean: Studio) -> None:
+    clean.make()
+    running = clean.laptop()
+    assert versions(running) == [1]
+    running.put_object("pipeline/pipeline.json", SHIPPED.read_bytes())
+    running.put_object("pipeline/parameters.json", b"{}")
+    key = "verdicts/pipeline/pipeline.json/"
+    verdict = wait_for(clean, running.outputs["BucketName"], key)
+    assert verdict["verdict"] == "STARTED"
+    assert verdict["pipelineVersionId"] == 1
+    assert versions(running) == [1]
+    running.follow(verdict["executionArn"])
+
+
+def versions(running: Laptop) -> list[int]:
+    listed = running.sagemaker.list_pipeline_versions(PipelineName=running.outputs["PipelineName"])
+    return [each["PipelineVersionId"] for each in listed["PipelineVersionSummaries"]]
+
+
+def wait_for(studio: Studio, bucket: str, prefix: str) -> dict[str, Any]:
+    for _ in range(300):
+        for each in studio.s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", []):
+            body = studio.s3.get_object(Bucket=bucket, Key=each["Key"])["Body"].read()
+            found: dict[str, Any] = json.loads(body)
+            return found
+        time.sleep(0.1)
+    raise AssertionError("no verdict came")
+
+
+def test_the_commands_find_a_project_by_the_name_of_its_stack(clean: Studio) -> None:
+    clean.make()
+    cloudformation = clean.aws.client("cloudformation")
+    deployed = ops.stack.deployment(cloudformation, STACK)
+    assert deployed.project == "studio-p-abc123def456"
+    assert ops.stack.function_name(cloudformation, STACK) == "studio-p-abc123def456-start-execution"
+    assert ops.stack.function_name(cloudformation, "cv-birds") == "cv-birds-start-execution"
+
+
+def test_a_project_is_brought_to_a_newer_template(clean: Studio, synthesis: ModuleType) -> None:
+    clean.make()
+    newer = project(synthesis)
+    the_only(newer, "AWS::Logs::LogGroup")["Properties"]["RetentionInDays"] = 30
+    the_only(newer, "AWS::Lambda::Function")["Properties"]["MemorySize"] = 512
+    the_only(newer, "AWS::SageMaker::Pipeline")["Properties"]["PipelineDescription"] = "newer"
+    for role in (each for each in newer["Resources"].values() if each["Type"] == "AWS::IAM::Role"):
+        role["Properties"]["Description"] = "newer"
+        role["Properties"]["Policies"][0]["PolicyDocument"]["Statement"].pop()
+    clean.publish(newer)
+    changed = clean.change()
+    clean.publish(project(synthesis))
+    assert changed["StackStatus"] == "UPDATE_COMPLETE", clean.failures(STACK)
+    described = clean.aws.client("sagemaker").describe_pipeline(PipelineName="studio-p-abc123def456")
+    assert described["PipelineDescription"] == "newer"
+
+
+def test_a_project_goes_without_the_rights_of_anybody_but_the_launch_role(studio: Studio) -> None:
+    studio.make()
+    assert studio.remove() == ""
+    with pytest.raises(ClientError, match="does not exist"):
+        studio.stack(STACK)
+
+
+@pytest.mark.parametrize(
+    "request_of_their_own",
+    [
+        {"RoleARN": None},
+        {"RoleARN": "arn:aws:iam::123456789012:role/cv-birds-pipeline-us-east-1"},
+        {"TemplateBody": json.dumps({"Resources": {"Q": {"Type": "AWS::SQS::Queue"}}})},
+        {"TemplateURL": URL.replace(TEMPLATES, "cv-birds-123456789012-us-east-1")},
+    ],
+    ids=["no role", "another role", "a template of their own", "a template from elsewhere"],
+)
+def test_users_make_nothing_but_projects(studio: Studio, request_of_their_own: dict[str, Any]) -> None:
+    with pytest.raises(ClientError, match="cloudformation:CreateStack"):
+        studio.make(**request_of_their_own)
+
+
+def strong_role(**properties: Any) -> Template:
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    given = {
+        "RoleName": "studio-p-abc123def456-start-execution-us-east-1",
+        "AssumeRolePolicyDocument": TRUST,
+        "Policies": [{"PolicyName": "all", "PolicyDocument": document}],
+    }
+    names = {name: {"Type": "String"} for name in PROJECT}
+    role = {"Type": "AWS::IAM::Role", "Properties": {**given, **properties}}
+    return {"Parameters": names, "Resources": {"Role": role}}
+
+
+def test_a_template_with_a_role_that_nothing_bounds_is_rolled_back(
+    clean: Studio, synthesis: ModuleType
+) -> None:
+    clean.publish(strong_role())
+    made = clean.make()
+    clean.publish(project(synthesis))
+    assert made["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert "iam:CreateRole" in clean.failures(made["StackId"])
+
+
+def test_a_role_of_a_project_has_no_right_beyond_the_boundary(clean: Studio, synthesis: ModuleType) -> None:
+    bound = "arn:aws:iam::123456789012:policy/cv-birds-studio-boundary-us-east-1"
+    clean.publish(strong_role(PermissionsBoundary=bound))
+    made = clean.make()
+    clean.publish(project(synthesis))
+    assert made["StackStatus"] == "CREATE_COMPLETE", clean.failures(made["StackId"])
+    role = "arn:aws:iam::123456789012:role/studio-p-abc123def456-start-execution-us-east-1"
+    with pytest.raises(ClientError, match="AccessDenied"):
+        clean.aws.client("iam", role).create_role(
+            RoleName="admin", AssumeRolePolicyDocument=json.dumps(TRUST)
+        )
+    with pytest.raises(ClientError, match="AccessDenied"):
+        clean.aws.client("s3", role).list_objects_v2(Bucket="cv-birds-123456789012-us-east-1")
+
+
+def launch_policy(studio: Studio) -> dict[str, Any]:
+    name = LAUNCH_ROLE.rpartition("/")[2]
+    held = studio.aws.client("iam").get_role_policy(RoleName=name, PolicyName="least-privilege")
+    document: dict[str, Any] = held["PolicyDocument"]
+    return document
+
+
+def put_launch_policy(studio: Studio, document: dict[str, Any]) -> None:
+    studio.aws.client("iam").put_role_policy(
+        RoleName=LAUNCH_ROLE.rpartition("/")[2],
+        PolicyName="least-privilege",
+        PolicyDocument=json.dumps(document),
+    )
+
+
+SIDS = (
+    *(
+        "MakeBoundedRoles",
+        "KeepRoles",
+        "PassFunctionRole",
+        "PassPipelineRole",
+        "Functions",
+        "LetServicesInvoke",
+    ),
+    *("ReadCode", "Buckets", "Pipelines", "Groups", "Tags", "Queues", "Rules", "Logs", "FindLogGroups"),
+    "AlarmsAndDashboards",
+)
+
+
+def test_every_statement_of_the_launch_role_is_tried_out(studio: Studio) -> None:
+    assert tuple(each["Sid"] for each in launch_policy(studio)["Statement"]) == SIDS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sid", SIDS)
+def test_no_project_can_be_made_without_a_statement_of_the_launch_role(clean: Studio, sid: str) -> None:
+    whole = launch_policy(clean)
+    less = [each for each in whole["Statement"] if each["Sid"] != sid]
+    put_launch_policy(clean, {**whole, "Statement": less})
+    made = clean.make()
+    put_launch_policy(clean, whole)
+    assert made["StackStatus"].startswith("ROLLBACK_")
+    assert "is not authorized to perform: " in clean.failures(made["StackId"])
+
+
+@pytest.mark.slow
+def test_the_offer_goes_with_its_stack_and_leaves_projects_in_place(studio: Studio) -> None:
+    """The last test of this file: it takes the deployment away that the others need."""
+    studio.make()
+    cloudformation = studio.aws.client("cloudformation")
+    cloudformation.delete_stack(StackName="cv-birds")
+    assert [each["StackName"] for each in cloudformation.describe_stacks()["Stacks"]] == [STACK]
+    assert TEMPLATES not in [each["Name"] for each in studio.s3.list_buckets()["Buckets"]]
