@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from infra.grants import findings, role_with, wildcard_finding
 from infra.nag import acknowledge
 from infra.names import filled
 from infra.studio_access import catalog_grants, user_grants
-from infra.studio_boundary import boundary, resources
+from infra.studio_boundary import bind, resources
 from infra.studio_launch import launch_grants
 from infra.studio_names import StudioNames
 from infra.studio_templates import LOCATION, PRODUCTS, TEMPLATES, VISIBLE, Templates, documents
@@ -34,6 +35,7 @@ class Studio(Construct):
         self._config = config
         self._names = StudioNames(config.name)
         template = studio_project.synthesise(config, self._names)
+        bounds = bind(template, self._names)
         asset = self._asset(template)
         self._version = asset.asset_hash[:12]
         self._templates = Templates(
@@ -43,8 +45,9 @@ class Studio(Construct):
             objects=[*self._offered(asset), *self._code(asset, template)],
             domain_arn=self._domain_arn(),
         )
-        self._bound(template)
-        role = self._launch_role()
+        for kind, document in bounds.items():
+            self._bound(kind, document)
+        role = self._launch_role(bounds)
         self._output("StudioLaunchRoleArn", role.role_arn)
         if config.studio_template == "s3":
             self._offer_bucket()
@@ -77,20 +80,19 @@ class Studio(Construct):
             return None
         return filled(self._names.arn("sagemaker", f"domain/{domain}"))
 
-    def _bound(self, template: dict[str, Any]) -> None:
-        document = boundary(template)
+    def _bound(self, kind: str, document: dict[str, Any]) -> None:
         policy = aws_iam.CfnManagedPolicy(
             self,
-            "Boundary",
-            managed_policy_name=filled(self._names.boundary),
-            description=f"Bounds every role of the projects that are made from {self._names.project}",
+            f"Boundary-{kind}",
+            managed_policy_name=filled(self._names.boundary(kind)),
+            description=f"Bounds the role {kind} of every project that is made from {self._names.project}",
             policy_document=document,
         )
-        why = "It gives nothing to anybody: it is the most that a role of any project may be given."
+        why = "It gives nothing to anybody: it is the most that this role of any project may be given."
         wild = [resource for resource in resources(document) if "*" in resource]
         acknowledge(policy, {wildcard_finding(resource): why for resource in wild})
 
-    def _launch_role(self) -> aws_iam.Role:
+    def _launch_role(self, kinds: Iterable[str]) -> aws_iam.Role:
         catalog = self._config.studio_template == "catalog"
         service = "servicecatalog" if catalog else "cloudformation"
         return role_with(
@@ -99,7 +101,7 @@ class Studio(Construct):
             name=self._names.launch_role,
             description=f"Makes the projects of SageMaker Studio from {self._names.project}",
             assumed_by=aws_iam.ServicePrincipal(f"{service}.amazonaws.com"),
-            grants=[*launch_grants(self._names), *(catalog_grants(self._names) if catalog else [])],
+            grants=[*launch_grants(self._names, kinds), *(catalog_grants(self._names) if catalog else [])],
         )
 
     def _offer_bucket(self) -> None:

@@ -1,8 +1,8 @@
-"""The most that any role of a project can ever do, whatever its own policy says.
+"""The most that each role of a project can ever do, whatever its own policy says.
 
-It is the sum of what the roles of the project's template are allowed, for every project at once, so that
-whoever may make projects cannot make a role that is stronger. What one service is allowed under the same
-conditions is joined to one statement, without its Sid: IAM has room for 6,144 characters.
+It is what the role is allowed in the template, for every project at once, so that whoever may make projects
+cannot make a role that is stronger than a project's. What one service is allowed under the same conditions is
+joined to one statement, without its Sid: IAM has room for 6,144 characters.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from infra.config import ConfigError
-from infra.studio_names import EVERY_PROJECT, PROJECT
+from infra.studio_names import EVERY_PROJECT, PROJECT, StudioNames
 
 MAX_CHARACTERS = 6144
 _LONGEST = {
@@ -26,17 +26,30 @@ _LONGEST = {
 Statement = dict[str, Any]
 
 
-def boundary(template: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the policy document that bounds every role of a project's template.
+def bind(template: Mapping[str, Any], names: StudioNames) -> dict[str, dict[str, Any]]:
+    """Bind every role of a project's template; give the policy documents by what the roles are for.
 
-    Raises `ConfigError` when IAM has no room for it.
+    Raises `ConfigError` when IAM has no room for one of them.
     """
-    statements = list(_joined(_allowed(template)))
+    documents = {}
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::IAM::Role":
+            role = resource["Properties"]
+            name = _text(role["RoleName"])
+            kind = name.removeprefix(f"{PROJECT.project}-").removesuffix("-${AWS::Region}")
+            documents[kind] = _boundary(kind, role)
+            role["PermissionsBoundary"] = {"Fn::Sub": names.boundary_arn(kind)}
+    return documents
+
+
+def _boundary(kind: str, role: Mapping[str, Any]) -> dict[str, Any]:
+    statements = list(_joined(_allowed(role)))
     size = _size(statements)
     if size > MAX_CHARACTERS:
         raise ConfigError(
-            f"context studio_template: the boundary of a project's roles has {size:,} characters, and IAM "
-            f"has room for {MAX_CHARACTERS:,}: shorten processing_instance_types and training_instance_types"
+            f"context studio_template: the boundary of a project's role {kind} has {size:,} characters, and "
+            f"IAM has room for {MAX_CHARACTERS:,}: shorten processing_instance_types, "
+            "training_instance_types or subnet_ids"
         )
     return {"Version": "2012-10-17", "Statement": statements}
 
@@ -46,14 +59,12 @@ def resources(document: Mapping[str, Any]) -> list[str]:
     return [_text(resource) for statement in document["Statement"] for resource in statement["Resource"]]
 
 
-def _allowed(template: Mapping[str, Any]) -> Iterator[Statement]:
-    """Yield what the roles are allowed, with every project's id in the place of one's."""
+def _allowed(role: Mapping[str, Any]) -> Iterator[Statement]:
+    """Yield what a role is allowed, with every project's id in the place of one's."""
     text = json.dumps(
         [
             statement
-            for resource in template["Resources"].values()
-            if resource["Type"] == "AWS::IAM::Role"
-            for policy in resource["Properties"]["Policies"]
+            for policy in role["Policies"]
             for statement in policy["PolicyDocument"]["Statement"]
             if statement["Effect"] == "Allow"
         ]

@@ -2,24 +2,24 @@
 
 Studio's users start it and can do none of it themselves. Whoever may hand this role to CloudFormation with a
 template of their own can do all of it, so each statement names projects only, and a role can be made with the
-boundary alone.
+boundary of its kind alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from infra.grants import Grant
-from infra.studio_names import EVERY_PROJECT, PREFIX, StudioNames
+from infra.studio_names import EVERY_PROJECT, PREFIX, StudioNames, role_of_projects
 
 _PROJECTS = "the projects of Studio, whose ids nobody knows before."
 _NO_RESOURCE = "the action supports no resource; it reads names only."
 
 
-def launch_grants(names: StudioNames) -> list[Grant]:
-    """Give every statement of the launch role, whoever assumes it."""
+def launch_grants(names: StudioNames, kinds: Iterable[str]) -> list[Grant]:
+    """Give every statement of the launch role, whoever assumes it; `kinds` says which roles projects have."""
     return [
-        *_role_grants(names),
+        *_role_grants(names, kinds),
         *_function_grants(names),
         *_bucket_grants(),
         *_sagemaker_grants(),
@@ -36,15 +36,23 @@ def _role(name: str) -> str:
     return f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{name}"
 
 
-def _role_grants(names: StudioNames) -> list[Grant]:
+def _role_grants(names: StudioNames, kinds: Iterable[str]) -> list[Grant]:
     roles = _role(f"{EVERY_PROJECT.project}")
     return [
-        # Rights for a role only together with the boundary, which nothing here can take off or change.
-        _grant(
-            "MakeBoundedRoles",
-            ["iam:CreateRole", "iam:DeleteRolePolicy", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy"],
-            roles,
-            conditions={"StringEquals": {"iam:PermissionsBoundary": names.boundary_arn}},
+        # Rights for a role only together with its own boundary, which nothing here can take off or change.
+        *(
+            _grant(
+                f"Make{kind.title().replace('-', '')}Role",
+                [
+                    "iam:CreateRole",
+                    "iam:DeleteRolePolicy",
+                    "iam:PutRolePermissionsBoundary",
+                    "iam:PutRolePolicy",
+                ],
+                _role(role_of_projects(kind)),
+                conditions={"StringEquals": {"iam:PermissionsBoundary": names.boundary_arn(kind)}},
+            )
+            for kind in kinds
         ),
         _grant(
             "KeepRoles",

@@ -16,6 +16,11 @@ EVERY_PROJECT = Names(f"{PREFIX}-p-*")
 """The names of all projects, for policies: SageMaker's ids begin with p-."""
 
 
+def role_of_projects(kind: str) -> str:
+    """Give the name of one role of every project, for policies."""
+    return f"{EVERY_PROJECT.project}-{kind}-${{AWS::Region}}"
+
+
 @dataclasses.dataclass(frozen=True)
 class StudioNames(Names):
     """Names and ARNs of what a deployment offers its template to Studio with."""
@@ -30,15 +35,13 @@ class StudioNames(Names):
         """Give that role's ARN."""
         return self._of_iam(f"role/{self.launch_role}")
 
-    @property
-    def boundary_arn(self) -> str:
-        """Give the ARN of the policy that bounds the roles of every project."""
-        return self._of_iam(f"policy/{self.boundary}")
+    def boundary(self, kind: str) -> str:
+        """Give the name of the policy that bounds one role of every project, `kind` being what it is for."""
+        return f"{self.project}-studio-{kind}-${{AWS::Region}}"
 
-    @property
-    def boundary(self) -> str:
-        """Give the name of that policy."""
-        return f"{self.project}-studio-boundary-${{AWS::Region}}"
+    def boundary_arn(self, kind: str) -> str:
+        """Give that policy's ARN."""
+        return self._of_iam(f"policy/{self.boundary(kind)}")
 
     @property
     def templates(self) -> str:

@@ -15,8 +15,8 @@ from typing import Any
 from aws_cdk import App, CfnParameter, Fn, aws_sagemaker
 
 from infra.config import Config
-from infra.nag import check
 from infra.encryption import S3_MANAGED
+from infra.nag import check
 from infra.names import filled
 from infra.stack import PipelineStack
 from infra.studio_names import PROJECT, PROJECT_ID, PROJECT_NAME, StudioNames
@@ -83,7 +83,8 @@ def synthesise(config: Config, names: StudioNames) -> dict[str, Any]:
         # Everybody hears of all projects where they hear of the deployment, and no project pays for a key.
         alarm_topic_arn=config.alarm_topic_arn or names.arn("sns", names.notification_topic),
         notify_email=None,
-        permissions_boundary=names.boundary,
+        # Each of its roles gets one of its own.
+        permissions_boundary=None,
     )
     with tempfile.TemporaryDirectory(prefix="studio-project-") as outdir:
         app = App(outdir=outdir, tree_metadata=False)

@@ -33,12 +33,15 @@ def _offer(name: str) -> str:
 
 @functools.cache
 def _project() -> str:
-    from infra import studio_project
+    from infra import studio_boundary, studio_project
     from infra.config import Config
     from infra.studio_names import StudioNames
 
     config = Config.from_context(OFFERS["s3"])
-    return json.dumps(studio_project.synthesise(config, StudioNames(config.name)), sort_keys=True)
+    names = StudioNames(config.name)
+    template = studio_project.synthesise(config, names)
+    studio_boundary.bind(template, names)
+    return json.dumps(template, sort_keys=True)
 
 
 def offer(synthesis: ModuleType, name: str) -> Template:

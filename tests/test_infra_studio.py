@@ -18,6 +18,8 @@ __all__ = ["synthesis"]
 
 ROOT = Path(__file__).parents[1]
 NAMED = re.compile("^(Alarm|Bucket|Dashboard|Function|LogGroup|ModelPackageGroup|Pipeline|Queue|Role)?Name$")
+OPENED_BY_AWS = ("sagemaker", "deepracer", "aws-glue", "labelingfunction")
+"""AmazonSageMakerFullAccess allows what has these words in its name."""
 REFERENCES = {"AWS::Lambda::EventInvokeConfig", "AWS::Lambda::Permission", "AWS::Logs::MetricFilter"}
 """What has no name of its own and names another resource."""
 LONGEST = {
@@ -68,10 +70,11 @@ def test_every_name_is_made_of_the_project_s_id_and_of_nothing_else_that_changes
         assert rest <= {"AWS::AccountId", "AWS::Region"}, logical_id
 
 
-def test_what_it_takes_from_the_deployment_is_the_topic_the_code_and_the_boundary(made: Template) -> None:
+def test_what_it_takes_from_the_deployment_is_the_topic_the_code_and_the_boundaries(made: Template) -> None:
     literal = sorted(set(re.findall(r'"[^"]*cv-birds[^"]*"', json.dumps(made))))
     assert literal == [
-        '"arn:${AWS::Partition}:iam::${AWS::AccountId}:policy/cv-birds-studio-boundary-${AWS::Region}"',
+        '"arn:${AWS::Partition}:iam::${AWS::AccountId}:policy/cv-birds-studio-pipeline-${AWS::Region}"',
+        '"arn:${AWS::Partition}:iam::${AWS::AccountId}:policy/cv-birds-studio-start-execution-${AWS::Region}"',
         '"arn:${AWS::Partition}:sns:${AWS::Region}:${AWS::AccountId}:cv-birds-notifications"',
         '"cv-birds-${AWS::AccountId}-${AWS::Region}-tmpl"',
     ]
@@ -96,7 +99,13 @@ def test_no_name_of_the_offer_is_too_long_for_the_longest_project() -> None:
     own = StudioNames("a" * MAX_NAME)
     assert len(filled(own.templates)) <= 63
     assert max(len(filled(each)) for each in (own.launch_role, own.publisher_role, own.publisher)) <= 64
-    assert len(filled(own.boundary)) <= 128
+    assert len(filled(own.boundary("start-execution"))) <= 128
+
+
+def test_no_name_of_a_project_is_opened_by_a_policy_of_aws(made: Template) -> None:
+    for logical_id, value in names(made):
+        own = value["Fn::Sub"].replace("${SageMakerProjectId}", "").lower()
+        assert not [word for word in OPENED_BY_AWS if word in own], logical_id
 
 
 def test_sagemaker_finds_what_belongs_to_a_project_by_its_tags(made: Template) -> None:
@@ -120,7 +129,7 @@ def test_the_pipeline_is_the_shipped_one_in_the_function_s_own_spelling(made: Te
 def test_a_project_is_the_deployment_but_for_its_topic_and_pipeline(
     made: Template, synthesis: ModuleType
 ) -> None:
-    deployment = synthesis.synthesise()
+    deployment = synthesis.synthesise({"encryption_key": "s3"})
     own = {logical_id: each["Type"] for logical_id, each in deployment["Resources"].items()}
     new = {logical_id: each["Type"] for logical_id, each in made["Resources"].items()}
     assert sorted(kind for name, kind in new.items() if name not in own) == ["AWS::SageMaker::Pipeline"]
@@ -158,18 +167,21 @@ def statements(template: Template) -> Iterator[dict[str, Any]]:
                 yield from policy["PolicyDocument"]["Statement"]
 
 
-def test_every_role_of_a_project_has_the_boundary_that_the_offer_makes(
+def test_every_role_of_a_project_has_the_boundary_of_its_kind_that_the_offer_makes(
     made: Template, offered: Template
 ) -> None:
-    (boundary,) = (
+    bounds = {
         each["Properties"]["ManagedPolicyName"]["Fn::Sub"]
         for each in resources(offered, "AWS::IAM::ManagedPolicy")
         if "ManagedPolicyName" in each["Properties"]
-    )
-    arn = f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:policy/{boundary}"
-    roles = resources(made, "AWS::IAM::Role")
-    assert len(roles) >= 2
-    assert [each["Properties"]["PermissionsBoundary"] for each in roles] == [{"Fn::Sub": arn}] * len(roles)
+    }
+    roles = [each["Properties"] for each in resources(made, "AWS::IAM::Role")]
+    assert len(roles) == len(bounds) >= 2
+    for role in roles:
+        own = role["RoleName"]["Fn::Sub"].replace("studio-${SageMakerProjectId}", "cv-birds-studio")
+        assert own in bounds
+        bound = f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:policy/{own}"
+        assert role["PermissionsBoundary"] == {"Fn::Sub": bound}
 
 
 def test_cloudformation_takes_the_template_and_the_function_inside_the_other(
@@ -245,7 +257,7 @@ def test_the_domain_is_tagged_or_an_output_says_how(synthesis: ModuleType) -> No
     published = the_only(tagged, "AWS::CloudFormation::CustomResource")["Properties"]
     assert published["DomainArn"]["Fn::Sub"].endswith(":domain/d-abc123")
     assert "StudioDomainTagCommand" not in tagged["Outputs"]
-    (right,) = (each for each in statements(tagged) if each["Sid"] == "TagDomain")
+    (right,) = (each for each in statements(tagged) if each.get("Sid") == "TagDomain")
     assert right["Resource"] == published["DomainArn"]
 
 
@@ -274,7 +286,10 @@ def test_no_deployment_is_called_like_a_project_of_studio(project_name: str) -> 
 
 
 def test_the_bucket_of_a_project_is_that_of_a_deployment(made: Template, synthesis: ModuleType) -> None:
-    bucket, other = the_bucket(made)["Properties"], the_bucket(synthesis.synthesise())["Properties"]
+    bucket, other = (
+        the_bucket(made)["Properties"],
+        the_bucket(synthesis.synthesise({"encryption_key": "s3"}))["Properties"],
+    )
     named = {"BucketName", "LoggingConfiguration", "NotificationConfiguration", "Tags"}
     assert {key: value for key, value in bucket.items() if key not in named} == {
         key: value for key, value in other.items() if key not in named

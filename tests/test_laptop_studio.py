@@ -261,7 +261,7 @@ def test_a_template_with_a_role_that_nothing_bounds_is_rolled_back(
 
 
 def test_a_role_of_a_project_has_no_right_beyond_the_boundary(clean: Studio, synthesis: ModuleType) -> None:
-    bound = "arn:aws:iam::123456789012:policy/cv-birds-studio-boundary-us-east-1"
+    bound = "arn:aws:iam::123456789012:policy/cv-birds-studio-start-execution-us-east-1"
     clean.publish(strong_role(PermissionsBoundary=bound))
     made = clean.make()
     clean.publish(project(synthesis))
@@ -292,7 +292,8 @@ def put_launch_policy(studio: Studio, document: dict[str, Any]) -> None:
 
 SIDS = (
     *(
-        "MakeBoundedRoles",
+        "MakePipelineRole",
+        "MakeStartExecutionRole",
         "KeepRoles",
         "PassFunctionRole",
         "PassPipelineRole",
