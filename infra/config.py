@@ -248,6 +248,11 @@ class Config:
             raise fail(
                 "environment", config.environment, f"{config.name} is longer than {MAX_NAME} characters"
             )
+        if config.studio_template and config.create_vpc:
+            why = (
+                "projects of Studio need a network that is there before: give subnet_ids, security_group_ids"
+            )
+            raise fail("create_vpc", True, why)
         if re.fullmatch(_OF_STUDIO, config.name):
             raise fail("project", config.name, "the projects of SageMaker Studio are called studio-p-<id>")
         config._check_network()

@@ -53,6 +53,8 @@ class Studio(Construct):
             self._offer_bucket()
         else:
             self._offer_product(role)
+        if config.studio_principals:
+            self._admit_users(makes_stacks=config.studio_template == "s3")
 
     def _asset(self, template: dict[str, Any]) -> aws_s3_assets.Asset:
         with tempfile.TemporaryDirectory(prefix="studio-template-") as folder:
@@ -105,7 +107,7 @@ class Studio(Construct):
         )
 
     def _offer_bucket(self) -> None:
-        """Tell people where Studio has to look, and let its users make projects."""
+        """Tell people where Studio has to look."""
         self._output("StudioTemplatesLocation", self._templates.location)
         if self._config.studio_domain_id is None:
             domain = self._names.arn("sagemaker", "domain/<domain id>")
@@ -114,13 +116,13 @@ class Studio(Construct):
                 f"aws sagemaker add-tags --resource-arn {domain} "
                 f"--tags Key={LOCATION},Value=s3://{self._names.templates}/{TEMPLATES}",
             )
-        if not self._config.studio_principals:
-            return
-        grants = user_grants(self._names)
+
+    def _admit_users(self, *, makes_stacks: bool) -> None:
+        grants = user_grants(self._names, makes_stacks=makes_stacks)
         policy = aws_iam.CfnManagedPolicy(
             self,
             "Users",
-            description=f"Lets users of SageMaker Studio make projects from {self._names.project}",
+            description=f"Lets users of SageMaker Studio use projects of {self._names.project}",
             policy_document=aws_iam.PolicyDocument(statements=[grant.statement() for grant in grants]),
             roles=[arn.rpartition("/")[2] for arn in self._config.studio_principals],
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from infra.grants import Grant
 from infra.names import Names
-from infra.studio_names import StudioNames
+from infra.studio_names import EVERY_PROJECT, StudioNames
 from infra.studio_templates import TEMPLATES
 
 _STACKS = "SageMaker names the stacks of projects."
@@ -45,9 +45,19 @@ def catalog_grants(names: Names) -> list[Grant]:
     ]
 
 
-def user_grants(names: StudioNames) -> list[Grant]:
-    """Give what Studio's users need to see the templates of the bucket and to make projects from them."""
-    return [*_template_grants(names), *_project_grants(names), *_stack_grants(names)]
+def user_grants(names: StudioNames, *, makes_stacks: bool) -> list[Grant]:
+    """Give what Studio's users need to upload to projects and, without the catalog, to make them."""
+    stacks = [*_template_grants(names), *_project_grants(names), *_stack_grants(names)]
+    return [*(stacks if makes_stacks else []), _upload_grant()]
+
+
+def _upload_grant() -> Grant:
+    return Grant(
+        sid="Upload",
+        actions=["sts:AssumeRole"],
+        resources=[EVERY_PROJECT.uploader_role_arn],
+        wildcard="the uploader role of every project; uploader_arns says whom each lets in.",
+    )
 
 
 def _template_grants(names: StudioNames) -> list[Grant]:

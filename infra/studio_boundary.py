@@ -1,8 +1,9 @@
 """The most that each role of a project can ever do, whatever its own policy says.
 
 It is what the role is allowed in the template, for every project at once, so that whoever may make projects
-cannot make a role that is stronger than a project's. What one service is allowed under the same conditions is
-joined to one statement, without its Sid: IAM has room for 6,144 characters.
+cannot make a role that is stronger than a project's. What is allowed under the same conditions is joined to
+one statement, without its Sid: IAM has room for 6,144 characters, and an action knows the ARNs of its service
+alone.
 """
 
 from __future__ import annotations
@@ -73,16 +74,15 @@ def _allowed(role: Mapping[str, Any]) -> Iterator[Statement]:
 
 
 def _joined(statements: Iterator[Statement]) -> Iterator[Statement]:
-    found: dict[tuple[str, str, bool], tuple[list[str], list[Any]]] = {}
+    found: dict[tuple[str, bool], tuple[list[str], list[Any]]] = {}
     for statement in statements:
         actions, resources = _list(statement["Action"]), _list(statement["Resource"])
         conditions = json.dumps(statement.get("Condition", {}), sort_keys=True)
-        # What can only be allowed on everything must not take the rest of its service with it.
-        key = (actions[0].partition(":")[0], conditions, "*" in resources)
-        joined = found.setdefault(key, ([], []))
+        # What can only be allowed on everything must not take the rest with it.
+        joined = found.setdefault((conditions, "*" in resources), ([], []))
         joined[0].extend(actions)
         joined[1].extend(resources)
-    for (_, conditions, _), (actions, resources) in found.items():
+    for (conditions, _), (actions, resources) in found.items():
         statement = {"Effect": "Allow", "Action": sorted(set(actions)), "Resource": _widest(resources)}
         yield statement | ({"Condition": json.loads(conditions)} if conditions != "{}" else {})
 

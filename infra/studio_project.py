@@ -10,9 +10,9 @@ import dataclasses
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from aws_cdk import App, CfnParameter, Fn, aws_sagemaker
+from aws_cdk import App, CfnOutput, CfnParameter, Fn, aws_sagemaker
 
 from infra.config import Config
 from infra.encryption import S3_MANAGED
@@ -35,6 +35,8 @@ class ProjectStack(PipelineStack):
             description="Training pipeline of a SageMaker project, started by uploading pipeline.json",
         )
         self._ask()
+        upload = cast(CfnOutput, self.node.find_child("UploadCommand"))
+        upload.value = filled("python -m ops upload --stack ${AWS::StackName}")
         # Where the deployment keeps every version of it for as long as there may be projects.
         self.function.add_property_override("Code.S3Bucket", filled(code_bucket))
         aws_sagemaker.CfnPipeline(

@@ -96,7 +96,15 @@ def test_a_finding_of_any_pack_that_nobody_acknowledged_stops_the_synthesis(
         {"create_vpc": True},
         *STUDIO,
     ],
-    ids=["default", "every option", "own topic", "s3's keys", "own VPC", "Studio from a bucket", "Studio's catalog"],
+    ids=[
+        "default",
+        "every option",
+        "own topic",
+        "s3's keys",
+        "own VPC",
+        "Studio from a bucket",
+        "Studio's catalog",
+    ],
 )
 def test_neither_cdk_nag_nor_cfn_lint_finds_anything(
     synthesis: ModuleType, tmp_path: Path, context: dict[str, Any]

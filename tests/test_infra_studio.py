@@ -72,9 +72,12 @@ def test_every_name_is_made_of_the_project_s_id_and_of_nothing_else_that_changes
 
 def test_what_it_takes_from_the_deployment_is_the_topic_the_code_and_the_boundaries(made: Template) -> None:
     literal = sorted(set(re.findall(r'"[^"]*cv-birds[^"]*"', json.dumps(made))))
+    bounds = [
+        f'"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:policy/cv-birds-studio-{kind}-${{AWS::Region}}"'
+        for kind in ("break-glass", "pipeline", "start-execution", "uploader")
+    ]
     assert literal == [
-        '"arn:${AWS::Partition}:iam::${AWS::AccountId}:policy/cv-birds-studio-pipeline-${AWS::Region}"',
-        '"arn:${AWS::Partition}:iam::${AWS::AccountId}:policy/cv-birds-studio-start-execution-${AWS::Region}"',
+        *bounds,
         '"arn:${AWS::Partition}:sns:${AWS::Region}:${AWS::AccountId}:cv-birds-notifications"',
         '"cv-birds-${AWS::AccountId}-${AWS::Region}-tmpl"',
     ]

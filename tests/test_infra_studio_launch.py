@@ -308,7 +308,7 @@ def test_a_boundary_allows_what_its_role_is_for_and_nothing_that_it_is_not(
         given = allowed(bounds, request.action, of_a_project(request.resource), context)
         assert given or not request.allowed, request
         denied += not given
-    assert denied > 50
+    assert denied > 10
     own = allowed_actions(statements(role))
     assert actions(bounds) == {each for each in own if not each.startswith("kms:")}
 
@@ -373,6 +373,17 @@ def test_users_make_stacks_of_the_published_templates_with_the_launch_role_alone
     assert allowed(given, "iam:PassRole", LAUNCH_ROLE, to_cloudformation)
     assert not allowed(given, "iam:PassRole", ROLE, to_cloudformation)
     assert not allowed(given, "s3:PutObject", f"arn:aws:s3:::{TEMPLATES}/templates/cv-birds.yaml")
+
+
+@pytest.mark.parametrize("name", OFFERS)
+def test_users_upload_to_projects_and_become_nobody_else(synthesis: ModuleType, name: str) -> None:
+    given = managed(offer(synthesis, name), "Lets users")["Statement"]
+    assert allowed(given, "sts:AssumeRole", ROLE.replace("-pipeline-", "-uploader-"))
+    for role in (ROLE, ROLE.replace("-pipeline-", "-break-glass-"), LAUNCH_ROLE, USERS):
+        assert not allowed(given, "sts:AssumeRole", role)
+    deployments = f"arn:aws:iam::{ACCOUNT}:role/cv-birds-uploader-{REGION}"
+    assert not allowed(given, "sts:AssumeRole", deployments)
+    assert allowed(given, "cloudformation:CreateStack", "*") is False
 
 
 @pytest.mark.parametrize("name", OFFERS)

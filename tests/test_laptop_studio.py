@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -84,6 +85,8 @@ class Studio:
     def _forget_what_is_kept(self) -> None:
         for bucket in [each["Name"] for each in self.s3.list_buckets()["Buckets"]]:
             if bucket.startswith("studio-p-"):
+                # Which lets nobody but the break-glass role delete definitions.
+                self.s3.delete_bucket_policy(Bucket=bucket)
                 versions = self.s3.list_object_versions(Bucket=bucket)
                 for each in [*versions.get("Versions", []), *versions.get("DeleteMarkers", [])]:
                     self.s3.delete_object(Bucket=bucket, Key=each["Key"], VersionId=each["VersionId"])
@@ -158,6 +161,28 @@ def test_an_upload_to_a_project_runs_its_own_pipeline(clean: Studio) -> None:
     assert {"Key": "sagemaker:project-id", "Value": "p-abc123def456"} in tags
     listed = running.sagemaker.list_model_packages(ModelPackageGroupName="cv-birds")
     assert listed["ModelPackageSummaryList"] == []
+
+
+def test_a_user_of_studio_uploads_with_the_project_s_uploader_role(clean: Studio) -> None:
+    clean.make()
+    bucket = clean.laptop().outputs["BucketName"]
+    role = "arn:aws:iam::123456789012:role/studio-p-abc123def456-uploader-us-east-1"
+    sts = clean.aws.client("sts", USERS)
+    given = sts.assume_role(RoleArn=role, RoleSessionName="me")["Credentials"]
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=sts.meta.endpoint_url,
+        region_name="us-east-1",
+        aws_access_key_id=given["AccessKeyId"],
+        aws_secret_access_key=given["SecretAccessKey"],
+        aws_session_token=given["SessionToken"],
+    )
+    s3.put_object(Bucket=bucket, Key="data/a.jpg", Body=b"a")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        clean.aws.client("s3", USERS).put_object(Bucket=bucket, Key="data/b.jpg", Body=b"b")
+    for other in (role.replace("uploader", "pipeline"), role.replace("uploader", "break-glass")):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            sts.assume_role(RoleArn=other, RoleSessionName="me")
 
 
 @pytest.mark.slow
@@ -294,6 +319,8 @@ SIDS = (
     *(
         "MakePipelineRole",
         "MakeStartExecutionRole",
+        "MakeUploaderRole",
+        "MakeBreakGlassRole",
         "KeepRoles",
         "PassFunctionRole",
         "PassPipelineRole",
