@@ -19,8 +19,6 @@ _CLASSES = {
     "S": (r"$+<->\^`|~", "\ue004"),
     "Z": (" ", "\ue005"),
     "Alnum": ("a-zA-Z0-9", ""),
-    "Alpha": ("a-zA-Z", ""),
-    "Digit": ("0-9", ""),
 }
 _CLASS = re.compile(r"\\p\{([A-Za-z]{1,10})\}")
 # The end of every pattern of a URI. A bucket's name ends at the first slash: giving some of it back, as with

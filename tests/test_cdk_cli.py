@@ -247,6 +247,20 @@ def test_a_change_reaches_what_it_is_about_and_replaces_neither_bucket_nor_group
 
 @installed
 @pytest.mark.slow
+def test_a_network_for_jobs_comes_and_goes_with_the_context(
+    aws: LocalAWS, cdk: Cdk, app: Synthesise, deployed: str
+) -> None:
+    deploy(cdk, app(create_vpc=True))
+    kinds = {each.cf_resource_type for each in resources(aws).values()}
+    assert {"AWS::EC2::VPC", "AWS::EC2::VPCEndpoint", "AWS::EC2::FlowLog"} <= kinds
+    assert wrong(aws) == []
+    deploy(cdk, app())
+    assert not [each for each in resources(aws).values() if each.cf_resource_type.startswith("AWS::EC2::")]
+    assert all(each["IsDefault"] for each in aws.client("ec2").describe_vpcs()["Vpcs"])
+
+
+@installed
+@pytest.mark.slow
 def test_the_difference_is_told_by_property_before_anything_is_deployed(
     aws: LocalAWS, cdk: Cdk, app: Synthesise, deployed: str
 ) -> None:
