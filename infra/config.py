@@ -281,6 +281,9 @@ class Config:
                 raise fail(key, list(given), f"at most {most} different ones, which is what a job takes")
         if self.create_vpc and (self.subnet_ids or self.security_group_ids):
             raise fail("create_vpc", True, "jobs run in the stack's own VPC or in subnet_ids, not in both")
+        if self.create_vpc and self.studio_template:
+            what = "Studio's projects make no VPC: give subnet_ids and security_group_ids, which they share"
+            raise fail("create_vpc", True, what)
         if bool(self.subnet_ids) != bool(self.security_group_ids):
             key = "security_group_ids" if self.subnet_ids else "subnet_ids"
             raise fail(key, [], "a job's network has subnets and security groups: give both or none")

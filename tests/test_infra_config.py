@@ -177,6 +177,7 @@ GROUPS = [f"sg-{number:08x}" for number in range(6)]
             {"create_vpc": True, "subnet_ids": SUBNETS[:1], "security_group_ids": GROUPS[:1]},
             "not in both",
         ),
+        ("create_vpc", {"create_vpc": True, "studio_template": "s3"}, "Studio's projects make no VPC"),
     ],
 )
 def test_jobs_are_given_a_whole_network_or_none(key: str, context: dict[str, object], said: str) -> None:
