@@ -12,7 +12,7 @@ from aws_cdk import Duration, RemovalPolicy, aws_iam, aws_kms
 from constructs import Construct
 
 from infra.grants import Grant
-from infra.names import Names, filled
+from infra.names import CHECKPOINTS, Names, filled
 
 OWN = "own"
 """The stack makes the key."""
@@ -132,18 +132,35 @@ def bucket_statements(names: Names, data_key_arn: str) -> list[aws_iam.PolicySta
     customer_key = "s3:x-amz-server-side-encryption-customer-algorithm"
     conditions: dict[str, dict[str, dict[str, str]]] = {
         "NoOtherEncryption": {"Null": {sse: "false"}, "StringNotEquals": {sse: "aws:kms"}},
-        # Without a key's name aws:kms means the account's aws/s3, and not the bucket's default.
-        "NoOtherKey": {"StringEquals": {sse: "aws:kms"}, "StringNotEquals": {key_id: data_key_arn}},
+        "NoOtherKey": {"Null": {key_id: "false"}, "StringNotEquals": {key_id: data_key_arn}},
         "NoCustomersKey": {"Null": {customer_key: "false"}},
     }
+    anywhere = filled(f"{names.bucket_arn}/*")
     return [
-        aws_iam.PolicyStatement(
-            sid=sid,
-            effect=aws_iam.Effect.DENY,
-            principals=[aws_iam.StarPrincipal()],
-            actions=["s3:PutObject"],
-            resources=[filled(f"{names.bucket_arn}/*")],
-            conditions=condition,
-        )
-        for sid, condition in conditions.items()
+        *(_refusal(sid, condition, resources=[anywhere]) for sid, condition in conditions.items()),
+        # Without a key's name aws:kms means the account's aws/s3, and not the bucket's default. Not for
+        # checkpoints: a job names no key for them, and SageMaker does not say what it asks S3 for.
+        _refusal(
+            "NoUnnamedKey",
+            {"StringEquals": {sse: "aws:kms"}, "Null": {key_id: "true"}},
+            not_resources=[filled(f"{names.bucket_arn}/{CHECKPOINTS}*")],
+        ),
     ]
+
+
+def _refusal(
+    sid: str,
+    conditions: dict[str, dict[str, str]],
+    *,
+    resources: Sequence[str] | None = None,
+    not_resources: Sequence[str] | None = None,
+) -> aws_iam.PolicyStatement:
+    return aws_iam.PolicyStatement(
+        sid=sid,
+        effect=aws_iam.Effect.DENY,
+        principals=[aws_iam.StarPrincipal()],
+        actions=["s3:PutObject"],
+        resources=resources,
+        not_resources=not_resources,
+        conditions=conditions,
+    )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.aws.iam import Access, Principal, decide, parse_policy
+from local.aws.iam import Access, Decision, Principal, decide, parse_policy
 from rights import Context
 from role_table import ACCOUNT, BUCKET, DATA_KEY, KEYS, LOGS, PIPELINE_ROLE, REGION
 from test_infra_abuse import TEMPLATE, resolve
@@ -189,7 +189,7 @@ def test_people_and_roles_use_the_key_by_their_own_policies_alone() -> None:
 
 # What the bucket refuses
 
-REFUSALS = ("NoOtherEncryption", "NoOtherKey", "NoCustomersKey")
+REFUSALS = ("NoOtherEncryption", "NoOtherKey", "NoCustomersKey", "NoUnnamedKey")
 
 
 def bucket_policy(template: dict[str, Any]) -> list[dict[str, Any]]:
@@ -217,7 +217,7 @@ def refusing() -> Iterator[dict[str, Any]]:
     [
         ({}, None),
         ({SSE: "aws:kms", KEY_ID: DATA_KEY}, None),
-        ({SSE: "aws:kms"}, "NoOtherKey"),
+        ({SSE: "aws:kms"}, "NoUnnamedKey"),
         ({SSE: "aws:kms", KEY_ID: f"{KEYS}/another"}, "NoOtherKey"),
         ({SSE: "aws:kms", KEY_ID: "alias/cv-birds"}, "NoOtherKey"),
         ({SSE: "AES256"}, "NoOtherEncryption"),
@@ -228,15 +228,24 @@ def refusing() -> Iterator[dict[str, Any]]:
 def test_an_object_is_stored_with_the_deployments_key_or_not_at_all(
     context: Context, refused_by: str | None
 ) -> None:
+    decision = put(f"{BUCKET}/executions/1/a", context)
+    assert (decision.allowed, decision.sid) == (refused_by is None, refused_by)
+
+
+def test_only_a_checkpoint_may_leave_the_name_of_its_key_to_sagemaker() -> None:
+    assert put(f"{BUCKET}/checkpoints/a", {SSE: "aws:kms"}).allowed
+    assert put(f"{BUCKET}/checkpoints/a", {SSE: "aws:kms", KEY_ID: FOREIGN}).sid == "NoOtherKey"
+    assert not put(f"{BUCKET}/checkpoints", {SSE: "aws:kms"}).allowed
+
+
+def put(key: str, context: Context) -> Decision:
     policy = parse_policy({"Version": "2012-10-17", "Statement": list(refusing())}, kind="resource")
     anybody = parse_policy(
         {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]},
         kind="identity",
     )
     principal = Principal(arn=PIPELINE_ROLE, account=ACCOUNT, role_arn=PIPELINE_ROLE)
-    access = Access(principal, "s3:PutObject", f"{BUCKET}/executions/1/a", context)
-    decision = decide(access, identity=[anybody], resource=[policy])
-    assert (decision.allowed, decision.sid) == (refused_by is None, refused_by)
+    return decide(Access(principal, "s3:PutObject", key, context), identity=[anybody], resource=[policy])
 
 
 # Keys of before
