@@ -46,7 +46,9 @@ def person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
         # The CLI's pager and configuration of this machine's user are not part of the promise.
         config = folder / "config"
         config.write_text(PROFILE)
-        yield {**kept, **read_env(env_file), "AWS_PAGER": "", "AWS_CONFIG_FILE": str(config)}
+        # The CLI keeps the credentials of roles there, and would take those of an earlier laptop.
+        own = {"AWS_PAGER": "", "AWS_CONFIG_FILE": str(config), "HOME": str(folder)}
+        yield {**kept, **read_env(env_file), **own}
         server.send_signal(signal.SIGINT)
         assert server.wait(timeout=30) == 0
     assert not env_file.exists()
