@@ -11,8 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 import test_infra_abuse as abuse
+import test_infra_bucket_policy as bucket
 from iam_questions import KEYS, OPERATORS, ROLE, SESSION, SEVERAL, STRINGS, USER, VARIABLE, questions
 from iam_simulate import ACCOUNT, FOLDER, Question, SecondOpinion, installed, second_opinion
+from role_table import BUCKET
 from test_infra_least_privilege import ROLES, requests
 
 OBJECT = "arn:aws:s3:::birds/data/a.jpg"
@@ -47,6 +49,13 @@ def policy(*statements: Any) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
+def delegating(action: str) -> dict[str, Any] | None:
+    """Give the policy of a key, without which nobody uses it; like the stack's it leaves who may to IAM."""
+    root = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+    statement = {"Effect": "Allow", "Principal": root, "Action": "kms:*", "Resource": "*"}
+    return policy(statement) if action.startswith("kms:") else None
+
+
 def agreed(other: SecondOpinion, asked: Question) -> str:
     opinion, ours = other.ask(asked), asked.ours()
     assert ours == opinion.decision, asked
@@ -68,6 +77,7 @@ def test_each_request_of_a_role_s_table_is_decided_alike(role_arn: str, other: S
             resource=each.resource,
             context=each.context,
             identity=identity,
+            resource_policy=delegating(each.action),
         )
         assert (agreed(other, asked) == "Allowed") == each.allowed, each
         if each.allowed and each.action not in ASKED_ALL_THE_SAME:
@@ -81,7 +91,12 @@ def test_each_request_of_an_abuser_is_denied_by_both(other: SecondOpinion) -> No
     for role_arn, (action, resource, context) in (case.values for case in cases):
         identity = [policy(*abuse.statements(role_arn))]
         asked = Question(
-            principal=role_arn, action=action, resource=resource, context=context, identity=identity
+            principal=role_arn,
+            action=action,
+            resource=resource,
+            context=context,
+            identity=identity,
+            resource_policy=delegating(action),
         )
         assert asked.ours() != "Allowed"
         assert other.ask(asked).decision == asked.ours(), asked
@@ -115,6 +130,26 @@ def test_who_may_assume_a_role_is_decided_alike(other: SecondOpinion) -> None:
         )
         decisions.add(agreed(other, asked))
     assert decisions == {"Allowed", "ImplicitlyDenied"}
+
+
+@installed
+def test_what_the_bucket_denies_is_decided_alike(other: SecondOpinion) -> None:
+    everything = policy({"Effect": "Allow", "Action": "s3:*", "Resource": "*"})
+    actions = ("PutObject", "PutObjectTagging", "DeleteObject", "DeleteObjectVersion", "GetObjectVersion")
+    people = [each for each in bucket.PEOPLE if f"::{ACCOUNT}:" in each.arn and "root" not in each.arn]
+    decisions = set()
+    for who, action, key in itertools.product(people, actions, bucket.KEYS):
+        asked = Question(
+            principal=who.arn,
+            action=f"s3:{action}",
+            resource=f"{BUCKET}/{key}",
+            context=who.context,
+            identity=[everything],
+            resource_policy=policy(*bucket.OURS),
+        )
+        assert asked.ours() == other.ask(asked).decision, asked
+        decisions.add(asked.ours())
+    assert decisions == {"Allowed", "ExplicitlyDenied"}
 
 
 # --- the language of policies -------------------------------------------------------------------------
