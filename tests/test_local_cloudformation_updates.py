@@ -159,3 +159,9 @@ def test_a_stack_deploys_as_the_role_it_is_given(aws: LocalAWS) -> None:
     )
     assert describe(aws)["StackStatus"] == "ROLLBACK_COMPLETE"
     assert "sqs:createqueue" in failures(aws)["Q"].lower()
+
+
+def test_a_role_that_got_no_policy_yet_goes_when_its_creation_is_rolled_back(aws: LocalAWS) -> None:
+    body = template(Role=role(allow("logs:*"), RoleName="half", MaxSessionDuration=1))
+    assert create(aws, body)["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert "half" not in [each["RoleName"] for each in client(aws, "iam").list_roles()["Roles"]]

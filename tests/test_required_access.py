@@ -189,3 +189,41 @@ def test_creating_a_function_passes_its_role_to_lambda() -> None:
     )
     assert names(found) == [("lambda:CreateFunction", FUNCTION), ("iam:PassRole", ROLE)]
     assert found[1].context["iam:PassedToService"] == "lambda.amazonaws.com"
+
+
+def test_a_function_s_code_is_read_in_the_name_of_whoever_brings_it() -> None:
+    code = {"S3Bucket": "tmpl", "S3Key": "a.zip"}
+    creating = asked(
+        "lambda",
+        "create_function",
+        FunctionName="start",
+        Runtime="python3.13",
+        Handler="a.b",
+        Role=ROLE,
+        Code=code,
+    )
+    updating = asked("lambda", "update_function_code", FunctionName="start", **code)
+    for found in (creating, updating):
+        assert ("s3:GetObject", "arn:aws:s3:::tmpl/a.zip") in names(found)
+
+
+def test_creating_a_stack_passes_its_role_to_cloudformation_and_tells_role_and_template() -> None:
+    url = "https://tmpl.s3.us-east-1.amazonaws.com/templates/a.yaml"
+    found = asked("cloudformation", "create_stack", StackName="SP-1", TemplateURL=url, RoleARN=ROLE)
+    stack = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/SP-1/*"
+    assert names(found) == [("cloudformation:CreateStack", stack), ("iam:PassRole", ROLE)]
+    assert found[0].context["cloudformation:RoleArn"] == ROLE
+    assert found[0].context["cloudformation:TemplateUrl"] == url
+    assert found[1].context["iam:PassedToService"] == "cloudformation.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("service", "arn"),
+    [
+        ("events", f"arn:aws:events:{REGION}:{ACCOUNT}:rule/nightly"),
+        ("cloudwatch", f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:late"),
+    ],
+)
+def test_tagging_names_the_resource_that_is_tagged(service: str, arn: str) -> None:
+    tagging = asked(service, "tag_resource", ResourceARN=arn, Tags=[{"Key": "a", "Value": "b"}])
+    assert names(tagging) == [(f"{service}:TagResource", arn)]
