@@ -410,3 +410,30 @@ def test_a_boundary_without_room_is_refused_with_what_to_shorten() -> None:
     role = {"Type": "AWS::IAM::Role", "Properties": {"RoleName": "a", "Policies": policies}}
     with pytest.raises(ConfigError, match="training_instance_types"):
         bind({"Resources": {"Role": role}}, StudioNames("birds"))
+
+
+def test_the_boundaries_have_room_for_network_keys_and_volumes_together(synthesis: ModuleType) -> None:
+    from infra.config import MAX_NAME, Config
+    from infra.studio_boundary import bind
+    from infra.studio_names import StudioNames
+    from infra.studio_project import synthesise
+
+    key = f"arn:aws:kms:ap-southeast-1:{ACCOUNT}:key/"
+    config = Config.from_context(
+        {
+            "project": "a" * MAX_NAME,
+            "studio_template": "s3",
+            "on_running": "stop",
+            "subnet_ids": [f"subnet-0123456789abcdef{number}" for number in range(2)],
+            "security_group_ids": ["sg-0123456789abcdef0"],
+            "encryption_key": f"{key}mrk-1234abcd12ab34cd56ef1234567890ab",
+            "former_encryption_keys": [f"{key}1234abcd-12ab-34cd-56ef-1234567890ab"],
+            "encrypt_volumes": True,
+            "training_instance_types": ["ml.c5.xlarge", "ml.c5.2xlarge"],
+        }
+    )
+    names = StudioNames(config.name)
+    documents = bind(synthesise(config, names), names)
+    assert set(documents) == {"break-glass", "pipeline", "start-execution", "uploader"}
+    keys = {"kms:Decrypt", "kms:GenerateDataKey"}
+    assert keys <= {each for each in actions(documents["pipeline"]["Statement"]) if each.startswith("kms:")}
