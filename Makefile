@@ -29,6 +29,11 @@ INSTALL_NPM = { cmp -s $(1)/package-lock.json $(VENV)/$(2)/node_modules/.install
   && cp $(1)/package*.json $(VENV)/$(2)/ \
   && $(NODE) npm ci --prefix $(VENV)/$(2) --silent --no-audit --no-fund --ignore-scripts --fetch-retries=1 \
   && cp $(1)/package-lock.json $(VENV)/$(2)/node_modules/.installed; }
+# checkov pins boto3 and more, so it has an environment of its own inside of ours, by a lock of its own.
+INSTALL_CHECKOV = cmp -s tests/checkov/requirements.lock $(VENV)/checkov/.installed \
+  || { $(BIN)/python -m venv --clear $(VENV)/checkov \
+  && $(VENV)/checkov/bin/pip install --quiet --disable-pip-version-check -r tests/checkov/requirements.lock \
+  && cp tests/checkov/requirements.lock $(VENV)/checkov/.installed; }
 INSTALL_CDK = $(call INSTALL_NPM,infra/cdk-cli,cdk)
 
 export PYTHONDONTWRITEBYTECODE ?= 1
@@ -45,6 +50,7 @@ up: $(INSTALLED)-run ## Keep the laptop's AWS running for any AWS client; writes
 	@$(BIN)/python -m local up --env-file local.env
 
 test: lint ## Run every check and every test
+	@$(INSTALL_CHECKOV)
 	@{ $(INSTALL_CDK); } && { $(call INSTALL_NPM,tests/iam-simulate,iam-simulate); } \
 	  || echo "npm's registry cannot be reached: the tests that need the CDK's command or iam-simulate skip"
 	@$(BIN)/pytest
@@ -70,12 +76,14 @@ diff: $(INSTALLED)-all ## Show what deploy would change [ARGS="-c key=value"]
 destroy: $(INSTALLED)-all ## List what would go and stay, ask, remove it [YES=1] [ARGS="--stack NAME --delete-data"]
 	@$(BIN)/python -m ops destroy $(ARGS)
 
-lock: $(INSTALLED)-all ## Write requirements.lock from pyproject.toml, and npm's locks from each package.json
+lock: $(INSTALLED)-all ## Write requirements.lock from pyproject.toml, checkov's and npm's from their own lists
 	@for folder in infra/cdk-cli tests/iam-simulate; do $(NODE) npm install --prefix $$folder \
 	  --package-lock-only --omit-lockfile-registry-resolved --silent; done
 	@$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
 	@{ head -1 requirements.lock; $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	  --no-annotate --no-header --all-extras pyproject.toml; } > .make/lock && mv .make/lock requirements.lock
+	@{ head -1 tests/checkov/requirements.lock; $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	  --no-annotate --no-header tests/checkov/requirements.in; } > .make/lock && mv .make/lock tests/checkov/requirements.lock
 
 clean: ## Remove what the targets made in this folder (runs/ stays)
 	rm -rf .venv .make .cache cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,13 +1,15 @@
-"""The cdk-nag checks and the findings they are told to accept, each with its reason at one construct."""
+"""The findings of cdk-nag and checkov that are accepted, each with its reason at one construct."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
-from aws_cdk import Acknowledgment, App, Validations
+from aws_cdk import Acknowledgment, App, CfnResource, Validations
 from cdk_nag import AwsSolutionsChecks, NIST80053R5Checks, ServerlessChecks
 from constructs import IConstruct
 
+_CHECKOV = "CKV"
 PACKS = (AwsSolutionsChecks, ServerlessChecks, NIST80053R5Checks)
 
 
@@ -17,13 +19,21 @@ def check(app: App) -> None:
 
 
 def acknowledge(construct: IConstruct, reasons: Mapping[str, str]) -> None:
-    """Accept findings at `construct` only; keys are rule ids as cdk-nag prints them, values the reasons.
+    """Accept findings at `construct` only; keys are rule ids as the scanner prints them, values the reasons.
 
-    A rule's id begins with its pack's name: AwsSolutions-S1, Serverless-..., NIST.800.53.R5-...
+    A rule of cdk-nag begins with its pack's name: AwsSolutions-S1, Serverless-..., NIST.800.53.R5-... One of
+    checkov (CKV_AWS_18) is skipped by the metadata of the resource in the template, where checkov looks.
     """
     Validations.of(construct).acknowledge(
         *(
             Acknowledgment(id=f"{rule.partition('-')[0]}::{rule}", reason=reason)
             for rule, reason in reasons.items()
+            if not rule.startswith(_CHECKOV)
         )
     )
+    skipped = [
+        {"id": rule, "comment": reason} for rule, reason in reasons.items() if rule.startswith(_CHECKOV)
+    ]
+    if skipped:
+        resource = construct if isinstance(construct, CfnResource) else construct.node.default_child
+        cast(CfnResource, resource).add_metadata("checkov", {"skip": skipped})

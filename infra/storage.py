@@ -24,6 +24,7 @@ _REASONS_WITHOUT_A_KEY = {
     "own, and access is decided by the policies of bucket and roles alone.",
 }
 _REASONS_OF_THE_LOGS = {
+    "CKV_AWS_18": "Logs of the access to logs would be logged without end.",
     "NIST.800.53.R5-S3BucketLoggingEnabled": "Logs of the access to logs would be logged without end.",
     "NIST.800.53.R5-S3BucketReplicationEnabled": "The record of some months; nothing depends on it.",
     "NIST.800.53.R5-S3DefaultEncryptionKMS": "S3 delivers access logs only to a bucket with its own keys.",

@@ -32,21 +32,33 @@ _QUEUE_INSTEAD = (
     "the event without its error."
 )
 _DEAD_LETTERS = "This is the dead-letter queue: the uploads that failed, for people."
+_KEY_OF_SQS = "encryption_key=s3 was chosen: SQS encrypts it with a key of its own."
 _RUNTIME = (
     "python3.13 is supported until 2029; the runtime changes on purpose, with the function's tests, and not "
     "by the next release of the CDK."
+)
+_CONCURRENCY = (
+    "reserved_concurrency sets it; by default there is none, because a new account's ten cannot be reserved. "
+    "What runs at once is as many as people upload."
+)
+_NO_NETWORK = (
+    "It calls the public endpoints of S3 and SageMaker, over TLS and with its role, and nothing in a "
+    "network; nothing can call it over one."
 )
 _REASONS = {
     "AwsSolutions-L1": _RUNTIME,
     "Serverless-LambdaLatestVersion": _RUNTIME,
     "Serverless-LambdaDLQ": _QUEUE_INSTEAD,
     "NIST.800.53.R5-LambdaDLQ": _QUEUE_INSTEAD,
+    "CKV_AWS_116": _QUEUE_INSTEAD,
     "Serverless-LambdaTracing": "Each upload leaves a verdict and a structured log; a trace of its few calls "
     "would cost the role a right on every resource.",
-    "NIST.800.53.R5-LambdaConcurrency": "reserved_concurrency sets it; by default there is none, because a "
-    "new account's ten cannot be reserved. What runs at once is as many as people upload.",
-    "NIST.800.53.R5-LambdaInsideVPC": "It calls the public endpoints of S3 and SageMaker, over TLS and with "
-    "its role, and nothing in a network; nothing can call it over one.",
+    "NIST.800.53.R5-LambdaConcurrency": _CONCURRENCY,
+    "CKV_AWS_115": _CONCURRENCY,
+    "NIST.800.53.R5-LambdaInsideVPC": _NO_NETWORK,
+    "CKV_AWS_117": _NO_NETWORK,
+    "CKV_AWS_173": "The variables are names, ARNs and the deployment policy, and no secret; Lambda encrypts "
+    "them with a key of its own.",
 }
 
 
@@ -158,6 +170,7 @@ class Trigger(Construct):
             {
                 "AwsSolutions-SQS3": _DEAD_LETTERS,
                 "Serverless-SQSRedrivePolicy": _DEAD_LETTERS,
+                **({} if self._data_key else {"CKV_AWS_27": _KEY_OF_SQS}),
             },
         )
         aws_lambda.CfnEventInvokeConfig(
@@ -217,11 +230,9 @@ def _log_group(
     # The L2 takes the enum RetentionDays only, whose names say months where CloudWatch counts days.
     cast(aws_logs.CfnLogGroup, group.node.default_child).retention_in_days = retention_days
     if key is None:
-        acknowledge(
-            group,
-            {
-                "NIST.800.53.R5-CloudWatchLogGroupEncrypted": "encryption_key=s3 was chosen: CloudWatch "
-                "encrypts it with a key of its own; it holds names, ARNs and reasons, and no data."
-            },
+        reason = (
+            "encryption_key=s3 was chosen: CloudWatch encrypts it with a key of its own; it holds names, "
+            "ARNs and reasons, and no data."
         )
+        acknowledge(group, {"NIST.800.53.R5-CloudWatchLogGroupEncrypted": reason, "CKV_AWS_158": reason})
     return group

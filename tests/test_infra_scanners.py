@@ -1,7 +1,13 @@
-"""The scanners find nothing that nobody answered for: cdk-nag at synthesis, cfn-lint on the template."""
+"""The scanners find nothing that nobody answered for.
+
+cdk-nag at the synthesis, cfn-lint and checkov on the templates, hadolint and checkov on the image.
+"""
 
 import ast
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,37 +17,15 @@ from typing import Any
 
 import pytest
 
-from studio_offers import OFFERS
+from stack_options import OPTIONS, Template, template
 from test_infra_template import synthesis
 
 __all__ = ["synthesis"]
 
 ROOT = Path(__file__).parents[1]
-EVERY_OPTION: dict[str, Any] = {
-    "project": "a-name-of-thirty-letters-aaaaa",
-    "training_image_uri": f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/birds@sha256:{'a' * 64}",
-    "reserved_concurrency": 1,
-    "on_running": "stop",
-    "subnet_ids": "subnet-0123456789abcdef0, subnet-0123456789abcdef1",
-    "security_group_ids": ["sg-0123456789abcdef0"],
-    "encrypt_volumes": True,
-    "training_instance_types": "ml.c5.4xlarge",
-    "executions_expire_days": 60,
-    "checkpoints_expire_days": None,
-    "retain_data": False,
-    "encryption_key": "arn:aws:kms:eu-west-1:123456789012:key/mrk-1234abcd12ab34cd56ef1234567890ab",
-    "former_encryption_keys": ["arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
-    "notify_email": "team@example.com",
-    "permissions_boundary": "edge",
-    "uploader_arns": ["arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*"],
-    "break_glass_arns": ["arn:aws:iam::123456789012:user/jo"],
-    "break_glass_requires_mfa": False,
-    "tags": {"owner": "ml"},
-}
-STUDIO = (
-    {**EVERY_OPTION, **OFFERS["s3"], "studio_domain_id": "d-abc123"},
-    {**EVERY_OPTION, **OFFERS["catalog"]},
-)
+CHECKOV = Path(sys.prefix) / "checkov" / "bin" / "checkov"
+TEMPLATE = ROOT / "infra" / "template.json"
+DOCKERFILE = ROOT / "training" / "Dockerfile"
 
 
 def _bare_queue(stack: Any) -> None:
@@ -86,37 +70,23 @@ def test_a_finding_of_any_pack_that_nobody_acknowledged_stops_the_synthesis(
         app.synth()
 
 
-@pytest.mark.parametrize(
-    "context",
-    [
-        {},
-        EVERY_OPTION,
-        {"alarm_topic_arn": "arn:aws:sns:eu-west-1:123456789012:ours"},
-        {"encryption_key": "s3"},
-        {"create_vpc": True},
-        *STUDIO,
-    ],
-    ids=[
-        "default",
-        "every option",
-        "own topic",
-        "s3's keys",
-        "own VPC",
-        "Studio from a bucket",
-        "Studio's catalog",
-    ],
-)
-def test_neither_cdk_nag_nor_cfn_lint_finds_anything(
-    synthesis: ModuleType, tmp_path: Path, context: dict[str, Any]
-) -> None:
-    path = tmp_path / "template.json"
-    # The synthesis itself raises for what cdk-nag finds.
-    path.write_text(synthesis.render(synthesis.synthesise(context)), encoding="utf-8")
-    assert findings(path) == []
+@pytest.fixture(scope="module")
+def stacks(synthesis: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Template]:
+    """Write a template for each way in which a choice changes the stack; what cdk-nag finds raises here."""
+    folder = tmp_path_factory.mktemp("stacks")
+    kinds = {option.everything or frozenset(option.changes): name for name, option in OPTIONS.items()}
+    written = {folder / f"{number}.json": template(name) for number, name in enumerate(kinds.values())}
+    for path, stack in written.items():
+        path.write_text(synthesis.render(stack), encoding="utf-8")
+    return written
+
+
+def test_neither_cdk_nag_nor_cfn_lint_finds_anything_whatever_is_chosen(stacks: dict[Path, Template]) -> None:
+    assert findings(*stacks) == []
 
 
 def test_cfn_lint_finds_nothing_in_the_committed_template() -> None:
-    assert findings(ROOT / "infra" / "template.json") == []
+    assert findings(TEMPLATE) == []
 
 
 def test_cfn_lint_would_find_something(tmp_path: Path) -> None:
@@ -125,16 +95,99 @@ def test_cfn_lint_would_find_something(tmp_path: Path) -> None:
     assert findings(path)
 
 
-def findings(template: Path) -> list[dict[str, Any]]:
+def findings(*templates: Path) -> list[dict[str, Any]]:
     """Run cfn-lint, warnings included, with the service models that it carries."""
     done = subprocess.run(
-        [Path(sys.executable).parent / "cfn-lint", "--format", "json", template],
+        [Path(sys.executable).parent / "cfn-lint", "--format", "json", *templates],
         capture_output=True,
         text=True,
         check=False,
     )
     assert not done.stderr, done.stderr
     found: list[dict[str, Any]] = json.loads(done.stdout or "[]")
+    return found
+
+
+# --- checkov and hadolint ------------------------------------------------------------------------------
+
+
+def checkov(folder: Path, framework: str) -> set[tuple[str, str, str]]:
+    """Give what checkov finds in a folder, without a network: file, resource and rule of each finding."""
+    assert CHECKOV.exists(), f"{CHECKOV} is not there: `make test` installs it"
+    done = subprocess.run(
+        [CHECKOV, "-d", folder, "--framework", framework, "--skip-download", "--compact", "-o", "json"],
+        env={"PATH": os.defpath, "HOME": str(folder), "HTTPS_PROXY": "http://localhost:1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    report = json.loads(done.stdout)
+    assert report["summary"]["parsing_errors"] == 0
+    assert report["summary"]["passed"]
+    return {
+        (Path(each["file_path"]).name, each["resource"], each["check_id"])
+        for each in report["results"]["failed_checks"]
+    }
+
+
+def test_checkov_finds_nothing_in_what_is_committed(tmp_path: Path) -> None:
+    shutil.copy(TEMPLATE, tmp_path)
+    assert checkov(tmp_path, "cloudformation") == set()
+
+
+def test_checkov_finds_nothing_without_a_reason_and_every_reason_is_needed(
+    stacks: dict[Path, Template], tmp_path: Path
+) -> None:
+    """Without its metadata a resource fails for just those rules that the metadata gives a reason for."""
+    accepted = {each for path, stack in stacks.items() for each in skips(path.name, stack)}
+    for path, stack in stacks.items():
+        bare = {name: without_metadata(each) for name, each in stack["Resources"].items()}
+        (tmp_path / path.name).write_text(json.dumps({**stack, "Resources": bare}))
+    found = checkov(tmp_path, "cloudformation")
+    assert found - accepted == set()
+    # A choice may make a reason idle, such as concurrency that is reserved after all; not every choice may.
+    assert {each[1:] for each in accepted} == {each[1:] for each in found}
+
+
+def without_metadata(resource: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in resource.items() if name != "Metadata"}
+
+
+def skips(file: str, stack: Template) -> Iterator[tuple[str, str, str]]:
+    for name, resource in stack["Resources"].items():
+        for skip in resource.get("Metadata", {}).get("checkov", {}).get("skip", []):
+            assert len(skip["comment"].split()) >= 5, skip
+            yield file, f"{resource['Type']}.{name}", skip["id"]
+
+
+def test_checkov_would_find_something(tmp_path: Path) -> None:
+    (tmp_path / "template.json").write_text(json.dumps({"Resources": {"B": {"Type": "AWS::S3::Bucket"}}}))
+    assert ("template.json", "AWS::S3::Bucket.B", "CKV_AWS_18") in checkov(tmp_path, "cloudformation")
+
+
+def test_neither_checkov_nor_hadolint_finds_anything_in_the_image(tmp_path: Path) -> None:
+    shutil.copy(DOCKERFILE, tmp_path)
+    assert checkov(tmp_path, "dockerfile") == set()
+    assert hadolint(DOCKERFILE) == []
+    ignored = re.findall(r"(?:checkov:skip=\w+|hadolint ignore=\w+)(.*)", DOCKERFILE.read_text())
+    assert all(len(reason.split()) >= 5 for reason in ignored)
+
+
+def test_hadolint_would_find_something(tmp_path: Path) -> None:
+    bad = tmp_path / "Dockerfile"
+    bad.write_text("FROM python:latest\nRUN pip install boto3\n")
+    assert {"DL3007", "DL3013"} <= {each["code"] for each in hadolint(bad)}
+
+
+def hadolint(dockerfile: Path) -> list[dict[str, Any]]:
+    done = subprocess.run(
+        [Path(sys.executable).parent / "hadolint", "--no-color", "--format", "json", dockerfile],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not done.stderr, done.stderr
+    found: list[dict[str, Any]] = json.loads(done.stdout)
     return found
 
 
@@ -155,5 +208,5 @@ def _reasons(tree: ast.Module) -> Iterator[tuple[str, str]]:
         for pair in zip(each.keys, each.values, strict=True):
             match pair:
                 case ast.Constant(value=str(rule)), ast.Constant(value=str(reason)):
-                    if rule.startswith(("AwsSolutions-", "Serverless-", "NIST.")):
+                    if rule.startswith(("AwsSolutions-", "Serverless-", "NIST.", "CKV_")):
                         yield rule, reason

@@ -46,7 +46,10 @@ def test_the_base_image_cannot_be_built_unpinned() -> None:
 
 
 def test_the_image_runs_as_nobody_special_and_gets_its_signals() -> None:
-    assert re.search(r"^USER sagemaker$", DOCKERFILE, re.MULTILINE)
+    assert re.findall(r"^(?:ARG USER_ID=|USER ).*$", DOCKERFILE, re.MULTILINE) == [
+        "ARG USER_ID=1000",
+        "USER ${USER_ID}",
+    ]
     assert re.search(r'^ENTRYPOINT \["python", "-m", "training"\]$', DOCKERFILE, re.MULTILINE)
 
 

@@ -1,0 +1,169 @@
+"""Every choice that a deployment has, with what of the template it changes: a new one has to be put here."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Template = Mapping[str, Any]
+Context = dict[str, Any]
+
+ACCOUNT = "123456789012"
+IMAGE = f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com/team/birds@sha256:{'a' * 64}"
+KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/12345678-1234-1234-1234-123456789012"
+TOPIC = f"arn:aws:sns:eu-west-1:{ACCOUNT}:ours"
+
+FUNCTION = "AWS::Lambda::Function"
+ENVIRONMENT = {f"{FUNCTION}.Environment"}
+"""What the function gives to executions, and judges uploads by."""
+RIGHTS = {"AWS::IAM::Role.Policies"}
+RIGHTS_TOO = RIGHTS | ENVIRONMENT
+EXPIRY = {"AWS::S3::Bucket.LifecycleConfiguration"}
+KEPT_BY = ("DeletionPolicy", "UpdateReplacePolicy")
+GOES = {
+    f"{kind}.{each}" for kind in ("AWS::S3::Bucket", "AWS::SageMaker::ModelPackageGroup") for each in KEPT_BY
+}
+KEY_OF_THE_TOPIC = {"+AWS::KMS::Key", "AWS::SNS::Topic.KmsMasterKeyId"}
+"""One that CloudWatch and EventBridge may use."""
+OTHER_KEY = {
+    *RIGHTS,
+    *ENVIRONMENT,
+    *("-AWS::KMS::Key", "-AWS::KMS::Alias"),
+    *KEY_OF_THE_TOPIC,
+    *("AWS::S3::Bucket.BucketEncryption", "AWS::S3::BucketPolicy.PolicyDocument"),
+    *("AWS::SQS::Queue.KmsMasterKeyId", "AWS::Logs::LogGroup.KmsKeyId"),
+}
+KEYS_OF_AWS = OTHER_KEY | {"AWS::SQS::Queue.SqsManagedSseEnabled"}
+OTHER_TOPIC = {
+    *("-AWS::SNS::Topic", "-AWS::SNS::TopicPolicy"),
+    *("AWS::CloudWatch::Alarm.AlarmActions", "AWS::Events::Rule.Targets", "Outputs.NotificationTopicArn"),
+}
+TAGGED = (
+    *("AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::Events::Rule", "AWS::IAM::Role"),
+    *("AWS::KMS::Key", "AWS::Logs::LogGroup", "AWS::S3::Bucket", "AWS::SNS::Topic", "AWS::SQS::Queue"),
+    *("AWS::SageMaker::ModelPackageGroup", FUNCTION),
+)
+
+
+@dataclass(frozen=True)
+class Option:
+    """A context, and what it changes in the default template, as `changes` says it."""
+
+    context: Context
+    changes: set[str] = field(default_factory=set)
+    everything: bool = False
+    """Whether every name changes, so that it is another deployment."""
+
+
+@functools.cache
+def _synthesised(name: str | None) -> Template:
+    template: Template = importlib.import_module("infra.template").synthesise(
+        {} if name is None else OPTIONS[name].context
+    )
+    return template
+
+
+def default() -> Template:
+    """Give the template without any choice; Node has to be on PATH, as the fixture `synthesis` sees to."""
+    return _synthesised(None)
+
+
+def template(name: str) -> Template:
+    """Give the template of an option."""
+    return _synthesised(name)
+
+
+def changes(before: Template, after: Template) -> set[str]:
+    """Say what differs: Type.Property, +Type of a new resource, -Type of one that is gone, Outputs.Name."""
+    old, new = before["Resources"], after["Resources"]
+    found = {f"-{old[name]['Type']}" for name in old.keys() - new.keys()}
+    found |= {f"+{new[name]['Type']}" for name in new.keys() - old.keys()}
+    for name in old.keys() & new.keys():
+        found |= {f"{old[name]['Type']}.{part}" for part in _parts(old[name], new[name])}
+    return found | {f"Outputs.{name}" for name in _differing(before["Outputs"], after["Outputs"])}
+
+
+def _parts(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    yield from _differing(old.get("Properties", {}), new.get("Properties", {}))
+    yield from (part for part in _differing(old, new) if part not in ("Properties", "Metadata"))
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    return [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+
+
+OPTIONS: dict[str, Option] = {
+    "another project": Option({"project": "a-name-of-thirty-letters-aaaaa"}, everything=True),
+    "an environment": Option({"environment": "staging"}, everything=True),
+    "an image in ECR": Option({"training_image_uri": IMAGE}, RIGHTS_TOO),
+    "wheels for CPUs": Option({"torch_index_url": "https://wheels.example/cpu"}, ENVIRONMENT),
+    "containers of root": Option({"image_user_id": 0}, ENVIRONMENT),
+    "other types for processing": Option({"processing_instance_types": ["ml.c5.xlarge"]}, RIGHTS_TOO),
+    "other types for training": Option({"training_instance_types": ["ml.g5.xlarge"]}, RIGHTS_TOO),
+    "a shorter run time": Option({"max_runtime_seconds": 3600}, RIGHTS_TOO),
+    "approval by the pipeline": Option({"model_approval_statuses": ["Approved", "Rejected"]}, RIGHTS_TOO),
+    "a policy of uploads": Option(
+        {
+            "min_accuracy_threshold": 0.9,
+            "max_instance_count": 1,
+            "max_volume_gb": 50,
+            "max_wait_seconds": 3600,
+            "max_retry_attempts": 0,
+            "max_execution_cost_usd": 10,
+            "instance_prices": {"ml.g5.xlarge": 1.5},
+            "entry_points": ["python train.py"],
+            "allowed_images": [IMAGE],
+            "environment_keys": ["LOG_LEVEL"],
+            "tag_keys": ["TrainingType", "Team"],
+            "policy_off": {"cost": "an AWS budget bounds it"},
+        },
+        ENVIRONMENT,
+    ),
+    "one upload at a time": Option({"reserved_concurrency": 1}, {f"{FUNCTION}.ReservedConcurrentExecutions"}),
+    "stopping what runs": Option({"on_running": "stop"}, RIGHTS_TOO),
+    "starting beside what runs": Option({"on_running": "parallel"}),
+    "looking more often": Option({"reconcile_minutes": 15}, {"AWS::Events::Rule.ScheduleExpression"}),
+    "executions that expire": Option({"executions_expire_days": 60}, EXPIRY),
+    "checkpoints that stay": Option({"checkpoints_expire_days": None}, EXPIRY),
+    "other times": Option(
+        {"noncurrent_versions_expire_days": 7, "log_retention_days": 7, "access_logs_expire_days": 14},
+        EXPIRY | {"AWS::Logs::LogGroup.RetentionInDays"},
+    ),
+    "data that goes": Option({"retain_data": False}, GOES | {f"AWS::KMS::Key.{each}" for each in KEPT_BY}),
+    "data that stays": Option({"retain_data": True}),
+    "keys of AWS's": Option({"encryption_key": "s3"}, KEYS_OF_AWS),
+    "a key of yours": Option({"encryption_key": KEY}, OTHER_KEY),
+    "a key of its own": Option({"encryption_key": "own"}),
+    "keys of AWS's, data that goes": Option(
+        {"encryption_key": "s3", "retain_data": False},
+        KEYS_OF_AWS | GOES,
+    ),
+    "volumes with the key": Option(
+        {"encrypt_volumes": True, "training_instance_types": ["ml.c5.4xlarge"]}, RIGHTS_TOO
+    ),
+    "volumes with a key of yours": Option(
+        {"encrypt_volumes": True, "training_instance_types": ["ml.c5.4xlarge"], "encryption_key": KEY},
+        OTHER_KEY,
+    ),
+    "volumes with AWS's keys": Option({"encrypt_volumes": False}),
+    "a network of yours": Option(
+        {
+            "subnet_ids": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
+            "security_group_ids": ["sg-0123456789abcdef0"],
+        },
+        RIGHTS_TOO | {"Outputs.UploadCommand"},
+    ),
+    "a topic of yours": Option({"alarm_topic_arn": TOPIC}, OTHER_TOPIC),
+    "a topic of yours, keys of AWS's": Option(
+        {"alarm_topic_arn": TOPIC, "encryption_key": "s3"},
+        OTHER_TOPIC
+        | OTHER_KEY - {"+AWS::KMS::Key", "AWS::SNS::Topic.KmsMasterKeyId"}
+        | {"AWS::SQS::Queue.SqsManagedSseEnabled"},
+    ),
+    "mail": Option({"notify_email": "team@example.com"}, {"+AWS::SNS::Subscription"}),
+    "a boundary": Option({"permissions_boundary": "our-boundary"}, {"AWS::IAM::Role.PermissionsBoundary"}),
+    "tags": Option({"tags": {"owner": "ml"}}, {f"{each}.Tags" for each in TAGGED}),
+}
