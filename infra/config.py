@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from infra.config_parsers import (
+    ECR_DIGEST,
     INSTANCE_TYPE,
     PROJECT,
     ConfigError,
@@ -25,6 +26,7 @@ from infra.config_parsers import (
     fail,
     flag,
     has_own_storage,
+    image,
     integer,
     number,
     optional,
@@ -56,11 +58,6 @@ MAX_NAME = 30
 MAX_SUBNETS, MAX_SECURITY_GROUPS = 16, 5
 """What SageMaker takes in a job's VpcConfig."""
 
-_ECR_IMAGE = (
-    r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/"
-    r"[a-z0-9][a-z0-9._/-]*(:[\w][\w.-]{0,127}|@sha256:[0-9a-f]{64})"
-)
-_ECR_DIGEST = r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9][a-z0-9._/-]*@sha256:[0-9a-f]{64}"
 _COMMAND = r"[\w./-]+( [\w./:=-]+)*"
 _TOPIC_ARN = r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+"
 _POLICY = r"(arn:aws[a-z-]*:iam::(\d{12}|aws):policy/)?([\w+=,.@-]+/)*[\w+=,.@-]{1,128}"
@@ -94,11 +91,9 @@ class Config:
         None, optional(text(PROJECT, "lower-case letters, digits and hyphens"))
     )
     """Begins all of those names, as in `staging-cv-birds`: several deployments of a project side by side."""
-    training_image_uri: str | None = _setting(
-        None,
-        optional(text(_ECR_IMAGE, "<account>.dkr.ecr.<region>.amazonaws.com/<name>:<tag>, an image in ECR")),
-    )
-    """An image that is already in ECR; without it the deployment builds training/Dockerfile."""
+    image: str = _setting("asset", image)
+    """The image of the jobs: `asset` builds training/Dockerfile with the Docker of this machine, `codebuild`
+    lets the stack build it, and the URI of an image in ECR with its digest takes that."""
     torch_index_url: str | None = _setting(
         None, optional(text(r"https://[^\s@]+", "an https:// address without a login"))
     )
@@ -158,7 +153,7 @@ class Config:
     entry_points: tuple[str, ...] = _setting(ENTRY_POINTS, several(text(_COMMAND, "words between blanks")))
     """The commands that a job's container may start with."""
     allowed_images: tuple[str, ...] = _setting(
-        (), perhaps_several(text(_ECR_DIGEST, "an image in ECR with its digest, ...@sha256:<64 digits>"))
+        (), perhaps_several(text(ECR_DIGEST, "an image in ECR with its digest, ...@sha256:<64 digits>"))
     )
     """More images for jobs, by digest; IAM lets jobs pull from the training image's repository only."""
     environment_keys: tuple[str, ...] = _setting(
@@ -239,6 +234,11 @@ class Config:
         fields = {field.name: field for field in dataclasses.fields(cls)}
         # The CDK's own keys are namespaced (aws:cdk:..., @aws-cdk/...); ours are plain words.
         ours = {key: value for key, value in context.items() if not re.search(r"[:@/]", key)}
+        if "training_image_uri" in ours:
+            raise ConfigError(
+                "context 'training_image_uri' is now 'image': write -c image=<uri>@sha256:<digest>, or the "
+                "same in cdk.json."
+            )
         for key in sorted(ours.keys() - fields.keys()):
             raise ConfigError(
                 f"context {key!r} is not a setting{did_you_mean(key, fields)}. Known: {', '.join(fields)}."
@@ -253,6 +253,12 @@ class Config:
                 "projects of Studio need a network that is there before: give subnet_ids, security_group_ids"
             )
             raise fail("create_vpc", True, why)
+        if config.studio_template and config.image == "codebuild":
+            why = (
+                "projects of Studio take an image that is there before: deploy with image=codebuild alone, and "
+                "give what it built as image=<uri>@sha256:<digest>"
+            )
+            raise fail("image", config.image, why)
         if re.fullmatch(_OF_STUDIO, config.name):
             raise fail("project", config.name, "the projects of SageMaker Studio are called studio-p-<id>")
         config._check_network()

@@ -15,6 +15,7 @@ POLICY_RULES = (
     *("approval_status", "model_package_group", "registration_gate", "cost"),
 )
 """The rules of `lambda/function_settings.py`, which a deployment may switch off."""
+ECR_DIGEST = r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9][a-z0-9._/-]*@sha256:[0-9a-f]{64}"
 INSTANCE_TYPE = r"ml\.[a-z0-9-]+\.[a-z0-9]+"
 
 
@@ -122,6 +123,23 @@ def perhaps_several(item: Callable[[str, object], str]) -> Callable[[str, object
 def optional(parse: Callable[[str, object], Any]) -> Callable[[str, object], Any]:
     """Take nothing as None."""
     return lambda key, value: None if value in (None, "", "none") else parse(key, value)
+
+
+def image(key: str, value: object) -> str:
+    """Take where the training image comes from."""
+    legal = (
+        "asset, codebuild, or an image in ECR by its digest, "
+        "<account>.dkr.ecr.<region>.amazonaws.com/<name>@sha256:<64 digits>"
+    )
+    given = re.match(r"\d{12}\.dkr\.ecr\.([a-z0-9-]+)\.[^/]+/([^:@]+):([\w.-]+)$", str(value))
+    if given:
+        region, name, tag = given.groups()
+        legal += (
+            f". A tag may be moved to another image: aws ecr describe-images --region {region} "
+            f"--repository-name {name} --image-ids imageTag={tag} "
+            "--query 'imageDetails[0].imageDigest' gives the digest"
+        )
+    return text(rf"asset|codebuild|{ECR_DIGEST}", legal)(key, value)
 
 
 def tags(key: str, value: object) -> tuple[tuple[str, str], ...]:

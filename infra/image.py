@@ -1,4 +1,4 @@
-"""The training image: built from training/Dockerfile, or one that is in ECR already."""
+"""The training image: built here with Docker, built by AWS, or one that is in ECR already."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ from pathlib import Path
 from aws_cdk import IgnoreMode, aws_ecr_assets
 from constructs import Construct
 
+from infra.image_build import ImageBuild
+from infra.names import Names
+
 ROOT = Path(__file__).resolve().parent.parent
+
+ASSET = "asset"
+"""Docker on the deploying machine builds the image, and the CDK pushes it."""
+CODEBUILD = "codebuild"
+"""The stack builds the image."""
 
 # The build context is the repository's root, but only the sources of training/ are in it, so that the
 # image changes with them alone: no byte code, no editor's files, nothing of the machine.
-_EXCLUDE = ["*", "!training", "training/**/__pycache__", "training/**/.*", "training/**/*.pyc"]
+CONTEXT = ["*", "!training", "training/**/__pycache__", "training/**/.*", "training/**/*.pyc"]
+DOCKERFILE = "training/Dockerfile"
 
 
 class TrainingImage(Construct):
@@ -22,29 +31,46 @@ class TrainingImage(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        uri: str | None,
+        names: Names,
+        image: str,
         torch_index_url: str | None,
         user_id: int,
+        retain: bool,
+        log_retention_days: int,
     ) -> None:
         super().__init__(scope, construct_id)
-        if uri:
-            self.uri, self.repository_arn = uri, _repository_arn(uri)
-            return
-        asset = aws_ecr_assets.DockerImageAsset(
-            self,
-            "Asset",
-            directory=str(ROOT),
-            file="training/Dockerfile",
-            exclude=_EXCLUDE,
-            ignore_mode=IgnoreMode.DOCKER,
-            build_args=_build_args(torch_index_url, user_id),
-            # SageMaker's instance types are x86, whatever the deploying machine is.
-            platform=aws_ecr_assets.Platform.LINUX_AMD64,
-        )
-        self.uri, self.repository_arn = asset.image_uri, asset.repository.repository_arn
+        arguments = _build_arguments(torch_index_url, user_id)
+        if image == CODEBUILD:
+            build = ImageBuild(
+                self,
+                "Build",
+                names=names,
+                root=ROOT,
+                context=CONTEXT,
+                dockerfile=DOCKERFILE,
+                arguments=arguments,
+                retain=retain,
+                log_retention_days=log_retention_days,
+            )
+            self.uri, self.repository_arn = build.uri, build.repository_arn
+        elif image == ASSET:
+            asset = aws_ecr_assets.DockerImageAsset(
+                self,
+                "Asset",
+                directory=str(ROOT),
+                file=DOCKERFILE,
+                exclude=CONTEXT,
+                ignore_mode=IgnoreMode.DOCKER,
+                build_args=arguments,
+                # SageMaker's instance types are x86, whatever the deploying machine is.
+                platform=aws_ecr_assets.Platform.LINUX_AMD64,
+            )
+            self.uri, self.repository_arn = asset.image_uri, asset.repository.repository_arn
+        else:
+            self.uri, self.repository_arn = image, _repository_arn(image)
 
 
-def _build_args(torch_index_url: str | None, user_id: int) -> dict[str, str]:
+def _build_arguments(torch_index_url: str | None, user_id: int) -> dict[str, str]:
     """Give the Dockerfile's arguments: CPU-only wheels come from an index of their own, cuda's from pip's."""
     user = {"USER_ID": str(user_id)}
     if torch_index_url is None:
@@ -55,5 +81,5 @@ def _build_args(torch_index_url: str | None, user_id: int) -> dict[str, str]:
 def _repository_arn(uri: str) -> str:
     registry, _, name = uri.partition("/")
     account, _, _, region, *_ = registry.split(".")
-    repository = name.partition("@")[0].partition(":")[0]
+    repository = name.partition("@")[0]
     return f"arn:${{AWS::Partition}}:ecr:{region}:{account}:repository/{repository}"

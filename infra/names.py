@@ -170,6 +170,46 @@ class Names:
         return f"{self.project}-notifications"
 
     @property
+    def image_repository(self) -> str:
+        """Give the name of the repository of the images that the stack builds."""
+        return f"{self.project}-training"
+
+    @property
+    def image_build(self) -> str:
+        """Give the name of the CodeBuild project that builds the image."""
+        return f"{self.project}-image"
+
+    @property
+    def image_build_log_group(self) -> str:
+        """Give the name of the log group of the builds."""
+        return f"/aws/codebuild/{self.image_build}"
+
+    @property
+    def image_build_role(self) -> str:
+        """Give the name of the builds' role; IAM is global, so it carries the region."""
+        return f"{self.project}-image-build-${{AWS::Region}}"
+
+    @property
+    def image_function(self) -> str:
+        """Give the name of the function that asks for a build and tells CloudFormation of its end."""
+        return f"{self.project}-image"
+
+    @property
+    def image_function_log_group(self) -> str:
+        """Give the name of that function's log group."""
+        return f"/aws/lambda/{self.image_function}"
+
+    @property
+    def image_function_role(self) -> str:
+        """Give the name of that function's role; IAM is global, so it carries the region."""
+        return f"{self.project}-image-${{AWS::Region}}"
+
+    @property
+    def image_rule(self) -> str:
+        """Give the name of the rule that tells of the end of a build."""
+        return f"{self.project}-image"
+
+    @property
     def alarm_arns(self) -> str:
         """Give the ARN of every alarm of the project."""
         return self.arn("cloudwatch", f"alarm:{self.project}-*")

@@ -62,9 +62,12 @@ class PipelineStack(Stack):
         image = TrainingImage(
             self,
             "TrainingImage",
-            uri=config.training_image_uri,
+            names=self._names,
+            image=config.image,
             torch_index_url=config.torch_index_url,
             user_id=config.image_user_id,
+            retain=config.retain_data,
+            log_retention_days=config.log_retention_days,
         )
         self._encryption = Encryption(
             self,

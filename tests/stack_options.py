@@ -26,6 +26,7 @@ KEPT_BY = ("DeletionPolicy", "UpdateReplacePolicy")
 GOES = {
     f"{kind}.{each}" for kind in ("AWS::S3::Bucket", "AWS::SageMaker::ModelPackageGroup") for each in KEPT_BY
 }
+KEY_GOES = {f"AWS::KMS::Key.{each}" for each in KEPT_BY}
 KEY_OF_THE_TOPIC = {"+AWS::KMS::Key", "AWS::SNS::Topic.KmsMasterKeyId"}
 """One that CloudWatch and EventBridge may use."""
 OTHER_KEY = {
@@ -37,6 +38,11 @@ OTHER_KEY = {
     *("AWS::SQS::Queue.KmsMasterKeyId", "AWS::Logs::LogGroup.KmsKeyId"),
 }
 KEYS_OF_AWS = OTHER_KEY | {"AWS::SQS::Queue.SqsManagedSseEnabled"}
+BUILT_IMAGE = {
+    *RIGHTS_TOO,
+    *("+AWS::CodeBuild::Project", "+AWS::ECR::Repository", "+AWS::Events::Rule", "+AWS::IAM::Role"),
+    *("+AWS::Lambda::Function", "+AWS::Lambda::Permission", "+AWS::Logs::LogGroup", "+Custom::TrainingImage"),
+}
 OTHER_TOPIC = {
     *("-AWS::SNS::Topic", "-AWS::SNS::TopicPolicy"),
     *("AWS::CloudWatch::Alarm.AlarmActions", "AWS::Events::Rule.Targets", "Outputs.NotificationTopicArn"),
@@ -98,7 +104,15 @@ def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 OPTIONS: dict[str, Option] = {
     "another project": Option({"project": "a-name-of-thirty-letters-aaaaa"}, everything=True),
     "an environment": Option({"environment": "staging"}, everything=True),
-    "an image in ECR": Option({"training_image_uri": IMAGE}, RIGHTS_TOO),
+    "an image in ECR": Option({"image": IMAGE}, RIGHTS_TOO),
+    "an image of this machine's Docker": Option({"image": "asset"}),
+    "an image that AWS builds": Option({"image": "codebuild"}, BUILT_IMAGE),
+    "an image that AWS builds, data that goes": Option(
+        {"image": "codebuild", "retain_data": False}, BUILT_IMAGE | GOES | KEY_GOES
+    ),
+    "an image that AWS builds for CPUs": Option(
+        {"image": "codebuild", "torch_index_url": "https://wheels.example/cpu"}, BUILT_IMAGE
+    ),
     "wheels for CPUs": Option({"torch_index_url": "https://wheels.example/cpu"}, ENVIRONMENT),
     "containers of root": Option({"image_user_id": 0}, ENVIRONMENT),
     "other types for processing": Option({"processing_instance_types": ["ml.c5.xlarge"]}, RIGHTS_TOO),
@@ -132,7 +146,7 @@ OPTIONS: dict[str, Option] = {
         {"noncurrent_versions_expire_days": 7, "log_retention_days": 7, "access_logs_expire_days": 14},
         EXPIRY | {"AWS::Logs::LogGroup.RetentionInDays"},
     ),
-    "data that goes": Option({"retain_data": False}, GOES | {f"AWS::KMS::Key.{each}" for each in KEPT_BY}),
+    "data that goes": Option({"retain_data": False}, GOES | KEY_GOES),
     "data that stays": Option({"retain_data": True}),
     "keys of AWS's": Option({"encryption_key": "s3"}, KEYS_OF_AWS),
     "a key of yours": Option({"encryption_key": KEY}, OTHER_KEY),

@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "infra" / "cdk-cli" / "package-lock.json"
 CDK = Path(sys.prefix) / "cdk" / "node_modules" / ".bin" / "cdk"
 IMAGE = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/birds@sha256:{'a' * 64}"
-CONTEXT = {"project": "cv-birds", "training_image_uri": IMAGE}
+CONTEXT = {"project": "cv-birds", "image": IMAGE}
 STACK, BUCKET = "cv-birds", "cv-birds-123456789012-us-east-1"
 
 Cdk = Callable[..., str]
@@ -127,9 +127,7 @@ def deployed(cdk: Cdk, tmp_path_factory: pytest.TempPathFactory) -> str:
     outdir = tmp_path_factory.mktemp("cdk.out")
     # Elsewhere, because in the repository it would synthesise an app that it does not need.
     assert "bootstrapped" in cdk("bootstrap", "aws://123456789012/us-east-1", cwd=outdir)
-    return cdk(
-        "deploy", "--require-approval=never", f"--output={outdir}", "-c", f"training_image_uri={IMAGE}"
-    )
+    return cdk("deploy", "--require-approval=never", f"--output={outdir}", "-c", f"image={IMAGE}")
 
 
 def resources(aws: LocalAWS) -> dict[str, Resource]:

@@ -31,6 +31,7 @@ RULES: dict[str, set[str]] = {
         "training",
     },
     "local": SDK | {"PIL", "click", "local", "moto", "numpy", "ops", "pipeline_document", "rich", "werkzeug"},
+    "image_builder": SDK,
     "publisher": SDK,
     "ops": SDK | {"click", "jinja2", "ops", "rich"} | JUDGEMENT,
 }

@@ -103,7 +103,7 @@ def test_the_command_line_and_cdk_json_mean_the_same(key: str, value: object, ex
         ("project", "b" * 31),
         ("environment", "Staging"),
         ("environment", "a-very-long-environment"),
-        ("training_image_uri", "docker.io/library/python:3.13"),
+        ("image", "docker.io/library/python:3.13"),
         ("torch_index_url", "http://wheels.example"),
         ("torch_index_url", "https://user:secret@wheels.example"),
         ("training_instance_types", "c5.xlarge"),

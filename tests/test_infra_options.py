@@ -139,6 +139,14 @@ def test_what_holds_data_has_the_identity_that_deployments_know_it_by() -> None:
     assert found == STATEFUL
 
 
+def test_the_images_that_the_stack_built_stay_where_they_are() -> None:
+    """Model packages name them by digest, in this repository."""
+    built = [name for name, option in OPTIONS.items() if option.context.get("image") == "codebuild"]
+    for name in built:
+        repository = template(name)["Resources"]["TrainingImageBuildRepository5C2F3E7F"]
+        assert fixed(repository) == {"RepositoryName": "cv-birds-training"}
+
+
 @NAMES
 def test_no_choice_replaces_anything(name: str) -> None:
     if OPTIONS[name].everything:

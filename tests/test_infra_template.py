@@ -197,8 +197,7 @@ def test_every_choice_reaches_its_resource(synthesis: ModuleType) -> None:
     template = synthesis.synthesise(
         {
             "project": "my-birds",
-            "training_image_uri": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/birds@sha256:"
-            + "a" * 64,
+            "image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/birds@sha256:" + "a" * 64,
             "reserved_concurrency": 1,
             "on_running": "stop",
             "reconcile_minutes": 15,
