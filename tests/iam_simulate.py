@@ -51,7 +51,7 @@ class Question:
                     [self.resource_policy] if self.resource_policy else [],
                     "trust" if self.trust else "resource",
                 ),
-                resource_must_allow=self.trust,
+                resource_must_allow=self.trust or self.action.startswith("kms:"),
             )
         )
 

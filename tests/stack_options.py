@@ -21,6 +21,15 @@ ENVIRONMENT = {f"{FUNCTION}.Environment"}
 """What the function gives to executions, and judges uploads by."""
 RIGHTS = {"AWS::IAM::Role.Policies"}
 RIGHTS_TOO = RIGHTS | ENVIRONMENT
+TRUST = {"AWS::IAM::Role.AssumeRolePolicyDocument"}
+NETWORK = {
+    *RIGHTS_TOO,
+    *("+AWS::EC2::FlowLog", "+AWS::EC2::RouteTable", "+AWS::EC2::SecurityGroup", "+AWS::EC2::Subnet"),
+    *("+AWS::EC2::SecurityGroupEgress", "+AWS::EC2::SecurityGroupIngress", "+AWS::EC2::VPC"),
+    *("+AWS::EC2::SubnetRouteTableAssociation", "+AWS::EC2::VPCEndpoint"),
+    # Definitions have to be written for it, and its flow logs go to the bucket of the access logs.
+    *("Outputs.UploadCommand", "AWS::S3::BucketPolicy.PolicyDocument"),
+}
 EXPIRY = {"AWS::S3::Bucket.LifecycleConfiguration"}
 KEPT_BY = ("DeletionPolicy", "UpdateReplacePolicy")
 GOES = {
@@ -170,7 +179,25 @@ OPTIONS: dict[str, Option] = {
         },
         RIGHTS_TOO | {"Outputs.UploadCommand"},
     ),
-    "a topic of yours": Option({"alarm_topic_arn": TOPIC}, OTHER_TOPIC),
+    "a network of the stack's": Option({"create_vpc": True}, NETWORK),
+    "a network of the stack's, keys of AWS's": Option(
+        {"create_vpc": True, "encryption_key": "s3"}, NETWORK | KEYS_OF_AWS
+    ),
+    "a network of the stack's, data that goes": Option(
+        {"create_vpc": True, "retain_data": False}, NETWORK | GOES | KEY_GOES
+    ),
+    "no network": Option({"create_vpc": False}),
+    "an earlier key": Option({"former_encryption_keys": [KEY]}, RIGHTS),
+    "an earlier key, keys of AWS's": Option(
+        {"former_encryption_keys": [KEY], "encryption_key": "s3"}, KEYS_OF_AWS
+    ),
+    "who uploads": Option(
+        {"uploader_arns": [f"arn:aws:iam::{ACCOUNT}:role/aws-reserved/sso.amazonaws.com/*"]}, TRUST
+    ),
+    "who breaks the glass": Option({"break_glass_arns": [f"arn:aws:iam::{ACCOUNT}:user/jo"]}, TRUST),
+    "breaking the glass without MFA": Option({"break_glass_requires_mfa": False}, TRUST),
+    "breaking the glass with MFA": Option({"break_glass_requires_mfa": True}),
+    "a topic of yours": Option({"alarm_topic_arn": TOPIC}, OTHER_TOPIC | {"AWS::KMS::Key.KeyPolicy"}),
     "a topic of yours, keys of AWS's": Option(
         {"alarm_topic_arn": TOPIC, "encryption_key": "s3"},
         OTHER_TOPIC

@@ -19,8 +19,8 @@ from test_infra_least_privilege import ROLES, requests
 
 OBJECT = "arn:aws:s3:::birds/data/a.jpg"
 SERVICES = ("sagemaker.amazonaws.com", "lambda.amazonaws.com", "ec2.amazonaws.com")
-# The reference of AWS names no such resource for the action. Requests of the first two are about a pipeline's
-# executions, which it has under names of their own; registering asks for the group as well.
+# The reference of AWS names no such resource for the action: registering asks for the group as well, and
+# requests about an execution ask for its pipeline.
 ASKED_ALL_THE_SAME = {
     "sagemaker:DescribePipelineDefinitionForExecution",
     "sagemaker:DescribePipelineExecution",
@@ -153,6 +153,31 @@ def test_what_the_bucket_denies_is_decided_alike(other: SecondOpinion) -> None:
 
 
 # --- the language of policies -------------------------------------------------------------------------
+
+
+@installed
+@pytest.mark.parametrize("allowed", [True, False], ids=["allowed to", "not allowed to"])
+def test_which_person_may_assume_a_role_is_decided_alike(allowed: bool, other: SecondOpinion) -> None:
+    """The roles of people trust the account, whose policies decide, and may ask for MFA."""
+    roles = [each for each in abuse.TEMPLATE["Resources"].values() if each["Type"] == "AWS::IAM::Role"]
+    identity = [policy({"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"})] if allowed else []
+    mfa: tuple[dict[str, str], ...] = (
+        {},
+        *({"aws:MultiFactorAuthPresent": each} for each in ("true", "false")),
+    )
+    decisions = set()
+    for role, principal, context in itertools.product(roles, (USER, SESSION), mfa):
+        asked = Question(
+            principal=principal,
+            action="sts:AssumeRole",
+            resource=ROLE,
+            context={**context, "aws:PrincipalArn": principal},
+            identity=identity,
+            resource_policy=abuse.resolve(role["Properties"]["AssumeRolePolicyDocument"]),
+            trust=True,
+        )
+        decisions.add(agreed(other, asked))
+    assert decisions == ({"Allowed", "ImplicitlyDenied"} if allowed else {"ImplicitlyDenied"})
 
 
 @installed
