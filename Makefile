@@ -60,8 +60,9 @@ lint: $(INSTALLED)-all ## Check style, types and the generated files
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-generate: $(INSTALLED)-all ## Write pipeline.json, infra/template.json and the README's generated parts
+generate: $(INSTALLED)-all ## Write pipeline.json, the image's SBOM, infra/template.json and the README's generated parts
 	@$(BIN)/python -m pipeline_definition
+	@$(BIN)/python tests/image_sbom.py
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m infra.template
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/readme_blocks.py
 

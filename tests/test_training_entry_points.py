@@ -56,8 +56,16 @@ def test_the_image_runs_as_nobody_special_and_gets_its_signals() -> None:
 def test_the_image_installs_the_locked_versions() -> None:
     locked = (ROOT / "requirements.lock").read_text().splitlines()
     versions = {line.split(" ")[0] for line in locked if "< '3.12'" not in line}
-    wanted = (ROOT / "training/requirements.txt").read_text().splitlines()
-    assert {line for line in wanted if line and not line.startswith("#")} <= versions
+    wanted = {
+        line
+        for file in ("requirements.txt", "constraints-cuda.txt")
+        for line in (ROOT / "training" / file).read_text().splitlines()
+        if line and not line.startswith("#")
+    }
+    assert wanted <= versions
+    # Of CUDA there is everything: pip would choose the version of what is left out.
+    cuda = {version for version in versions if re.match("cuda-|nvidia-|triton=", version)}
+    assert cuda <= wanted
 
 
 def test_an_unforeseen_error_keeps_its_traceback_and_leaves_its_reason(tmp_path: Path) -> None:
