@@ -255,8 +255,8 @@ class Config:
             raise fail("create_vpc", True, why)
         if config.studio_template and config.image == "codebuild":
             why = (
-                "projects of Studio take an image that is there before: deploy with image=codebuild alone, and "
-                "give what it built as image=<uri>@sha256:<digest>"
+                "projects of Studio take an image that is there before: deploy with image=codebuild alone, "
+                "and give what it built as image=<uri>@sha256:<digest>"
             )
             raise fail("image", config.image, why)
         if re.fullmatch(_OF_STUDIO, config.name):

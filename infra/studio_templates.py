@@ -30,21 +30,27 @@ _COPIES = "It holds copies of what is in Git, templates and code, and nothing th
 _REASONS_OF_THE_BUCKET = {
     "AwsSolutions-S1": _COPIES,
     "NIST.800.53.R5-S3BucketLoggingEnabled": _COPIES,
+    "CKV_AWS_18": _COPIES,
     "NIST.800.53.R5-S3BucketReplicationEnabled": "The next deployment makes every object in it again.",
     "NIST.800.53.R5-S3DefaultEncryptionKMS": _COPIES,
 }
 _RUNTIME = "python3.13 is supported until 2029; the runtime changes on purpose, with the function's tests."
 _ANSWERS = "CloudFormation waits for its answer, and fails the deployment with the reason."
+_ONCE = "It runs once at a deployment; reserved concurrency would be idle."
+_PUBLIC = "It calls the public endpoints of S3 and SageMaker only."
 _REASONS_OF_THE_FUNCTION = {
     "AwsSolutions-L1": _RUNTIME,
     "Serverless-LambdaLatestVersion": _RUNTIME,
     "Serverless-LambdaDLQ": _ANSWERS,
     "NIST.800.53.R5-LambdaDLQ": _ANSWERS,
+    "CKV_AWS_116": _ANSWERS,
     "Serverless-LambdaAsyncFailureDestination": _ANSWERS,
     "Serverless-LambdaEventSourceMappingDestination": _ANSWERS,
     "Serverless-LambdaTracing": "It runs for seconds at a deployment; its log tells what it did.",
-    "NIST.800.53.R5-LambdaConcurrency": "It runs once at a deployment; reserved concurrency would be idle.",
-    "NIST.800.53.R5-LambdaInsideVPC": "It calls the public endpoints of S3 and SageMaker only.",
+    "NIST.800.53.R5-LambdaConcurrency": _ONCE,
+    "CKV_AWS_115": _ONCE,
+    "NIST.800.53.R5-LambdaInsideVPC": _PUBLIC,
+    "CKV_AWS_117": _PUBLIC,
 }
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from studio_offers import OFFERS
+
 Template = Mapping[str, Any]
 Context = dict[str, Any]
 
@@ -29,6 +31,20 @@ NETWORK = {
     *("+AWS::EC2::SubnetRouteTableAssociation", "+AWS::EC2::VPCEndpoint"),
     # Definitions have to be written for it, and its flow logs go to the bucket of the access logs.
     *("Outputs.UploadCommand", "AWS::S3::BucketPolicy.PolicyDocument"),
+}
+OFFER = {
+    *("+AWS::CloudFormation::CustomResource", "+AWS::IAM::ManagedPolicy", "+AWS::IAM::Role"),
+    *("+AWS::Lambda::Function", "+AWS::S3::Bucket", "+AWS::S3::BucketPolicy"),
+    *("AWS::SNS::TopicPolicy.PolicyDocument", "Outputs.StudioLaunchRoleArn"),
+}
+OFFER_OF_A_BUCKET = OFFER | {"Outputs.StudioTemplatesLocation"}
+OFFER_TO_BE_TAGGED = OFFER_OF_A_BUCKET | {"Outputs.StudioDomainTagCommand"}
+OFFER_OF_A_CATALOG = {
+    *OFFER,
+    *("+AWS::ServiceCatalog::CloudFormationProduct", "+AWS::ServiceCatalog::LaunchRoleConstraint"),
+    *("+AWS::ServiceCatalog::Portfolio", "+AWS::ServiceCatalog::PortfolioPrincipalAssociation"),
+    "+AWS::ServiceCatalog::PortfolioProductAssociation",
+    *("Outputs.StudioPortfolioId", "Outputs.StudioProductVersion"),
 }
 EXPIRY = {"AWS::S3::Bucket.LifecycleConfiguration"}
 KEPT_BY = ("DeletionPolicy", "UpdateReplacePolicy")
@@ -205,6 +221,14 @@ OPTIONS: dict[str, Option] = {
         | {"AWS::SQS::Queue.SqsManagedSseEnabled"},
     ),
     "mail": Option({"notify_email": "team@example.com"}, {"+AWS::SNS::Subscription"}),
+    "projects of Studio from a bucket": Option(OFFERS["s3"], OFFER_TO_BE_TAGGED),
+    "projects of Studio from a bucket, for a domain": Option(
+        {**OFFERS["s3"], "studio_domain_id": "d-abc123"}, OFFER_OF_A_BUCKET
+    ),
+    "projects of Studio from the catalog": Option(OFFERS["catalog"], OFFER_OF_A_CATALOG),
+    "projects of Studio with an image in ECR": Option(
+        {**OFFERS["s3"], "image": IMAGE}, OFFER_TO_BE_TAGGED | RIGHTS_TOO
+    ),
     "a boundary": Option({"permissions_boundary": "our-boundary"}, {"AWS::IAM::Role.PermissionsBoundary"}),
     "tags": Option({"tags": {"owner": "ml"}}, {f"{each}.Tags" for each in TAGGED}),
 }

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+import studio_offers
 from stack_options import OPTIONS, Template, template
 from test_infra_template import synthesis
 
@@ -72,10 +73,11 @@ def test_a_finding_of_any_pack_that_nobody_acknowledged_stops_the_synthesis(
 
 @pytest.fixture(scope="module")
 def stacks(synthesis: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Template]:
-    """Write a template for each way in which a choice changes the stack; what cdk-nag finds raises here."""
+    """Write a template for each way in which a choice changes the stack, and that of Studio's projects."""
     folder = tmp_path_factory.mktemp("stacks")
     kinds = {option.everything or frozenset(option.changes): name for name, option in OPTIONS.items()}
     written = {folder / f"{number}.json": template(name) for number, name in enumerate(kinds.values())}
+    written[folder / "project.json"] = studio_offers.project(synthesis)
     for path, stack in written.items():
         path.write_text(synthesis.render(stack), encoding="utf-8")
     return written
