@@ -248,11 +248,6 @@ class Config:
             raise fail(
                 "environment", config.environment, f"{config.name} is longer than {MAX_NAME} characters"
             )
-        if config.studio_template and config.create_vpc:
-            why = (
-                "projects of Studio need a network that is there before: give subnet_ids, security_group_ids"
-            )
-            raise fail("create_vpc", True, why)
         if config.studio_template and config.image == "codebuild":
             why = (
                 "projects of Studio take an image that is there before: deploy with image=codebuild alone, "
