@@ -89,6 +89,9 @@ def _remove(session: Clients, doomed: Holdings, tell: Tell, glass: Clients | Non
     for group in doomed.groups:
         sagemaker.delete_model_package_group(ModelPackageGroupName=group.name)
         tell(f"Deleted model package group {group.name}")
+    for each in doomed.repositories:
+        _tolerant(session.client("ecr").delete_repository, repositoryName=each.name, force=True)
+        tell(f"Deleted image repository {each.name}")
     # Before the bucket, which is what the key is known by; it is empty by now.
     for arn in doomed.keys:
         session.client("kms").schedule_key_deletion(KeyId=arn, PendingWindowInDays=KEY_DAYS)
@@ -180,6 +183,7 @@ def _tolerant(operation: Callable[..., Any], **request: Any) -> None:
             "ConflictException",
             "BucketNotEmpty",
             "NoSuchBucket",
+            "RepositoryNotFoundException",
             "ResourceNotFound",
         }:
             raise

@@ -27,7 +27,7 @@ UNITS = ("bytes", "KB", "MB", "GB", "TB")
     "--delete-data",
     is_flag=True,
     help="Also delete what the deployment keeps: the bucket with all versions, the model packages and their "
-    "group, the pipelines.",
+    "group, the pipelines, the images that the stack built.",
 )
 @click.option(
     "--mfa-serial",
@@ -91,14 +91,24 @@ def _staying(held: Holdings, doomed: Holdings) -> Holdings | None:
     buckets = tuple(each for each in held.buckets if each not in doomed.buckets)
     groups = tuple(each for each in held.groups if each not in doomed.groups)
     pipelines = () if doomed.pipelines else held.pipelines
-    keys = () if doomed.keys else held.keys
-    staying = Holdings(held.stack, None, buckets=buckets, groups=groups, pipelines=pipelines, keys=keys)
+    staying = Holdings(
+        held.stack,
+        None,
+        buckets=buckets,
+        groups=groups,
+        pipelines=pipelines,
+        keys=() if doomed.keys else held.keys,
+        repositories=tuple(each for each in held.repositories if each not in doomed.repositories),
+    )
     return None if staying.nothing else staying
 
 
 def _say_left(console: Console, held: Holdings) -> None:
     if held.nothing:
-        say(console, f"Nothing of {held.stack} is here: no stack, bucket, model package group or pipeline")
+        say(
+            console,
+            f"Nothing of {held.stack} is here: no stack, bucket, model package group, image or pipeline",
+        )
         return
     again = "cdk deploy --import-existing-resources"
     # A stack makes a key of its own, which reads nothing of what is there.
@@ -119,6 +129,8 @@ def _lines(held: Holdings) -> Iterator[str]:
         yield from _bucket(bucket)
     for group in held.groups:
         yield _group(group)
+    for each in held.repositories:
+        yield f"image repository {each.name}: {counted(each.images, 'image') if each.images else 'empty'}"
     for arn in held.keys:
         yield f"key {arn}, without which nothing in the bucket can be read"
     if held.stack_id:

@@ -16,8 +16,10 @@ from botocore.exceptions import ClientError
 from ops.endpoint import Clients
 from ops.errors import NotFoundError, error_code
 from ops.execution import ABSENT, RUNNING
+from ops.image_repository import Repository, find_repository, repository_name
 
 BUCKET_TYPE, GROUP_TYPE = "AWS::S3::Bucket", "AWS::SageMaker::ModelPackageGroup"
+REPOSITORY_TYPE = "AWS::ECR::Repository"
 ROLE_TYPE = "AWS::IAM::Role"
 GUARDED = ("pipeline/", "verdicts/")
 """Prefixes below which the bucket's policy lets the break-glass role alone delete versions."""
@@ -78,6 +80,7 @@ class Holdings:
     """The ARNs of executions that have not ended."""
     keys: tuple[str, ...] = ()
     """The ARN of the key that the deployment made for its bucket; never one of somebody else's."""
+    repositories: tuple[Repository, ...] = ()
     break_glass: str | None = None
     """The ARN of the stack's break-glass role; None where it, and the bucket policy with it, is gone."""
 
@@ -89,7 +92,8 @@ class Holdings:
     @property
     def nothing(self) -> bool:
         """Tell whether there is nothing here."""
-        return not (self.stack_id or self.buckets or self.groups or self.pipelines or self.running)
+        held = (self.buckets, self.groups, self.pipelines, self.running, self.repositories)
+        return not self.stack_id and not any(held)
 
     @property
     def refilled(self) -> bool:
@@ -103,7 +107,7 @@ class Holdings:
     @property
     def keeps(self) -> bool:
         """Tell whether data stays when the stack goes."""
-        kept = [each.kept for each in self.buckets] + [each.kept for each in self.groups]
+        kept = [each.kept for part in (self.buckets, self.groups, self.repositories) for each in part]
         return self.stack_id is None or any(kept)
 
     def doomed(self, *, data: bool) -> Holdings:
@@ -115,6 +119,7 @@ class Holdings:
             self,
             buckets=tuple(each for each in self.buckets if data or not each.kept),
             groups=tuple(each for each in self.groups if data or not each.kept),
+            repositories=tuple(each for each in self.repositories if data or not each.kept),
             pipelines=self.pipelines if data or not self.keeps else (),
             keys=self.keys if data or not self.keeps else (),
         )
@@ -128,7 +133,7 @@ class _Stack:
     outputs: Mapping[str, str]
     resources: Mapping[str, int]
     data: Mapping[str, Mapping[str, bool]]
-    """By type, the names of buckets and groups and whether the stack keeps them."""
+    """By type, the names of buckets, groups and repositories and whether the stack keeps them."""
     roles: frozenset[str] = frozenset()
 
 
@@ -138,11 +143,12 @@ def read(session: Clients, stack: str) -> Holdings:
     sagemaker = session.client("sagemaker")
     role = own.outputs.get("PipelineExecutionRoleArn", names["PipelineExecutionRoleArn"])
     pipelines = tuple(_pipelines(sagemaker, own.outputs.get("PipelineName", stack), role))
-    # The bucket and group that an earlier deployment of the name left are there without a stack, too.
+    # What an earlier deployment of the name left is there without a stack, too.
     ours = dict.fromkeys((names["BucketName"], f"{names['BucketName']}-logs"), True)
     buckets = {**ours, **own.data.get(BUCKET_TYPE, {})}
     groups = {stack: True, **own.data.get(GROUP_TYPE, {})}
-    s3 = session.client("s3")
+    kept_images = own.data.get(REPOSITORY_TYPE, {}).get(repository_name(stack), True)
+    s3, images = session.client("s3"), find_repository(session.client("ecr"), stack, kept_images)
     found = tuple(filter(None, (_bucket(s3, name, kept) for name, kept in buckets.items())))
     return Holdings(
         stack,
@@ -153,6 +159,7 @@ def read(session: Clients, stack: str) -> Holdings:
         pipelines,
         tuple(arn for name in pipelines for arn in running(sagemaker, name)),
         tuple(_own_keys(session, stack, found)),
+        (images,) if images else (),
         _break_glass(own),
     )
 
@@ -200,7 +207,7 @@ def _stack(cloudformation: Any, stack: str) -> _Stack:
         resources[kind] += 1
         if kind == ROLE_TYPE:
             roles.add(name)
-        if kind in (BUCKET_TYPE, GROUP_TYPE):
+        if kind in (BUCKET_TYPE, GROUP_TYPE, REPOSITORY_TYPE):
             declared = template["Resources"].get(each["LogicalResourceId"], {})
             data.setdefault(kind, {})[name] = declared.get("DeletionPolicy") in _KEPT
     outputs = {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}

@@ -169,7 +169,7 @@ def test_a_retaining_deployment_keeps_its_data_and_says_how_to_remove_it(aws: Lo
     assert state(aws, key) == "PendingDeletion"
     assert run("destroy") == (
         0,
-        "Nothing of cv-birds is here: no stack, bucket, model package group or pipeline\n",
+        "Nothing of cv-birds is here: no stack, bucket, model package group, image or pipeline\n",
     )
 
 
@@ -181,6 +181,33 @@ def test_a_deployment_that_retains_nothing_goes_whole(aws: LocalAWS, run: Run, t
     assert "What stays" not in said
     assert "Deleted 4 object versions" in said
     assert left(aws) == NOTHING
+
+
+def test_the_images_that_a_stack_built_stay_with_the_models_that_name_them(aws: LocalAWS, run: Run) -> None:
+    deploy(aws, TEMPLATE, STACK)
+    repositories(aws, STACK, tag=STACK)
+    assert "image repository cv-birds-training: 1 image" in run("destroy", "--yes")[1]
+    status, said = run("destroy", "--yes", "--delete-data")
+    assert status == 0
+    assert "Deleted image repository cv-birds-training" in said
+    assert aws.client("ecr").describe_repositories()["repositories"] == []
+
+
+def test_a_repository_of_somebody_else_is_left_alone_whatever_its_name(aws: LocalAWS, run: Run) -> None:
+    deploy(aws, TEMPLATE, STACK)
+    repositories(aws, STACK, tag="another")
+    assert run("destroy", "--yes", "--delete-data")[0] == 0
+    assert "image repository" not in run("destroy", "--yes")[1]
+    assert len(aws.client("ecr").describe_repositories()["repositories"]) == 1
+    aws.client("ecr").delete_repository(repositoryName=f"{STACK}-training", force=True)
+
+
+def repositories(aws: LocalAWS, stack: str, *, tag: str) -> None:
+    """Make what a stack with image=codebuild keeps."""
+    ecr, name = aws.client("ecr"), f"{stack}-training"
+    ecr.create_repository(repositoryName=name, tags=[{"Key": "project", "Value": tag}])
+    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json"}
+    ecr.put_image(repositoryName=name, imageManifest=json.dumps(manifest), imageTag="one")
 
 
 def test_a_key_of_somebody_else_is_named_and_left_alone(aws: LocalAWS, run: Run) -> None:
