@@ -78,23 +78,24 @@ class ImageBuild(Construct):
         ).hexdigest()
         repository = self._repository(retain)
         project = self._project(repository, source, buildspec, {**arguments, "IMAGE_TAG": tag})
-        function = ImageFunction(
+        answers = ImageFunction(
             self,
             "Answers",
             names=names,
             repository_name=repository.repository_name,
             project_name=project.ref,
             log_retention_days=log_retention_days,
-        ).function
+        )
         self.repository_arn = names.arn("ecr", f"repository/{names.image_repository}")
         answer = CustomResource(
             self,
             "Image",
-            service_token=function.function_arn,
+            service_token=answers.function.function_arn,
             resource_type="Custom::TrainingImage",
             properties={"ImageTag": tag},
         )
-        answer.node.add_dependency(project)
+        # Nobody may ask before the end of a build can be heard of: one that fails at once would be waited for.
+        answer.node.add_dependency(project, answers)
         self.uri = f"{repository.repository_uri}@{answer.get_att_string('ImageDigest')}"
 
     def _repository(self, retain: bool) -> aws_ecr.Repository:
@@ -159,9 +160,9 @@ class ImageBuild(Construct):
                 )
             ),
             timeout_in_minutes=BUILD_MINUTES,
+            # No limit of its own: a new account may run one build at a time, and CodeBuild refuses a project
+            # that asks for more. What cannot run yet waits in the queue.
             queued_timeout_in_minutes=QUEUE_MINUTES,
-            # One that somebody waits for, beside one of a deployment that was cancelled.
-            concurrent_build_limit=2,
         )
         acknowledge(project, _REASONS_OF_THE_PROJECT)
         return project
@@ -192,6 +193,8 @@ class ImageBuild(Construct):
                     sid="PushImage",
                     actions=[
                         "ecr:BatchCheckLayerAvailability",
+                        # Docker may look whether the tag is there before it pushes.
+                        "ecr:BatchGetImage",
                         "ecr:CompleteLayerUpload",
                         "ecr:InitiateLayerUpload",
                         "ecr:PutImage",
