@@ -14,7 +14,7 @@ from aws_cdk import aws_iam
 
 from infra.names import DEFINITIONS, VERDICTS, Names, filled
 
-_READING = ["s3:Get*", "s3:List*"]
+READING = ["s3:Get*", "s3:List*"]
 _FOR_GOOD = "s3:DeleteObjectVersion"
 
 
@@ -23,21 +23,21 @@ def denials(names: Names) -> list[aws_iam.PolicyStatement]:
     return [
         # However it is made, changed, tagged, restored, replicated or hidden: all but reading. Deleting a
         # parameters.json, which leaves a marker and every version, changes what the next upload runs with.
-        _everybody_but(
+        everybody_but(
             names.uploader_role_arn,
             "OnlyTheUploaderWritesDefinitions",
             objects=[f"{names.bucket_arn}/{DEFINITIONS}*"],
-            not_actions=[*_READING, _FOR_GOOD],
+            not_actions=[*READING, _FOR_GOOD],
         ),
         # A verdict says what ran; a forged or hidden one would have it run again, or deny that it did.
-        _everybody_but(
+        everybody_but(
             names.function_role_arn,
             "OnlyTheFunctionWritesVerdicts",
             objects=[f"{names.bucket_arn}/{VERDICTS}*"],
-            not_actions=[*_READING, _FOR_GOOD],
+            not_actions=[*READING, _FOR_GOOD],
         ),
         # Versions are the record of who uploaded what. The life cycle of the bucket is not held by this.
-        _everybody_but(
+        everybody_but(
             names.break_glass_role_arn,
             "OnlyBreakGlassDeletesVersions",
             objects=[f"{names.bucket_arn}/{prefix}*" for prefix in (DEFINITIONS, VERDICTS)],
@@ -46,7 +46,7 @@ def denials(names: Names) -> list[aws_iam.PolicyStatement]:
     ]
 
 
-def _everybody_but(
+def everybody_but(
     role_arn: str,
     sid: str,
     *,
@@ -54,6 +54,7 @@ def _everybody_but(
     actions: Sequence[str] | None = None,
     not_actions: Sequence[str] | None = None,
 ) -> aws_iam.PolicyStatement:
+    """Deny actions, or all but some, on objects to whoever has another role than this, or none."""
     return aws_iam.PolicyStatement(
         sid=sid,
         effect=aws_iam.Effect.DENY,

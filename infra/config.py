@@ -53,6 +53,8 @@ ENTRY_POINTS = tuple(f"python -m training.{step}" for step in ("preprocess", "tr
 APPROVAL_STATUSES = ("Approved", "PendingManualApproval", "Rejected")
 
 MAX_NAME = 30
+OPENED_BY_AWS = ("sagemaker", "deepracer", "aws-glue", "labelingfunction")
+"""What AmazonSageMakerFullAccess opens buckets and functions by."""
 """With it the bucket's name has 58 of 63 characters, and the longest role's 61 of 64."""
 
 MAX_SUBNETS, MAX_SECURITY_GROUPS = 16, 5
@@ -256,6 +258,12 @@ class Config:
             raise fail("image", config.image, why)
         if re.fullmatch(_OF_STUDIO, config.name):
             raise fail("project", config.name, "the projects of SageMaker Studio are called studio-p-<id>")
+        if opened := [word for word in OPENED_BY_AWS if word in config.name]:
+            why = (
+                f"AWS's own policies, such as AmazonSageMakerFullAccess, let their holders write in buckets and "
+                f"call functions with {opened[0]} in their name: choose a name without it"
+            )
+            raise fail("project", config.name, why)
         config._check_network()
         config._check_volumes()
         return config

@@ -64,6 +64,11 @@ class StudioNames(Names):
         return f"{self.publisher}-${{AWS::Region}}"
 
     @property
+    def publisher_role_arn(self) -> str:
+        """Give that role's ARN, for the bucket's policy."""
+        return self._of_iam(f"role/{self.publisher_role}")
+
+    @property
     def publisher_log_group(self) -> str:
         """Give the name of that function's log group."""
         return f"/aws/lambda/{self.publisher}"

@@ -13,6 +13,7 @@ from typing import Any, cast
 from aws_cdk import Aws, CustomResource, Duration, RemovalPolicy, aws_iam, aws_lambda, aws_s3
 from constructs import Construct
 
+from infra.bucket_policy import READING, everybody_but
 from infra.grants import Grant, role_with
 from infra.nag import acknowledge
 from infra.names import filled
@@ -100,6 +101,16 @@ class Templates(Construct):
                     exposed_headers=["ETag", "x-amz-version-id"],
                 )
             ],
+        )
+        # Who writes here decides what the launch role makes and what runs in projects: no administrator, and
+        # nobody whom AWS's own policies let write in many buckets.
+        bucket.add_to_resource_policy(
+            everybody_but(
+                names.publisher_role_arn,
+                "OnlyThePublisherWrites",
+                objects=[f"{names.templates_arn}/*"],
+                not_actions=READING,
+            )
         )
         acknowledge(bucket, _REASONS_OF_THE_BUCKET)
         return bucket

@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 import pipeline_document
-from studio_offers import OFFERS, USERS, Template, offer, project, write
+from local.aws.iam import Access, Principal, decide, parse_policy
+from role_table import ACCOUNT, REGION
+from studio_offers import LAUNCH_ROLE, OFFERS, TEMPLATES, USERS, Template, offer, project, write
+from test_infra_abuse import resolve
+from test_infra_bucket_policy import CHANGING, EVERYTHING
 from test_infra_scanners import findings
 from test_infra_template import resources, synthesis, the_bucket, the_only
 
@@ -18,8 +22,6 @@ __all__ = ["synthesis"]
 
 ROOT = Path(__file__).parents[1]
 NAMED = re.compile("^(Alarm|Bucket|Dashboard|Function|LogGroup|ModelPackageGroup|Pipeline|Queue|Role)?Name$")
-OPENED_BY_AWS = ("sagemaker", "deepracer", "aws-glue", "labelingfunction")
-"""AmazonSageMakerFullAccess allows what has these words in its name."""
 REFERENCES = {"AWS::Lambda::EventInvokeConfig", "AWS::Lambda::Permission", "AWS::Logs::MetricFilter"}
 """What has no name of its own and names another resource."""
 LONGEST = {
@@ -106,6 +108,8 @@ def test_no_name_of_the_offer_is_too_long_for_the_longest_project() -> None:
 
 
 def test_no_name_of_a_project_is_opened_by_a_policy_of_aws(made: Template) -> None:
+    from infra.config import OPENED_BY_AWS
+
     for logical_id, value in names(made):
         own = value["Fn::Sub"].replace("${SageMakerProjectId}", "").lower()
         assert not [word for word in OPENED_BY_AWS if word in own], logical_id
@@ -217,6 +221,42 @@ def test_the_published_objects_are_the_template_and_the_code_that_it_names(
         assert template.get("Tagging", "") in ("", "sagemaker:studio-visibility=true")
 
 
+@pytest.mark.parametrize("name", OFFERS)
+def test_nobody_but_the_publisher_writes_templates_and_code_whatever_else_allows_it(
+    synthesis: ModuleType, name: str
+) -> None:
+    given = parse_policy(policy_of_the_templates(offer(synthesis, name)), kind="resource")
+
+    def may(role: str, action: str, key: str) -> bool:
+        who = Principal(arn=role, account=ACCOUNT, role_arn=role if ":role/" in role else None)
+        context = {"aws:SecureTransport": "true", "aws:PrincipalArn": role}
+        access = Access(who, action, f"arn:aws:s3:::{TEMPLATES}/{key}", context)
+        return decide(access, identity=[EVERYTHING], resource=[given]).allowed
+
+    publisher = f"arn:aws:iam::{ACCOUNT}:role/cv-birds-studio-publish-{REGION}"
+    others = (
+        *(USERS, LAUNCH_ROLE, f"{publisher}-2", publisher.replace("role/", "role/team/")),
+        *(f"arn:aws:iam::{ACCOUNT}:role/admin", f"arn:aws:iam::{ACCOUNT}:user/administrator"),
+    )
+    for key in ("templates/cv-birds.yaml", "products/0123456789ab.json", "code.zip"):
+        for action in (*CHANGING, "s3:DeleteObjectVersion"):
+            assert may(publisher, action, key)
+            for other in others:
+                assert not may(other, action, key), (other, action, key)
+        for other in others:
+            assert may(other, "s3:GetObject", key)
+
+
+def policy_of_the_templates(template: Template) -> Any:
+    (given,) = (
+        each["Properties"]
+        for each in resources(template, "AWS::S3::BucketPolicy")
+        if each["Properties"]["Bucket"]["Ref"].startswith("StudioTemplates")
+    )
+    own = re.escape(json.dumps({"Fn::GetAtt": [given["Bucket"]["Ref"], "Arn"]}))
+    return resolve(json.loads(re.sub(own, f'"arn:aws:s3:::{TEMPLATES}"', json.dumps(given["PolicyDocument"]))))
+
+
 def test_studio_may_read_the_bucket_from_a_browser_and_nothing_else(synthesis: ModuleType) -> None:
     (rule,) = next(
         each["Properties"]["CorsConfiguration"]["CorsRules"]
@@ -293,6 +333,25 @@ def test_no_deployment_is_called_like_a_project_of_studio(project_name: str) -> 
     with pytest.raises(ConfigError, match="SageMaker Studio"):
         Config.from_context({"project": project_name})
     assert Config.from_context({"project": "studios"}).name == "studios"
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        {"project": "sagemaker-birds"},
+        {"project": "my-sagemaker"},
+        {"project": "birds", "environment": "sagemaker"},
+        {"project": "glue-birds", "environment": "aws"},
+    ],
+    ids=lambda context: "-".join(context.values()),
+)
+def test_no_deployment_has_a_name_that_policies_of_aws_open(context: dict[str, str]) -> None:
+    from infra.config import Config, ConfigError
+
+    # Users of Studio would write its data and models, and the templates that the launch role makes stacks of.
+    with pytest.raises(ConfigError, match="AmazonSageMakerFullAccess"):
+        Config.from_context(context)
+    assert Config.from_context({"project": "sage-maker"}).name == "sage-maker"
 
 
 def test_the_bucket_of_a_project_is_that_of_a_deployment(made: Template, synthesis: ModuleType) -> None:

@@ -21,6 +21,7 @@ from toy_pipeline import IMAGE, SHIPPED
 __all__ = ["synthesis"]
 
 ASSETS = "cdk-hnb659fds-assets-123456789012-us-east-1"
+PUBLISHER = "arn:aws:iam::123456789012:role/cv-birds-studio-publish-us-east-1"
 URL = f"https://{TEMPLATES}.s3.us-east-1.amazonaws.com/templates/cv-birds.yaml"
 TRUST = {
     "Version": "2012-10-17",
@@ -109,9 +110,9 @@ class Studio:
         return running
 
     def publish(self, template: Template) -> None:
-        """Put another version of the template where the user finds it."""
+        """Put another version of the template where the user finds it, as a deployment does."""
         key = URL.partition(".com/")[2]
-        self.s3.put_object(Bucket=TEMPLATES, Key=key, Body=json.dumps(template).encode())
+        self.aws.client("s3", PUBLISHER).put_object(Bucket=TEMPLATES, Key=key, Body=json.dumps(template).encode())
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +146,17 @@ def test_the_template_is_published_with_the_tag_that_studio_looks_for(studio: St
     assert [each["Key"] for each in objects] == ["templates/cv-birds.yaml"]
     tags = studio.s3.get_object_tagging(Bucket=TEMPLATES, Key="templates/cv-birds.yaml")["TagSet"]
     assert tags == [{"Key": "sagemaker:studio-visibility", "Value": "true"}]
+
+
+def test_nobody_replaces_the_template_but_the_publisher(studio: Studio) -> None:
+    key = URL.partition(".com/")[2]
+    before = studio.s3.get_object(Bucket=TEMPLATES, Key=key)["Body"].read()
+    for client in (studio.s3, studio.aws.client("s3", USERS), studio.aws.client("s3", LAUNCH_ROLE)):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            client.put_object(Bucket=TEMPLATES, Key=key, Body=b"{}")
+        with pytest.raises(ClientError, match="AccessDenied"):
+            client.delete_object(Bucket=TEMPLATES, Key=key)
+    assert studio.s3.get_object(Bucket=TEMPLATES, Key=key)["Body"].read() == before
 
 
 @pytest.mark.slow
