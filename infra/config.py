@@ -260,8 +260,8 @@ class Config:
             raise fail("project", config.name, "the projects of SageMaker Studio are called studio-p-<id>")
         if opened := [word for word in OPENED_BY_AWS if word in config.name]:
             why = (
-                f"AWS's own policies, such as AmazonSageMakerFullAccess, let their holders write in buckets and "
-                f"call functions with {opened[0]} in their name: choose a name without it"
+                "AWS's own policies, such as AmazonSageMakerFullAccess, let their holders write in buckets "
+                f"and call functions with {opened[0]} in their name: choose a name without it"
             )
             raise fail("project", config.name, why)
         config._check_network()

@@ -94,7 +94,7 @@ class ImageBuild(Construct):
             resource_type="Custom::TrainingImage",
             properties={"ImageTag": tag},
         )
-        # Nobody may ask before the end of a build can be heard of: one that fails at once would be waited for.
+        # Nobody may ask before the end of a build can be heard of, or one that fails at once is waited for.
         answer.node.add_dependency(project, answers)
         self.uri = f"{repository.repository_uri}@{answer.get_att_string('ImageDigest')}"
 

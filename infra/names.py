@@ -40,6 +40,11 @@ class Names:
     project: str
 
     @property
+    def stack(self) -> str:
+        """Give the name of the CloudFormation stack."""
+        return self.project
+
+    @property
     def bucket(self) -> str:
         """Give the one bucket's name, unique in the partition."""
         return f"{self.project}-${{AWS::AccountId}}-${{AWS::Region}}"

@@ -109,7 +109,7 @@ def _outcome_grants(names: Names) -> list[Grant]:
         Grant(
             sid="ReadStack",
             actions=["cloudformation:DescribeStacks", "cloudformation:ListStackResources"],
-            resources=[names.arn("cloudformation", f"stack/{names.project}/*")],
+            resources=[names.arn("cloudformation", f"stack/{names.stack}/*")],
             wildcard="CloudFormation ends a stack's ARN with an id of its own.",
         ),
         # The policy by which an upload will be judged.

@@ -48,7 +48,17 @@ def catalog_grants(names: Names) -> list[Grant]:
 def user_grants(names: StudioNames, *, makes_stacks: bool) -> list[Grant]:
     """Give what Studio's users need to upload to projects and, without the catalog, to make them."""
     stacks = [*_template_grants(names), *_project_grants(names), *_stack_grants(names)]
-    return [*(stacks if makes_stacks else []), _upload_grant()]
+    return [*(stacks if makes_stacks else [_see_stacks_grant(names)]), _upload_grant()]
+
+
+def _see_stacks_grant(names: StudioNames) -> Grant:
+    """Let users of the catalog find out what a project is called, as the commands do."""
+    return Grant(
+        sid="SeeStacks",
+        actions=["cloudformation:DescribeStacks"],
+        resources=[names.arn("cloudformation", "stack/SC-*")],
+        wildcard="the Service Catalog names the stacks of its products.",
+    )
 
 
 def _upload_grant() -> Grant:

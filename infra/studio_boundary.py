@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from infra.config import ConfigError
-from infra.studio_names import EVERY_PROJECT, PROJECT, StudioNames
+from infra.studio_names import EVERY_PROJECT, OWN_STACK, PROJECT, STACKS, StudioNames
 
 MAX_CHARACTERS = 6144
 _LONGEST = {
@@ -70,7 +70,7 @@ def _allowed(role: Mapping[str, Any]) -> Iterator[Statement]:
             if statement["Effect"] == "Allow"
         ]
     )
-    yield from json.loads(text.replace(PROJECT.project, EVERY_PROJECT.project))
+    yield from json.loads(text.replace(PROJECT.project, EVERY_PROJECT.project).replace(OWN_STACK, STACKS))
 
 
 def _joined(statements: Iterator[Statement]) -> Iterator[Statement]:

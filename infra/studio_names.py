@@ -10,7 +10,22 @@ PROJECT_ID = "SageMakerProjectId"
 PROJECT_NAME = "SageMakerProjectName"
 PREFIX = "studio"
 """Not sagemaker: AWS's own policies open every bucket and function of such a name to all users of Studio."""
-PROJECT = Names(f"{PREFIX}-${{{PROJECT_ID}}}")
+OWN_STACK = "${AWS::StackName}"
+STACKS = "S?-*"
+"""The names of projects' stacks, for policies: SageMaker's begin with SP-, the Service Catalog's with SC-."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ProjectNames(Names):
+    """Names and ARNs of a project, whose stack somebody else names."""
+
+    @property
+    def stack(self) -> str:
+        """Give the name of the stack as CloudFormation fills it in."""
+        return OWN_STACK
+
+
+PROJECT = ProjectNames(f"{PREFIX}-${{{PROJECT_ID}}}")
 """The id and not the name, which may have capitals and more characters than a bucket's name has room for."""
 EVERY_PROJECT = Names(f"{PREFIX}-p-*")
 """The names of all projects, for policies: SageMaker's ids begin with p-."""

@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError
 
 from ops.errors import START_LOCAL, NotFoundError, error_code
 
-PUBLISHER = "-studio-publish"
-"""How the function is called that offers the stack's template to SageMaker Studio."""
+STARTER = "-start-execution"
+"""How the function's name ends; others of the stack build its image, or offer its template to Studio."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,9 @@ def function_name(cloudformation: Any, stack_name: str) -> str:
     """
     for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_name):
         for resource in page["StackResourceSummaries"]:
-            # One that offers its template to Studio has another function, for that.
             name = str(resource.get("PhysicalResourceId", ""))
-            if resource["ResourceType"] == "AWS::Lambda::Function" and not name.endswith(PUBLISHER):
+            if resource["ResourceType"] == "AWS::Lambda::Function" and name.endswith(STARTER):
                 return name
-    raise NotFoundError(f"stack {stack_name} has no Lambda function; deploy it again with `make deploy`")
+    raise NotFoundError(
+        f"stack {stack_name} has no Lambda function *{STARTER}; deploy it again with `make deploy`"
+    )

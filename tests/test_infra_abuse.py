@@ -26,6 +26,7 @@ from role_table import (
 
 TEMPLATE = json.loads((Path(__file__).parents[1] / "infra" / "template.json").read_text(encoding="utf-8"))
 PSEUDO_PARAMETERS = {
+    "AWS::StackName": "cv-birds",
     "AWS::AccountId": "123456789012",
     "AWS::Partition": "aws",
     "AWS::Region": "us-east-1",

@@ -10,10 +10,12 @@ import subprocess
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import ClientError
 
+import ops.stack
 from local.aws.iam import Access, Principal, decide, parse_policy
 from local.aws.server import LocalAWS
 from stack_options import IMAGE, Template, template
@@ -197,6 +199,22 @@ def test_the_jobs_get_the_digest_that_the_build_answered(built: Template) -> Non
     (image,) = (name for name, each in built["Resources"].items() if each["Type"] == "Custom::TrainingImage")
     assert f'"Fn::GetAtt": ["{image}", "ImageDigest"]' in parameters(built)
     assert IMAGE in json.dumps(template("an image in ECR")["Resources"])
+
+
+def test_the_commands_take_no_other_function_of_the_stack_for_the_one_that_starts_executions(
+    built: Template,
+) -> None:
+    names = [
+        each["Properties"]["FunctionName"]
+        for _, each in sorted(built["Resources"].items())
+        if each["Type"] == "AWS::Lambda::Function"
+    ]
+    page = [{"ResourceType": "AWS::Lambda::Function", "PhysicalResourceId": name} for name in names]
+    cloudformation = Mock()
+    for listed in (page, page[::-1]):
+        cloudformation.get_paginator().paginate.return_value = [{"StackResourceSummaries": listed}]
+        assert ops.stack.function_name(cloudformation, "cv-birds") == "cv-birds-start-execution"
+    assert len(names) == 2
 
 
 @pytest.mark.parametrize("name", ["cv-birds-pipeline", "cv-birds-image-build", "cv-birds-image"])

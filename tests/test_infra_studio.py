@@ -254,7 +254,8 @@ def policy_of_the_templates(template: Template) -> Any:
         if each["Properties"]["Bucket"]["Ref"].startswith("StudioTemplates")
     )
     own = re.escape(json.dumps({"Fn::GetAtt": [given["Bucket"]["Ref"], "Arn"]}))
-    return resolve(json.loads(re.sub(own, f'"arn:aws:s3:::{TEMPLATES}"', json.dumps(given["PolicyDocument"]))))
+    document = re.sub(own, f'"arn:aws:s3:::{TEMPLATES}"', json.dumps(given["PolicyDocument"]))
+    return resolve(json.loads(document))
 
 
 def test_studio_may_read_the_bucket_from_a_browser_and_nothing_else(synthesis: ModuleType) -> None:

@@ -15,7 +15,7 @@ from local.aws.iam import Access, Policy, Principal, decide
 from policy_mutants import Statement, mutants
 from rights import Context
 from role_table import ACCOUNT, REGION
-from studio_offers import LAUNCH_ROLE, OFFERS, TEMPLATES, USERS, offer, project
+from studio_offers import LAUNCH_ROLE, OFFERS, STACK, TEMPLATES, USERS, offer, project
 from test_infra_abuse import PROCESS, TRAIN, policy, resolve, statements
 from test_infra_least_privilege import RIGHTS, allowed_actions, requests
 from test_infra_template import resources, synthesis
@@ -290,7 +290,7 @@ def test_a_change_in_one_place_of_its_policy_is_noticed(launch: list[Statement])
 
 
 def of_a_project(text: str) -> str:
-    return text.replace("cv-birds", "studio-p-abc123def456")
+    return text.replace(":stack/cv-birds/", f":stack/{STACK}/").replace("cv-birds", "studio-p-abc123def456")
 
 
 @pytest.mark.parametrize("role", RIGHTS, ids=lambda arn: arn.rpartition("/")[2])
@@ -384,6 +384,28 @@ def test_users_upload_to_projects_and_become_nobody_else(synthesis: ModuleType, 
     deployments = f"arn:aws:iam::{ACCOUNT}:role/cv-birds-uploader-{REGION}"
     assert not allowed(given, "sts:AssumeRole", deployments)
     assert allowed(given, "cloudformation:CreateStack", "*") is False
+
+
+@pytest.mark.parametrize(("name", "stack"), [("s3", "SP-p-abc"), ("catalog", f"SC-{ACCOUNT}-pp-abc")])
+def test_users_and_uploaders_of_a_project_see_its_stack_by_the_name_that_it_has(
+    synthesis: ModuleType, name: str, stack: str
+) -> None:
+    arn = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{stack}/1"
+    users = managed(offer(synthesis, name), "Lets users")["Statement"]
+    uploaders = managed(offer(synthesis, name), "Bounds the role uploader ")["Statement"]
+    for given in (users, uploaders):
+        assert allowed(given, "cloudformation:DescribeStacks", arn)
+        assert not allowed(given, "cloudformation:DescribeStacks", arn.replace(stack, "cv-birds"))
+    (role,) = (
+        each["Properties"]
+        for each in resources(project(synthesis), "AWS::IAM::Role")
+        if "-uploader-" in each["Properties"]["RoleName"]["Fn::Sub"]
+    )
+    (right,) = (
+        each for each in role["Policies"][0]["PolicyDocument"]["Statement"] if each["Sid"] == "ReadStack"
+    )
+    # Its own and no other.
+    assert right["Resource"]["Fn::Sub"].endswith(":stack/${AWS::StackName}/*")
 
 
 @pytest.mark.parametrize("name", OFFERS)

@@ -112,7 +112,8 @@ class Studio:
     def publish(self, template: Template) -> None:
         """Put another version of the template where the user finds it, as a deployment does."""
         key = URL.partition(".com/")[2]
-        self.aws.client("s3", PUBLISHER).put_object(Bucket=TEMPLATES, Key=key, Body=json.dumps(template).encode())
+        body = json.dumps(template).encode()
+        self.aws.client("s3", PUBLISHER).put_object(Bucket=TEMPLATES, Key=key, Body=body)
 
 
 @pytest.fixture(scope="module")
