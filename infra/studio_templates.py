@@ -177,19 +177,27 @@ def _publisher_grants(
             resources=[names.arn("logs", f"log-group:{names.publisher_log_group}:*")],
             wildcard="Lambda names the log streams of the function's own log group.",
         ),
-        *([_tag_grant(domain_arn)] if domain_arn else []),
+        # Also of a domain that an earlier deployment named: when it is to be forgotten, nobody names it.
+        _tag_grant(
+            "ForgetDomain",
+            "sagemaker:DeleteTags",
+            names.arn("sagemaker", "domain/*"),
+            wildcard="the domain of an earlier deployment; of its tags this one alone.",
+        ),
+        *([_tag_grant("TagDomain", "sagemaker:AddTags", domain_arn)] if domain_arn else []),
     ]
 
 
-def _tag_grant(domain_arn: str) -> Grant:
+def _tag_grant(sid: str, action: str, domain_arn: str, wildcard: str = "") -> Grant:
     return Grant(
-        sid="TagDomain",
-        actions=["sagemaker:AddTags", "sagemaker:DeleteTags"],
+        sid=sid,
+        actions=[action],
         resources=[domain_arn],
         conditions={
             "ForAllValues:StringEquals": {"aws:TagKeys": [LOCATION]},
             "Null": {"aws:TagKeys": "false"},
         },
+        wildcard=wildcard,
     )
 
 

@@ -305,6 +305,39 @@ def test_the_domain_is_tagged_or_an_output_says_how(synthesis: ModuleType) -> No
     assert right["Resource"] == published["DomainArn"]
 
 
+@pytest.mark.parametrize(
+    "context", [*OFFERS.values(), {**OFFERS["s3"], "studio_domain_id": "d-new"}], ids=str
+)
+def test_a_domain_that_is_named_no_more_can_be_forgotten(
+    synthesis: ModuleType, context: dict[str, Any]
+) -> None:
+    # CloudFormation brings the role to the new template before the function forgets the old domain.
+    publisher = next(
+        each["Properties"]
+        for each in resources(synthesis.synthesise(context), "AWS::IAM::Role")
+        if each["Properties"]["RoleName"] == {"Fn::Sub": "cv-birds-studio-publish-${AWS::Region}"}
+    )
+    rights = [
+        resolve(each)
+        for each in publisher["Policies"][0]["PolicyDocument"]["Statement"]
+        if "sagemaker:" in str(each["Action"])
+    ]
+    given = parse_policy({"Version": "2012-10-17", "Statement": rights}, kind="identity")
+
+    def may(action: str, domain: str, *keys: str) -> bool:
+        arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:domain/{domain}"
+        who = Principal(arn=USERS, account=ACCOUNT)
+        context = {"aws:TagKeys": list(keys)} if keys else {}
+        return decide(Access(who, action, arn, context), identity=[given]).allowed
+
+    location = "sagemaker:projectS3TemplatesLocation"
+    assert may("sagemaker:DeleteTags", "d-old", location)
+    assert not may("sagemaker:DeleteTags", "d-old", location, "owner")
+    assert not may("sagemaker:DeleteTags", "d-old")
+    assert not may("sagemaker:AddTags", "d-old", location)
+    assert may("sagemaker:AddTags", "d-new", location) is ("studio_domain_id" in context)
+
+
 def test_the_alarms_of_projects_may_publish_on_the_deployment_s_topic(synthesis: ModuleType) -> None:
     document = the_only(offer(synthesis, "s3"), "AWS::SNS::TopicPolicy")["Properties"]["PolicyDocument"]
     (alarms,) = (each for each in document["Statement"] if each["Sid"] == "AlarmsOfTheProject")
