@@ -36,6 +36,7 @@ UNKNOWN_KEYS = frozenset(
     {"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 )
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+DENIED_BY_RESOURCE = "explicit deny in a resource-based policy"
 
 
 class OpsError(click.ClickException):
@@ -121,6 +122,12 @@ def _explain_refusal(error: ClientError) -> str:
         return f"the AWS credentials have expired: log in again ({LOG_IN})"
     if code in UNKNOWN_KEYS:
         return f"AWS does not accept these credentials ({code}): {LOG_IN}"
+    if code in DENIED and DENIED_BY_RESOURCE in message:
+        return (
+            f"AWS refused {error.operation_name}: {message} (no right of yours changes that: below pipeline/ "
+            "the stack's uploader role alone writes, which upload and rollback become unless --as-role says "
+            "otherwise; docs/operations.md, Roles)"
+        )
     if code in DENIED:
         return f"AWS refused {error.operation_name}: {message} (ask for the right to, or set AWS_PROFILE)"
     return f"{error.operation_name} failed with {code}: {message}"

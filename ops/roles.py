@@ -17,11 +17,12 @@ from botocore.credentials import Credentials, RefreshableCredentials
 from botocore.exceptions import ClientError
 
 from ops.endpoint import Clients, on_this_machine, settings
-from ops.errors import DENIED, RoleRefused, error_code, error_message
+from ops.errors import DENIED, OpsError, RoleRefused, error_code, error_message
 from ops.stack import Deployment
 
 NONE = "none"
 """Said of a role, it means the person's own identity."""
+_ROLE = re.compile(r"arn:[a-z-]+:iam::\d{12}:role/\S+")
 
 
 class SecondFactor(NamedTuple):
@@ -55,8 +56,12 @@ def uploader(clients: Clients, deployed: Deployment, wanted: str | None = None) 
     """Give clients of the role that may upload: `wanted`, else the stack's; an older stack has none.
 
     Raises:
+        OpsError: `wanted` is neither the ARN of a role nor `none`.
         RoleRefused: The person may not assume it.
     """
+    if wanted and wanted != NONE and not _ROLE.fullmatch(wanted):
+        legal = "the ARN of a role, arn:aws:iam::<account>:role/<name>, or none to stay who you are"
+        raise OpsError(f"--as-role {wanted!r}: write {legal}")
     role_arn = wanted or deployed.outputs.get("UploaderRoleArn", NONE)
     return clients if role_arn == NONE else assume(clients, role_arn)
 
@@ -118,9 +123,14 @@ def _refused(person: str, role_arn: str, message: str, factor: SecondFactor | No
         f"Allow it sts:AssumeRole on {role_arn} in an IAM policy of its own. A deployment with uploader_arns "
         "or break_glass_arns has to name it, too (-c, then `make deploy`)",
     ]
-    if "-break-glass-" in role_arn and factor is None:
+    if factor:
         lines.append(
-            "The break-glass role takes a second factor unless it was deployed without: give --mfa-serial "
-            "with the ARN of your device, or set AWS_PROFILE to a profile with role_arn and mfa_serial"
+            f"A code counts once, and from a device of this user alone: try the next of {factor.serial}"
+        )
+    elif "-break-glass-" in role_arn:
+        lines.append(
+            "The break-glass role takes a second factor unless it was deployed without: as an IAM user give "
+            "--mfa-serial with the ARN of your device. A session of a role has none, so a deployment for it "
+            "needs break_glass_requires_mfa=false"
         )
     return "\n  ".join(lines)

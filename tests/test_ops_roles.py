@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from local.aws.server import LocalAWS
 from ops import roles
-from ops.errors import RoleRefused
+from ops.errors import OpsError, RoleRefused, explain
 from ops.stack import Deployment
 from stacks import allow
 
@@ -96,6 +96,43 @@ def test_a_refusal_says_who_needs_what_on_which_role(aws: LocalAWS, arn: str, na
     assert f"sts:AssumeRole on {arn}" in said
     assert all(each in said for each in named)
     assert refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "wanted", ["uploader", "None", f"arn:aws:iam::{ACCOUNT}:user/jo", "arn:aws:iam::1:role/x"]
+)
+def test_what_is_no_role_is_answered_with_what_to_write(wanted: str) -> None:
+    with pytest.raises(OpsError, match=r"--as-role '.*': write the ARN of a role, .* or none") as refused:
+        roles.uploader(Person(None), Deployment("birds", {}), wanted)
+    assert refused.value.exit_code == 2
+
+
+def test_no_profile_of_the_break_glass_role_is_recommended_that_could_not_even_look_at_the_stack(
+    aws: LocalAWS,
+) -> None:
+    with pytest.raises(RoleRefused) as refused:
+        roles.assume(aws, CLOSED)
+    assert "AWS_PROFILE" not in refused.value.message
+    assert "break_glass_requires_mfa=false" in refused.value.message
+
+
+def test_a_code_that_is_refused_is_asked_for_again() -> None:
+    def fail(**_: str) -> dict[str, Any]:
+        message = "MultiFactorAuthentication failed with invalid MFA one time pass code."
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": message}}, "AssumeRole")
+
+    sts = Sts(f"arn:aws:iam::{ACCOUNT}:user/jo")
+    sts.assume_role = fail  # type: ignore[method-assign]
+    with pytest.raises(RoleRefused, match=r"A code counts once, .* the next of arn:mfa"):
+        roles.assume(Person(sts), CLOSED, roles.SecondFactor("arn:mfa", "123456"))
+
+
+@pytest.mark.parametrize(("how", "named"), [("resource", "uploader role"), ("identity", "ask for the right")])
+def test_what_the_bucket_s_policy_denies_is_not_answered_with_a_right(how: str, named: str) -> None:
+    message = f"not authorized to perform: s3:PutObject with an explicit deny in a {how}-based policy"
+    said = explain(ClientError({"Error": {"Code": "AccessDenied", "Message": message}}, "PutObject")).message
+    assert named in said
+    assert ("ask for the right" in said) == (how == "identity")
 
 
 class Sts:

@@ -25,6 +25,28 @@ def test_every_make_target_that_the_documents_name_exists() -> None:
         assert named <= targets, document.name
 
 
+def test_whatever_a_document_uploads_as_a_definition_it_uploads_as_the_uploader_role() -> None:
+    found = 0
+    for document in [README, ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for line in document.read_text(encoding="utf-8").splitlines():
+            for command in re.findall(
+                r"aws (?:--profile \S+ )?s3 cp [^`;]* s3://\S+?/pipeline/[^`]*`?[^;|]*", line
+            ):
+                found += 1
+                assert "--profile cv-birds-uploader" in command or "gives AccessDenied" in command, line
+    assert found > 2
+
+
+def test_the_readme_leads_to_every_document_and_names_every_folder() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert {each.name for each in (ROOT / "docs").glob("*.md")} == set(
+        re.findall(r"\]\(docs/([\w-]+\.md)\)", text)
+    )
+    layout = text.partition("## Layout")[2].partition("\n## ")[0]
+    folders = {each.name for each in ROOT.iterdir() if each.is_dir() and any(each.glob("*.py"))}
+    assert folders - {"tests"} <= set(re.findall(r"`(\w+)/`", layout))
+
+
 def test_make_alone_lists_every_target_with_what_it_does() -> None:
     done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
