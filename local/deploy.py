@@ -116,7 +116,9 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
         text = path.read_text(encoding="utf-8")
         return parse(text), text
     except FileNotFoundError as error:
-        raise DeployFailed(f"{path} does not exist: run `python app.py` to synthesise it") from error
+        raise DeployFailed(
+            f"{path} does not exist: `python -m infra.template` writes infra/template.json"
+        ) from error
     except TemplateError as error:
         raise DeployFailed(f"{path}: {error}") from error
 
@@ -148,7 +150,10 @@ def _assets(
         raise DeployFailed(f"the place of the function's code cannot be resolved: {error}") from error
     if len({(asset.bucket, asset.key) for asset in found}) > 1:
         names = ", ".join(asset.function for asset in found)
-        raise DeployFailed(f"the functions {names} have different code, but there is one folder, {SOURCE}")
+        raise DeployFailed(
+            f"the functions {names} have different code, but the laptop runs one folder, {SOURCE}: "
+            "take a template that was made without image=codebuild"
+        )
     return found
 
 

@@ -110,11 +110,13 @@ def _say_left(console: Console, held: Holdings) -> None:
             f"Nothing of {held.stack} is here: no stack, bucket, model package group, image or pipeline",
         )
         return
-    again = "cdk deploy --import-existing-resources"
+    arguments = "--import-existing-resources"
     # A stack makes a key of its own, which reads nothing of what is there.
     for key in [each.key for each in held.buckets if each.key][:1]:
-        again = f"{again} -c encryption_key={key}"
-    say(console, f"This stays of {held.stack}; `{again}` takes it over again:")
+        arguments = f"{arguments} -c encryption_key={key}"
+    # Without the choices that named it, another deployment would be changed, and given this one's key.
+    choices = "with every other -c that it had, project and environment among them"
+    say(console, f'This stays of {held.stack}; `make deploy ARGS="{arguments}"` takes it over, {choices}:')
     for line in _lines(held):
         say(console, f"  {line}")
     say(console, f"To remove it as well: python -m ops destroy --stack {held.stack} --delete-data")

@@ -169,7 +169,7 @@ def test_an_unknown_property_an_unknown_parameter_and_a_missing_template_are_tol
         deploy(aws, changed(tmp_path, misspell), STACK, source=source)
     with pytest.raises(DeployFailed, match=r"Parameters: \[Nothing\] do not exist"):
         deploy(aws, TEMPLATE, STACK, source=source, parameters={"Nothing": "1"})
-    with pytest.raises(DeployFailed, match=r"app\.py"):
+    with pytest.raises(DeployFailed, match=r"python -m infra\.template"):
         deploy(aws, tmp_path / "missing.json", STACK, source=source)
 
 
@@ -187,3 +187,15 @@ def test_an_uploaded_definition_runs_the_real_function_under_its_role(aws: Local
     given = json.loads(s3.get_object(Bucket=bucket, Key=verdict)["Body"].read())
     assert given["verdict"] == "REJECTED"
     assert "Version" in given["reasons"][0]["pointer"]
+
+
+def test_a_template_whose_functions_have_other_code_is_refused_with_the_choice_that_made_it(
+    aws: LocalAWS, tmp_path: Path
+) -> None:
+    def add_a_function(resources: dict[str, Any]) -> None:
+        (first,) = (each for each in resources.values() if each["Type"] == "AWS::Lambda::Function")
+        code = {**first["Properties"]["Code"], "S3Key": "other.zip"}
+        resources["Other"] = {**first, "Properties": {**first["Properties"], "Code": code}}
+
+    with pytest.raises(DeployFailed, match="without image=codebuild"):
+        deploy(aws, changed(tmp_path, add_a_function), STACK)

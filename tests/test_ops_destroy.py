@@ -143,7 +143,8 @@ def test_a_retaining_deployment_keeps_its_data_and_says_how_to_remove_it(aws: Lo
     assert f"bucket {BUCKET}: " in stays
     assert f"encrypted with {key}" in stays
     assert f"key {key}, without which nothing in the bucket can be read" in stays
-    assert f"cdk deploy --import-existing-resources -c encryption_key={key}`" in said.replace("\n", " ")
+    command = f'`make deploy ARGS="--import-existing-resources -c encryption_key={key}"`'
+    assert f"{command} takes it over, with every other -c that it had, project and" in said.replace("\n", " ")
     assert "    data/  4 versions, 18 bytes" in stays
     assert "    executions/  1 version, 2.5 KB" in stays
     assert f"model package group {STACK}: 1 model package (1 Approved)" in stays
