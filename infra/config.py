@@ -53,9 +53,9 @@ ENTRY_POINTS = tuple(f"python -m training.{step}" for step in ("preprocess", "tr
 APPROVAL_STATUSES = ("Approved", "PendingManualApproval", "Rejected")
 
 MAX_NAME = 30
+"""With it the bucket's name has 58 of 63 characters, and the longest role's 61 of 64."""
 OPENED_BY_AWS = ("sagemaker", "deepracer", "aws-glue", "labelingfunction")
 """What AmazonSageMakerFullAccess opens buckets and functions by."""
-"""With it the bucket's name has 58 of 63 characters, and the longest role's 61 of 64."""
 
 MAX_SUBNETS, MAX_SECURITY_GROUPS = 16, 5
 """What SageMaker takes in a job's VpcConfig."""
