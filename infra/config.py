@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
+from infra.config_checks import check
 from infra.config_parsers import (
     ECR_DIGEST,
     INSTANCE_TYPE,
@@ -23,9 +24,7 @@ from infra.config_parsers import (
     ConfigError,
     choice,
     did_you_mean,
-    fail,
     flag,
-    has_own_storage,
     image,
     integer,
     number,
@@ -52,14 +51,6 @@ ENTRY_POINTS = tuple(f"python -m training.{step}" for step in ("preprocess", "tr
 
 APPROVAL_STATUSES = ("Approved", "PendingManualApproval", "Rejected")
 
-MAX_NAME = 30
-"""With it the bucket's name has 58 of 63 characters, and the longest role's 61 of 64."""
-OPENED_BY_AWS = ("sagemaker", "deepracer", "aws-glue", "labelingfunction")
-"""What AmazonSageMakerFullAccess opens buckets and functions by."""
-
-MAX_SUBNETS, MAX_SECURITY_GROUPS = 16, 5
-"""What SageMaker takes in a job's VpcConfig."""
-
 _COMMAND = r"[\w./-]+( [\w./:=-]+)*"
 _TOPIC_ARN = r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+"
 _POLICY = r"(arn:aws[a-z-]*:iam::(\d{12}|aws):policy/)?([\w+=,.@-]+/)*[\w+=,.@-]{1,128}"
@@ -67,8 +58,6 @@ _KEY_ARN = r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+"
 _ENCRYPTION_KEY = rf"own|s3|{_KEY_ARN}"
 _PERSON = r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/[\w+=.@/*?-]{1,576}"
 _ROLE_ARN = r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+"
-_OF_STUDIO = r"studio(-p(-.*)?)?"
-"""Names under which an upload could define the pipeline of a project of Studio."""
 _EMAIL = r"[^\s@,;<>]+@[^\s@,;<>]+\.[^\s@,;<>.]+"
 
 
@@ -246,56 +235,8 @@ class Config:
                 f"context {key!r} is not a setting{did_you_mean(key, fields)}. Known: {', '.join(fields)}."
             )
         config = cls(**{key: fields[key].metadata["parse"](key, value) for key, value in ours.items()})
-        if len(config.name) > MAX_NAME:
-            raise fail(
-                "environment", config.environment, f"{config.name} is longer than {MAX_NAME} characters"
-            )
-        if config.studio_template and config.image == "codebuild":
-            why = (
-                "projects of Studio take an image that is there before: deploy with image=codebuild alone, "
-                "and give what it built as image=<uri>@sha256:<digest>"
-            )
-            raise fail("image", config.image, why)
-        if re.fullmatch(_OF_STUDIO, config.name):
-            raise fail("project", config.name, "the projects of SageMaker Studio are called studio-p-<id>")
-        if opened := [word for word in OPENED_BY_AWS if word in config.name]:
-            why = (
-                "AWS's own policies, such as AmazonSageMakerFullAccess, let their holders write in buckets "
-                f"and call functions with {opened[0]} in their name: choose a name without it"
-            )
-            raise fail("project", config.name, why)
-        config._check_network()
-        config._check_volumes()
+        check(config)
         return config
-
-    def _check_volumes(self) -> None:
-        if not self.encrypt_volumes:
-            return
-        if self.encryption_key == "s3":
-            raise fail("encrypt_volumes", True, "there is no key for volumes with encryption_key=s3")
-        for key in ("processing_instance_types", "training_instance_types"):
-            given = getattr(self, key)
-            refused = [kind for kind in given if has_own_storage(kind)]
-            if refused:
-                left = ",".join(kind for kind in given if kind not in refused) or "ml.m5.xlarge"
-                what = f"SageMaker refuses it for {', '.join(refused)}, which have storage of their own"
-                raise fail("encrypt_volumes", True, f"{what}: write -c {key}={left}")
-
-    def _check_network(self) -> None:
-        for key, given, most in (
-            ("subnet_ids", self.subnet_ids, MAX_SUBNETS),
-            ("security_group_ids", self.security_group_ids, MAX_SECURITY_GROUPS),
-        ):
-            if len(given) > most or len(set(given)) < len(given):
-                raise fail(key, list(given), f"at most {most} different ones, which is what a job takes")
-        if self.create_vpc and (self.subnet_ids or self.security_group_ids):
-            raise fail("create_vpc", True, "jobs run in the stack's own VPC or in subnet_ids, not in both")
-        if self.create_vpc and self.studio_template:
-            what = "Studio's projects make no VPC: give subnet_ids and security_group_ids, which they share"
-            raise fail("create_vpc", True, what)
-        if bool(self.subnet_ids) != bool(self.security_group_ids):
-            key = "security_group_ids" if self.subnet_ids else "subnet_ids"
-            raise fail(key, [], "a job's network has subnets and security groups: give both or none")
 
     @property
     def name(self) -> str:

@@ -26,7 +26,7 @@ def repository_name(stack: str) -> str:
 
 
 def find_repository(ecr: Any, stack: str, kept: bool) -> Repository | None:
-    """Find the stack's repository; one of this name without the stack's tag is somebody else's."""
+    """Find the stack's repository; one of this name without the stack's tags is somebody else's."""
     name = repository_name(stack)
     try:
         arn = ecr.describe_repositories(repositoryNames=[name])["repositories"][0]["repositoryArn"]
@@ -37,4 +37,5 @@ def find_repository(ecr: Any, stack: str, kept: bool) -> Repository | None:
         if error_code(error) != "RepositoryNotFoundException":
             raise
         return None
-    return Repository(name, kept, len(digests)) if tags.get("project") == stack else None
+    owner = "-".join(filter(None, (tags.get("environment"), tags.get("project"))))
+    return Repository(name, kept, len(digests)) if owner == stack else None

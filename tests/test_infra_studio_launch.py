@@ -435,7 +435,8 @@ def test_a_boundary_without_room_is_refused_with_what_to_shorten() -> None:
 
 
 def test_the_boundaries_have_room_for_network_keys_and_volumes_together(synthesis: ModuleType) -> None:
-    from infra.config import MAX_NAME, Config
+    from infra.config import Config
+    from infra.config_checks import MAX_NAME
     from infra.studio_boundary import bind
     from infra.studio_names import StudioNames
     from infra.studio_project import synthesise

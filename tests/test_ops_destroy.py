@@ -186,7 +186,7 @@ def test_a_deployment_that_retains_nothing_goes_whole(aws: LocalAWS, run: Run, t
 
 def test_the_images_that_a_stack_built_stay_with_the_models_that_name_them(aws: LocalAWS, run: Run) -> None:
     deploy(aws, TEMPLATE, STACK)
-    repositories(aws, STACK, tag=STACK)
+    repositories(aws, STACK, {"environment": "cv", "project": "birds"})
     assert "image repository cv-birds-training: 1 image" in run("destroy", "--yes")[1]
     status, said = run("destroy", "--yes", "--delete-data")
     assert status == 0
@@ -196,17 +196,17 @@ def test_the_images_that_a_stack_built_stay_with_the_models_that_name_them(aws: 
 
 def test_a_repository_of_somebody_else_is_left_alone_whatever_its_name(aws: LocalAWS, run: Run) -> None:
     deploy(aws, TEMPLATE, STACK)
-    repositories(aws, STACK, tag="another")
+    repositories(aws, STACK, {"project": "another"})
     assert run("destroy", "--yes", "--delete-data")[0] == 0
     assert "image repository" not in run("destroy", "--yes")[1]
     assert len(aws.client("ecr").describe_repositories()["repositories"]) == 1
     aws.client("ecr").delete_repository(repositoryName=f"{STACK}-training", force=True)
 
 
-def repositories(aws: LocalAWS, stack: str, *, tag: str) -> None:
+def repositories(aws: LocalAWS, stack: str, tags: dict[str, str]) -> None:
     """Make what a stack with image=codebuild keeps."""
     ecr, name = aws.client("ecr"), f"{stack}-training"
-    ecr.create_repository(repositoryName=name, tags=[{"Key": "project", "Value": tag}])
+    ecr.create_repository(repositoryName=name, tags=[{"Key": key, "Value": tags[key]} for key in tags])
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json"}
     ecr.put_image(repositoryName=name, imageManifest=json.dumps(manifest), imageTag="one")
 

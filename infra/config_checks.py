@@ -1,0 +1,83 @@
+"""What the choices of a deployment have to agree on with each other."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from infra.config_parsers import fail, has_own_storage
+
+if TYPE_CHECKING:
+    from infra.config import Config
+
+MAX_NAME = 30
+"""With it the bucket's name has 58 of 63 characters, and the longest role's 61 of 64."""
+OPENED_BY_AWS = ("sagemaker", "deepracer", "aws-glue", "labelingfunction")
+"""What AmazonSageMakerFullAccess opens buckets and functions by."""
+MAX_SUBNETS, MAX_SECURITY_GROUPS = 16, 5
+"""What SageMaker takes in a job's VpcConfig."""
+
+_OF_STUDIO = r"studio(-p(-.*)?)?"
+"""Names under which an upload could define the pipeline of a project of Studio."""
+
+
+def check(config: Config) -> None:
+    """Raise `ConfigError` for choices that are legal each and not together."""
+    _check_name(config)
+    _check_image(config)
+    _check_network(config)
+    _check_volumes(config)
+
+
+def _check_name(config: Config) -> None:
+    name = config.name
+    if len(name) > MAX_NAME:
+        raise fail("environment", config.environment, f"{name} is longer than {MAX_NAME} characters")
+    if re.fullmatch(_OF_STUDIO, name):
+        raise fail("project", name, "the projects of SageMaker Studio are called studio-p-<id>")
+    if opened := [word for word in OPENED_BY_AWS if word in name]:
+        why = (
+            "AWS's own policies, such as AmazonSageMakerFullAccess, let their holders write in buckets "
+            f"and call functions with {opened[0]} in their name: choose a name without it"
+        )
+        raise fail("project", name, why)
+
+
+def _check_image(config: Config) -> None:
+    if config.studio_template and config.image == "codebuild":
+        why = (
+            "projects of Studio take an image that is there before: deploy with image=codebuild alone, "
+            "and give what it built as image=<uri>@sha256:<digest>"
+        )
+        raise fail("image", config.image, why)
+
+
+def _check_network(config: Config) -> None:
+    for key, given, most in (
+        ("subnet_ids", config.subnet_ids, MAX_SUBNETS),
+        ("security_group_ids", config.security_group_ids, MAX_SECURITY_GROUPS),
+    ):
+        if len(given) > most or len(set(given)) < len(given):
+            raise fail(key, list(given), f"at most {most} different ones, which is what a job takes")
+    if config.create_vpc and (config.subnet_ids or config.security_group_ids):
+        raise fail("create_vpc", True, "jobs run in the stack's own VPC or in subnet_ids, not in both")
+    if config.create_vpc and config.studio_template:
+        what = "Studio's projects make no VPC: give subnet_ids and security_group_ids, which they share"
+        raise fail("create_vpc", True, what)
+    if bool(config.subnet_ids) != bool(config.security_group_ids):
+        key = "security_group_ids" if config.subnet_ids else "subnet_ids"
+        raise fail(key, [], "a job's network has subnets and security groups: give both or none")
+
+
+def _check_volumes(config: Config) -> None:
+    if not config.encrypt_volumes:
+        return
+    if config.encryption_key == "s3":
+        raise fail("encrypt_volumes", True, "there is no key for volumes with encryption_key=s3")
+    for key in ("processing_instance_types", "training_instance_types"):
+        given = getattr(config, key)
+        refused = [kind for kind in given if has_own_storage(kind)]
+        if refused:
+            left = ",".join(kind for kind in given if kind not in refused) or "ml.m5.xlarge"
+            what = f"SageMaker refuses it for {', '.join(refused)}, which have storage of their own"
+            raise fail("encrypt_volumes", True, f"{what}: write -c {key}={left}")
