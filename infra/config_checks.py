@@ -24,7 +24,7 @@ _OF_STUDIO = r"studio(-p(-.*)?)?"
 def check(config: Config) -> None:
     """Raise `ConfigError` for choices that are legal each and not together."""
     _check_name(config)
-    _check_image(config)
+    _check_studio(config)
     _check_network(config)
     _check_volumes(config)
 
@@ -43,7 +43,11 @@ def _check_name(config: Config) -> None:
         raise fail("project", name, why)
 
 
-def _check_image(config: Config) -> None:
+def _check_studio(config: Config) -> None:
+    needs = {"studio_domain_id": "s3", "studio_principals": "s3 or catalog", "studio_versions": "catalog"}
+    for key, kinds in needs.items():
+        if getattr(config, key) and config.studio_template not in kinds.split(" or "):
+            raise fail(key, getattr(config, key), f"it is for studio_template={kinds}")
     if config.studio_template and config.image == "codebuild":
         why = (
             "projects of Studio take an image that is there before: deploy with image=codebuild alone, "

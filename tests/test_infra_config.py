@@ -185,6 +185,20 @@ def test_jobs_are_given_a_whole_network_or_none(key: str, context: dict[str, obj
         Config.from_context(context)
 
 
+@pytest.mark.parametrize(
+    ("key", "context"),
+    [
+        ("studio_domain_id", {"studio_domain_id": "d-a"}),
+        ("studio_domain_id", {"studio_template": "catalog", "studio_domain_id": "d-a"}),
+        ("studio_principals", {"studio_principals": "arn:aws:iam::123456789012:role/people"}),
+        ("studio_versions", {"studio_template": "s3", "studio_versions": "0123456789ab"}),
+    ],
+)
+def test_a_choice_for_studio_that_would_do_nothing_is_refused(key: str, context: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=f"context {key}=.*it is for studio_template="):
+        Config.from_context(context)
+
+
 def test_the_command_line_and_cdk_json_name_the_same_network() -> None:
     listed = Config.from_context({"subnet_ids": SUBNETS[:2], "security_group_ids": GROUPS[:1]})
     text = {"subnet_ids": ", ".join(SUBNETS[:2]), "security_group_ids": GROUPS[0]}

@@ -1,10 +1,13 @@
 """The whole way on the AWS that your environment names: deploy first, then `pytest -m live`.
 
 Costs what an execution costs. CV_STACK names the stack (default: cv-birds), CV_DATA_URL the data (default:
-data/ of the stack's bucket). Runs as well against `python -m local up`, whose env file sets the environment.
+data/ of the stack's bucket), CV_DEFINITION the definition (default: the shipped one; a deployment with a VPC
+needs one that `python -m pipeline_definition --subnets N` wrote). Runs as well against `python -m local up`,
+whose env file sets the environment.
 """
 
 import os
+from pathlib import Path
 
 import boto3
 import pytest
@@ -22,7 +25,8 @@ def test_an_upload_registers_two_models_that_are_equal(tmp_path_factory: pytest.
     outputs = deployed.outputs
     s3 = roles.uploader(session, deployed).client("s3")
     parameters = {"InputDataUrl": os.environ["CV_DATA_URL"]} if "CV_DATA_URL" in os.environ else {}
-    uploaded = upload.upload_definition(s3, outputs["BucketName"], DEFINITION, parameters)
+    definition = Path(os.environ.get("CV_DEFINITION", DEFINITION))
+    uploaded = upload.upload_definition(s3, outputs["BucketName"], definition, parameters)
     sagemaker = session.client("sagemaker")
     execution = watch.wait_for_start(
         s3,
