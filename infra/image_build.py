@@ -95,7 +95,7 @@ class ImageBuild(Construct):
             properties={"ImageTag": tag},
         )
         # Nobody may ask before the end of a build can be heard of, or one that fails at once is waited for.
-        answer.node.add_dependency(project, answers)
+        answer.node.add_dependency(answers.heard)
         self.uri = f"{repository.repository_uri}@{answer.get_att_string('ImageDigest')}"
 
     def _repository(self, retain: bool) -> aws_ecr.Repository:

@@ -51,7 +51,8 @@ class ImageFunction(Construct):
         super().__init__(scope, construct_id)
         self._names = names
         self.function = self._function(repository_name, project_name, log_retention_days)
-        self._tell_it_of_builds(project_name)
+        self.heard = self._tell_it_of_builds(project_name)
+        """Made when the function hears of builds."""
 
     def _role(self) -> aws_iam.Role:
         names = self._names
@@ -101,7 +102,7 @@ class ImageFunction(Construct):
         acknowledge(function, _REASONS_OF_THE_FUNCTION)
         return function
 
-    def _tell_it_of_builds(self, project_name: str) -> None:
+    def _tell_it_of_builds(self, project_name: str) -> aws_lambda.CfnPermission:
         """Tell the function when a build has ended, however it did."""
         pattern: dict[str, Any] = {
             "source": ["aws.codebuild"],
@@ -120,7 +121,7 @@ class ImageFunction(Construct):
             targets=[aws_events.CfnRule.TargetProperty(id="Function", arn=self.function.function_arn)],
         )
         acknowledge(rule, {"Serverless-EventBusDLQ": _NOBODY_WAITS})
-        aws_lambda.CfnPermission(
+        return aws_lambda.CfnPermission(
             self,
             "Permission",
             action="lambda:InvokeFunction",

@@ -305,14 +305,13 @@ def test_only_this_project_assumes_the_role_of_the_build(
 
 
 def test_nobody_asks_for_a_build_before_its_end_can_be_heard_of(built: Template) -> None:
-    needed = set(the_only(dict(built), "Custom::TrainingImage")["DependsOn"])
-    (rule,) = (name for name, each in built["Resources"].items() if "aws.codebuild" in json.dumps(each))
-    (permission,) = (
-        name
-        for name, each in built["Resources"].items()
-        if each["Type"] == "AWS::Lambda::Permission" and rule in json.dumps(each)
-    )
-    assert {rule, permission} <= needed
+    found = built["Resources"]
+    (needed,) = the_only(dict(built), "Custom::TrainingImage")["DependsOn"]
+    assert found[needed]["Type"] == "AWS::Lambda::Permission"
+    # Which there is after the rule, as the rule is after the project.
+    (rule, _) = found[needed]["Properties"]["SourceArn"]["Fn::GetAtt"]
+    (project_id,) = found[rule]["Properties"]["EventPattern"]["detail"]["project-name"]
+    assert found[project_id["Ref"]]["Type"] == "AWS::CodeBuild::Project"
 
 
 def test_a_build_ends_before_cloudformation_stops_waiting(built: Template) -> None:
