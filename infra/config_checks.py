@@ -14,6 +14,8 @@ MAX_NAME = 30
 """With it the bucket's name has 58 of 63 characters, and the longest role's 61 of 64."""
 OPENED_BY_AWS = ("sagemaker", "deepracer", "aws-glue", "labelingfunction")
 """What AmazonSageMakerFullAccess opens buckets and functions by."""
+MAX_PEOPLE = 1300
+"""Characters of ARNs: a role's trust policy has 2,048, and needs the rest for names and conditions."""
 MAX_SUBNETS, MAX_SECURITY_GROUPS = 16, 5
 """What SageMaker takes in a job's VpcConfig."""
 
@@ -24,6 +26,7 @@ _OF_STUDIO = r"studio(-p(-.*)?)?"
 def check(config: Config) -> None:
     """Raise `ConfigError` for choices that are legal each and not together."""
     _check_name(config)
+    _check_people(config)
     _check_studio(config)
     _check_network(config)
     _check_volumes(config)
@@ -41,6 +44,18 @@ def _check_name(config: Config) -> None:
             f"and call functions with {opened[0]} in their name: choose a name without it"
         )
         raise fail("project", name, why)
+
+
+def _check_people(config: Config) -> None:
+    for key in ("uploader_arns", "break_glass_arns"):
+        given = getattr(config, key)
+        size = len('","'.join(given))
+        if size > MAX_PEOPLE:
+            why = (
+                f"{size:,} characters, and the role's trust policy has room for {MAX_PEOPLE:,}: name fewer, "
+                "or several by one pattern such as arn:aws:iam::<account>:role/uploaders/*"
+            )
+            raise fail(key, list(given), why)
 
 
 def _check_studio(config: Config) -> None:

@@ -199,6 +199,14 @@ def test_a_choice_for_studio_that_would_do_nothing_is_refused(key: str, context:
         Config.from_context(context)
 
 
+@pytest.mark.parametrize("key", ["uploader_arns", "break_glass_arns"])
+def test_no_more_people_are_named_than_a_trust_policy_has_room_for(key: str) -> None:
+    arns = [f"arn:aws:iam::123456789012:role/uploaders/{number:04}" for number in range(40)]
+    assert len(getattr(Config.from_context({key: arns[:20]}), key)) == 20
+    with pytest.raises(ConfigError, match=rf"context {key}=.*one pattern such as arn:aws:iam::"):
+        Config.from_context({key: arns})
+
+
 def test_the_command_line_and_cdk_json_name_the_same_network() -> None:
     listed = Config.from_context({"subnet_ids": SUBNETS[:2], "security_group_ids": GROUPS[:1]})
     text = {"subnet_ids": ", ".join(SUBNETS[:2]), "security_group_ids": GROUPS[0]}
