@@ -152,7 +152,8 @@ class Config:
     )
     """What a definition may set in the Environment of a container."""
     tag_keys: tuple[str, ...] = _setting(
-        ("TrainingType",), perhaps_several(text(r"[\w.:/=+@-]{1,128}", "the key of a tag"))
+        ("TrainingType", "project", "execution"),
+        perhaps_several(text(r"[\w.:/=+@-]{1,128}", "the key of a tag")),
     )
     """The tags that a definition may give to jobs."""
     policy_off: tuple[tuple[str, str], ...] = _setting((), rules_off)

@@ -84,7 +84,7 @@ class Policy:
         "python -m training.evaluate",
     )
     environment_keys: tuple[str, ...] = ()
-    tag_keys: tuple[str, ...] = ("TrainingType",)
+    tag_keys: tuple[str, ...] = ("TrainingType", "project", "execution")
     processing_instance_types: tuple[str, ...] = (
         "ml.m5.large",
         "ml.m5.xlarge",

@@ -80,6 +80,15 @@ class Context:
         ]
         return Join("/", [*place, *parts])
 
+    def tags(self, training_type: str) -> dict[str, Any]:
+        """Give what Cost Explorer tells the bill of a job apart by; no step's cache looks at tags."""
+        return {
+            "TrainingType": training_type,
+            # A deployment's group is called like the deployment.
+            "project": self.parameters["ModelPackageGroupName"],
+            "execution": ExecutionVariables.PIPELINE_EXECUTION_ID,
+        }
+
     def numbered(self, name: str) -> list[Any] | None:
         """Give the parameters <name>1, <name>2, ...; None when there are none."""
         return [each for key, each in self.parameters.items() if re.fullmatch(rf"{name}\d+", key)] or None
@@ -103,7 +112,7 @@ def processor(context: Context, module: str, training_type: str, instance_count:
             subnets=context.numbered(SUBNET_ID),
             security_group_ids=context.numbered(SECURITY_GROUP_ID),
         ),
-        tags=[{"Key": "TrainingType", "Value": training_type}],
+        tags=[{"Key": key, "Value": value} for key, value in context.tags(training_type).items()],
         sagemaker_session=context.session,
     )
 
@@ -145,7 +154,7 @@ def trainer(context: Context, training_type: TrainingType) -> Any:
             for each in PARAMETERS
             if each.hyper_parameter
         },
-        tags=[Tag(key="TrainingType", value=training_type.name)],
+        tags=[Tag(key=key, value=value) for key, value in context.tags(training_type.name).items()],
     )
     return trainer.with_metric_definitions(
         [MetricDefinition(name=name, regex=rf"(?:^|\s){key}=([0-9.eE+-]+)") for name, key in METRICS.items()]

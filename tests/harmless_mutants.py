@@ -178,8 +178,9 @@ HARMLESS = [
         "within the limits",
     ),
     Harmless("/Steps/*/Arguments/Tags", FEWER, "the bill tells training types apart no more"),
+    Harmless("/Steps/*/Arguments/Tags", ("reversed",), "tags have no order"),
     Harmless("/Steps/*/Arguments/Tags/*", ("removed",), "the bill tells training types apart no more"),
-    Harmless("/Steps/*/Arguments/Tags/*/Value", TEXT, "no right hangs on TrainingType"),
+    Harmless("/Steps/*/Arguments/Tags/*/Value", TEXT, "no right hangs on a tag of a job"),
     # What has the same value unless it is written, or stands anywhere in its list.
     Harmless(
         "/Steps/*/Arguments/**/VolumeKmsKeyId",

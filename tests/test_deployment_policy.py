@@ -51,7 +51,7 @@ OFFENCES: dict[str, Change] = {
     "texts": lambda d: arguments(d, "TrainSpot")["HyperParameters"].update(
         backbone={"Get": "Steps.Preprocess.ProcessingJobArn"}
     ),
-    "tags": lambda d: arguments(d, "TrainSpot")["Tags"].append({"Key": "project", "Value": "other"}),
+    "tags": lambda d: arguments(d, "TrainSpot")["Tags"].append({"Key": "owner", "Value": "other"}),
     "locations": lambda d: arguments(d, "Preprocess")["ProcessingInputs"][0]["S3Input"].update(
         S3Uri="s3://another-bucket/data/"
     ),

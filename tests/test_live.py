@@ -49,6 +49,8 @@ def test_an_upload_registers_two_models_that_are_equal(tmp_path_factory: pytest.
         assert ":training-job/pipelines-" in arn
         tags = {each["Key"]: each["Value"] for each in sagemaker.list_tags(ResourceArn=arn)["Tags"]}
         assert tags["TrainingType"] == training_type
+        assert tags["project"] == outputs["ModelPackageGroupName"]
+        assert tags["execution"] == execution.rpartition("/")[2]
 
 
 def test_the_bucket_notifies_the_function_and_the_function_its_queue() -> None:

@@ -105,6 +105,13 @@ def test_every_job_is_cached_for_thirty_days_and_retried() -> None:
         }
 
 
+def test_everything_that_bills_is_tagged_with_its_deployment_and_execution() -> None:
+    for step in JOBS.values():
+        tags = {each["Key"]: each["Value"] for each in step["Arguments"]["Tags"]}
+        assert tags["project"] == {"Get": "Parameters.ModelPackageGroupName"}
+        assert tags["execution"] == {"Get": "Execution.PipelineExecutionId"}
+
+
 def test_everything_that_bills_is_tagged_with_its_training_type() -> None:
     tags = {name: step["Arguments"]["Tags"] for name, step in JOBS.items()}
     types = {

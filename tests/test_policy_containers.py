@@ -111,13 +111,21 @@ def test_environment_variables_have_configured_names(place: Place) -> None:
 
 
 def test_tags_have_configured_keys() -> None:
-    for key, allowed in (("TrainingType", True), ("project", False), ("trainingtype", False), ("", False)):
+    for key, allowed in (
+        ("TrainingType", True),
+        ("project", True),
+        ("execution", True),
+        ("owner", False),
+        ("", False),
+    ):
         definition, at = put(("TrainSpot", "Tags"), [{"Key": key, "Value": "x"}])
         problems = judge(definition)
         assert (problems == []) is allowed
         if not allowed:
-            assert "allowed (tag_keys): TrainingType [rule tags]" in said_at(problems, f"{at}/0/Key")
-            assert judge(definition, Policy(tag_keys=("TrainingType", key))) == []
+            assert "allowed (tag_keys): TrainingType, project, execution [rule tags]" in said_at(
+                problems, f"{at}/0/Key"
+            )
+            assert judge(definition, Policy(tag_keys=(*Policy().tag_keys, key))) == []
     definition, at = put(("TrainSpot", "Tags"), [{"Key": {"Get": "Parameters.Backbone"}, "Value": "x"}])
     assert "[rule tags]" in said_at(judge(definition), f"{at}/0/Key")
 
