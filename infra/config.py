@@ -175,7 +175,7 @@ class Config:
     access_logs_expire_days: int = _setting(90, integer(1, 3650))
     """How long it is kept who read and wrote what in the bucket."""
     retain_data: bool = _setting(True, flag)
-    """Whether `cdk destroy` leaves the bucket, its key and the model package group in place."""
+    """Whether `cdk destroy` leaves bucket, key, model package group and the images it built in place."""
     encryption_key: str = _setting(
         "own",
         text(_ENCRYPTION_KEY, "own, s3, or the ARN of a KMS key, arn:aws:kms:<region>:<account>:key/<id>"),

@@ -63,6 +63,15 @@ class Storm:
         self.uploader.put_object(Bucket=self.bucket, Key=beside, Body=body)
         self.parameters.setdefault(key, []).append((self.moment, kind))
 
+    def rest_schedule(self) -> None:
+        """Keep the schedule away from the uploads that follow."""
+        self.aws.client("events").disable_rule(Name=RULE)
+
+    def resume_schedule(self) -> None:
+        """Let the schedule come again, once every event is delivered or lost."""
+        _until(_idle, 60)
+        self.aws.client("events").enable_rule(Name=RULE)
+
     def broken(self) -> list[str]:
         """Let everything settle, and name every promise that does not hold then."""
         _until(lambda: _idle() and len(self.verdicts()) == len(self.uploads), PATIENCE_SECONDS)

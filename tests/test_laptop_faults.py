@@ -43,6 +43,8 @@ class Mechanism(NamedTuple):
     seed: int
     uploads: tuple[str, ...] = ("first",)
     """What is uploaded to each key."""
+    undisturbed: bool = False
+    """Whether the schedule, which may settle an upload before the next one is there, waits for the last."""
 
 
 def append(folder: Path, module: str, code: str) -> None:
@@ -93,7 +95,8 @@ def verdict(folder: Path) -> None:
 MECHANISMS = [
     Mechanism("the token", "G1", token, 19),  # its first event of a key is sent twice
     Mechanism("the pin", "G3", pin, 19),
-    Mechanism("the sequencer", "G2", sequencer, 17, ("first", "second")),  # the first event is lost
+    # The first event is lost.
+    Mechanism("the sequencer", "G2", sequencer, 17, ("first", "second"), undisturbed=True),
     Mechanism("the verdict", "G3", verdict, 19),
 ]
 
@@ -107,10 +110,20 @@ def without(mechanism: Callable[[Path], None], tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("mechanism", MECHANISMS, ids=lambda each: each.name)
 def test_without_a_mechanism_its_promise_falls(mechanism: Mechanism, tmp_path: Path) -> None:
-    with storm(tmp_path / "aws", mechanism.seed, without(mechanism.take_away, tmp_path)) as running:
+    source = without(mechanism.take_away, tmp_path)
+    # The seed gives the faults and the machine what comes first, so a busy one may need another try.
+    assert any(falls(mechanism, source, tmp_path / str(number)) for number in range(3))
+
+
+def falls(mechanism: Mechanism, source: Path, work_dir: Path) -> bool:
+    with storm(work_dir, mechanism.seed, source) as running:
+        if mechanism.undisturbed:
+            running.rest_schedule()
         for key, kind in itertools.product(KEYS, mechanism.uploads):
             running.upload(kind, key)
-        assert mechanism.promise in {each.partition(":")[0] for each in running.broken()}
+        if mechanism.undisturbed:
+            running.resume_schedule()
+        return mechanism.promise in {each.partition(":")[0] for each in running.broken()}
 
 
 def test_with_the_token_the_same_uploads_start_once(tmp_path: Path) -> None:
