@@ -14,6 +14,7 @@ from infra.bucket_policy import denials
 from infra.encryption import bucket_statements
 from infra.nag import acknowledge
 from infra.names import CHECKPOINTS, DEFINITION_SUFFIX, DEFINITIONS, EXECUTIONS, Names, filled
+from infra.private_bucket import private_bucket
 
 _REASONS = {
     "NIST.800.53.R5-S3BucketReplicationEnabled": "What is in it can be made again from the sources, the data "
@@ -49,19 +50,12 @@ class Storage(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         removal_policy = RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY
-        self.bucket = aws_s3.Bucket(
+        # Versioned: the function runs the bytes of one upload, not whatever the key holds by then.
+        self.bucket = private_bucket(
             self,
             "Bucket",
-            bucket_name=filled(names.bucket),
-            # The function runs the bytes of one upload, not whatever the key holds by then.
-            versioned=True,
-            encryption=aws_s3.BucketEncryption.KMS if data_key else aws_s3.BucketEncryption.S3_MANAGED,
-            encryption_key=data_key,
-            # S3 asks KMS once in a while and not for each object.
-            bucket_key_enabled=bool(data_key),
-            enforce_ssl=True,
-            block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            name=names.bucket,
+            key=data_key,
             removal_policy=removal_policy,
             lifecycle_rules=[
                 aws_s3.LifecycleRule(
@@ -107,16 +101,11 @@ class Storage(Construct):
             self.bucket.node.add_dependency(granted.policy_dependable)
 
     def _access_logs(self, names: Names, removal_policy: RemovalPolicy, days: int) -> aws_s3.Bucket:
-        bucket = aws_s3.Bucket(
+        # Without a key: S3 delivers access logs only to a bucket with its own.
+        bucket = private_bucket(
             self,
             "AccessLogs",
-            bucket_name=filled(names.access_log_bucket),
-            versioned=True,
-            # The only encryption with which S3 delivers access logs.
-            encryption=aws_s3.BucketEncryption.S3_MANAGED,
-            enforce_ssl=True,
-            block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            name=names.access_log_bucket,
             removal_policy=removal_policy,
             lifecycle_rules=[
                 aws_s3.LifecycleRule(

@@ -17,6 +17,7 @@ from infra.bucket_policy import READING, everybody_but
 from infra.grants import Grant, role_with
 from infra.nag import acknowledge
 from infra.names import filled
+from infra.private_bucket import private_bucket
 from infra.studio_names import StudioNames
 
 SOURCE = Path(__file__).resolve().parent.parent / "publisher" / "publish.py"
@@ -81,15 +82,10 @@ class Templates(Construct):
         )
 
     def _bucket(self, names: StudioNames) -> aws_s3.Bucket:
-        bucket = aws_s3.Bucket(
+        bucket = private_bucket(
             self,
             "Bucket",
-            bucket_name=filled(names.templates),
-            versioned=True,
-            encryption=aws_s3.BucketEncryption.S3_MANAGED,
-            enforce_ssl=True,
-            block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            name=names.templates,
             # The function empties it; a later deployment fills it again.
             removal_policy=RemovalPolicy.DESTROY,
             # Studio runs in the browser and reads with the rights of whoever uses it.
