@@ -71,8 +71,13 @@ def _train(names: Names, bounds: Conditions) -> Grant:
         resources=[_training_jobs(names)],
         conditions={
             **bounds,
-            # A warm pool would go on billing after the job.
-            "Null": {**bounds["Null"], "sagemaker:KeepAlivePeriod": "true"},
+            "Null": {
+                **bounds["Null"],
+                # Data comes from the bucket, and from no file system that nobody judged.
+                "sagemaker:FileSystemId": "true",
+                # A warm pool would go on billing after the job.
+                "sagemaker:KeepAlivePeriod": "true",
+            },
             # No shell into a container that runs with this role.
             "BoolIfExists": {"sagemaker:EnableRemoteDebug": "false"},
         },

@@ -201,6 +201,7 @@ PIPELINE = (
             *_UNBOUNDED,
             ("sagemaker:InstanceTypes", ("ml.c5.4xlarge", "ml.p5.48xlarge")),
             ("sagemaker:KeepAlivePeriod", "600"),
+            ("sagemaker:FileSystemId", "fs-0123456789abcdef0"),
             ("sagemaker:EnableRemoteDebug", "true"),
         ),
         also=(

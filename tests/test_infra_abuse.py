@@ -122,6 +122,11 @@ PIPELINE_NEVER: list[Request] = [
     ("sagemaker:CreateTrainingJob", TRAINING_JOB, {**TRAIN, "sagemaker:NetworkIsolation": "false"}),
     ("sagemaker:CreateTrainingJob", TRAINING_JOB, {**TRAIN, "sagemaker:MaxRuntimeInSeconds": "172800"}),
     ("sagemaker:CreateTrainingJob", TRAINING_JOB, {**TRAIN, "sagemaker:KeepAlivePeriod": "3600"}),
+    (
+        "sagemaker:CreateTrainingJob",
+        TRAINING_JOB,
+        {**TRAIN, "sagemaker:FileSystemId": "fs-0123456789abcdef0"},
+    ),
     ("sagemaker:CreateTrainingJob", TRAINING_JOB, {**TRAIN, "sagemaker:EnableRemoteDebug": "true"}),
     ("sagemaker:CreateTrainingJob", f"{SAGEMAKER}:training-job/mine", TRAIN),
     ("sagemaker:AddTags", TRAINING_JOB, {}),

@@ -19,6 +19,7 @@ ROLES = {
 SUPPORTED_KEYS = {
     "sagemaker:CreateTrainingJob": {
         "sagemaker:EnableRemoteDebug",
+        "sagemaker:FileSystemId",
         "sagemaker:InstanceTypes",
         "sagemaker:InterContainerTrafficEncryption",
         "sagemaker:KeepAlivePeriod",
@@ -145,9 +146,10 @@ def test_a_job_is_isolated_encrypted_and_bounded(create: str) -> None:
     ]
 
 
-def test_a_training_job_keeps_no_warm_pool_and_opens_no_shell() -> None:
+def test_a_training_job_keeps_no_warm_pool_mounts_nothing_and_opens_no_shell() -> None:
     condition = by_sid("PipelineRole")["Train"]["Condition"]
     assert condition["Null"]["sagemaker:KeepAlivePeriod"] == "true"
+    assert condition["Null"]["sagemaker:FileSystemId"] == "true"
     assert condition["BoolIfExists"] == {"sagemaker:EnableRemoteDebug": "false"}
 
 

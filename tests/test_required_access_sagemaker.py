@@ -68,6 +68,18 @@ def test_networks_keys_and_warm_pools_are_visible_to_policies() -> None:
     assert job.context["sagemaker:VpcSubnets"] == ["subnet-1", "subnet-2"]
 
 
+def test_a_file_system_is_visible_to_policies() -> None:
+    system = {"FileSystemId": "fs-0123456789abcdef0", "DirectoryPath": "/", "FileSystemAccessMode": "ro"}
+    channel = {
+        "ChannelName": "train",
+        "DataSource": {"FileSystemDataSource": system | {"FileSystemType": "EFS"}},
+    }
+    job, _ = asked("sagemaker", "create_training_job", **{**TRAINING, "InputDataConfig": [channel]})
+    assert job.context["sagemaker:FileSystemId"] == "fs-0123456789abcdef0"
+    job, _ = asked("sagemaker", "create_training_job", **TRAINING)
+    assert "sagemaker:FileSystemId" not in job.context
+
+
 def test_a_processing_jobs_limits_are_read_from_where_it_has_them() -> None:
     job, passed = asked(
         "sagemaker",

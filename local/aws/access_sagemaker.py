@@ -111,6 +111,7 @@ def _limits(parameters: Mapping[str, Any]) -> Context:
         "sagemaker:MaxRuntimeInSeconds": (parameters.get("StoppingCondition") or {}).get(
             "MaxRuntimeInSeconds"
         ),
+        "sagemaker:FileSystemId": _file_systems(parameters),
         "sagemaker:KeepAlivePeriod": cluster.get("KeepAlivePeriodInSeconds"),
         "sagemaker:EnableRemoteDebug": (parameters.get("RemoteDebugConfig") or {}).get("EnableRemoteDebug"),
         "sagemaker:ModelApprovalStatus": parameters.get("ModelApprovalStatus"),
@@ -124,6 +125,12 @@ def _limits(parameters: Mapping[str, Any]) -> Context:
 def _instance_types(cluster: Mapping[str, Any], parameters: Mapping[str, Any]) -> list[str]:
     groups = [*cluster.get("InstanceGroups", []), *parameters.get("ProductionVariants", [])]
     return [item["InstanceType"] for item in (cluster, *groups) if item.get("InstanceType")]
+
+
+def _file_systems(parameters: Mapping[str, Any]) -> str | None:
+    sources = (channel.get("DataSource") or {} for channel in parameters.get("InputDataConfig") or [])
+    named = (source["FileSystemDataSource"] for source in sources if source.get("FileSystemDataSource"))
+    return next((str(each.get("FileSystemId")) for each in named), None)
 
 
 def _kms_keys(cluster: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
