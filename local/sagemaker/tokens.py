@@ -7,7 +7,7 @@ from typing import Any
 
 from moto.sagemaker.exceptions import ConflictException
 
-from local.aws.sagemaker_requests import Call
+from local.sagemaker.requests import Call
 
 _RESOURCES = ("PipelineName", "PipelineExecutionArn", "ModelPackageGroupName", "ModelPackageName")
 

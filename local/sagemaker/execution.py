@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from local.aws.sagemaker_pipelines import Pipeline, PipelineVersion
+from local.sagemaker.pipelines import Pipeline, PipelineVersion
 from local.engine.executor import Executor, Outcome, StepRecord
 from local.engine.job_records import now
 

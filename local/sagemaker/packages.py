@@ -9,11 +9,11 @@ from moto.core.utils import utcnow
 from moto.sagemaker.exceptions import ConflictException, ValidationError
 from moto.sagemaker.models import ModelPackage, ModelPackageGroup
 
-from local.aws.sagemaker_events import package_changed
-from local.aws.sagemaker_listing import between, in_order, page
-from local.aws.sagemaker_requests import Call
-from local.aws.sagemaker_runtime import SageMakerRuntime
-from local.aws.sagemaker_tokens import Tokens
+from local.sagemaker.events import package_changed
+from local.sagemaker.listing import between, in_order, page
+from local.sagemaker.requests import Call
+from local.sagemaker.runtime import SageMakerRuntime
+from local.sagemaker.tokens import Tokens
 
 _PENDING = "PendingManualApproval"
 _PACKAGE_MEMBERS = {

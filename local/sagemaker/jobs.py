@@ -8,12 +8,12 @@ from typing import Any, Generic, TypeVar
 
 from moto.sagemaker.exceptions import ResourceInUseException, ValidationError
 
-from local.aws.sagemaker_events import training_job_changed
-from local.aws.sagemaker_job_network import check_network, check_volume_key
-from local.aws.sagemaker_job_rules import check_processing, check_training
-from local.aws.sagemaker_listing import between, in_order, page
-from local.aws.sagemaker_requests import Call
-from local.aws.sagemaker_runtime import SageMakerRuntime
+from local.sagemaker.events import training_job_changed
+from local.sagemaker.job_network import check_network, check_volume_key
+from local.sagemaker.job_rules import check_processing, check_training
+from local.sagemaker.listing import between, in_order, page
+from local.sagemaker.requests import Call
+from local.sagemaker.runtime import SageMakerRuntime
 from local.engine.job_records import JobRecord, ProcessingJob, TrainingJob
 
 Job = TypeVar("Job", bound=JobRecord)

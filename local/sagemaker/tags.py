@@ -7,8 +7,8 @@ from typing import Any
 
 from moto.sagemaker.exceptions import ResourceNotFound, ValidationError
 
-from local.aws.sagemaker_listing import page
-from local.aws.sagemaker_requests import Call
+from local.sagemaker.listing import page
+from local.sagemaker.requests import Call
 
 _MOST_TAGS = 50
 

@@ -13,12 +13,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from moto.sagemaker.exceptions import ConflictException, ResourceNotFound, ValidationError
 
 from local.aws.iam import AccessDenied
-from local.aws.sagemaker_events import execution_changed
-from local.aws.sagemaker_execution import Execution, describe_step
-from local.aws.sagemaker_listing import between, in_order, page
-from local.aws.sagemaker_pipelines import Pipelines
-from local.aws.sagemaker_requests import Call
-from local.aws.sagemaker_tokens import Tokens
+from local.sagemaker.events import execution_changed
+from local.sagemaker.execution import Execution, describe_step
+from local.sagemaker.listing import between, in_order, page
+from local.sagemaker.pipelines import Pipelines
+from local.sagemaker.requests import Call
+from local.sagemaker.tokens import Tokens
 from local.engine.definition import ParameterError, parse, resolve_parameters
 from local.engine.executor import ExecutionVariables, Executor, Outcome
 from local.engine.job_log import LogStream

@@ -9,7 +9,7 @@ from typing import Any
 
 from moto.sagemaker.exceptions import SagemakerClientError, ValidationError
 
-from local.aws.sagemaker_requests import Call
+from local.sagemaker.requests import Call
 
 _WAIT_WITHOUT_CHECKPOINTS = 3600
 _NOT_HERE = "is not implemented on the laptop"

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from moto.sagemaker.exceptions import ValidationError
 
-from local.aws.sagemaker_requests import Call
+from local.sagemaker.requests import Call
 
 _PAGE = 100
 T = TypeVar("T")

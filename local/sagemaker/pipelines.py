@@ -13,15 +13,15 @@ from botocore.exceptions import ClientError
 from moto.sagemaker.exceptions import ConflictException, ResourceNotFound, ValidationError
 from moto.sts.models import sts_backends
 
-from local.aws.sagemaker_listing import between, in_order, page
-from local.aws.sagemaker_requests import Call
-from local.aws.sagemaker_runtime import SageMakerRuntime
-from local.aws.sagemaker_tokens import Tokens
+from local.sagemaker.listing import between, in_order, page
+from local.sagemaker.requests import Call
+from local.sagemaker.runtime import SageMakerRuntime
+from local.sagemaker.tokens import Tokens
 from local.engine.definition import DefinitionError, parse
 from local.engine.job_records import now
 
 if TYPE_CHECKING:
-    from local.aws.sagemaker_execution import Execution
+    from local.sagemaker.execution import Execution
 
 
 @dataclass

@@ -17,13 +17,13 @@ from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 from moto.sagemaker.responses import SageMakerResponse
 
 from local.aws.host import Host
-from local.aws.sagemaker_executions import Executions
-from local.aws.sagemaker_jobs import processing_jobs, training_jobs
-from local.aws.sagemaker_packages import Packages
-from local.aws.sagemaker_pipelines import Pipelines
-from local.aws.sagemaker_requests import Call, check_request, service_model
-from local.aws.sagemaker_runtime import SageMakerRuntime
-from local.aws.sagemaker_tags import Tags
+from local.sagemaker.executions import Executions
+from local.sagemaker.jobs import processing_jobs, training_jobs
+from local.sagemaker.packages import Packages
+from local.sagemaker.pipelines import Pipelines
+from local.sagemaker.requests import Call, check_request, service_model
+from local.sagemaker.runtime import SageMakerRuntime
+from local.sagemaker.tags import Tags
 from local.engine.job_session import JobSettings
 
 __all__ = ["JobSettings", "SageMakerRuntime", "install"]

@@ -9,7 +9,7 @@ from moto.ec2.exceptions import InvalidSubnetIdError
 from moto.ec2.models import ec2_backends
 from moto.sagemaker.exceptions import ValidationError
 
-from local.aws.sagemaker_requests import Call
+from local.sagemaker.requests import Call
 
 _OWN_STORAGE = re.compile(r"ml\.([a-z]+\d+[a-z]*d[a-z]*|d3|g5|g6e?|gr6|i\d+[a-z]*|p5e?n?|p6|trn\d+n?)[.-].*")
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from local.aws.event_rules import EventRules
-from local.aws.sagemaker_execution import Execution
+from local.sagemaker.execution import Execution
 from local.engine.job_records import TrainingJob
 
 SOURCE = "aws.sagemaker"
