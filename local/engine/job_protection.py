@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from local.aws.host import Host
-from local.aws.iam import AccessDenied
+from local.engine.host import Host
+from local.engine.host import AccessDenied
 from local.engine.job_records import JobFailed
 
 _LOOKS_AT = ("NetworkInterfaces", "Vpcs", "DhcpOptions", "Subnets", "SecurityGroups")

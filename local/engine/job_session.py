@@ -14,8 +14,8 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.aws.host import Host
-from local.aws.iam import AccessDenied
+from local.engine.host import Host
+from local.engine.host import AccessDenied
 from local.engine.container import (
     POLL_SECONDS,
     REPOSITORY,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.aws.host import Host
+from local.engine.host import Host
 from local.engine.job_protection import check_protection
 from local.engine.job_records import JobFailed, JobRecord, JobStopped, ProcessingJob, TrainingJob
 from local.engine.job_session import JobSession, JobSettings

@@ -1,18 +1,27 @@
 """What a principal needs to be allowed for each call to SageMaker, after the service authorization reference.
 
 Resource names are lower-cased in ARNs, as SageMaker does. A create call with tags also needs AddTags, and
-every role in a request also needs iam:PassRole (local.aws.access_services).
+every role in a request also needs iam:PassRole.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from local.aws.request_context import Call, Requirement
-
 Context = dict[str, str | list[str]]
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """What a principal needs to be allowed for a call; a call may have several."""
+
+    action: str
+    resource: str
+    context: Mapping[str, str | list[str]] = field(default_factory=dict)
+
 
 _RESOURCES = {
     "PipelineExecutionArn": "",
@@ -40,49 +49,57 @@ _UNSCOPED = re.compile(
 """Operations whose action knows no resource."""
 
 
-def requirements(call: Call) -> Iterator[Requirement]:
-    """Name every action on every resource that a SageMaker call needs, without the roles it passes."""
-    context = {**_tag_keys(call.parameters), **_limits(call.parameters)}
-    resources = _resources(call)
+_PASSING = ("Create", "Update", "Start")
+_ROLES = ("RoleArn", "ExecutionRoleArn")
+
+
+def requirements(
+    operation: str, parameters: Mapping[str, Any], *, region: str, account: str
+) -> list[Requirement]:
+    """Return every action on every resource that a call needs, the roles that it passes included."""
+    return list(_requirements(operation, parameters, f"arn:aws:sagemaker:{region}:{account}:"))
+
+
+def _requirements(operation: str, parameters: Mapping[str, Any], prefix: str) -> Iterator[Requirement]:
+    tags = _tag_keys(parameters)
+    resources = _resources(operation, parameters, prefix)
     for resource in resources:
-        yield Requirement(f"sagemaker:{call.operation}", resource, context)
-    if call.operation.startswith("Create") and call.parameters.get("Tags"):
-        tagging: Context = {**_tag_keys(call.parameters), "sagemaker:TaggingAction": call.operation}
-        yield Requirement("sagemaker:AddTags", resources[0], tagging)
+        yield Requirement(f"sagemaker:{operation}", resource, {**tags, **_limits(parameters)})
+    if operation.startswith("Create") and parameters.get("Tags"):
+        yield Requirement("sagemaker:AddTags", resources[0], {**tags, "sagemaker:TaggingAction": operation})
+    for role in (parameters.get(name) for name in _ROLES if operation.startswith(_PASSING)):
+        if isinstance(role, str):
+            passing: Context = {
+                "iam:PassedToService": "sagemaker.amazonaws.com",
+                "iam:AssociatedResourceArn": resources[0],
+            }
+            yield Requirement("iam:PassRole", role, passing)
 
 
-def associated_resource(call: Call) -> str:
-    """Name the resource that a role is passed for."""
-    return _resources(call)[0]
-
-
-def _resources(call: Call) -> list[str]:
-    if _UNSCOPED.match(call.operation):
+def _resources(operation: str, parameters: Mapping[str, Any], prefix: str) -> list[str]:
+    if _UNSCOPED.match(operation):
         return ["*"]
-    parameters = call.parameters
-    if call.operation in {"CreateModelPackage", "ListModelPackages"}:
-        return _packages_of_group(call)
+    if operation in {"CreateModelPackage", "ListModelPackages"}:
+        return _packages_of_group(operation, parameters, prefix)
     for name, kind in _RESOURCES.items():
         if value := parameters.get(name):
-            return [_arn(call, kind, str(value))]
+            return [_arn(prefix, kind, str(value))]
     return ["*"]
 
 
-def _packages_of_group(call: Call) -> list[str]:
-    group = call.parameters.get("ModelPackageGroupName")
+def _packages_of_group(operation: str, parameters: Mapping[str, Any], prefix: str) -> list[str]:
+    group = parameters.get("ModelPackageGroupName")
     if not group:
-        return [_arn(call, "model-package", call.parameters.get("ModelPackageName", "*"))]
+        return [_arn(prefix, "model-package", parameters.get("ModelPackageName", "*"))]
     name = str(group).rpartition("/")[2].lower()
-    packages = call.arn(f"model-package/{name}/*")
-    return (
-        [packages]
-        if call.operation.startswith("List")
-        else [packages, _arn(call, "model-package-group", name)]
-    )
+    packages = _arn(prefix, "model-package", f"{name}/*")
+    if operation.startswith("List"):
+        return [packages]
+    return [packages, _arn(prefix, "model-package-group", name)]
 
 
-def _arn(call: Call, kind: str, value: str) -> str:
-    return value if value.startswith("arn:") else call.arn(f"{kind}/{value.lower()}")
+def _arn(prefix: str, kind: str, value: str) -> str:
+    return value if value.startswith("arn:") else f"{prefix}{kind}/{value.lower()}"
 
 
 def _tag_keys(parameters: Mapping[str, Any]) -> Context:
@@ -94,7 +111,7 @@ def _tag_keys(parameters: Mapping[str, Any]) -> Context:
 
 
 def _limits(parameters: Mapping[str, Any]) -> Context:
-    """Read the condition keys by which policies bound jobs, models and pipelines."""
+    """Return the condition keys by which policies bound jobs, models and pipelines."""
     network = parameters.get("NetworkConfig") or parameters
     cluster = parameters.get("ResourceConfig") or (parameters.get("ProcessingResources") or {}).get(
         "ClusterConfig"
@@ -134,7 +151,7 @@ def _file_systems(parameters: Mapping[str, Any]) -> str | None:
 
 
 def _kms_keys(cluster: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the keys under the names of the service authorization reference and of the developer guide."""
+    """Return the keys under the names of the service authorization reference and of the developer guide."""
     output = parameters.get("OutputDataConfig") or parameters.get("ProcessingOutputConfig") or {}
     volume_key = cluster.get("VolumeKmsKeyId") or parameters.get("KmsKeyId")
     return {

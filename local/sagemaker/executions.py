@@ -10,9 +10,8 @@ import time
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from moto.sagemaker.exceptions import ConflictException, ResourceNotFound, ValidationError
 
-from local.aws.iam import AccessDenied
+from local.engine.host import AccessDenied
 from local.sagemaker.events import execution_changed
 from local.sagemaker.execution import Execution, describe_step
 from local.sagemaker.listing import between, in_order, page
@@ -45,7 +44,7 @@ class Executions:
         for pipeline in list(self._pipelines.by_name.values()):
             if found := pipeline.executions.get(arn):
                 return found
-        raise ResourceNotFound(f"Pipeline execution with ARN {arn} does not exist.")
+        raise NotFoundError(f"Pipeline execution with ARN {arn} does not exist.")
 
     def start(self, call: Call) -> dict[str, Any]:
         """Answer StartPipelineExecution."""
@@ -130,7 +129,7 @@ class Executions:
             if answer := self._tokens.answer(call):
                 return answer
             if execution.status != "Executing":
-                raise ConflictException(
+                raise ConflictError(
                     f"Pipeline execution with ARN {execution.arn} is {execution.status}: "
                     "only an execution that is Executing can be stopped."
                 )

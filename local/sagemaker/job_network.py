@@ -7,7 +7,6 @@ from typing import Any
 
 from moto.ec2.exceptions import InvalidSubnetIdError
 from moto.ec2.models import ec2_backends
-from moto.sagemaker.exceptions import ValidationError
 
 from local.sagemaker.requests import Call
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from moto.sagemaker.exceptions import SagemakerClientError, ValidationError
 
 from local.sagemaker.requests import Call
 

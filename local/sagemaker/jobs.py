@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from moto.sagemaker.exceptions import ResourceInUseException, ValidationError
 
 from local.sagemaker.events import training_job_changed
 from local.sagemaker.job_network import check_network, check_volume_key
@@ -62,7 +61,7 @@ class Jobs(Generic[Job]):
         self._runtime.check_role(call["RoleArn"], arn)
         with self._lock:
             if name.lower() in self.by_name:
-                raise ResourceInUseException(
+                raise InUseError(
                     f"Job name must be unique within an AWS account and region, and a {self._resource} with "
                     f"this name already exists ({arn})"
                 )
@@ -84,7 +83,7 @@ class Jobs(Generic[Job]):
         """Answer Delete<noun>."""
         job = self.find(call)
         if job.running:
-            raise ResourceInUseException(f"The {self._resource} {job.name} is {job.status}: stop it first.")
+            raise InUseError(f"The {self._resource} {job.name} is {job.status}: stop it first.")
         with self._lock:
             self.by_name.pop(job.name.lower(), None)
 

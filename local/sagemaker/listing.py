@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from moto.sagemaker.exceptions import ValidationError
 
 from local.sagemaker.requests import Call
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from moto.core.utils import utcnow
-from moto.sagemaker.exceptions import ConflictException, ValidationError
 from moto.sagemaker.models import ModelPackage, ModelPackageGroup
 
 from local.sagemaker.events import package_changed
@@ -80,7 +78,7 @@ class Packages:
             group = self._group(call["ModelPackageGroupName"])
             held = [p.arn for p in self._packages.values() if _in_group(p, group.model_package_group_name)]
             if held:
-                raise ConflictException(
+                raise ConflictError(
                     f"Cannot delete model package group {group.arn}: it holds {len(held)} model packages, "
                     f"for example {held[0]}; delete them first."
                 )

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
-from moto.sagemaker.exceptions import ConflictException, ResourceNotFound, ValidationError
 from moto.sts.models import sts_backends
 
 from local.sagemaker.listing import between, in_order, page
@@ -58,7 +57,7 @@ class Pipeline:
         if number is None:
             return self.versions[-1]
         if not 1 <= number <= len(self.versions):
-            raise ResourceNotFound(
+            raise NotFoundError(
                 f"Pipeline version {number} of pipeline '{self.arn}' does not exist: "
                 f"it has the versions 1 to {len(self.versions)}."
             )
@@ -109,7 +108,7 @@ class Pipelines:
         name = name_or_arn.rpartition("/")[2].lower()
         with self.lock:
             if name in self._changing:
-                raise ConflictException(f"Pipeline '{name}' is being changed or started by another request.")
+                raise ConflictError(f"Pipeline '{name}' is being changed or started by another request.")
             self._changing.add(name)
         try:
             yield
@@ -123,7 +122,7 @@ class Pipelines:
         for pipeline in list(self.by_name.values()):
             if pipeline.name.lower() == wanted:
                 return pipeline
-        raise ResourceNotFound(f"Pipeline '{self.runtime.arn(f'pipeline/{wanted}')}' does not exist.")
+        raise NotFoundError(f"Pipeline '{self.runtime.arn(f'pipeline/{wanted}')}' does not exist.")
 
     def create(self, call: Call) -> dict[str, Any]:
         """Answer CreatePipeline."""
@@ -200,7 +199,7 @@ class Pipelines:
         with self.changing(pipeline.name), self.lock:
             running = [e.arn for e in pipeline.executions.values() if e.running]
             if running:
-                raise ConflictException(
+                raise ConflictError(
                     f"Pipeline '{pipeline.arn}' has running executions; stop them first: {', '.join(running)}"
                 )
             self.by_name.pop(pipeline.name, None)

@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import Any
 
 import botocore.session
-from moto.sagemaker.exceptions import ValidationError
 
 _LONGEST_MATCHED = 8192
 """Characters: a longer text (a definition) is not matched with the API's pattern, which may take long."""

@@ -6,11 +6,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from moto.sagemaker.exceptions import SagemakerClientError, ValidationError
 
 from local.aws.authorization import Authorizer
-from local.aws.host import Host
-from local.aws.iam import AccessDenied
+from local.engine.host import Host
+from local.engine.host import AccessDenied
 from local.aws.identities import Identities
 from local.engine.cache import StepCache
 from local.engine.job_session import JobSettings

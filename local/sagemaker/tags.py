@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from moto.sagemaker.exceptions import ResourceNotFound, ValidationError
 
 from local.sagemaker.listing import page
 from local.sagemaker.requests import Call
@@ -42,4 +41,4 @@ class Tags:
         for resource in self._resources():
             if resource.arn.lower() == arn.lower():
                 return resource
-        raise ResourceNotFound(f"Resource {arn} does not exist.")
+        raise NotFoundError(f"Resource {arn} does not exist.")

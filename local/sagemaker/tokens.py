@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from moto.sagemaker.exceptions import ConflictException
 
 from local.sagemaker.requests import Call
 
@@ -29,7 +28,7 @@ class Tokens:
         if known is None:
             return None
         if known[0] != _fingerprint(call):
-            raise ConflictException(
+            raise ConflictError(
                 f"The {self._parameter} {call[self._parameter]} was already used for a {call.operation} "
                 "request with other parameters. Use a new token for a new request."
             )
