@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from local.engine.job_archive import write_archive
-from local.engine.job_log import LogFollower, LogStream, MetricReader
-from local.engine.job_transfer import relative_name
+from local.engine.jobs.archive import write_archive
+from local.engine.jobs.log import LogFollower, LogStream, MetricReader
+from local.engine.jobs.transfer import relative_name
 from sagemaker_laptop import (
     BUCKET,
     EVERYTHING,

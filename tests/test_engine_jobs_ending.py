@@ -216,7 +216,7 @@ def test_a_full_disk_fails_the_job_with_a_plain_reason_and_nothing_else(
         raise OSError(28, "No space left on device", str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr("local.engine.job_session.JobFolder.create", lambda self: full(self.root))
+        patch.setattr("local.engine.jobs.session.JobFolder.create", lambda self: full(self.root))
         job = laptop.train("full", "pass")
     assert job["TrainingJobStatus"] == "Failed"
     assert "No space left on device" in job["FailureReason"]

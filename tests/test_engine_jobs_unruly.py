@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local.engine import job_log
-from local.engine.job_log import LogFollower, LogStream
+from local.engine.jobs.log import LogFollower, LogStream
 from sagemaker_laptop import Laptop, open_laptop, training_request, wait
 
 
@@ -23,8 +22,8 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
 def test_a_job_that_prints_without_end_can_be_stopped(
     laptop: Laptop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_log, "_TICK_BYTES", 100_000)
-    monkeypatch.setattr(job_log, "_BACKLOG_BYTES", 100_000)
+    monkeypatch.setattr("local.engine.jobs.log._TICK_BYTES", 100_000)
+    monkeypatch.setattr("local.engine.jobs.log._BACKLOG_BYTES", 100_000)
     laptop.sagemaker.create_training_job(**training_request("talker", "while True: print('x' * 4000)"))
 
     def look() -> dict[str, str]:
@@ -40,7 +39,7 @@ def test_a_job_that_prints_without_end_can_be_stopped(
 def test_what_a_log_has_too_much_is_left_out_and_said(
     laptop: Laptop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_log, "_BACKLOG_BYTES", 6)
+    monkeypatch.setattr("local.engine.jobs.log._BACKLOG_BYTES", 6)
     log = tmp_path / "log.txt"
     log.write_text("first\n" * 1000 + "a\nlast")
     lines: list[str] = []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local.engine.spot import SPOT_PRICE_SHARE, CheckpointWatch
+from local.engine.jobs.spot import SPOT_PRICE_SHARE, CheckpointWatch
 from sagemaker_laptop import BUCKET, Laptop, open_laptop, other_settings, spot
 
 # An attempt that is to be interrupted makes one checkpoint and waits for it, so nothing depends on speed.

@@ -51,8 +51,8 @@ from local.aws.gate import Gate
 from local.aws.http_server import LoopbackServer
 from local.aws.identities import ADMINISTRATOR, Identities
 from local.aws.request_context import Requirement
-from local.engine.container import REPOSITORY
-from local.engine.job_session import JobSettings
+from local.engine.jobs.container import REPOSITORY
+from local.engine.jobs.session import JobSettings
 
 _EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 _SESSION_SECONDS = 12 * 60 * 60

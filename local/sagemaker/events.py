@@ -13,7 +13,7 @@ from typing import Any
 
 from local.aws.event_rules import EventRules
 from local.sagemaker.execution import Execution
-from local.engine.job_records import TrainingJob
+from local.engine.jobs.records import TrainingJob
 
 SOURCE = "aws.sagemaker"
 _JOB_MEMBERS_WITHOUT_EVENT = ("ModelArtifacts", "FinalMetricDataList")

@@ -10,7 +10,7 @@ from typing import Any
 
 from local.sagemaker.pipelines import Pipeline, PipelineVersion
 from local.engine.executor import Executor, Outcome, StepRecord
-from local.engine.job_records import now
+from local.engine.jobs.records import now
 
 
 @dataclass

@@ -20,8 +20,8 @@ from local.sagemaker.requests import Call
 from local.sagemaker.tokens import Tokens
 from local.engine.definition import ParameterError, parse, resolve_parameters
 from local.engine.executor import ExecutionVariables, Executor, Outcome
-from local.engine.job_log import LogStream
-from local.engine.job_records import now
+from local.engine.jobs.log import LogStream
+from local.engine.jobs.records import now
 
 LOG_GROUP = "/local/sagemaker/pipelines"
 _OWN_FAULT = (

@@ -13,7 +13,7 @@ from local.sagemaker.job_rules import check_processing, check_training
 from local.sagemaker.listing import between, in_order, page
 from local.sagemaker.requests import Call
 from local.sagemaker.runtime import SageMakerRuntime
-from local.engine.job_records import JobRecord, ProcessingJob, TrainingJob
+from local.engine.jobs.records import JobRecord, ProcessingJob, TrainingJob
 
 Job = TypeVar("Job", bound=JobRecord)
 

@@ -17,7 +17,7 @@ from local.sagemaker.requests import Call
 from local.sagemaker.runtime import SageMakerRuntime
 from local.sagemaker.tokens import Tokens
 from local.engine.definition import DefinitionError, parse
-from local.engine.job_records import now
+from local.engine.jobs.records import now
 
 if TYPE_CHECKING:
     from local.sagemaker.execution import Execution

@@ -12,8 +12,8 @@ from local.engine.host import Host
 from local.engine.host import AccessDenied
 from local.aws.identities import Identities
 from local.engine.cache import StepCache
-from local.engine.job_session import JobSettings
-from local.engine.jobs import JobRunner
+from local.engine.jobs.session import JobSettings
+from local.engine.jobs.runner import JobRunner
 
 _JOIN_SECONDS = 60.0
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from local.engine.host import Host
-from local.engine.job_session import JobSettings
+from local.engine.jobs.session import JobSettings
 from local.sagemaker.errors import OperationMissingError, ServiceError
 from local.sagemaker.executions import Executions
 from local.sagemaker.jobs import processing_jobs, training_jobs

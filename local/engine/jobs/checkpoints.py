@@ -7,8 +7,8 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.engine.job_records import JobFailed
-from local.engine.job_transfer import S3Uri, Transfer, regular_files
+from local.engine.jobs.records import JobFailed
+from local.engine.jobs.transfer import S3Uri, Transfer, regular_files
 
 DEFAULT_PATH = "/opt/ml/checkpoints"
 

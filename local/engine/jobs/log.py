@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.engine.job_records import JobFailed
+from local.engine.jobs.records import JobFailed
 
 _BATCH_BYTES = 1_000_000
 """Below the 1,048,576 bytes of a PutLogEvents call."""

@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.engine.job_folder import JobFolder
-from local.engine.job_records import JobFailed
+from local.engine.jobs.folder import JobFolder
+from local.engine.jobs.records import JobFailed
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 DEFAULT_ENTRYPOINT = ("python", "-m", "training")
 """Our image's own entry point, for a request that names none."""
 POLL_SECONDS = 0.01

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.engine.host import Host
-from local.engine.job_protection import check_protection
-from local.engine.job_records import JobFailed, JobRecord, JobStopped, ProcessingJob, TrainingJob
-from local.engine.job_session import JobSession, JobSettings
-from local.engine.processing_job import run_processing
-from local.engine.training_job import run_training
+from local.engine.jobs.protection import check_protection
+from local.engine.jobs.records import JobFailed, JobRecord, JobStopped, ProcessingJob, TrainingJob
+from local.engine.jobs.session import JobSession, JobSettings
+from local.engine.jobs.processing import run_processing
+from local.engine.jobs.training import run_training
 
 PROCESSING_LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 TRAINING_LOG_GROUP = "/aws/sagemaker/TrainingJobs"

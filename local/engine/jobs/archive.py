@@ -6,7 +6,7 @@ import gzip
 import tarfile
 from pathlib import Path
 
-from local.engine.job_transfer import regular_files
+from local.engine.jobs.transfer import regular_files
 
 COMPRESSION_LEVEL = 0
 """Stored as it is: weights hardly compress, and compressing them took 0.4 s of a core for each model."""

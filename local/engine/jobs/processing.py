@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from local.engine.container import ContainerRequest
-from local.engine.job_folder import JobFolder, hosts, write_processing_configuration
-from local.engine.job_records import REASON_LIMIT, JobFailed, JobStopped, ProcessingJob
-from local.engine.job_session import Ending, JobSession
-from local.engine.job_transfer import Download, S3Uri
+from local.engine.jobs.container import ContainerRequest
+from local.engine.jobs.folder import JobFolder, hosts, write_processing_configuration
+from local.engine.jobs.records import REASON_LIMIT, JobFailed, JobStopped, ProcessingJob
+from local.engine.jobs.session import Ending, JobSession
+from local.engine.jobs.transfer import Download, S3Uri
 
 _DEFAULT_RUNTIME_SECONDS = 86_400
 

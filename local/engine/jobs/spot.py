@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from local.engine.job_transfer import regular_files
+from local.engine.jobs.transfer import regular_files
 
 SPOT_PRICE_SHARE = 0.3
 """The assumed price of spot capacity as a share of On-Demand's: so much of the time is billable."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from local.engine.job_records import JobFailed
+from local.engine.jobs.records import JobFailed
 
 ML_ROOT = PurePosixPath("/opt/ml")
 

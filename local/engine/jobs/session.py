@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.engine.host import Host
 from local.engine.host import AccessDenied
-from local.engine.container import (
+from local.engine.jobs.container import (
     POLL_SECONDS,
     REPOSITORY,
     Container,
@@ -26,10 +26,10 @@ from local.engine.container import (
     start_container,
     stop_containers,
 )
-from local.engine.job_folder import JobFolder
-from local.engine.job_log import LogFollower, LogStream, log_refused
-from local.engine.job_records import JobFailed, JobRecord, JobStopped
-from local.engine.job_transfer import Transfer
+from local.engine.jobs.folder import JobFolder
+from local.engine.jobs.log import LogFollower, LogStream, log_refused
+from local.engine.jobs.records import JobFailed, JobRecord, JobStopped
+from local.engine.jobs.transfer import Transfer
 
 _LOG = logging.getLogger(__name__)
 _PULL_ACTIONS = ("ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage")

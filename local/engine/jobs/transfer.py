@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.engine.job_records import JobFailed, JobStopped
+from local.engine.jobs.records import JobFailed, JobStopped
 
 PARALLEL_OBJECTS = 4
 _CHUNK_BYTES = 1 << 20

@@ -6,15 +6,15 @@ import itertools
 import time
 from pathlib import Path
 
-from local.engine.container import ContainerRequest
-from local.engine.job_archive import write_archive
-from local.engine.job_checkpoints import DEFAULT_PATH, CheckpointSync
-from local.engine.job_folder import JobFolder, write_training_configuration
-from local.engine.job_log import MetricReader
-from local.engine.job_records import REASON_LIMIT, JobFailed, JobStopped, TrainingJob
-from local.engine.job_session import Ending, JobSession
-from local.engine.job_transfer import Download, S3Uri, regular_files
-from local.engine.spot import SPOT_PRICE_SHARE, SpotCapacity
+from local.engine.jobs.container import ContainerRequest
+from local.engine.jobs.archive import write_archive
+from local.engine.jobs.checkpoints import DEFAULT_PATH, CheckpointSync
+from local.engine.jobs.folder import JobFolder, write_training_configuration
+from local.engine.jobs.log import MetricReader
+from local.engine.jobs.records import REASON_LIMIT, JobFailed, JobStopped, TrainingJob
+from local.engine.jobs.session import Ending, JobSession
+from local.engine.jobs.transfer import Download, S3Uri, regular_files
+from local.engine.jobs.spot import SPOT_PRICE_SHARE, SpotCapacity
 
 HOST = "algo-1"
 _DEFAULT_RUNTIME_SECONDS = 86_400

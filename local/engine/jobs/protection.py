@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from local.engine.host import Host
 from local.engine.host import AccessDenied
-from local.engine.job_records import JobFailed
+from local.engine.jobs.records import JobFailed
 
 _LOOKS_AT = ("NetworkInterfaces", "Vpcs", "DhcpOptions", "Subnets", "SecurityGroups")
 _INTERFACE = "eni-0123456789abcdef0"
