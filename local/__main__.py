@@ -1,4 +1,4 @@
-"""The laptop's AWS.
+"""Local AWS: the whole of the pipeline's AWS on this machine.
 
 python -m local run                       # the whole pipeline, once, with a report at the end
 python -m local up --env-file local.env   # keep it running for any AWS client
@@ -27,7 +27,7 @@ PATH = click.Path(path_type=Path)
 
 
 def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of the laptop's AWS itself."""
+    """Add the options of local AWS itself."""
     template = click.option(
         "--template",
         type=PATH,
@@ -98,7 +98,7 @@ def run(**options: Any) -> None:
 )
 @_shared
 def up(**options: Any) -> None:
-    """Keep the laptop's AWS running until Ctrl-C. What it holds is gone when it stops."""
+    """Keep local AWS running until Ctrl-C. What it holds is gone when it stops."""
     sys.exit(local_up.up(local_up.Options(**options)))
 
 

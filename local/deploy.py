@@ -3,7 +3,7 @@
     deploy(aws, Path("infra/template.json"), "cv-birds")["BucketName"]
 
 The function's code is zipped from lambda/ and put where the template expects CDK's asset. The image asset
-needs nothing: on the laptop jobs run as processes.
+needs nothing: on local AWS jobs run as processes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import base64
 import functools
 import hashlib
 import io
+import json
 import time
 import zipfile
 from collections.abc import Callable, Mapping
@@ -21,18 +22,18 @@ from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
 
-from local.aws.cloudformation_template import Scope, TemplateError, parse, resolve_parameters
-
 SOURCE = Path(__file__).resolve().parent.parent / "lambda"
 """Where the function's code is."""
 TIMEOUT_SECONDS = 600.0
+_POLL_SECONDS = 0.1
+_CDK_BUCKET = "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"
 _DONE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 _DEAD = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
 """A stack in one of these can only be deleted."""
 
 
 class Clients(Protocol):
-    """What makes boto3 clients: the laptop's AWS, or a boto3 session."""
+    """What makes boto3 clients: local AWS, or a boto3 session."""
 
     def client(self, service_name: str, /) -> Any:
         """Make a client of a service, as the administrator."""
@@ -76,16 +77,18 @@ def deploy(
     parameters: Mapping[str, str] | None = None,
     source: Path = SOURCE,
 ) -> dict[str, str]:
-    """Create or update the stack and give its outputs; raise `DeployFailed` with what failed."""
-    template, text = _read(template_path)
+    """Create or update the stack and return its outputs; raise `DeployFailed` with what failed."""
+    template = _read(template_path)
+    text = json.dumps(template, separators=(",", ":")).encode()
     given = dict(parameters or {})
     client: MakeClient = functools.cache(clients.client)
     code = zip_sources(source)
-    for asset in _assets(client, template, stack_name, given):
-        _upload(client, asset, code)
+    for asset in _assets(client, template):
+        _upload(client, asset.bucket, asset.key, code)
+    url = _upload_template(client, text)
     cloudformation = client("cloudformation")
     try:
-        stack = _apply(cloudformation, stack_name, text, given)
+        stack = _apply(cloudformation, stack_name, url, given)
     except ClientError as error:
         raise DeployFailed(f"{template_path}: {error.response['Error']['Message']}") from error
     if stack["StackStatus"] not in _DONE:
@@ -111,50 +114,55 @@ def zip_sources(source: Path) -> bytes:
     return buffer.getvalue()
 
 
-def _read(path: Path) -> tuple[dict[str, Any], str]:
+def _read(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
-        return parse(text), text
+        template = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DeployFailed(
             f"{path} does not exist: `python -m infra.template` writes infra/template.json"
         ) from error
-    except TemplateError as error:
-        raise DeployFailed(f"{path}: {error}") from error
+    except ValueError as error:
+        raise DeployFailed(f"{path} must be a CloudFormation template in JSON: {error}") from error
+    if not isinstance(template, dict) or not isinstance(template.get("Resources"), dict):
+        raise DeployFailed(f"{path} must be a CloudFormation template: it has no object Resources")
+    return template
 
 
-def _assets(
-    client: MakeClient, template: Mapping[str, Any], stack_name: str, parameters: Mapping[str, str]
-) -> list[Asset]:
-    identity = client("sts").get_caller_identity()
-    pseudo = {
-        "AWS::AccountId": identity["Account"],
-        "AWS::Region": client("s3").meta.region_name,
-        "AWS::Partition": "aws",
-        "AWS::URLSuffix": "amazonaws.com",
-        "AWS::StackName": stack_name,
-    }
-    try:
-        values = resolve_parameters(
-            template,
-            parameters,
-            lambda name: str(client("ssm").get_parameter(Name=name)["Parameter"]["Value"]),
-        )
-        scope = Scope(template, values | pseudo, {})
-        found = [
-            Asset(name, scope.resolve(code["S3Bucket"]), scope.resolve(code["S3Key"]))
-            for name, code in _functions(template).items()
-            if "S3Bucket" in code
-        ]
-    except TemplateError as error:
-        raise DeployFailed(f"the place of the function's code cannot be resolved: {error}") from error
+def _assets(client: MakeClient, template: Mapping[str, Any]) -> list[Asset]:
+    found = [
+        Asset(name, _resolved(client, code["S3Bucket"]), _resolved(client, code["S3Key"]))
+        for name, code in _functions(template).items()
+        if "S3Bucket" in code
+    ]
     if len({(asset.bucket, asset.key) for asset in found}) > 1:
         names = ", ".join(asset.function for asset in found)
         raise DeployFailed(
-            f"the functions {names} have different code, but the laptop runs one folder, {SOURCE}: "
+            f"the functions {names} have different code, but local AWS runs one folder, {SOURCE}: "
             "take a template that was made without image=codebuild"
         )
     return found
+
+
+def _resolved(client: MakeClient, value: Any) -> str:
+    """Return the name of a bucket or a key: a text, or the Fn::Sub of account and region that CDK writes."""
+    text = value.get("Fn::Sub") if isinstance(value, dict) else value
+    if isinstance(text, str):
+        text = text.replace("${AWS::AccountId}", client("sts").get_caller_identity()["Account"])
+        text = text.replace("${AWS::Region}", client("s3").meta.region_name)
+        if "${" not in text:
+            return text
+    raise DeployFailed(
+        f"the place of the function's code cannot be resolved: {json.dumps(value)} must be a text, or an "
+        "Fn::Sub with AWS::AccountId and AWS::Region alone"
+    )
+
+
+def _upload_template(client: MakeClient, text: bytes) -> str:
+    """Put the template where CDK puts it, and return its URL: CloudFormation takes 51,200 bytes in a request."""
+    bucket = _resolved(client, {"Fn::Sub": _CDK_BUCKET})
+    key = f"{hashlib.sha256(text).hexdigest()}.json"
+    _upload(client, bucket, key, text)
+    return f"{client('s3').meta.endpoint_url}/{bucket}/{key}"
 
 
 def _functions(template: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -165,20 +173,20 @@ def _functions(template: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _upload(client: MakeClient, asset: Asset, code: bytes) -> None:
+def _upload(client: MakeClient, bucket: str, key: str, body: bytes) -> None:
     s3 = client("s3")
     try:
-        s3.head_bucket(Bucket=asset.bucket)
+        s3.head_bucket(Bucket=bucket)
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
             raise
         region = s3.meta.region_name
         place = {"CreateBucketConfiguration": {"LocationConstraint": region}} if region != "us-east-1" else {}
-        s3.create_bucket(Bucket=asset.bucket, **place)
-    s3.put_object(Bucket=asset.bucket, Key=asset.key, Body=code)
+        s3.create_bucket(Bucket=bucket, **place)
+    s3.put_object(Bucket=bucket, Key=key, Body=body)
 
 
-def _apply(cloudformation: Any, name: str, text: str, parameters: Mapping[str, str]) -> dict[str, Any]:
+def _apply(cloudformation: Any, name: str, url: str, parameters: Mapping[str, str]) -> dict[str, Any]:
     """Create the stack, or update the one that is there; wait until it is settled."""
     stack = _describe(cloudformation, name)
     if stack is not None and stack["StackStatus"] in _DEAD:
@@ -189,7 +197,7 @@ def _apply(cloudformation: Any, name: str, text: str, parameters: Mapping[str, s
         stack = None
     request = {
         "StackName": name,
-        "TemplateBody": text,
+        "TemplateURL": url,
         "Capabilities": ["CAPABILITY_NAMED_IAM"],
         "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
     }
@@ -221,7 +229,7 @@ def _settled(cloudformation: Any, stack_id: str) -> dict[str, Any]:
             return stack
         if time.monotonic() > deadline:
             raise DeployFailed(f"{stack_id} is still {stack['StackStatus']} after {TIMEOUT_SECONDS:.0f} s")
-        time.sleep(0.5)
+        time.sleep(_POLL_SECONDS)
 
 
 def _failures(cloudformation: Any, stack_id: str) -> list[Failure]:
@@ -239,7 +247,7 @@ def _failures(cloudformation: Any, stack_id: str) -> list[Failure]:
 def _refresh_code(client: MakeClient, template: Mapping[str, Any], stack_id: str, code: bytes) -> None:
     """Update a function whose sources changed while the template, and with it the asset's key, did not.
 
-    CDK would have synthesised another key; the laptop need not wait for that.
+    CDK would have synthesised another key; local AWS need not wait for that.
     """
     function = client("lambda")
     cloudformation = client("cloudformation")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.aws.http_server import PortTakenError
+from local.aws import PortTakenError
 from local.deploy import DeployFailed
 from ops.errors import explain
 

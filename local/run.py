@@ -13,8 +13,9 @@ import click
 from rich.console import Console
 
 from local import sample_birds
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 from local.deploy import deploy
+from local.engine.jobs.session import JobSettings
 from ops import report, roles, upload, watch
 from ops.stack import Deployment
 from ops.terminal import say
@@ -26,7 +27,7 @@ SAMPLES = REPOSITORY / ".cache" / "sample-birds"
 STACK = "cv-birds"
 START_TIMEOUT_SECONDS = 60.0
 NOTES = (
-    "This execution ran on the laptop's AWS. Durations are this machine's, and the billable time of the Spot "
+    "This execution ran on local AWS. Durations are this machine's, and the billable time of the Spot "
     "job assumes a Spot price of 30 % of On-Demand: on AWS the saving is the market's.",
 )
 DRAWN_NOTE = "The images are drawings made by local/sample_birds.py, not photographs."
@@ -76,7 +77,11 @@ def run(options: Options) -> int:
     notes = NOTES if options.data else (*NOTES, DRAWN_NOTE)
     with (
         tempfile.TemporaryDirectory(prefix=f"{STACK}-", ignore_cleanup_errors=True) as work_dir,
-        LocalAWS(work_dir=Path(work_dir), iam=options.iam, interruptions=options.interruptions) as aws,
+        LocalAWS(
+            work_dir=Path(work_dir),
+            iam=options.iam,
+            jobs=JobSettings(interruptions=options.interruptions),
+        ) as aws,
     ):
         say(console, f"AWS on this machine: {aws.endpoint_url}")
         outputs = deploy(aws, options.template, STACK)

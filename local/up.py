@@ -1,16 +1,16 @@
-"""Keep the laptop's AWS running for any AWS client: `python -m local up --env-file local.env`."""
+"""Keep local AWS running for any AWS client: `python -m local up --env-file local.env`."""
 
 from __future__ import annotations
 
 import tempfile
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 from local.deploy import deploy
+from local.engine.jobs.session import JobSettings
 from local.run import STACK
 
 
@@ -36,7 +36,7 @@ def up(options: Options) -> int:
             port=options.port,
             work_dir=Path(work_dir),
             iam=options.iam,
-            interruptions=options.interruptions,
+            jobs=JobSettings(interruptions=options.interruptions),
             faults=options.faults,
         ) as aws,
     ):
@@ -44,7 +44,7 @@ def up(options: Options) -> int:
         aws.write_env_file(options.env_file)
         try:
             _tell(console, aws.endpoint_url, options, outputs)
-            threading.Event().wait()
+            aws.wait()
         except KeyboardInterrupt:
             console.print("Stopping")
         finally:
@@ -53,9 +53,7 @@ def up(options: Options) -> int:
 
 
 def _tell(console: Console, endpoint_url: str, options: Options, outputs: dict[str, str]) -> None:
-    console.print(
-        f"[bold]AWS on this machine[/] at {endpoint_url}; Ctrl-C stops it, and what it holds is gone then."
-    )
+    console.print(f"[bold]Local AWS[/] at {endpoint_url}; Ctrl-C stops it, and what it holds is gone then.")
     for name, value in outputs.items():
         console.print(f"  {name} = {value}", highlight=False)
     console.print(f"In another terminal: set -a; . '{options.env_file.absolute()}'; set +a", highlight=False)

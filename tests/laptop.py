@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 from local.deploy import deploy
 from local.run import STACK, TEMPLATE
 from ops import roles, upload, watch

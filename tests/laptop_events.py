@@ -7,7 +7,7 @@ import zipfile
 from dataclasses import dataclass
 from typing import Any
 
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 
 BUCKET = "definitions"
 POLICY = {

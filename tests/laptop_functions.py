@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 
 TRUST = {
     "Version": "2012-10-17",

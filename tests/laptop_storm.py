@@ -21,7 +21,7 @@ from fake_s3 import FakeS3
 from fake_sagemaker import FakeExecution, FakePipeline, FakeSageMaker
 from local.aws import event_rules
 from local.aws.function_service import FunctionService
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 from local.deploy import SOURCE, deploy
 from local.run import STACK, TEMPLATE
 from local_clients import uploader

@@ -10,7 +10,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 from ops import roles
 
 

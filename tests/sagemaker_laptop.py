@@ -12,7 +12,7 @@ from typing import Any
 
 from local.aws import sagemaker
 from local.aws.sagemaker import JobSettings, SageMakerRuntime
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 
 BUCKET = "birds-bucket"
 IMAGE = (

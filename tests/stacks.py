@@ -4,7 +4,7 @@ import functools
 import json
 from typing import Any
 
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 
 STACK = "stack"
 LAMBDA_TRUST = {

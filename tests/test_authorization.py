@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from local.aws.iam import AccessDenied
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 from local_clients import refusal
 
 ACCOUNT = "123456789012"

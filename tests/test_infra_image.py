@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 import ops.stack
 from local.aws.iam import Access, Principal, decide, parse_policy
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 from stack_options import IMAGE, Template, template
 from test_infra_template import resources, synthesis, the_only
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from laptop import Laptop
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 from local.deploy import deploy
 from local.run import STACK
 from ops.errors import StartFailed

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from laptop import Laptop
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 from local.deploy import deploy
 from test_infra_template import synthesis
 from toy_pipeline import IMAGE, SHIPPED

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 import ops.stack
 from laptop import Laptop
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 from local.deploy import deploy
 from studio_offers import LAUNCH_ROLE, PROJECT, STACK, TEMPLATES, USERS, Template, offer, project, write
 from test_infra_template import synthesis, the_only

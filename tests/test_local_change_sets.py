@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 from stacks import STACK, Template, bucket, buckets, client, describe, queue, role, template
 
 NAMES = {"ChangeSetName": "change", "StackName": STACK}

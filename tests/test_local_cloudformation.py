@@ -12,7 +12,7 @@ from local.aws.cloudformation import RESOURCE_TYPES
 from local.aws.cloudformation_resource import Target, refusals
 from local.aws.cloudformation_services import Queue
 from local.aws.cloudformation_template import parse
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 from stacks import (
     allow,
     bucket,

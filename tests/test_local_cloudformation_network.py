@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import stacks
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 
 REF = {"Ref": "Vpc"}
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 from stacks import (
     LAMBDA_TRUST,
     allow,

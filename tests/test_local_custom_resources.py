@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 from stacks import (
     STACK,
     Template,

@@ -1,4 +1,4 @@
-"""Deploying on the laptop: the committed template, the code of lambda/, failures that name the resource."""
+"""Deploying on local AWS: the committed template, the code of lambda/, failures that name the resource."""
 
 import io
 import json
@@ -6,14 +6,12 @@ import os
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local.aws import functions
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 from local.deploy import SOURCE, DeployFailed, deploy, zip_sources
 from local_clients import uploader
 
@@ -24,7 +22,7 @@ STACK = "cv-birds"
 
 @pytest.fixture
 def aws(tmp_path: Path) -> Iterator[LocalAWS]:
-    with LocalAWS(work_dir=tmp_path / "aws") as aws, closing(functions.install(aws, retry_speed=600)):
+    with LocalAWS(work_dir=tmp_path / "aws") as aws:
         yield aws
 
 
@@ -119,58 +117,52 @@ def test_a_changed_role_policy_is_deployed(aws: LocalAWS, source: Path, tmp_path
 
 @pytest.mark.slow
 def test_a_resource_that_fails_is_named_with_its_reason_and_the_next_deployment_starts_over(
-    aws: LocalAWS, source: Path, tmp_path: Path
+    aws: LocalAWS, source: Path
 ) -> None:
-    name = ""
-
-    def close(resources: dict[str, Any]) -> None:
-        nonlocal name
-        name = next(
-            name for name, item in resources.items() if "NotificationConfiguration" in item["Properties"]
-        )
-        _, permission = of_type(resources, "AWS::Lambda::Permission")
-        permission["SourceArn"] = "arn:aws:s3:::another"
-
+    taken = f"cv-birds-{aws.account}-{aws.region}"
+    aws.client("s3").create_bucket(Bucket=taken)
     with pytest.raises(DeployFailed, match="ROLLBACK_COMPLETE") as failed:
-        deploy(aws, changed(tmp_path, close), STACK, source=source)
+        deploy(aws, TEMPLATE, STACK, source=source)
+    resources = json.loads(TEMPLATE.read_text())["Resources"]
     (failure,) = failed.value.failures
-    assert failure.logical_id == name
+    assert "NotificationConfiguration" in resources[failure.logical_id]["Properties"]
     assert failure.type == "AWS::S3::Bucket"
-    assert "Unable to validate the following destination configurations" in failure.reason
-    assert name in str(failed.value)
-    # What the failed creation retained (DeletionPolicy) is in the way, as on AWS.
-    for suffix in ("", "-logs"):
-        aws.client("s3").delete_bucket(Bucket=f"cv-birds-{aws.account}-{aws.region}{suffix}")
-    aws.client("sagemaker").delete_model_package_group(ModelPackageGroupName=STACK)
-    assert deploy(aws, TEMPLATE, STACK, source=source)["BucketName"]
+    assert "already exists" in failure.reason
+    assert failure.logical_id in str(failed.value)
+    aws.client("s3").delete_bucket(Bucket=taken)
+    for name in retained(aws):
+        aws.client("s3").delete_bucket(Bucket=name)
+    assert deploy(aws, TEMPLATE, STACK, source=source)["BucketName"] == taken
 
 
-def test_a_role_that_may_not_report_failures_fails_the_deployment_with_action_and_resource(
+def retained(aws: LocalAWS) -> list[str]:
+    """Return the buckets that a failed creation left (DeletionPolicy), which are in the way as on AWS."""
+    listed = (each["Name"] for each in aws.client("s3").list_buckets()["Buckets"])
+    return [name for name in listed if name.startswith(STACK)]
+
+
+def test_what_is_no_template_and_an_unknown_parameter_are_told(
     aws: LocalAWS, source: Path, tmp_path: Path
 ) -> None:
-    def forget(resources: dict[str, Any]) -> None:
-        for item in resources.values():
-            for policy in item["Properties"].get("Policies", []):
-                statements = policy["PolicyDocument"]["Statement"]
-                statements[:] = [item for item in statements if "sqs:SendMessage" not in json.dumps(item)]
-
-    with pytest.raises(DeployFailed, match="sqs:SendMessage") as failed:
-        deploy(aws, changed(tmp_path, forget), STACK, source=source)
-    assert f"arn:aws:sqs:us-east-1:{aws.account}:cv-birds-failures" in str(failed.value)
-
-
-def test_an_unknown_property_an_unknown_parameter_and_a_missing_template_are_told(
-    aws: LocalAWS, source: Path, tmp_path: Path
-) -> None:
-    def misspell(resources: dict[str, Any]) -> None:
-        of_type(resources, "AWS::SQS::Queue")[1]["VisibilityTimeOut"] = 1
-
-    with pytest.raises(DeployFailed, match=r"Did you mean VisibilityTimeout\?"):
-        deploy(aws, changed(tmp_path, misspell), STACK, source=source)
     with pytest.raises(DeployFailed, match=r"Parameters: \[Nothing\] do not exist"):
         deploy(aws, TEMPLATE, STACK, source=source, parameters={"Nothing": "1"})
     with pytest.raises(DeployFailed, match=r"python -m infra\.template"):
         deploy(aws, tmp_path / "missing.json", STACK, source=source)
+    for text in ("{", "[]", '{"Parameters": {}}'):
+        (tmp_path / "wrong.json").write_text(text)
+        with pytest.raises(DeployFailed, match=r"wrong\.json must be a CloudFormation template"):
+            deploy(aws, tmp_path / "wrong.json", STACK, source=source)
+
+
+def test_a_type_that_local_aws_does_not_have_is_refused_before_anything_is_made(
+    aws: LocalAWS, tmp_path: Path
+) -> None:
+    def add(resources: dict[str, Any]) -> None:
+        resources["Other"] = {"Type": "AWS::Birds::Nest", "Properties": {}}
+
+    with pytest.raises(DeployFailed, match="AWS::Birds::Nest"):
+        deploy(aws, changed(tmp_path, add), STACK)
+    assert retained(aws) == []
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from laptop_functions import LOGGING, SENDING, make_function, queue, receive
 from local.aws import event_rules, functions
 from local.aws.event_rules import ScheduleError, seconds_between
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 from stacks import allow, client, create, failures, function, role, template, update
 
 SPEED = 600

@@ -1,33 +1,31 @@
-"""The laptop's faults: whatever may go wrong does, the same for the same seed, for functions alone."""
+"""The faults of local AWS: whatever may go wrong does, the same for the same seed, for functions alone."""
 
+import itertools
+import json
 import logging
 import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from laptop_events import Trigger, make_trigger
-from laptop_functions import LOGGING, call, client, make_function
-from local.aws import events, functions
+from local.aws import LocalAWS
 from local.aws.faults import (
     CALL_FATES,
-    CONFLICT,
     ENDED_AFTER,
     ENDED_BEFORE,
     EVENT_FATES,
     FAILED,
     THROTTLED,
+    Dice,
     EventFate,
-    Faults,
 )
-from local.aws.request_context import Call
-from local.aws.server import LocalAWS
+from local_events import Trigger, make_trigger
+from local_functions import EVERYTHING, call, eventually, make_function
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED = 5
@@ -43,13 +41,13 @@ def record(key: str, bucket: str = "b") -> dict[str, Any]:
 
 
 def test_the_same_seed_decides_the_same_and_another_one_something_else() -> None:
-    one, same, other = ([faults.event(record("a")) for _ in range(50)] for faults in map(Faults, (7, 7, 8)))
+    one, same, other = ([dice.event(record("a")) for _ in range(50)] for dice in map(Dice, (7, 7, 8)))
     assert one == same
     assert one != other
 
 
 def test_what_becomes_of_a_keys_events_does_not_depend_on_other_keys() -> None:
-    alone, between = Faults(7), Faults(7)
+    alone, between = Dice(7), Dice(7)
     fates = []
     for number in range(50):
         between.event(record(f"other/{number % 3}"))
@@ -61,9 +59,9 @@ def test_what_becomes_of_a_keys_events_does_not_depend_on_other_keys() -> None:
 def test_every_fate_of_an_event_happens_and_is_told_with_the_object_and_its_version(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    faults = Faults(7)
+    dice = Dice(7)
     with caplog.at_level(logging.WARNING, logger=FATE.name):
-        fates = [faults.event(record("a+b%C3%BC", "birds")) for _ in range(400)]
+        fates = [dice.event(record("a+b%C3%BC", "birds")) for _ in range(400)]
     shapes = Counter((len(fate.copies), any(fate.copies), fate.overtaken) for fate in fates)
     assert len(shapes) == len(EVENT_FATES)
     assert min(shapes.values()) > 10
@@ -73,80 +71,80 @@ def test_every_fate_of_an_event_happens_and_is_told_with_the_object_and_its_vers
 
 
 def test_nothing_goes_wrong_any_more_once_they_have_ceased() -> None:
-    faults = Faults(7)
-    faults.cease()
-    assert {faults.event(record("a")) for _ in range(100)} == {EventFate()}
+    dice = Dice(7)
+    dice.ceased = True
+    assert {dice.event(record("a")) for _ in range(100)} == {EventFate()}
 
 
 # Events
 
 
-class Scripted(Faults):
-    """Faults whose events meet the fates of a list, in their order."""
-
-    def __init__(self, *fates: EventFate) -> None:
-        super().__init__(0)
-        self.fates = list(fates)
-
-    def event(self, record: Mapping[str, Any]) -> EventFate:
-        """Give the next one."""
-        return self.fates.pop(0)
-
-
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
-    with (
-        LocalAWS(work_dir=tmp_path_factory.mktemp("aws"), faults=SEED) as aws,
-        closing(functions.install(aws, retry_speed=600)),
-    ):
+    with LocalAWS(work_dir=tmp_path_factory.mktemp("aws"), faults=SEED) as aws:
         yield aws
 
 
+# It makes no call, in which another fault could hide.
+TELLS = """
+import json
+
+
+def handler(event, context):
+    with open({file!r}, "a") as seen:
+        seen.write(json.dumps(event) + "\\n")
+"""
+
+
+class Seen:
+    """A bucket whose events end in a file."""
+
+    def __init__(self, aws: LocalAWS, folder: Path) -> None:
+        self._aws, self._file, self._used = aws, folder / "seen", 0
+        self._trigger: Trigger = make_trigger(aws, "seen", TELLS.format(file=str(self._file)))
+
+    def put(self, fits: Callable[[EventFate], bool]) -> str:
+        """Put an object whose event meets a fate that fits; return its version."""
+        for number in itertools.count(self._used):
+            if fits(Dice(SEED).event(record(str(number), self._trigger.bucket))):
+                self._used = number + 1
+                return str(self._trigger.put(str(number))["VersionId"])
+        raise AssertionError("unreachable")
+
+    def versions(self) -> list[str]:
+        """Return the versions of the events that came, once nothing more is to come."""
+        assert eventually(self._aws.is_idle, 30)
+        lines = self._file.read_text().splitlines() if self._file.exists() else []
+        self._file.unlink(missing_ok=True)
+        return [json.loads(line)["Records"][0]["s3"]["object"]["versionId"] for line in lines]
+
+
 @pytest.fixture(scope="module")
-def trigger(aws: LocalAWS) -> Trigger:
-    # Without a call of its own, so that no fault of a call is in the way.
-    return make_trigger(aws, "trigger", "def handler(event, context):\n    return 1\n")
+def seen(aws: LocalAWS, tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    return Seen(aws, tmp_path_factory.mktemp("seen"))
 
 
-@contextmanager
-def scripted(aws: LocalAWS, *fates: EventFate) -> Iterator[None]:
-    events.install(aws, Scripted(*fates))
-    yield
-    events.install(aws, aws.faults)
+def test_an_event_that_is_lost_never_comes_and_the_upload_succeeds(seen: Seen) -> None:
+    seen.put(lambda fate: not fate.copies)
+    sent = seen.put(lambda fate: fate == EventFate())
+    assert seen.versions() == [sent]
 
 
-def keys(trigger: Trigger, count: int) -> list[str]:
-    return [each["s3"]["object"]["key"] for each in trigger.records(count)]
+def test_an_event_that_is_sent_twice_names_the_same_version_in_two_invocations(seen: Seen) -> None:
+    version = seen.put(lambda fate: fate.copies == (0.0, 0.0))
+    assert seen.versions() == [version] * 2
 
 
-def test_an_event_that_is_lost_never_comes_and_the_upload_succeeds(aws: LocalAWS, trigger: Trigger) -> None:
-    with scripted(aws, EventFate(()), EventFate()):
-        assert trigger.put("lost")["VersionId"]
-        trigger.put("sent")
-        assert keys(trigger, 1) == ["sent"]
+def test_a_late_event_comes_after_one_that_was_uploaded_later(seen: Seen) -> None:
+    older = seen.put(lambda fate: len(fate.copies) == 1 and fate.copies[0] > 1.5 and not fate.overtaken)
+    newer = seen.put(lambda fate: fate == EventFate())
+    assert seen.versions() == [newer, older]
 
 
-def test_an_event_that_is_sent_twice_names_the_same_version_in_two_invocations(
-    aws: LocalAWS, trigger: Trigger
-) -> None:
-    with scripted(aws, EventFate((0.0, 0.2))):
-        version = trigger.put("twice")["VersionId"]
-        assert [each["s3"]["object"]["versionId"] for each in trigger.records(2)] == [version] * 2
-
-
-def test_a_late_event_comes_after_one_that_was_uploaded_later(aws: LocalAWS, trigger: Trigger) -> None:
-    with scripted(aws, EventFate((2.0,)), EventFate()):
-        trigger.put("older")
-        trigger.put("newer")
-        assert keys(trigger, 2) == ["newer", "older"]
-
-
-def test_an_event_that_is_to_be_overtaken_waits_for_the_next_one(aws: LocalAWS, trigger: Trigger) -> None:
-    with scripted(aws, EventFate((3600.0,), overtaken=True), EventFate()):
-        trigger.put("older")
-        assert trigger.records(0, seconds=0.5) == []
-        trigger.put("newer")
-        assert keys(trigger, 2) == ["newer", "older"]
+def test_an_event_that_is_to_be_overtaken_waits_for_the_next_one(seen: Seen) -> None:
+    older = seen.put(lambda fate: fate.overtaken)
+    newer = seen.put(lambda fate: fate == EventFate())
+    assert seen.versions() == [newer, older]
 
 
 # Calls
@@ -168,79 +166,61 @@ def handler(event, context):
         return error.response["Error"]["Code"]
     return "done"
 """
-EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 
 
 @pytest.fixture(scope="module")
 def caller(aws: LocalAWS) -> str:
-    client(aws, "s3").create_bucket(Bucket="called")
-    return make_function(aws, CALLER, statements=(LOGGING, EVERYTHING), Timeout=30)
+    aws.client("s3").create_bucket(Bucket="called")
+    make_function(aws, "caller", CALLER, EVERYTHING, Timeout=30)
+    return "caller"
 
 
-def outcomes(
-    aws: LocalAWS, name: str, caplog: pytest.LogCaptureFixture, service: str, operation: str, *requests: Any
-) -> list[tuple[str, str]]:
-    """Let a function make calls one by one; gives for each what the laptop told and what came of it."""
-    found = []
-    for request in requests:
-        caplog.clear()
-        with caplog.at_level(logging.WARNING, logger=FATE.name):
-            result, answer = call(aws, name, [service, operation, request])
-        told = [each.getMessage() for each in caplog.records if each.name == FATE.name]
-        assert len(told) <= 1
-        fate = told[0].partition(f" by {name}: ")[2] if told else ""
-        found.append((fate, result["errorType"] if "FunctionError" in answer else result))
-    return found
-
-
-@pytest.fixture(scope="module")
-def puts() -> list[dict[str, Any]]:
-    return [{"Bucket": "called", "Key": f"{number}", "Body": "x"} for number in range(CALLS)]
+def outcomes(aws: LocalAWS, name: str, service: str, operation: str, *requests: Any) -> list[str]:
+    """Let a function make calls one by one; return what came of each."""
+    answers = (call(aws, name, [service, operation, request]) for request in requests)
+    return ["ended" if isinstance(answer, dict) else answer for answer in answers]
 
 
 def test_a_functions_calls_meet_every_fault_and_the_effect_is_there_or_not(
-    aws: LocalAWS, caller: str, puts: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
+    aws: LocalAWS, caller: str
 ) -> None:
-    found = outcomes(aws, caller, caplog, "s3", "put_object", *puts)
-    assert {fate for fate, _ in found} == set(CALL_FATES)
-    decided = Call("s3", "PutObject", {"Bucket": "called"}, aws.region, aws.account)
-    same = Faults(SEED)
-    assert [fate for fate, _ in found] == [same.call_fate(decided, caller) for _ in puts]
+    puts = [{"Bucket": "called", "Key": f"{number}", "Body": "x"} for number in range(CALLS)]
+    found = outcomes(aws, caller, "s3", "put_object", *puts)
+    same = Dice(SEED)
+    fates = [same.call("PutObject", "called", caller) for _ in puts]
+    assert set(fates) == set(CALL_FATES)
     said = {
         "": "done",
         THROTTLED: "SlowDown",
         FAILED: "InternalFailure",
-        ENDED_BEFORE: "Runtime.ExitError",
-        ENDED_AFTER: "Runtime.ExitError",
+        ENDED_BEFORE: "ended",
+        ENDED_AFTER: "ended",
     }
-    assert [(fate, said[fate]) for fate, _ in found] == found
-    pages = client(aws, "s3").get_paginator("list_objects_v2").paginate(Bucket="called")
+    assert found == [said[fate] for fate in fates]
+    pages = aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket="called")
     stored = {each["Key"] for page in pages for each in page["Contents"]}
-    assert stored == {
-        put["Key"]
-        for put, (fate, _) in zip(puts, found, strict=True)
-        if fate not in (THROTTLED, ENDED_BEFORE)
-    }
+    without_effect = (THROTTLED, ENDED_BEFORE)
+    assert stored == {put["Key"] for put, fate in zip(puts, fates, strict=True) if fate not in without_effect}
 
 
-def test_changes_of_pipelines_also_conflict(
-    aws: LocalAWS, caller: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_changes_of_pipelines_also_conflict(aws: LocalAWS, caller: str) -> None:
     update = {"PipelineName": "nobody", "PipelineDescription": "x"}
-    found = outcomes(aws, caller, caplog, "sagemaker", "update_pipeline", *[update] * CALLS)
-    assert (CONFLICT, "ConflictException") in found
-    assert (THROTTLED, "ThrottlingException") in found
-    assert {said for fate, said in found if not fate} == {"ResourceNotFound"}
+    found = outcomes(aws, caller, "sagemaker", "update_pipeline", *[update] * CALLS)
+    assert {"ConflictException", "ThrottlingException", "ResourceNotFound"} <= set(found)
     describe = {"PipelineName": "nobody"}
-    found = outcomes(aws, caller, caplog, "sagemaker", "describe_pipeline", *[describe] * CALLS)
-    assert CONFLICT not in {fate for fate, _ in found}
+    found = outcomes(aws, caller, "sagemaker", "describe_pipeline", *[describe] * CALLS)
+    assert "ConflictException" not in found
 
 
-def test_a_persons_calls_meet_none(aws: LocalAWS, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, logger=FATE.name):
-        for _ in range(CALLS):
-            client(aws, "s3").list_objects_v2(Bucket="called", MaxKeys=1)
-    assert not caplog.records
+def test_a_persons_calls_meet_none(aws: LocalAWS) -> None:
+    s3 = aws.client("s3")
+    for number in range(CALLS):
+        s3.put_object(Bucket="called", Key=f"mine/{number}", Body=b"")
+
+
+def test_what_asks_about_faults_is_refused_where_there_are_none(tmp_path: Path) -> None:
+    with LocalAWS(work_dir=tmp_path) as calm, pytest.raises(RuntimeError, match="without faults"):
+        calm.cease_faults()
 
 
 # The command

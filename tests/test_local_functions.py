@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from laptop_functions import SENDING, TRUST, Make, call, client, log_of, make_function, running, zipped
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from laptop_functions import (
 )
 from local.aws import functions
 from local.aws.function_service import FunctionService
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 
 
 @pytest.fixture(scope="module")

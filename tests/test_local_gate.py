@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 from local_clients import ask, client, port_of, refusal
 
 

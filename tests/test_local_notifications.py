@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from laptop_functions import LOGGING, SENDING, make_function, queue, receive
 from local.aws import event_targets, functions
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 from stacks import allow, client, create, failures, template, update
 
 TAGS = [{"Key": "project", "Value": "birds"}]

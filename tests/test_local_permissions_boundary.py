@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 from stacks import LAMBDA_TRUST, allow, client, create, describe, failures, role, template, update
 
 ACCOUNT = "123456789012"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from moto.s3.models import S3Backend
 
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 from local_clients import ask, port_of, refusal
 
 BUCKET = "repairs"

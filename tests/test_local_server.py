@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from local.aws.http_server import PortTakenError
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 from local_clients import ask, client, port_of
 
 AWS_CLI = Path(sys.executable).parent / "aws"
@@ -131,7 +131,7 @@ import socket, sys, threading, time
 from pathlib import Path
 from botocore.exceptions import ConnectionClosedError
 from local.aws.http_server import PortTakenError
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 
 def receive(sqs, queue):
     try:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from laptop import Laptop
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 from local.deploy import deploy
 from local.run import STACK, TEMPLATE
 from ops import __main__ as cli

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 from ops import roles
 from ops.errors import OpsError, RoleRefused, explain
 from ops.stack import Deployment

@@ -4,7 +4,7 @@ import functools
 
 from local import up
 from local.__main__ import main
-from local.aws.server import LocalAWS
+from local.aws import LocalAWS
 from toy_pipeline import IMAGE
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What goes wrong on the laptop when somebody wants to see that: `python -m local up --faults SEED`.
+"""What goes wrong on local AWS when somebody wants to see that: `python -m local up --faults SEED`.
 
 S3 loses, repeats, delays and reorders events. Calls that a function makes are throttled, conflict, fail after
 they had their effect, or find the function ended. All of it may happen on AWS, if seldom. What becomes of the
@@ -13,14 +13,10 @@ import logging
 import random
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
-
-from local.aws.error_responses import Answer, ErrorStyle, error_answer
-from local.aws.function_service import FunctionService
-from local.aws.request_context import Call
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +32,6 @@ CALL_FATES = {"": 180, THROTTLED: 4, FAILED: 4, ENDED_BEFORE: 3, ENDED_AFTER: 3}
 """What may become of a call; nothing else may of most of them."""
 CONFLICT_WEIGHT = 14
 _CONFLICTING = ("CreatePipeline", "UpdatePipeline", "StartPipelineExecution", "StopPipelineExecution")
-_RESOURCES = ("PipelineName", "PipelineExecutionArn", "Bucket")
 
 
 @dataclass(frozen=True)
@@ -48,22 +43,19 @@ class EventFate:
     """Whether the next event to the same function is to come first."""
 
 
-class Faults:
-    """Decides what goes wrong, and says so on the laptop's log."""
+class Dice:
+    """Decides what goes wrong, and says so on the log."""
 
     def __init__(self, seed: int) -> None:
-        self.seed = seed
+        self._seed = seed
         self._lock = threading.Lock()
         self._counts: dict[tuple[str, ...], itertools.count[int]] = defaultdict(itertools.count)
-        self._ceased = False
-
-    def cease(self) -> None:
-        """Let nothing go wrong any more; what is late already still comes late."""
-        self._ceased = True
+        self.ceased = False
+        """Whether nothing goes wrong any more; what is late already still comes late."""
 
     def event(self, record: Mapping[str, Any]) -> EventFate:
         """Decide what becomes of an S3 event."""
-        if self._ceased:
+        if self.ceased:
             return EventFate()
         bucket, item = record["s3"]["bucket"]["name"], record["s3"]["object"]
         dice = self._dice("event", bucket, item["key"])
@@ -82,47 +74,24 @@ class Faults:
             logger.warning("event of %s: %s", where, told)
         return fate
 
-    def call(self, access_key_id: str, call: Call, style: ErrorStyle, go: Callable[[], Answer]) -> Answer:
-        """Answer a call with `go`, unless a function makes it and it is to go wrong."""
-        service = FunctionService.current
-        function = service.function_of(access_key_id) if service and not self._ceased else None
-        if service is None or function is None:
-            return go()
-        fate = self.call_fate(call, function)
-        if fate in (THROTTLED, CONFLICT):
-            return error_answer(style, _code(fate, call), f"{call.operation} was to be {fate}.")
-        if fate == ENDED_BEFORE:
-            service.end(access_key_id)
-        answer = go() if fate != ENDED_BEFORE else error_answer(style, "InternalFailure", fate)
-        if fate == ENDED_AFTER:
-            service.end(access_key_id)
-        if fate == FAILED:
-            return error_answer(style, "InternalFailure", f"{call.operation} was to have {fate}.")
-        return answer
-
-    def call_fate(self, call: Call, function: str) -> str:
+    def call(self, operation: str, resource: str, function: str) -> str:
         """Decide what becomes of a call that a function makes."""
-        resource = next((str(call.parameters[name]) for name in _RESOURCES if name in call.parameters), "")
+        if self.ceased:
+            return ""
         # An execution's id is another in every run.
         resource = resource.partition("/execution/")[0].rpartition("/")[2]
-        fates = CALL_FATES | ({CONFLICT: CONFLICT_WEIGHT} if call.operation in _CONFLICTING else {})
-        fate = _choose(self._dice("call", call.operation, resource), fates)
+        fates = CALL_FATES | ({CONFLICT: CONFLICT_WEIGHT} if operation in _CONFLICTING else {})
+        fate = _choose(self._dice("call", operation, resource), fates)
         if fate:
-            logger.warning("%s on %s by %s: %s", call.operation, resource, function, fate)
+            logger.warning("%s on %s by %s: %s", operation, resource, function, fate)
         return fate
 
     def _dice(self, *subject: str) -> random.Random:
-        """Give the dice of the n-th time that a subject comes up; the times of others do not matter."""
+        """Return the dice of the n-th time that a subject comes up; the times of others do not matter."""
         with self._lock:
             number = next(self._counts[subject])
-        return random.Random(f"{self.seed} {subject} {number}")  # noqa: S311 - a repeatable choice is wanted
+        return random.Random(f"{self._seed} {subject} {number}")  # noqa: S311 - a repeatable choice is wanted
 
 
 def _choose(dice: random.Random, weights: Mapping[str, int]) -> str:
     return dice.choices(list(weights), list(weights.values()))[0]
-
-
-def _code(fate: str, call: Call) -> str:
-    if fate == CONFLICT:
-        return "ConflictException"
-    return "SlowDown" if call.service == "s3" else "ThrottlingException"

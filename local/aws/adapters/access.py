@@ -1,0 +1,96 @@
+"""Who may do what: root keys, actions without a name, condition keys, and what a denial says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ministack.app
+from ministack.core import iam_actions, iam_evaluator
+from ministack.services import sts
+
+from local.aws.host import ServerHost, role_arn_of
+
+_SAGEMAKER = "sagemaker"
+_KEY_HEADERS = (
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-server-side-encryption-customer-algorithm",
+)
+
+
+def no_root_user(_: ServerHost) -> None:
+    """Take the root user away: its keys would be "test", any 12 digits and none at all, with any secret."""
+    iam_evaluator.is_root_access_key = sts.is_root_access_key = lambda _: False
+
+
+def deny_what_has_no_name(_: ServerHost) -> None:
+    """Ask for an action that no policy names where MiniStack cannot tell the action and would let it pass.
+
+    SageMaker's requests are judged by our own door (local.aws.sagemaker_door).
+    """
+    extract = iam_actions.extract_iam_action
+
+    def action(service: str, *request: Any) -> str | None:
+        found: str | None = extract(service, *request)
+        if found or service == _SAGEMAKER:
+            return found
+        return f"{iam_actions.SERVICE_TO_IAM_NAMESPACE.get(service, service)}:UnknownOperation"
+
+    iam_actions.extract_iam_action = action
+
+
+def loopback_is_private(_: ServerHost) -> None:
+    """Let aws:SecureTransport be true: what a request over TLS promises, loopback keeps."""
+    pin = ministack.app.pin_request_origin
+    ministack.app.pin_request_origin = lambda address, _secure: pin(address, True)
+
+
+def role_of_a_session(_: ServerHost) -> None:
+    """Let aws:PrincipalArn of a role's session be the role's ARN, as on AWS, not the session's."""
+    resolve = iam_evaluator._resolve_condition_key
+
+    def resolved(key: str, context: Any) -> Any:
+        if key.lower() == "aws:principalarn" and ":assumed-role/" in context.principal_arn:
+            return role_arn_of(context.principal_arn)
+        return resolve(key, context)
+
+    iam_evaluator._resolve_condition_key = resolved
+
+
+def keys_of_objects(_: ServerHost) -> None:
+    """Tell policies which key a PutObject names, for SSE-KMS and SSE-C: the bucket's policy asks for that."""
+    read = iam_actions._s3_object_context
+
+    def context(action: str, query: Any, path: str, headers: dict[str, str]) -> dict[str, Any]:
+        found: dict[str, Any] = read(action, query, path, headers)
+        if action == "s3:PutObject":
+            found |= {f"s3:{name}": headers[name] for name in _KEY_HEADERS if headers.get(name)}
+        return found
+
+    iam_actions._s3_object_context = context
+
+
+def resource_of_a_denial(_: ServerHost) -> None:
+    """Say in every denial which resource it was about; MiniStack says so for Logs and SSM alone."""
+    respond = iam_actions.access_denied_response
+
+    def denied(service: str, action: str, principal: str, request_id: str, **more: Any) -> Any:
+        if not (more.get("message") or more.get("error_code") or more.get("resource_policy_arn")):
+            resource = more.get("resource_arn", "*")
+            more["message"] = iam_actions.identity_denial_message(
+                action, principal, resource, more.get("explicit_deny", False)
+            )
+        return respond(service, action, principal, request_id, **more)
+
+    iam_actions.access_denied_response = denied
+
+
+def allow_everything() -> None:
+    """Let everybody do everything whose request is signed: `--no-iam`."""
+    enforce = iam_evaluator.enforce
+
+    def authenticated(*request: Any, **more: Any) -> Any:
+        refused = enforce(*request, **more)
+        return refused if isinstance(refused, iam_evaluator.AuthError) else None
+
+    iam_evaluator.enforce = authenticated
+    iam_evaluator.evaluate_trust_policy = lambda *_: True

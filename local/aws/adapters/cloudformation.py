@@ -1,0 +1,134 @@
+"""CloudFormation: SageMaker's resource type, and what MiniStack drops of a bucket and a topic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ministack.services import s3
+from ministack.services.cloudformation import provisioners
+
+from local.aws.host import ServerHost
+from local.sagemaker.errors import ServiceError
+from local.sagemaker.service import SageMaker
+
+Properties = Mapping[str, Any]
+
+
+def full_buckets_stay(_: ServerHost) -> None:
+    """Fail to delete a bucket that holds objects, as AWS does; MiniStack deletes them with it."""
+    handler = provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
+    delete = handler["delete"]
+
+    def deleted(name: str, properties: Properties) -> None:
+        if (s3._buckets.get(name) or {}).get("objects") or s3._bucket_has_versions(name):
+            raise ValueError(
+                f"The bucket you tried to delete is not empty. You must delete all versions in the bucket. ({name})"
+            )
+        delete(name, properties)
+
+    handler["delete"] = deleted
+
+
+def dropped_properties(host: ServerHost) -> None:
+    """Set through S3's and SNS's own API what MiniStack's CloudFormation drops of their resources."""
+    for kind, finish in (("AWS::S3::Bucket", _finish_bucket), ("AWS::SNS::Topic", _finish_topic)):
+        handler = provisioners._RESOURCE_HANDLERS[kind]
+        # create(logical id, properties, ...); update(physical id, old properties, new properties, ...)
+        for verb, position in (("create", 1), ("update", 2)):
+            handler[verb] = _finished(handler[verb], position, finish, host)
+
+
+def _finished(
+    provision: Callable[..., Any],
+    position: int,
+    finish: Callable[[ServerHost, str, Properties], None],
+    host: ServerHost,
+) -> Callable[..., Any]:
+    """Return `provision` with `finish` after it, which takes the physical id and the properties."""
+
+    def provisioned(*given: Any) -> Any:
+        answer = provision(*given)
+        finish(host, answer[0], given[position])
+        return answer
+
+    return provisioned
+
+
+def _finish_bucket(host: ServerHost, name: str, properties: Properties) -> None:
+    bucket = {"Bucket": name}
+    if encryption := properties.get("BucketEncryption"):
+        rules = [
+            {
+                "ApplyServerSideEncryptionByDefault": rule["ServerSideEncryptionByDefault"],
+                "BucketKeyEnabled": rule.get("BucketKeyEnabled") in (True, "true"),
+            }
+            for rule in encryption["ServerSideEncryptionConfiguration"]
+        ]
+        host.call("s3", "PutBucketEncryption", **bucket, ServerSideEncryptionConfiguration={"Rules": rules})
+    else:
+        host.call("s3", "DeleteBucketEncryption", **bucket)
+    if life_cycle := properties.get("LifecycleConfiguration"):
+        rules = [_rule(rule) for rule in life_cycle["Rules"]]
+        host.call("s3", "PutBucketLifecycleConfiguration", **bucket, LifecycleConfiguration={"Rules": rules})
+    else:
+        host.call("s3", "DeleteBucketLifecycle", **bucket)
+    to = {}
+    if logging := properties.get("LoggingConfiguration"):
+        target = {"TargetBucket": logging.get("DestinationBucketName", name)}
+        to = {"LoggingEnabled": {**target, "TargetPrefix": logging.get("LogFilePrefix", "")}}
+    host.call("s3", "PutBucketLogging", **bucket, BucketLoggingStatus=to)
+    if tags := properties.get("Tags"):
+        host.call("s3", "PutBucketTagging", **bucket, Tagging={"TagSet": [dict(tag) for tag in tags]})
+    if ownership := properties.get("OwnershipControls"):
+        host.call("s3", "PutBucketOwnershipControls", **bucket, OwnershipControls=ownership)
+
+
+def _rule(rule: Properties) -> dict[str, Any]:
+    """Return a rule of a life cycle as S3's API words it, for the members that our templates have."""
+    expiration = {
+        theirs: rule[ours]
+        for ours, theirs in (("ExpirationInDays", "Days"), ("ExpiredObjectDeleteMarker",) * 2)
+        if ours in rule
+    }
+    kept = {
+        name: rule[name]
+        for name in ("NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload")
+        if name in rule
+    }
+    return {
+        "Status": rule["Status"],
+        "Filter": {"Prefix": rule.get("Prefix", "")},
+        **({"ID": rule["Id"]} if "Id" in rule else {}),
+        **({"Expiration": expiration} if expiration else {}),
+        **kept,
+    }
+
+
+def _finish_topic(host: ServerHost, arn: str, properties: Properties) -> None:
+    key = properties.get("KmsMasterKeyId", "")
+    host.call("sns", "SetTopicAttributes", TopicArn=arn, AttributeName="KmsMasterKeyId", AttributeValue=key)
+
+
+def add_model_package_groups(sagemaker: SageMaker) -> None:
+    """Teach CloudFormation AWS::SageMaker::ModelPackageGroup, the one type of SageMaker in our templates."""
+    members = ("ModelPackageGroupName", "ModelPackageGroupDescription", "Tags")
+
+    def create(_logical_id: str, properties: Properties, _stack: str) -> tuple[str, dict[str, str]]:
+        request = {name: properties[name] for name in members if name in properties}
+        return properties["ModelPackageGroupName"], {"ModelPackageGroupArn": _ask("Create", **request)}
+
+    def delete(name: str, _properties: Properties) -> None:
+        _ask("Delete", ModelPackageGroupName=name)
+
+    def _ask(verb: str, **request: Any) -> Any:
+        try:
+            answer = sagemaker.answer(f"{verb}ModelPackageGroup", request, "")
+        except ServiceError as error:
+            raise ValueError(str(error)) from error
+        return answer.get("ModelPackageGroupArn")
+
+    provisioners._RESOURCE_HANDLERS["AWS::SageMaker::ModelPackageGroup"] = {
+        "create": create,
+        "delete": delete,
+    }

@@ -1,0 +1,320 @@
+"""Start and stop local AWS, and make clients for it; what it holds is in memory and gone afterwards.
+
+MiniStack keeps its state and its settings in module globals, so every LocalAWS is a process of its own
+(`local.aws.server`). It ends when its standard input does: nothing stays behind when this process is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import boto3
+import botocore.session
+from botocore.config import Config
+
+from local.engine.host import AccessDenied
+from local.engine.jobs.session import JobSettings
+
+ADDRESS = "127.0.0.1"
+_CLOSE_SECONDS = 90.0
+"""More than the server gives its jobs, executions and functions to end."""
+_REPOSITORY = Path(__file__).absolute().parents[2]
+
+
+class PortTakenError(Exception):
+    """The port asked for belongs to another program."""
+
+
+class LocalAWS:
+    """A small AWS on loopback; a context manager."""
+
+    def __init__(
+        self,
+        *,
+        work_dir: Path,
+        port: int = 0,
+        iam: bool = True,
+        jobs: JobSettings | None = None,
+        faults: int | None = None,
+        schedule_speed: float | None = None,
+        region: str = "us-east-1",
+        account: str = "123456789012",
+        without: Iterable[str] = (),
+    ) -> None:
+        """Prepare local AWS; entering the context starts it.
+
+        `faults` is the seed of what goes wrong, `schedule_speed` how many times faster than on AWS time passes
+        for schedules, and `without` names adapters to leave out: the tests ask so whether MiniStack still needs
+        them.
+        """
+        self.work_dir = work_dir.absolute()
+        self.region = region
+        self.account = account
+        self.endpoint_url = ""
+        """http://localhost:<port>, known once the server is entered."""
+        self._port = port
+        self._settings = {
+            "region": region,
+            "account": account,
+            "work_dir": str(self.work_dir),
+            "iam": iam,
+            "faults": faults,
+            "schedule_speed": schedule_speed,
+            "without": sorted(without),
+            "jobs": asdict(jobs or JobSettings()),
+        }
+        self._keys = ("", "")
+        self._session = _session()
+        self._lock = threading.Lock()
+        self._undo = ExitStack()
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        """Start the server on fresh state; raises PortTakenError, with what to do about it."""
+        self.work_dir.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as undo:
+            listener = undo.enter_context(_listen(self._port))
+            port = listener.getsockname()[1]
+            self.endpoint_url = f"http://localhost:{port}"
+            self._process = _start(self._environment_of_server(port), listener.fileno())
+            undo.callback(self._stop)
+            self._keys = tuple(self._ask(self._settings | {"descriptor": listener.fileno()})["keys"])
+            listener.close()
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the jobs, the functions and the server; harmless when it was done already."""
+        self._undo.close()
+
+    def wait(self) -> None:
+        """Wait for the server's end, which comes when it is killed; raises RuntimeError then."""
+        if self._process is not None:
+            code = self._process.wait()
+            raise RuntimeError(f"local AWS ended by itself with exit code {code}; what it said stands above")
+
+    @property
+    def process_id(self) -> int | None:
+        """The server's process, None while there is none."""
+        return self._process.pid if self._process else None
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of an AWS client that works as the administrator."""
+        return client_environment(self.endpoint_url, self.region, *self._keys)
+
+    def write_env_file(self, path: Path) -> None:
+        """Write `environment()` to a file for `set -a; . FILE` and for dotenv readers, with mode 0600."""
+        lines = [f'{name}="{value}"\n' for name, value in self.environment().items()]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.touch(mode=0o600, exist_ok=False)
+        path.write_text("".join(lines), encoding="utf-8")
+
+    def client(
+        self,
+        service: str,
+        role_arn: str | None = None,
+        *,
+        trusted: str | None = None,
+        source_arn: str | None = None,
+    ) -> Any:
+        """Return a boto3 client that calls as `role_arn`, or as the administrator when None.
+
+        With `trusted`, the role must trust that service (such as sagemaker, acting for `source_arn`); else
+        raises AccessDenied.
+        """
+        given = self.environment()
+        if role_arn is not None:
+            given = self.role_environment(role_arn, "local", trusted=trusted, source_arn=source_arn)
+        with self._lock:
+            return make_client(self._session, service, given)
+
+    def role_environment(
+        self, role_arn: str, session_name: str, *, trusted: str | None = None, source_arn: str | None = None
+    ) -> dict[str, str]:
+        """Return the AWS_* environment of a process that runs with temporary credentials of `role_arn`.
+
+        Raises AccessDenied unless the role's trust policy lets the service assume it, as for `client`.
+        """
+        answer = self._ask(
+            {"ask": "role", "role": role_arn, "name": session_name, "trusted": trusted, "source": source_arn}
+        )
+        if "denied" in answer:
+            raise AccessDenied(answer["denied"])
+        return dict(answer["environment"])
+
+    def cease_faults(self) -> None:
+        """Let nothing go wrong any more; what is late already still comes late."""
+        self._ask_of_faults("cease")
+
+    def is_idle(self) -> bool:
+        """Return whether no function runs and no event is on its way to one; told with `faults` alone."""
+        return bool(self._ask_of_faults("idle")["idle"])
+
+    def _ask_of_faults(self, question: str) -> dict[str, Any]:
+        answer = self._ask({"ask": question})
+        if "refused" in answer:
+            raise RuntimeError(answer["refused"])
+        return answer
+
+    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Send the server a line, and return the line that it answers."""
+        with self._lock:
+            process = self._process
+            if process is None or process.stdin is None or process.stdout is None:
+                raise RuntimeError("local AWS is not running: enter its context first")
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(json.dumps(question, default=str) + "\n")
+                process.stdin.flush()
+            line = process.stdout.readline()
+        if not line:
+            code = process.wait()
+            raise RuntimeError(f"local AWS ended by itself with exit code {code}; what it said stands above")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _environment_of_server(self, port: int) -> dict[str, str]:
+        """Return the server's environment, which functions inherit: nothing of this process's but PATH.
+
+        MiniStack reads its settings from here, once, when it is imported.
+        """
+        return {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(self.work_dir),
+            "TMPDIR": str(self.work_dir),
+            "LANG": "C.UTF-8",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            # No profile of whoever sits here, for clients that functions make.
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AUTH": "true",
+            "BIND_HOST": ADDRESS,
+            "GATEWAY_PORT": str(port),
+            "MINISTACK_HOST": "localhost",
+            "MINISTACK_ACCOUNT_ID": self.account,
+            "MINISTACK_REGION": self.region,
+            "LAMBDA_EXECUTOR": "local",
+            "LOG_LEVEL": "ERROR",
+            # Both would listen on every interface.
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            # The first of two waits of a failed event, the second is twice as long; AWS: 1 and 2 minutes.
+            "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.3",
+        }
+
+    def _stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+        try:
+            process.wait(_CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise RuntimeError(
+                f"local AWS did not end within {_CLOSE_SECONDS:.0f} s and was killed"
+            ) from None
+        finally:
+            if process.stdout:
+                process.stdout.close()
+
+
+def client_environment(
+    endpoint_url: str, region: str, access_key_id: str, secret_access_key: str, token: str = ""
+) -> dict[str, str]:
+    """Return the AWS_* variables of a client of local AWS with these keys."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint_url,
+        "AWS_ACCESS_KEY_ID": access_key_id,
+        "AWS_SECRET_ACCESS_KEY": secret_access_key,
+        # Empty rather than absent: a token left over in somebody's shell would not fit these keys.
+        "AWS_SESSION_TOKEN": token,
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def make_client(session: Any, service: str, environment: dict[str, str]) -> Any:
+    """Return a boto3 client of local AWS with the endpoint and keys of `environment`."""
+    # Nothing is lost on the way to this machine; waiting and asking again would only hide a defect.
+    settings = Config(
+        retries={"total_max_attempts": 1},
+        max_pool_connections=32,
+        proxies={},
+        s3={"addressing_style": "path"},
+        signature_version="s3v4" if service == "s3" else None,
+        inject_host_prefix=False,
+    )
+    return session.client(
+        service,
+        region_name=environment["AWS_REGION"],
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        config=settings,
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        aws_session_token=environment["AWS_SESSION_TOKEN"] or None,
+    )
+
+
+def _session() -> Any:
+    """Return a boto3 session that reads no profile; one for all, because the models take time to read."""
+    nothing = dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
+    return boto3.session.Session(
+        botocore_session=botocore.session.Session({**nothing, "profile": (None, None, None, None)})
+    )
+
+
+def _listen(port: int) -> socket.socket:
+    """Return a socket that holds the port; the server goes on listening on it, so nobody takes it between."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((ADDRESS, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
+            raise
+        raise PortTakenError(
+            f"port {port} of {ADDRESS} cannot be used ({error.strerror}): stop the program that listens "
+            "there, or choose another port; port 0 takes any that is free"
+        ) from error
+    return listener
+
+
+def _start(environment: dict[str, str], descriptor: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "local.aws.server"],
+        cwd=_REPOSITORY,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        pass_fds=[descriptor],
+        # A terminal's Ctrl-C is for this process alone, which then ends the server in order.
+        start_new_session=True,
+    )

@@ -1,0 +1,230 @@
+"""Each adapter mends what MiniStack lacks, and MiniStack lacks it still: without them, every check fails.
+
+When a check holds without its adapter, MiniStack has mended that itself: the adapter goes, and so does its row
+in docs/local.md.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
+from botocore.httpsession import URLLib3Session
+
+from local.aws import LocalAWS
+from local_functions import EVERYTHING, call, eventually, log_of, make_function, make_role, messages
+
+ROOT = Path(__file__).resolve().parent.parent
+ANY_ROLE = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+FAILS = "def handler(event, context):\n    raise ValueError('no')\n"
+
+
+@pytest.fixture(scope="module")
+def mended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
+    with LocalAWS(work_dir=tmp_path_factory.mktemp("mended")) as aws:
+        yield aws
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
+    with LocalAWS(work_dir=tmp_path_factory.mktemp("bare"), without=CHECKS) as aws:
+        yield aws
+
+
+def denied(call: Callable[..., Any], **parameters: Any) -> str:
+    """Return the message of a refusal, or "" when the call is allowed."""
+    try:
+        call(**parameters)
+    except ClientError as error:
+        return str(error)
+    return ""
+
+
+def bucket(aws: LocalAWS, name: str, *statements: Any) -> str:
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket=name)
+    if statements:
+        policy = {"Version": "2012-10-17", "Statement": list(statements)}
+        s3.put_bucket_policy(Bucket=name, Policy=json.dumps(policy))
+    return name
+
+
+def deny(name: str, **condition: Any) -> dict[str, Any]:
+    return {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:PutObject",
+        "Resource": f"arn:aws:s3:::{name}/*",
+        "Condition": condition,
+    }
+
+
+def stack(aws: LocalAWS, name: str, **resources: Any) -> Any:
+    cloudformation = aws.client("cloudformation")
+    cloudformation.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": resources}))
+    cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+    return cloudformation
+
+
+def foreign_client(aws: LocalAWS, service: str, key: str, secret: str, token: str | None = None) -> Any:
+    return boto3.session.Session(key, secret, token).client(
+        service, region_name=aws.region, endpoint_url=aws.endpoint_url
+    )
+
+
+# One check an adapter: whether AWS behaves as it should.
+
+
+def no_root_user(aws: LocalAWS) -> bool:
+    keys = ("test", aws.account, "000000000000")
+    return all(denied(foreign_client(aws, "s3", key, "any").list_buckets) for key in keys)
+
+
+def deny_what_has_no_name(aws: LocalAWS) -> bool:
+    role = make_role(aws, "nobody", trust={"Version": "2012-10-17", "Statement": [ANY_ROLE]})
+    given = aws.role_environment(role, "nobody")
+    keys = Credentials(
+        *(given[f"AWS_{name}"] for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"))
+    )
+    request = AWSRequest("POST", f"{aws.endpoint_url}/", data=b"{}", headers={"content-type": "text/plain"})
+    SigV4Auth(keys, "events", aws.region).add_auth(request)
+    answer = URLLib3Session().send(request.prepare())
+    return b"AccessDenied" in answer.content and b"UnknownOperation" in answer.content
+
+
+def loopback_is_private(aws: LocalAWS) -> bool:
+    name = bucket(aws, "private-way", deny("private-way", Bool={"aws:SecureTransport": "false"}))
+    return not denied(aws.client("s3").put_object, Bucket=name, Key="a", Body=b"")
+
+
+def role_of_a_session(aws: LocalAWS) -> bool:
+    role = make_role(aws, "writer", EVERYTHING)
+    name = bucket(aws, "of-one-role", deny("of-one-role", ArnNotEquals={"aws:PrincipalArn": role}))
+    return not denied(aws.client("s3", role).put_object, Bucket=name, Key="a", Body=b"")
+
+
+def keys_of_objects(aws: LocalAWS) -> bool:
+    header = "s3:x-amz-server-side-encryption-aws-kms-key-id"
+    name = bucket(aws, "of-one-key", deny("of-one-key", StringEquals={header: "another"}))
+    encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "another"}
+    return bool(denied(aws.client("s3").put_object, Bucket=name, Key="a", Body=b"", **encryption))
+
+
+def resource_of_a_denial(aws: LocalAWS) -> bool:
+    role = make_role(aws, "without-rights")
+    return "on resource: arn:aws:sns:" in denied(
+        aws.client("sns", role).publish, TopicArn=f"arn:aws:sns:{aws.region}:{aws.account}:a", Message="a"
+    )
+
+
+def secret_keys(aws: LocalAWS) -> bool:
+    arn = make_function(aws, "guessed", "def handler(event, context):\n    return 1\n", EVERYTHING)
+    assert call(aws, "guessed") == 1
+    digest = hashlib.sha256(f"{arn}:arn:aws:iam::{aws.account}:role/guessed".encode()).hexdigest()
+    secret, token = (hashlib.sha256(f"{each}:{digest}".encode()).hexdigest() for each in ("secret", "token"))
+    return bool(denied(foreign_client(aws, "s3", f"ASIA{digest[:16].upper()}", secret, token).list_buckets))
+
+
+def role_of_a_function(aws: LocalAWS) -> bool:
+    maker = make_role(aws, "maker", {"Effect": "Allow", "Action": "lambda:*", "Resource": "*"})
+    request = {
+        "FunctionName": "passed",
+        "Role": make_role(aws, "powerful", EVERYTHING),
+        "Runtime": "python3.13",
+        "Handler": "index.handler",
+        "Code": {"ZipFile": b"PK\x05\x06" + bytes(18)},
+    }
+    return "iam:PassRole" in denied(aws.client("lambda", maker).create_function, **request)
+
+
+def s3_asks_the_function(aws: LocalAWS) -> bool:
+    arn = make_function(aws, "notified", "def handler(event, context):\n    print('came')\n", EVERYTHING)
+    s3, name = aws.client("s3"), bucket(aws, "notifying")
+    to = {"LambdaFunctionArn": arn, "Events": ["s3:ObjectCreated:*"]}
+    s3.put_bucket_notification_configuration(
+        Bucket=name, NotificationConfiguration={"LambdaFunctionConfigurations": [to]}
+    )
+    s3.put_object(Bucket=name, Key="a", Body=b"")
+    return not eventually(lambda: "came" in log_of(aws, "notified"), 2)
+
+
+def failures_ask_the_role(aws: LocalAWS) -> bool:
+    sqs, functions = aws.client("sqs"), aws.client("lambda")
+    url = sqs.create_queue(QueueName="failures")["QueueUrl"]
+    make_function(aws, "failing", FAILS)
+    to = f"arn:aws:sqs:{aws.region}:{aws.account}:failures"
+    functions.put_function_event_invoke_config(
+        FunctionName="failing", MaximumRetryAttempts=0, DestinationConfig={"OnFailure": {"Destination": to}}
+    )
+    functions.invoke(FunctionName="failing", InvocationType="Event", Payload=b"{}")
+    assert eventually(lambda: any("ValueError" in line for line in log_of(aws, "failing")))
+    return not messages(aws, url, 1)
+
+
+def type_of_an_error(aws: LocalAWS) -> bool:
+    make_function(aws, "raising", FAILS)
+    return bool(call(aws, "raising")["errorType"] == "ValueError")
+
+
+def full_buckets_stay(aws: LocalAWS) -> bool:
+    properties = {"BucketName": "full"}
+    cloudformation = stack(aws, "full", Bucket={"Type": "AWS::S3::Bucket", "Properties": properties})
+    aws.client("s3").put_object(Bucket="full", Key="a", Body=b"kept")
+    cloudformation.delete_stack(StackName="full")
+    return not denied(aws.client("s3").get_object, Bucket="full", Key="a")
+
+
+def dropped_properties(aws: LocalAWS) -> bool:
+    encryption = [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "alias/a"}}]
+    properties = {
+        "BucketName": "complete",
+        "BucketEncryption": {"ServerSideEncryptionConfiguration": encryption},
+    }
+    stack(aws, "complete", Bucket={"Type": "AWS::S3::Bucket", "Properties": properties})
+    given = aws.client("s3").get_bucket_encryption(Bucket="complete")["ServerSideEncryptionConfiguration"]
+    return "alias/a" in json.dumps(given)
+
+
+CHECKS: dict[str, Callable[[LocalAWS], bool]] = {
+    "no root user": no_root_user,
+    "deny what has no name": deny_what_has_no_name,
+    "loopback is private": loopback_is_private,
+    "role of a session": role_of_a_session,
+    "keys of objects": keys_of_objects,
+    "resource of a denial": resource_of_a_denial,
+    "secret keys of functions": secret_keys,
+    "role of a function": role_of_a_function,
+    "S3 asks the function": s3_asks_the_function,
+    "failures ask the role": failures_ask_the_role,
+    "type of an error": type_of_an_error,
+    "full buckets stay": full_buckets_stay,
+    "dropped properties": dropped_properties,
+}
+
+
+def test_every_adapter_has_a_check() -> None:
+    # In a process of its own: MiniStack reads the environment when it is imported.
+    code = "from local.aws.adapters import ADAPTERS; print(*ADAPTERS, sep='\\n')"
+    listed = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert listed.stdout.splitlines() == list(CHECKS)
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_with_the_adapter_local_aws_does_as_aws_does(name: str, mended: LocalAWS) -> None:
+    assert CHECKS[name](mended)
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_without_the_adapter_ministack_does_not_yet(name: str, bare: LocalAWS) -> None:
+    assert not CHECKS[name](bare), f"MiniStack has mended this itself: take the adapter {name!r} out"
