@@ -1,7 +1,7 @@
 """A SageMaker and an S3 in memory for the engine's tests.
 
-Jobs pass through SageMaker's states (InProgress, Stopping, Stopped, Completed, Failed) on the clock, a few
-hundredths of a second long, and requests are judged by botocore's own model of the service.
+Jobs pass through SageMaker's states (InProgress, Stopping, Stopped, Completed, Failed), each ended by a timer
+after a few hundredths of a second, and requests are judged by botocore's own model of the service.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from botocore.validate import ParamValidator
 
 from engine_pipelines import ROLE
 from local.engine.cache import StepCache
-from local.engine.executor import ExecutionVariables, Executor, Pace, StepRecord
+from local.engine.executor import ExecutionVariables, Executor, StepRecord
+from local.engine.signals import Signal
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012"
-PACE = Pace(poll=0.004, slowest_poll=0.01, retry_scale=0.0005)
+RETRY_SCALE = 0.0005
 
 
 def refusal(operation: str, code: str, message: str, status: int = 400) -> ClientError:
@@ -65,7 +66,7 @@ class Script:
     failures: list[str] = field(default_factory=list)
     on_complete: Callable[[dict[str, Any]], None] | None = None
     stop_error: ClientError | None = None
-    describe_errors: list[ClientError] = field(default_factory=list)
+    describe_errors: list[Exception] = field(default_factory=list)
 
 
 @dataclass
@@ -73,13 +74,13 @@ class _Job:
     step: str
     noun: str
     response: dict[str, Any]
-    ends: float
     failure: str | None
     on_complete: Callable[[dict[str, Any]], None] | None
+    ended: Signal = field(default_factory=Signal)
 
 
 class FakeSageMaker:
-    """The operations of SageMaker that the engine calls, with `scripts` by step name."""
+    """The operations of SageMaker that the engine calls, and the ends of its jobs; `scripts` by step name."""
 
     def __init__(self, scripts: Mapping[str, Script] | None = None) -> None:
         self.scripts = dict(scripts or {})
@@ -127,12 +128,16 @@ class FakeSageMaker:
     def describe_model_package(self, *, ModelPackageName: str) -> dict[str, Any]:  # noqa: N803
         return next(p for p in self.packages if p["ModelPackageArn"] == ModelPackageName)
 
+    def ended(self, arn: str) -> Signal:
+        """Return the signal of a job's end."""
+        return next(job.ended for job in self._jobs.values() if arn in job.response.values())
+
     def times(self, step: str, event: str) -> list[float]:
-        """Give when jobs of `step` saw `event` ("start", "end"), on the monotonic clock."""
+        """Return when jobs of `step` saw `event` ("start", "end"), on the monotonic clock."""
         return [at for at, name, what in self.log if (name, what) == (step, event)]
 
     def started(self) -> list[str]:
-        """Give the steps of the jobs in the order in which they were made."""
+        """Return the steps of the jobs in the order in which they were made."""
         return [name for _, name, what in self.log if what == "start"]
 
     def _create(self, noun: str, request: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,9 +154,10 @@ class FakeSageMaker:
             response = {**copy.deepcopy(request), **extra, f"{noun}Arn": arn, f"{noun}Status": "InProgress"}
             failure = script.failures.pop(0) if script.failures else None
             now = time.monotonic()
-            self._jobs[name] = _Job(step, noun, response, now + script.seconds, failure, script.on_complete)
+            job = self._jobs[name] = _Job(step, noun, response, failure, script.on_complete)
             self.requests.append((f"Create{noun}", copy.deepcopy(request)))
             self.log.append((now, step, "start"))
+        _later(script.seconds, lambda: self._end(job, "Failed" if failure else "Completed"))
         return {f"{noun}Arn": arn}
 
     def _describe(self, noun: str, name: str) -> dict[str, Any]:
@@ -159,20 +165,19 @@ class FakeSageMaker:
             job = self._jobs[name]
             if errors := self.scripts.get(job.step, Script()).describe_errors:
                 raise errors.pop(0)
-            status = job.response[f"{noun}Status"]
-            if status == "Stopping":
-                self._end(job, "Stopped")
-            elif status == "InProgress" and time.monotonic() >= job.ends:
-                self._end(job, "Failed" if job.failure else "Completed")
             return copy.deepcopy(job.response)
 
     def _end(self, job: _Job, status: str) -> None:
-        job.response[f"{job.noun}Status"] = status
-        if status == "Failed":
-            job.response["FailureReason"] = job.failure
-        if status == "Completed" and job.on_complete:
-            job.on_complete(job.response)
-        self.log.append((min(time.monotonic(), job.ends), job.step, "end"))
+        with self._lock:
+            if job.ended.is_set():
+                return
+            job.response[f"{job.noun}Status"] = status
+            if status == "Failed":
+                job.response["FailureReason"] = job.failure
+            if status == "Completed" and job.on_complete:
+                job.on_complete(job.response)
+            self.log.append((time.monotonic(), job.step, "end"))
+            job.ended.set()
 
     def _stop(self, noun: str, name: str) -> dict[str, Any]:
         with self._lock:
@@ -182,7 +187,14 @@ class FakeSageMaker:
                 raise script.stop_error
             job.response[f"{noun}Status"] = "Stopping"
             self.log.append((time.monotonic(), job.step, "stop"))
+        _later(0.01, lambda: self._end(job, "Stopped"))
         return {}
+
+
+def _later(seconds: float, work: Callable[[], None]) -> None:
+    timer = threading.Timer(seconds, work)
+    timer.daemon = True
+    timer.start()
 
 
 def _validate(operation: str, request: Mapping[str, Any]) -> None:
@@ -222,20 +234,21 @@ class World:
             variables=options.pop("variables", variables(execution_id)),
             role_arn=ROLE,
             sagemaker=self.sagemaker,
+            jobs=self.sagemaker,
             s3=self.s3,
             cache=self.cache,
             note=self.notes.append,
-            pace=options.pop("pace", PACE),
+            retry_scale=options.pop("retry_scale", RETRY_SCALE),
             **options,
         )
 
     def noted(self, event: str, step: str | None = None) -> list[dict[str, Any]]:
-        """Give the notes of one kind, of one step if one is named."""
+        """Return the notes of one kind, of one step if one is named."""
         return [n for n in self.notes if n["event"] == event and step in (None, n["step"])]
 
 
 def by_name(executor: Executor) -> dict[str, StepRecord]:
-    """Give an execution's step records by step name."""
+    """Return an execution's step records by step name."""
     return {record.name: record for record in executor.steps()}
 
 

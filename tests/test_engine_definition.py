@@ -49,10 +49,10 @@ def test_every_fault_is_said_at_once_with_its_pointer() -> None:
         "/Steps/0/Arguments/ProcessingInputs/0/S3Input/S3Uri",
         "did you mean Input?",
         "/Steps/1/Name",
-        "/Steps/2/Type: step T is of type Tuning, which the laptop does not run",
+        "/Steps/2/Type: step T is of type Tuning, which local AWS does not run",
         "/Steps/3/CacheConfig/ExpireAfter: ExpireAfter 'soon' is not an ISO 8601 duration",
         "/Steps/4/RetryPolicies/0/ExceptionType: 'Step.TIRED' is none of Step.SERVICE_FAULT",
-        "/Steps/4/RetryPolicies/0/MaxAttempts: a number of at least 0 is due, not -1",
+        "/Steps/4/RetryPolicies/0/MaxAttempts: must be a number of at least 0, not -1",
     ):
         assert said in errors
 

@@ -237,16 +237,32 @@ def test_display_name_and_description_are_in_the_record() -> None:
     assert (record.display_name, record.description) == ("The A", "what A does")
 
 
+def test_a_job_is_described_at_its_start_and_at_its_end_however_long_it_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    described: list[str] = []
+    describe = world.sagemaker.describe_processing_job
+
+    def count(*, ProcessingJobName: str) -> dict[str, Any]:  # noqa: N803 -- boto3's words
+        answer = describe(ProcessingJobName=ProcessingJobName)
+        described.append(answer["ProcessingJobStatus"])
+        return answer
+
+    monkeypatch.setattr(world.sagemaker, "describe_processing_job", count)
+    world.sagemaker.scripts["A"] = Script(seconds=0.5)
+    world.executor(pipeline(processing("A"))).run()
+
+    assert described == ["InProgress", "Completed"]
+
+
 def test_an_engine_that_breaks_says_so_and_leaves_no_step_open() -> None:
     world = World()
 
     class BrokenError(Exception):
         pass
 
-    def breaks(_: dict[str, Any]) -> None:
-        raise BrokenError("oh")
-
-    world.sagemaker.scripts = {"A": Script(on_complete=breaks), "B": Script(seconds=30)}
+    world.sagemaker.scripts = {"A": Script(describe_errors=[BrokenError("oh")]), "B": Script(seconds=30)}
     executor = world.executor(pipeline(processing("A"), processing("B")))
     with pytest.raises(BrokenError):
         executor.run()

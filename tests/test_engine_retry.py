@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from engine_fakes import PACE, Script, World, by_name, refusal
+from engine_fakes import Script, World, by_name, refusal
 from engine_pipelines import pipeline, processing, training
-from local.engine.executor import Outcome, Pace
+from local.engine.executor import Outcome
 from local.engine.retry import Retries
 
 POLICY = {
@@ -84,7 +84,9 @@ def test_a_denied_call_is_not_retried() -> None:
 
 
 def test_a_look_at_a_job_that_fails_for_the_services_reasons_makes_no_second_job() -> None:
-    errors = [refusal("DescribeProcessingJob", "ThrottlingException", "Rate exceeded") for _ in range(3)]
+    errors: list[Exception] = [
+        refusal("DescribeProcessingJob", "ThrottlingException", "Rate exceeded") for _ in range(3)
+    ]
     world = World()
     world.sagemaker.scripts["A"] = Script(describe_errors=errors)
     executor = world.executor(pipeline(processing("A")))
@@ -115,7 +117,7 @@ def test_after_max_attempts_retries_the_step_fails_with_the_last_reason() -> Non
     assert by_name(executor)["T"].failure_reason == "CapacityError: 3"
 
 
-def test_intervals_grow_by_the_backoff_rate_and_shrink_by_the_laptops_scale() -> None:
+def test_intervals_grow_by_the_backoff_rate_and_shrink_by_the_local_scale() -> None:
     retries = Retries([POLICY], scale=0.01)
 
     delays = [retries.delay("SageMaker.CAPACITY_ERROR", elapsed=0) for _ in range(4)]
@@ -154,8 +156,7 @@ def test_a_policy_of_the_step_comes_before_the_services_own_retries() -> None:
 def test_a_stop_ends_the_wait_for_the_next_attempt() -> None:
     world = World()
     world.sagemaker.scripts["T"] = Script(failures=["CapacityError: none left"])
-    slow = Pace(poll=PACE.poll, slowest_poll=PACE.slowest_poll, retry_scale=10)
-    executor = world.executor(pipeline(training("T", RetryPolicies=[POLICY])), pace=slow)
+    executor = world.executor(pipeline(training("T", RetryPolicies=[POLICY])), retry_scale=10)
     outcome: list[Outcome] = []
     thread = threading.Thread(target=lambda: outcome.append(executor.run()))
     thread.start()

@@ -72,7 +72,7 @@ class StepCache:
         expire_after: timedelta | None,
         now: datetime,
     ) -> CacheDecision:
-        """Find the newest earlier run of `step` with the same key attributes that has not expired."""
+        """Return the newest earlier run of `step` with the same key attributes that has not expired."""
         with self._lock:
             entries = self._entries.get((pipeline, step), [])[::-1]
         if not entries:
@@ -117,7 +117,7 @@ class StepCache:
 
 
 def expiry(cache_config: Mapping[str, Any]) -> timedelta | None:
-    """Read a CacheConfig's ExpireAfter ("P30D", "30d", "T12H", "30dT5h"); None: it never expires."""
+    """Return a CacheConfig's ExpireAfter ("P30D", "30d", "T12H", "30dT5h"); None: it never expires."""
     text = cache_config.get("ExpireAfter")
     if not text:
         return None
@@ -128,12 +128,12 @@ def expiry(cache_config: Mapping[str, Any]) -> timedelta | None:
 
 
 def _key(step_type: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Pick the attributes that count; one that is absent is the same as an empty one."""
+    """Return the attributes that count; one that is absent is the same as an empty one."""
     return {name: arguments[name] for name in KEY_ATTRIBUTES[step_type] if arguments.get(name)}
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
-    """Say each path at which two values differ, and how."""
+    """Yield each path at which two values differ, and how."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for name in dict.fromkeys([*old, *new]):
             below = f"{path}.{name}" if path else str(name)
@@ -153,7 +153,7 @@ def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
 
 
 def _label(item: Any, index: int) -> str:
-    """Name an item of a list by its own name where it has one: ProcessingInputs['data']."""
+    """Return an item's place in a list: its own name where it has one, as in ProcessingInputs['data']."""
     names = (item.get(n) for n in ("InputName", "ChannelName")) if isinstance(item, Mapping) else ()
     return next((f"'{name}'" for name in names if name), str(index))
 

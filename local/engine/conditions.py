@@ -17,12 +17,12 @@ _ORDER: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def all_hold(conditions: Sequence[Mapping[str, Any]], value: Callable[[Any], Any]) -> bool:
-    """Say whether every condition holds; `value` gives an expression's value."""
+    """Return whether every condition holds; `value` gives an expression's value."""
     return all(holds(condition, value) for condition in conditions)
 
 
 def holds(condition: Mapping[str, Any], value: Callable[[Any], Any]) -> bool:
-    """Say whether one condition holds; raise ExpressionError where its two sides cannot be compared."""
+    """Return whether one condition holds; raise ExpressionError where its two sides cannot be compared."""
     kind = condition["Type"]
     if kind == "Not":
         return not holds(condition["Condition"], value)
@@ -38,7 +38,7 @@ def holds(condition: Mapping[str, Any], value: Callable[[Any], Any]) -> bool:
         return _equal(left, right)
     if not _comparable(left, right):
         raise ExpressionError(
-            f"{kind} cannot compare {left!r} with {right!r}: two numbers or two strings are due"
+            f"{kind} cannot compare {left!r} with {right!r}: both must be numbers or both strings"
         )
     return _ORDER[kind](left, right)
 

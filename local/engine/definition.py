@@ -67,7 +67,7 @@ class Definition:
 
 
 def parse(text: str) -> Definition:
-    """Read the text of a pipeline definition; raise DefinitionError with all of its faults."""
+    """Return the definition of a text; raise DefinitionError with all of its faults."""
     try:
         document = pipeline_document.load(text.encode())
     except pipeline_document.InvalidDefinition as error:
@@ -76,7 +76,7 @@ def parse(text: str) -> Definition:
 
 
 def read(document: Mapping[str, Any]) -> Definition:
-    """Check a definition that is JSON already; raise DefinitionError with all of its faults."""
+    """Return the definition of a JSON document; raise DefinitionError with all of its faults."""
     errors = [str(problem) for problem in pipeline_document.judge(dict(document), bundled_model())[0]]
     errors += [
         error for pointer, step in _walk(document.get("Steps")) for error in _step_errors(pointer, step)
@@ -87,7 +87,7 @@ def read(document: Mapping[str, Any]) -> Definition:
 
 
 def _walk(steps: Any, pointer: str = "/Steps") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give every step that is an object, nested ones too, with its JSON pointer."""
+    """Yield every step that is an object, nested ones too, with its JSON pointer."""
     for index, step in enumerate(steps if isinstance(steps, list) else ()):
         if isinstance(step, dict):
             yield f"{pointer}/{index}", step
@@ -98,11 +98,11 @@ def _walk(steps: Any, pointer: str = "/Steps") -> Iterator[tuple[str, dict[str, 
 
 
 def _step_errors(pointer: str, step: Mapping[str, Any]) -> Iterator[str]:
-    """Say what SageMaker knows and this engine does not, and policies that make no sense."""
+    """Yield what SageMaker knows and this engine does not, and policies that make no sense."""
     name, kind = step.get("Name"), step.get("Type")
     if kind not in STEP_TYPES:
         legal = ", ".join(STEP_TYPES)
-        yield f"{pointer}/Type: step {name} is of type {kind}, which the laptop does not run; it runs {legal}"
+        yield f"{pointer}/Type: step {name} is of type {kind}, which local AWS does not run; it runs {legal}"
     cache = step.get("CacheConfig") or {}
     if not isinstance(cache, dict):
         yield f'{pointer}/CacheConfig: write {{"Enabled": true, "ExpireAfter": "P30D"}}'
@@ -127,7 +127,7 @@ def _steps(steps: list[Any], gate: tuple[str, bool] | None = None) -> Iterator[S
 
 
 def resolve_parameters(definition: Definition, given: Mapping[str, str]) -> dict[str, ParameterValue]:
-    """Give every parameter its typed value; raise ParameterError with everything that does not fit."""
+    """Return the typed value of every parameter; raise ParameterError with everything that does not fit."""
     declared = definition.parameters
     errors = [
         f"Unknown parameter {name}: {did_you_mean(name, [*declared])}"

@@ -17,9 +17,10 @@ from local.engine.definition import Step, read, resolve_parameters
 from local.engine.expressions import ExecutionVariables, Scope
 from local.engine.records import Outcome, StepRecord, StepRecords
 from local.engine.retry import StepFailed, StepStopped
-from local.engine.steps import Pace, Runtime, run_step
+from local.engine.signals import Signal
+from local.engine.steps import Jobs, Runtime, run_step
 
-__all__ = ["ExecutionVariables", "Executor", "Outcome", "Pace", "StepRecord"]
+__all__ = ["ExecutionVariables", "Executor", "Outcome", "StepRecord"]
 
 STEP_FAILURE = "Step failure: One or multiple steps failed."
 
@@ -27,6 +28,7 @@ STEP_FAILURE = "Step failure: One or multiple steps failed."
 class Executor:
     """One execution of one definition; `run` blocks until it has ended, the rest may be called meanwhile.
 
+    The waits between attempts are `retry_scale` times as long as the definition's RetryPolicies say.
     Raises DefinitionError or ParameterError when the definition or the parameters cannot run.
     """
 
@@ -38,10 +40,11 @@ class Executor:
         variables: ExecutionVariables,
         role_arn: str,
         sagemaker: Any,
+        jobs: Jobs,
         s3: Any,
         cache: StepCache,
         note: Callable[[dict[str, Any]], None],
-        pace: Pace | None = None,
+        retry_scale: float = 0.01,
         max_parallel_steps: int | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -50,7 +53,7 @@ class Executor:
         self._limit = max_parallel_steps or len(self.definition.steps)
         self._note_event = note
         self._now = now
-        self._stopping = threading.Event()
+        self._stopping = Signal()
         self._stop_requested = threading.Event()
         self._records = StepRecords(now)
         self._states: dict[str, str] = {}
@@ -62,11 +65,12 @@ class Executor:
             variables=variables,
             scope=self._scope,
             sagemaker=sagemaker,
+            jobs=jobs,
             cache=cache,
             records=self._records,
             note=self._note,
             stopping=self._stopping,
-            pace=pace or Pace(),
+            retry_scale=retry_scale,
             now=now,
         )
 
@@ -95,11 +99,11 @@ class Executor:
         self._stopping.set()
 
     def steps(self) -> list[StepRecord]:
-        """Give copies of the records of all steps that have started, in that order."""
+        """Return copies of the records of all steps that have started, in that order."""
         return self._records.snapshot()
 
     def _startable(self, room: int) -> Iterator[Step]:
-        """Give the steps that may start now, in the order of the definition, at most `room` of them."""
+        """Yield the steps that may start now, in the order of the definition, at most `room` of them."""
         self._skip()
         for step in self.definition.steps.values():
             if room <= 0 or self._stopping.is_set() or self._failure:
@@ -114,7 +118,7 @@ class Executor:
         return all(self._states.get(name) == "Succeeded" for name in waits_for)
 
     def _skip(self) -> None:
-        """Give up every step that can no longer start, and those that wait for such a step."""
+        """Drop every step that can no longer start, and those that wait for such a step."""
         moved = True
         while moved:
             moved = False
@@ -125,7 +129,7 @@ class Executor:
                     moved = True
 
     def _obstacle(self, step: Step) -> str | None:
-        """Say what keeps `step` from ever starting, None if nothing does so far."""
+        """Return what keeps `step` from ever starting, None if nothing does so far."""
         if step.gate and self._states.get(step.gate[0]) == "Succeeded":
             condition, due = step.gate
             outcome = self._scope.value({"Get": f"Steps.{condition}.Outcome"})

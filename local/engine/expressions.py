@@ -58,7 +58,7 @@ class Scope:
         self._properties[step] = properties
 
     def value(self, expression: Any, job_name: str | None = None) -> Any:
-        """Give `expression` with every reference replaced; `job_name` is the name of the job it is for."""
+        """Return `expression` with every reference replaced; `job_name` is the name of the job it is for."""
         if is_get(expression):
             return self._get(reference(expression["Get"]), job_name)
         if isinstance(expression, list):
@@ -96,7 +96,7 @@ class Scope:
         return dig(self._read_json(uri, what), path.removeprefix("$"), f"{what} ({uri})")
 
     def _property_file_uri(self, step: str, name: str) -> str:
-        """Give where the step's job wrote the file: the output's S3Uri and the FilePath below it."""
+        """Return where the step's job wrote the file: the output's S3Uri and the FilePath below it."""
         files = self._definition.steps[step].document.get("PropertyFiles") or []
         file = next(f for f in files if f["PropertyFileName"] == name)
         output = f".ProcessingOutputConfig.Outputs['{file['OutputName']}'].S3Output.S3Uri"

@@ -70,6 +70,6 @@ class StepRecords:
         self.update(name, status=status, end=self._now(), failure_reason=reason and reason[:_REASON_LIMIT])
 
     def snapshot(self) -> list[StepRecord]:
-        """Give copies of all records."""
+        """Return copies of all records."""
         with self._lock:
             return copy.deepcopy(list(self._records.values()))

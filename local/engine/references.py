@@ -24,7 +24,7 @@ class Reference(NamedTuple):
 
 
 def reference(text: str) -> Reference:
-    """Read the text of a `Get`, such as `Steps.TrainSpot.ModelArtifacts.S3ModelArtifacts`."""
+    """Return what a `Get` refers to, such as `Steps.TrainSpot.ModelArtifacts.S3ModelArtifacts`."""
     root, _, rest = text.partition(".")
     if root != "Steps":
         return Reference(root, rest)
@@ -33,12 +33,12 @@ def reference(text: str) -> Reference:
 
 
 def is_get(value: Any) -> bool:
-    """Say whether `value` is a `{"Get": "..."}`."""
+    """Return whether `value` is a `{"Get": "..."}`."""
     return isinstance(value, dict) and set(value) == {"Get"} and isinstance(value["Get"], str)
 
 
 def references(value: Any) -> Iterator[Reference]:
-    """Give every reference below `value`, in the order of the text."""
+    """Yield every reference below `value`, in the order of the text."""
     if is_get(value):
         yield reference(value["Get"])
     elif isinstance(value, dict | list):
@@ -47,7 +47,7 @@ def references(value: Any) -> Iterator[Reference]:
 
 
 def path_tokens(path: str) -> list[str | int]:
-    """Split `.a['b c'][0]` into its members; raise ValueError where it is no path."""
+    """Return the members of `.a['b c'][0]`; raise ValueError where it is no path."""
     tokens: list[str | int] = []
     position = 0
     while position < len(path):

@@ -72,14 +72,14 @@ def _call_exception_type(error: ClientError | BotoCoreError) -> str | None:
 
 
 def policy_errors(policies: Any) -> Iterator[str]:
-    """Say what is wrong with a step's RetryPolicies, each line with the rest of its JSON pointer."""
+    """Yield what is wrong with a step's RetryPolicies, each line with the rest of its JSON pointer."""
     if not isinstance(policies, list):
-        yield ": a list of policies is due"
+        yield ": must be a list of policies"
         return
     for index, policy in enumerate(policies):
         kinds = policy.get("ExceptionType") if isinstance(policy, dict) else None
         if not isinstance(kinds, list) or not kinds:
-            yield f"/{index}/ExceptionType: a list of at least one of {', '.join(EXCEPTION_TYPES)} is due"
+            yield f"/{index}/ExceptionType: must be a list of at least one of {', '.join(EXCEPTION_TYPES)}"
             continue
         for kind in kinds:
             if kind not in EXCEPTION_TYPES:
@@ -87,7 +87,7 @@ def policy_errors(policies: Any) -> Iterator[str]:
         for name in ("IntervalSeconds", "BackoffRate", "MaxAttempts", "ExpireAfterMin"):
             value = policy.get(name, 1)
             if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-                yield f"/{index}/{name}: a number of at least 0 is due, not {value!r}"
+                yield f"/{index}/{name}: must be a number of at least 0, not {value!r}"
 
 
 class Retries:
@@ -99,7 +99,7 @@ class Retries:
         self._used: dict[int, int] = {}
 
     def delay(self, exception_type: str | None, elapsed: float) -> float | None:
-        """Give the seconds to wait before the next attempt, None for no further one.
+        """Return the seconds to wait before the next attempt, None for no further one.
 
         `elapsed` is the seconds since the step's start, for ExpireAfterMin.
         """

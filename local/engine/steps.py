@@ -1,18 +1,19 @@
 """What each type of step does: Condition and Fail here, jobs and model packages through SageMaker's API.
 
 Every call goes through the clients that the execution was given, so the pipeline role's policies judge it.
+AWS describes a job again and again until it has ended. Here each job is described when it has started and
+when it has ended, which asks the role for the same right; in between its end is waited for in this process.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -22,22 +23,14 @@ from local.engine.definition import Step
 from local.engine.expressions import ExecutionVariables, ExpressionError, Scope
 from local.engine.records import StepRecords
 from local.engine.retry import Retries, StepFailed, StepStopped, failed_job, refused_call
+from local.engine.signals import Signal
 
 
-@dataclass(frozen=True)
-class Pace:
-    """How often a job is looked at, and how much shorter than the definition's the waits of retries are.
+class Jobs(Protocol):
+    """The jobs of the service that runs in this process."""
 
-    A job is described every `poll` seconds at first and every `slowest_poll` seconds when it takes long.
-    """
-
-    poll: float = 0.1
-    slowest_poll: float = 0.5
-    retry_scale: float = 0.01
-
-    def interval(self, elapsed: float) -> float:
-        """Give the seconds to the next look at a job that has run for `elapsed` seconds: 2 % of it."""
-        return min(max(self.poll, elapsed * 0.02), self.slowest_poll)
+    def ended(self, arn: str) -> Signal:
+        """Return the signal of a job's end; for a job that is not known any more it is set."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +40,12 @@ class Runtime:
     variables: ExecutionVariables
     scope: Scope
     sagemaker: Any
+    jobs: Jobs
     cache: StepCache
     records: StepRecords
     note: Callable[[str, str, Mapping[str, Any]], None]
-    stopping: threading.Event
-    pace: Pace
+    stopping: Signal
+    retry_scale: float
     now: Callable[[], datetime]
 
 
@@ -64,7 +58,7 @@ class JobType:
     stoppable: bool = True
 
     def method(self, client: Any, verb: str) -> Callable[..., Any]:
-        """Give the client's method for `verb` ("create", "describe", "stop")."""
+        """Return the client's method for `verb` ("create", "describe", "stop")."""
         snake = re.sub(r"(?<!^)(?=[A-Z])", "_", self.noun).lower()
         method: Callable[..., Any] = getattr(client, f"{verb}_{snake}")
         return method
@@ -77,7 +71,8 @@ JOB_TYPES = {
 }
 
 
-_MISSES = 5  # looks at a job in a row that may fail for the service's reasons
+_MISSES = 5  # Describe calls in a row that may fail for the service's reasons
+_MISS_SECONDS = 0.1  # until the next one
 
 
 def run_step(step: Step, runtime: Runtime) -> None:
@@ -150,8 +145,8 @@ _Finished = tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
 
 
 def _run_with_retries(step: Step, runtime: Runtime) -> _Finished:
-    """Run the step's job until it completes; give its arguments, properties and Metadata."""
-    retries = Retries(step.document.get("RetryPolicies") or [], runtime.pace.retry_scale)
+    """Run the step's job until it completes; return its arguments, properties and Metadata."""
+    retries = Retries(step.document.get("RetryPolicies") or [], runtime.retry_scale)
     started = time.monotonic()
     attempt = 1
     while True:
@@ -183,7 +178,7 @@ def _run_job(step: Step, job_type: JobType, runtime: Runtime) -> _Finished:
     arn = _call(job_type, "create", runtime, **{**arguments, **naming})[f"{job_type.noun}Arn"]
     metadata = {job_type.metadata: {"Arn": arn}}
     runtime.records.update(step.name, metadata=metadata)
-    described = _wait(step, job_type, name if job_type.stoppable else arn, runtime)
+    described = _follow(step, job_type, name, arn, runtime)
     status = described[f"{job_type.noun}Status"]
     if status == "Failed":
         raise failed_job(
@@ -195,37 +190,41 @@ def _run_job(step: Step, job_type: JobType, runtime: Runtime) -> _Finished:
     return arguments, described, metadata
 
 
-def _wait(step: Step, job_type: JobType, name: str, runtime: Runtime) -> dict[str, Any]:
-    """Describe the job until it has ended; pass the execution's stop on to it once."""
-    started = time.monotonic()
-    asked_to_stop = False
-    misses = 0
-    while True:
-        try:
-            described = _call(job_type, "describe", runtime, **{f"{job_type.noun}Name": name})
-            misses = 0
-        except StepFailed as failed:
-            misses += 1
-            if failed.exception_type is None or misses > _MISSES:
-                # Nobody looks after the job any more, and a further attempt would make a second one.
-                _stop(step, job_type, name, runtime)
-                raise StepFailed(failed.reason) from failed
-            described = {}
-        if described.get(f"{job_type.noun}Status") in ("Completed", "Failed", "Stopped"):
-            return described
-        interval = runtime.pace.interval(time.monotonic() - started)
-        if asked_to_stop:
-            time.sleep(interval)
-        elif runtime.stopping.wait(interval):
-            asked_to_stop = True
+def _follow(step: Step, job_type: JobType, name: str, arn: str, runtime: Runtime) -> dict[str, Any]:
+    """Return what Describe says of the job after its end; pass the execution's stop on to it."""
+    if not job_type.stoppable:
+        return _describe(job_type, arn, runtime)
+    ended = runtime.jobs.ended(arn)
+    try:
+        _describe(job_type, name, runtime)
+        Signal.wait_for_any(ended, runtime.stopping)
+        if not ended.is_set():
             _stop(step, job_type, name, runtime)
+            ended.wait()
+        return _describe(job_type, name, runtime)
+    except StepFailed:
+        if not ended.is_set():
+            # Nobody looks after the job any more.
+            _stop(step, job_type, name, runtime)
+        raise
+
+
+def _describe(job_type: JobType, name: str, runtime: Runtime) -> dict[str, Any]:
+    """Describe the job; a call that fails for the service's reasons is made again."""
+    for miss in range(_MISSES + 1):
+        try:
+            return _call(job_type, "describe", runtime, **{f"{job_type.noun}Name": name})
+        except StepFailed as failed:
+            if failed.exception_type is None or miss == _MISSES:
+                # Without its type: a further attempt of the step would make a second job.
+                raise StepFailed(failed.reason) from failed
+            time.sleep(_MISS_SECONDS)
+    raise AssertionError("the last miss is raised")
 
 
 def _stop(step: Step, job_type: JobType, name: str, runtime: Runtime) -> None:
     """Ask the job to stop; a refusal is noted and the job runs to its end."""
     runtime.records.update(step.name, status="Stopping")
-    if not job_type.stoppable:
-        return
     try:
         _call(job_type, "stop", runtime, **{f"{job_type.noun}Name": name})
     except StepFailed as refused:
@@ -247,7 +246,7 @@ def _job_name(step: Step, runtime: Runtime) -> str:
 
 
 def _why_stopped(name: str, described: Mapping[str, Any], runtime: Runtime) -> str | None:
-    """Say why a job stopped that the execution did not stop."""
+    """Return why a job stopped that the execution did not stop."""
     if runtime.stopping.is_set():
         return None
     why = described.get("SecondaryStatus") or described.get("ExitMessage") or "Stopped"

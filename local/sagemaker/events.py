@@ -1,30 +1,32 @@
 """What SageMaker tells EventBridge: executions, training jobs and model packages that came to another state.
 
-The laptop tells of a training job's start and end; AWS tells of what is between them, too, and may tell of a
-change more than once.
+Local AWS sends an event at a training job's start and end; AWS sends one at what is between them, too, and
+may send one more than once.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from local.aws.event_rules import EventRules
-from local.sagemaker.execution import Execution
+from local.engine.host import Host
 from local.engine.jobs.records import TrainingJob
+from local.sagemaker.execution import RUNNING, Execution
 
 SOURCE = "aws.sagemaker"
+logger = logging.getLogger(__name__)
 _JOB_MEMBERS_WITHOUT_EVENT = ("ModelArtifacts", "FinalMetricDataList")
 
 
-def execution_changed(execution: Execution, previous: str | None) -> None:
-    """Tell of an execution's status; `previous` is None for one that has just started."""
-    ended = not execution.running
+def execution_changed(host: Host, execution: Execution, status: str, previous: str | None) -> None:
+    """Send an execution's status; `previous` is None for one that has just started."""
+    ended = status not in RUNNING
     detail = {
         "pipelineExecutionDisplayName": execution.display_name,
-        "currentPipelineExecutionStatus": execution.status,
+        "currentPipelineExecutionStatus": status,
         "previousPipelineExecutionStatus": previous,
         "executionStartTime": execution.creation_time,
         "executionEndTime": execution.last_modified_time if ended else None,
@@ -32,7 +34,8 @@ def execution_changed(execution: Execution, previous: str | None) -> None:
         "pipelineArn": execution.pipeline.arn,
         "pipelineExecutionArn": execution.arn,
     }
-    _tell(
+    _send(
+        host,
         "SageMaker Model Building Pipeline Execution Status Change",
         [execution.pipeline.arn, execution.arn],
         detail,
@@ -40,28 +43,31 @@ def execution_changed(execution: Execution, previous: str | None) -> None:
     )
 
 
-def training_job_changed(job: TrainingJob) -> None:
-    """Tell of a training job's status."""
+def training_job_changed(host: Host, job: TrainingJob) -> None:
+    """Send a training job's status."""
     detail = {key: value for key, value in job.describe().items() if key not in _JOB_MEMBERS_WITHOUT_EVENT}
     detail["Tags"] = {tag["Key"]: tag["Value"] for tag in job.tags}
-    _tell("SageMaker Training Job State Change", [job.arn], detail, _milliseconds)
+    _send(host, "SageMaker Training Job State Change", [job.arn], detail, _milliseconds)
 
 
-def package_changed(arn: str, described: Mapping[str, Any]) -> None:
-    """Tell of a model package, `described` as DescribeModelPackage does."""
-    _tell("SageMaker Model Package State Change", [arn], described, _iso)
+def package_changed(host: Host, arn: str, described: Mapping[str, Any]) -> None:
+    """Send a model package, `described` as DescribeModelPackage does."""
+    _send(host, "SageMaker Model Package State Change", [arn], described, _iso)
 
 
-def _tell(
+def _send(
+    host: Host,
     detail_type: str,
     resources: Sequence[str],
     detail: Mapping[str, Any],
     moment: Callable[[datetime], str | int],
 ) -> None:
-    rules = EventRules.current
-    if rules is not None:
-        known = {name: value for name, value in detail.items() if value is not None}
-        rules.put(SOURCE, detail_type, resources, json.loads(json.dumps(known, default=moment)))
+    known = {name: value for name, value in detail.items() if value is not None}
+    try:
+        host.put_event(SOURCE, detail_type, resources, json.loads(json.dumps(known, default=moment)))
+    except Exception:
+        # Whatever EventBridge has met: a job or an execution goes on without it, and its end is waited for.
+        logger.exception("an event could not be sent: %s", detail_type)
 
 
 def _iso(moment: datetime) -> str:

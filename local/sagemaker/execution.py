@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from local.sagemaker.pipelines import Pipeline, PipelineVersion
 from local.engine.executor import Executor, Outcome, StepRecord
 from local.engine.jobs.records import now
+from local.sagemaker.pipelines import Pipeline, PipelineVersion
+
+RUNNING = ("Executing", "Stopping")
 
 
 @dataclass
@@ -40,7 +42,7 @@ class Execution:
     @property
     def running(self) -> bool:
         """Whether the execution has not ended yet."""
-        return self.status in ("Executing", "Stopping")
+        return self.status in RUNNING
 
     def begin(self, executor: Executor) -> None:
         """Take the executor, and stop it when that was asked for already."""
@@ -67,12 +69,12 @@ class Execution:
             self.last_modified_time = now()
 
     def steps(self) -> list[StepRecord]:
-        """Give the records of the steps that have started."""
+        """Return the records of the steps that have started."""
         with self.lock:
             return self.executor.steps() if self.executor else self.final_steps
 
     def describe(self) -> dict[str, Any]:
-        """Give the answer of DescribePipelineExecution."""
+        """Return the answer of DescribePipelineExecution."""
         return {
             "PipelineArn": self.pipeline.arn,
             "PipelineExecutionArn": self.arn,
@@ -90,7 +92,7 @@ class Execution:
         }
 
     def summary(self) -> dict[str, Any]:
-        """Give the execution's entry of ListPipelineExecutions."""
+        """Return the execution's entry of ListPipelineExecutions."""
         return {
             "PipelineExecutionArn": self.arn,
             "StartTime": self.creation_time,
@@ -102,7 +104,7 @@ class Execution:
 
 
 def describe_step(record: StepRecord) -> dict[str, Any]:
-    """Give a step's entry of ListPipelineExecutionSteps."""
+    """Return a step's entry of ListPipelineExecutionSteps."""
     step = {
         "StepName": record.name,
         "StepDisplayName": record.display_name,

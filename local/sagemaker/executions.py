@@ -11,22 +11,21 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.engine.definition import ParameterError, parse, resolve_parameters
+from local.engine.executor import ExecutionVariables, Executor, Outcome
 from local.engine.host import AccessDenied
+from local.engine.jobs.log import LogStream
+from local.engine.jobs.records import now
+from local.sagemaker.errors import ConflictError, NotFoundError, ValidationError
 from local.sagemaker.events import execution_changed
 from local.sagemaker.execution import Execution, describe_step
 from local.sagemaker.listing import between, in_order, page
 from local.sagemaker.pipelines import Pipelines
 from local.sagemaker.requests import Call
 from local.sagemaker.tokens import Tokens
-from local.engine.definition import ParameterError, parse, resolve_parameters
-from local.engine.executor import ExecutionVariables, Executor, Outcome
-from local.engine.jobs.log import LogStream
-from local.engine.jobs.records import now
 
 LOG_GROUP = "/local/sagemaker/pipelines"
-_OWN_FAULT = (
-    "InternalServerError: A fault of the laptop's AWS itself ended the execution; its console shows it."
-)
+_OWN_FAULT = "InternalServerError: A fault of local AWS itself ended the execution; its console shows it."
 _ID_ALPHABET = string.ascii_lowercase + string.digits
 
 
@@ -40,7 +39,7 @@ class Executions:
         self._runtime.before_close(self._stop_all)
 
     def find(self, arn: str) -> Execution:
-        """Give an execution by ARN."""
+        """Return an execution by ARN."""
         for pipeline in list(self._pipelines.by_name.values()):
             if found := pipeline.executions.get(arn):
                 return found
@@ -70,15 +69,14 @@ class Executions:
     def _new(self, call: Call) -> Execution:
         pipeline = self._pipelines.find(call["PipelineName"])
         version = pipeline.version(call.get("PipelineVersionId"))
-        role_arn = call.get("RoleArn", pipeline.role_arn)
         given, values = _parameters(call, version.definition)
-        self._runtime.check_role(role_arn, pipeline.arn)
+        self._runtime.check_role(pipeline.role_arn, pipeline.arn)
         identifier = "".join(secrets.choice(_ID_ALPHABET) for _ in range(12))
         return Execution(
             arn=f"{pipeline.arn}/execution/{identifier}",
             pipeline=pipeline,
             version=version,
-            role_arn=role_arn,
+            role_arn=pipeline.role_arn,
             parameters=given,
             values=values,
             display_name=call.get("PipelineExecutionDisplayName", f"execution-{int(time.time() * 1000)}"),
@@ -89,7 +87,7 @@ class Executions:
 
     def _run(self, execution: Execution) -> None:
         outcome = Outcome("Failed", _OWN_FAULT)
-        execution_changed(execution, None)
+        execution_changed(self._runtime.host, execution, "Executing", None)
         try:
             executor = self._executor(execution)
             execution.begin(executor)
@@ -99,7 +97,7 @@ class Executions:
         finally:
             previous = execution.status
             execution.end(outcome)
-            execution_changed(execution, previous)
+            execution_changed(self._runtime.host, execution, outcome.status, previous)
 
     def _executor(self, execution: Execution) -> Executor:
         host, pipeline = self._runtime.host, execution.pipeline
@@ -116,6 +114,7 @@ class Executions:
             ),
             role_arn=execution.role_arn,
             sagemaker=host.client("sagemaker", execution.role_arn),
+            jobs=self._runtime,
             s3=host.client("s3", execution.role_arn),
             cache=self._runtime.cache,
             note=_Notes(LogStream(host.client("logs"), LOG_GROUP, identifier)),
@@ -134,16 +133,9 @@ class Executions:
                     "only an execution that is Executing can be stopped."
                 )
             execution.stop()
-            execution_changed(execution, "Executing")
-            return self._tokens.keep(call, {"PipelineExecutionArn": execution.arn})
-
-    def retry(self, call: Call) -> dict[str, Any]:
-        """Refuse RetryPipelineExecution, saying what to do instead."""
-        self.find(call["PipelineExecutionArn"])
-        raise ValidationError(
-            "RetryPipelineExecution is not implemented on the laptop: start a new execution with the same "
-            "parameters; steps with a CacheConfig that succeeded are taken from the cache."
-        )
+            answer = self._tokens.keep(call, {"PipelineExecutionArn": execution.arn})
+        execution_changed(self._runtime.host, execution, "Stopping", "Executing")
+        return answer
 
     def update(self, call: Call) -> dict[str, Any]:
         """Answer UpdatePipelineExecution; a new parallelism does not reach steps that are being run."""
@@ -211,7 +203,7 @@ class _Notes:
 
 
 def _parameters(call: Call, definition: str) -> tuple[dict[str, str], list[dict[str, str]]]:
-    """Give the parameters as given, and all of them with their values; refuse what does not fit."""
+    """Return the parameters as given, and all of them with their values; refuse what does not fit."""
     given: dict[str, str] = {}
     for parameter in call.get("PipelineParameters", []):
         if parameter["Name"] in given:

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-
+from local.sagemaker.errors import LimitExceededError, ValidationError
 from local.sagemaker.requests import Call
 
 _WAIT_WITHOUT_CHECKPOINTS = 3600
-_NOT_HERE = "is not implemented on the laptop"
+_NOT_HERE = "is not implemented on local AWS"
 
 
 def check_training(call: Call) -> None:
-    """Raise ValidationException for a request that SageMaker refuses or the laptop cannot serve."""
+    """Raise ValidationError for a request that SageMaker refuses or local AWS cannot serve."""
     call.refuse("RetryStrategy", "ServerlessJobConfig", "MlflowConfig", "ModelPackageConfig")
     algorithm = _needed(call, "AlgorithmSpecification")
     if bool(algorithm.get("TrainingImage")) == bool(algorithm.get("AlgorithmName")):
@@ -35,7 +35,7 @@ def check_training(call: Call) -> None:
 
 
 def check_processing(call: Call) -> None:
-    """Raise ValidationException for a request that SageMaker refuses or the laptop cannot serve."""
+    """Raise ValidationError for a request that SageMaker refuses or local AWS cannot serve."""
     for item in call.get("ProcessingInputs", []):
         _check_processing_input(item)
     outputs = call.get("ProcessingOutputConfig", {}).get("Outputs", [])
@@ -63,7 +63,7 @@ def _check_processing_input(item: Mapping[str, Any]) -> None:
     if missing:
         raise ValidationError(f"Input {name}: S3Input needs {' and '.join(missing)}.")
     if source["S3DataType"] != "S3Prefix" or source["S3InputMode"] != "File":
-        raise ValidationError(f"Input {name}: only S3Prefix in File mode is on the laptop.")
+        raise ValidationError(f"Input {name}: only S3Prefix in File mode is implemented on local AWS.")
     _check_path(f"ProcessingInputs['{name}'].S3Input.LocalPath", source["LocalPath"], "/opt/ml/processing")
 
 
@@ -72,11 +72,10 @@ def _check_cluster(cluster: Mapping[str, Any]) -> None:
         raise ValidationError("ResourceConfig needs InstanceType and InstanceCount.")
     count = cluster["InstanceCount"]
     if count > 1:
-        raise SagemakerClientError(
-            "ResourceLimitExceeded",
+        raise LimitExceededError(
             f"The account-level service limit '{cluster['InstanceType']} for training job usage' is 1 "
             f"Instances, with current utilization of 0 Instances and a request delta of {count} Instances. "
-            "A training job has one instance on the laptop.",
+            "A training job has one instance on local AWS.",
         )
     if cluster.get("VolumeSizeInGB") is None:
         raise ValidationError("ResourceConfig needs VolumeSizeInGB.")

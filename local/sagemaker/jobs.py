@@ -6,14 +6,14 @@ import threading
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-
+from local.engine.jobs.records import JobRecord, ProcessingJob, TrainingJob
+from local.sagemaker.errors import InUseError, ValidationError
 from local.sagemaker.events import training_job_changed
 from local.sagemaker.job_network import check_network, check_volume_key
 from local.sagemaker.job_rules import check_processing, check_training
 from local.sagemaker.listing import between, in_order, page
 from local.sagemaker.requests import Call
-from local.sagemaker.runtime import SageMakerRuntime
-from local.engine.jobs.records import JobRecord, ProcessingJob, TrainingJob
+from local.sagemaker.runtime import Runtime
 
 Job = TypeVar("Job", bound=JobRecord)
 
@@ -23,7 +23,7 @@ class Jobs(Generic[Job]):
 
     def __init__(
         self,
-        runtime: SageMakerRuntime,
+        runtime: Runtime,
         make: Callable[[str, str, Any], Job],
         run: Callable[[Job], None],
         check: Callable[[Call], None],
@@ -43,8 +43,7 @@ class Jobs(Generic[Job]):
         self._not_found = not_found
         self._lock = threading.Lock()
 
-    def find(self, call: Call) -> Job:
-        """Give the job that the request names; raise ValidationException as SageMaker does without one."""
+    def _find(self, call: Call) -> Job:
         name = call[f"{self._noun}Name"]
         job = self.by_name.get(name.lower())
         if job is None:
@@ -55,7 +54,7 @@ class Jobs(Generic[Job]):
         """Answer Create<noun> and start the job."""
         self._check(call)
         check_volume_key(call)
-        check_network(call, self._runtime.host.account, self._runtime.host.region)
+        check_network(call, self._runtime.host)
         name = call[f"{self._noun}Name"]
         arn = self._runtime.arn(f"{self._resource}/{name}")
         self._runtime.check_role(call["RoleArn"], arn)
@@ -68,11 +67,16 @@ class Jobs(Generic[Job]):
             job = self._make(name, arn, call.parameters)
             self._runtime.spawn(f"{self._resource} {name}", self._run, job)
             self.by_name[name.lower()] = job
+            self._runtime.job_ends[arn] = job.ended
         return {f"{self._noun}Arn": arn}
+
+    def describe(self, call: Call) -> dict[str, Any]:
+        """Answer Describe<noun>."""
+        return self._find(call).describe()
 
     def stop(self, call: Call) -> None:
         """Answer Stop<noun>."""
-        job = self.find(call)
+        job = self._find(call)
         if not job.running:
             raise ValidationError(
                 f"The request was rejected because the {self._resource} is in status {job.status}."
@@ -81,11 +85,12 @@ class Jobs(Generic[Job]):
 
     def delete(self, call: Call) -> None:
         """Answer Delete<noun>."""
-        job = self.find(call)
+        job = self._find(call)
         if job.running:
             raise InUseError(f"The {self._resource} {job.name} is {job.status}: stop it first.")
         with self._lock:
             self.by_name.pop(job.name.lower(), None)
+            self._runtime.job_ends.pop(job.arn, None)
 
     def list(self, call: Call) -> dict[str, Any]:
         """Answer List<noun>s."""
@@ -104,13 +109,13 @@ class Jobs(Generic[Job]):
         )
 
 
-def training_jobs(runtime: SageMakerRuntime) -> Jobs[TrainingJob]:
+def training_jobs(runtime: Runtime) -> Jobs[TrainingJob]:
     """Make the collection of training jobs."""
 
     def run(job: TrainingJob) -> None:
-        training_job_changed(job)
+        training_job_changed(runtime.host, job)
         runtime.jobs.run_training_job(job)
-        training_job_changed(job)
+        training_job_changed(runtime.host, job)
 
     return Jobs(
         runtime,
@@ -123,7 +128,7 @@ def training_jobs(runtime: SageMakerRuntime) -> Jobs[TrainingJob]:
     )
 
 
-def processing_jobs(runtime: SageMakerRuntime) -> Jobs[ProcessingJob]:
+def processing_jobs(runtime: Runtime) -> Jobs[ProcessingJob]:
     """Make the collection of processing jobs."""
     return Jobs(
         runtime,

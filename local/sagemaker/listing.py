@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from botocore.utils import parse_timestamp
 
+from local.sagemaker.errors import ValidationError
 from local.sagemaker.requests import Call
 
 _PAGE = 100
@@ -16,7 +18,7 @@ T = TypeVar("T")
 
 
 def page(call: Call, items: Sequence[Any], member: str) -> dict[str, Any]:
-    """Give the part of `items` that MaxResults and NextToken ask for, as the response's `member`."""
+    """Return the part of `items` that MaxResults and NextToken ask for, as the response's `member`."""
     start = _offset(call.get("NextToken"))
     end = start + call.get("MaxResults", _PAGE)
     answer: dict[str, Any] = {member: list(items[start:end])}
@@ -31,15 +33,20 @@ def in_order(call: Call, items: Iterable[T], key: Callable[[T], Any], default: s
 
 
 def between(call: Call, moment: datetime, after: str, before: str) -> bool:
-    """Tell whether `moment` lies between the times that two parameters of the request name."""
-    time = _aware(moment)
-    earliest, latest = call.get(after), call.get(before)
-    return (earliest is None or time >= _aware(earliest)) and (latest is None or time <= _aware(latest))
+    """Return whether `moment` lies between the times that two parameters of the request name."""
+    earliest, latest = _time(call.get(after)), _time(call.get(before))
+    return (earliest is None or moment >= earliest) and (latest is None or moment <= latest)
 
 
-def _aware(moment: datetime) -> datetime:
-    # moto's times are UTC without saying so.
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+def _time(value: Any) -> datetime | None:
+    """Return a time of a request, which is a number of seconds or a text."""
+    if value is None:
+        return None
+    try:
+        moment: datetime = parse_timestamp(value)
+    except ValueError as error:
+        raise ValidationError(f"{value!r} is not a time.") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _offset(token: str | None) -> int:

@@ -1,91 +1,137 @@
-"""Model packages and their groups: moto's own, with the answers that differ from SageMaker's put right."""
+"""The model registry: model package groups and the packages in them."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from moto.sagemaker.models import ModelPackage, ModelPackageGroup
-
+from local.engine.jobs.records import now
+from local.sagemaker.errors import ConflictError, ValidationError
 from local.sagemaker.events import package_changed
 from local.sagemaker.listing import between, in_order, page
-from local.sagemaker.requests import Call
-from local.sagemaker.runtime import SageMakerRuntime
+from local.sagemaker.requests import Call, service_model
+from local.sagemaker.runtime import Runtime
 from local.sagemaker.tokens import Tokens
 
-_PENDING = "PendingManualApproval"
-_PACKAGE_MEMBERS = {
-    "model_package_description": "ModelPackageDescription",
-    "inference_specification": "InferenceSpecification",
-    "validation_specification": "ValidationSpecification",
-    "source_algorithm_specification": "SourceAlgorithmSpecification",
-    "metadata_properties": "MetadataProperties",
-    "model_metrics": "ModelMetrics",
-    "client_token": "ClientToken",
-    "customer_metadata_properties": "CustomerMetadataProperties",
-    "drift_check_baselines": "DriftCheckBaselines",
-    "domain": "Domain",
-    "task": "Task",
-    "sample_payload_url": "SamplePayloadUrl",
-    "additional_inference_specifications": "AdditionalInferenceSpecifications",
-}
-"""moto's names of what a request says about a package."""
+
+@dataclass
+class ModelPackageGroup:
+    """A group of versions of a model."""
+
+    name: str
+    arn: str
+    description: str | None
+    tags: list[dict[str, str]]
+    creation_time: datetime = field(default_factory=now)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the group's entry of ListModelPackageGroups."""
+        return {
+            "ModelPackageGroupName": self.name,
+            "ModelPackageGroupArn": self.arn,
+            "ModelPackageGroupDescription": self.description,
+            "CreationTime": self.creation_time,
+            "ModelPackageGroupStatus": "Completed",
+        }
+
+
+@dataclass
+class ModelPackage:
+    """A version of a group, or a package that has a name of its own."""
+
+    name: str
+    """Of the group, for a version."""
+    arn: str
+    version: int | None
+    said: dict[str, Any]
+    """What requests said about it, under SageMaker's names."""
+    tags: list[dict[str, str]]
+    creation_time: datetime = field(default_factory=now)
+    last_modified_time: datetime | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Return the answer of DescribeModelPackage."""
+        name = "ModelPackageName" if self.version is None else "ModelPackageGroupName"
+        return {
+            **self.said,
+            name: self.name,
+            "ModelPackageVersion": self.version,
+            "ModelPackageArn": self.arn,
+            "CreationTime": self.creation_time,
+            "LastModifiedTime": self.last_modified_time,
+            "ModelPackageStatus": "Completed",
+            "ModelPackageStatusDetails": {"ValidationStatuses": [], "ImageScanStatuses": []},
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Return the package's entry of ListModelPackages."""
+        members = service_model().shape_for("ModelPackageSummary").members
+        return {name: value for name, value in self.describe().items() if name in members}
 
 
 class Packages:
-    """The model registry of one account and region; `groups` and `packages` are moto's own dictionaries."""
+    """The model registry of one account and region."""
 
-    def __init__(
-        self,
-        runtime: SageMakerRuntime,
-        groups: dict[str, ModelPackageGroup],
-        packages: dict[str, ModelPackage],
-    ) -> None:
+    def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._groups = groups
-        self._packages = packages
+        self._groups: dict[str, ModelPackageGroup] = {}
+        """By name in lower case, as ARNs have it."""
+        self._packages: dict[str, ModelPackage] = {}
+        """By ARN."""
         self._versions: dict[str, int] = {}
         self._tokens = Tokens("ClientToken")
         self._lock = threading.RLock()
 
+    def taggable(self) -> Iterable[ModelPackageGroup | ModelPackage]:
+        """Return all groups and packages."""
+        with self._lock:
+            return [*self._groups.values(), *self._packages.values()]
+
     def create_group(self, call: Call) -> dict[str, Any]:
         """Answer CreateModelPackageGroup."""
         name = call["ModelPackageGroupName"]
+        arn = self._runtime.arn(f"model-package-group/{name}")
         with self._lock:
-            if any(known.lower() == name.lower() for known in self._groups):
-                arn = self._runtime.arn(f"model-package-group/{name}")
+            if name.lower() in self._groups:
                 raise ValidationError(f"Model Package Group already exists: {arn}")
-            host = self._runtime.host
-            group = ModelPackageGroup(
-                name,
-                call.get("ModelPackageGroupDescription"),
-                host.account,
-                host.region,
-                list(call.get("Tags", [])),
-            )
-            group.arn = self._runtime.arn(f"model-package-group/{name}")
-            self._groups[name] = group
-        return {"ModelPackageGroupArn": group.arn}
+            description = call.get("ModelPackageGroupDescription")
+            self._groups[name.lower()] = ModelPackageGroup(name, arn, description, list(call.get("Tags", [])))
+        return {"ModelPackageGroupArn": arn}
 
     def describe_group(self, call: Call) -> dict[str, Any]:
         """Answer DescribeModelPackageGroup."""
-        group = self._group(call["ModelPackageGroupName"])
-        return {**group.gen_response_object(), "CreatedBy": {}}
+        return {**self._group(call["ModelPackageGroupName"]).summary(), "CreatedBy": {}}
 
     def delete_group(self, call: Call) -> None:
         """Answer DeleteModelPackageGroup: only an empty group goes."""
         with self._lock:
             group = self._group(call["ModelPackageGroupName"])
-            held = [p.arn for p in self._packages.values() if _in_group(p, group.model_package_group_name)]
-            if held:
+            versions = [p.arn for p in self._packages.values() if _in_group(p, group)]
+            if versions:
                 raise ConflictError(
-                    f"Cannot delete model package group {group.arn}: it holds {len(held)} model packages, "
-                    f"for example {held[0]}; delete them first."
+                    f"Cannot delete model package group {group.arn}: it holds {len(versions)} model "
+                    f"packages, for example {versions[0]}; delete them first."
                 )
-            del self._groups[group.model_package_group_name]
+            del self._groups[group.name.lower()]
+
+    def list_groups(self, call: Call) -> dict[str, Any]:
+        """Answer ListModelPackageGroups."""
+        found = [
+            group
+            for group in list(self._groups.values())
+            if call.get("NameContains", "").lower() in group.name.lower()
+            and between(call, group.creation_time, "CreationTimeAfter", "CreationTimeBefore")
+        ]
+        by_name = call.get("SortBy") == "Name"
+        ordered = in_order(call, found, lambda g: g.name if by_name else g.creation_time, "Ascending")
+        return page(call, [group.summary() for group in ordered], "ModelPackageGroupSummaryList")
 
     def create(self, call: Call) -> dict[str, Any]:
         """Answer CreateModelPackage; versions of a group are never given twice."""
+        call.refuse("ValidationSpecification")  # SageMaker would run its transform jobs
         if bool(call.get("ModelPackageName")) == bool(call.get("ModelPackageGroupName")):
             raise ValidationError("Give either ModelPackageName or ModelPackageGroupName.")
         with self._lock:
@@ -93,74 +139,46 @@ class Packages:
                 return answer
             package = self._versioned(call) if call.get("ModelPackageGroupName") else self._unversioned(call)
             self._packages[package.arn] = package
-            package_changed(package.arn, _described(package))
-            return self._tokens.keep(call, {"ModelPackageArn": package.arn})
+            answer = self._tokens.keep(call, {"ModelPackageArn": package.arn})
+        package_changed(self._runtime.host, package.arn, package.describe())
+        return answer
 
     def _versioned(self, call: Call) -> ModelPackage:
-        name = self._group(call["ModelPackageGroupName"]).model_package_group_name
-        self._versions[name] = self._versions.get(name, 0) + 1
-        return self._make(
-            call,
-            model_package_name=name,
-            model_package_group_name=name,
-            model_package_version=self._versions[name],
-            model_approval_status=call.get("ModelApprovalStatus", _PENDING),
-            model_package_type="Versioned",
-        )
+        name = self._group(call["ModelPackageGroupName"]).name
+        version = self._versions[name] = self._versions.get(name, 0) + 1
+        said = {"ModelApprovalStatus": "PendingManualApproval", **_said(call)}
+        arn = self._runtime.arn(f"model-package/{name}/{version}")
+        return ModelPackage(name, arn, version, said, list(call.get("Tags", [])))
 
     def _unversioned(self, call: Call) -> ModelPackage:
         name = call["ModelPackageName"]
-        if self._runtime.arn(f"model-package/{name}") in self._packages:
-            raise ValidationError(
-                f"Model Package already exists: {self._runtime.arn(f'model-package/{name}')}"
-            )
-        return self._make(
-            call,
-            model_package_name=name,
-            model_package_group_name=None,
-            model_package_version=None,
-            model_approval_status=call.get("ModelApprovalStatus"),
-            model_package_type="Unversioned",
-        )
-
-    def _make(self, call: Call, **more: Any) -> ModelPackage:
-        said = {ours: call.get(theirs) for ours, theirs in _PACKAGE_MEMBERS.items()}
-        host = self._runtime.host
-        return ModelPackage(
-            **said,
-            **more,
-            certify_for_marketplace=call.get("CertifyForMarketplace", False),
-            approval_description=None,
-            region_name=host.region,
-            account_id=host.account,
-            tags=list(call.get("Tags", [])),
-        )
+        arn = self._runtime.arn(f"model-package/{name}")
+        if arn in self._packages:
+            raise ValidationError(f"Model Package already exists: {arn}")
+        return ModelPackage(name, arn, None, _said(call), list(call.get("Tags", [])))
 
     def describe(self, call: Call) -> dict[str, Any]:
         """Answer DescribeModelPackage."""
-        # moto invents a Studio user; the laptop has none.
-        nobody: dict[str, Any] = {"CreatedBy": {}, "LastModifiedBy": {}}
-        return {**_described(self._package(call["ModelPackageName"])), **nobody}
+        package = self._package(call["ModelPackageName"])
+        return {**package.describe(), "CreatedBy": {}, "LastModifiedBy": {}}
 
     def update(self, call: Call) -> dict[str, Any]:
         """Answer UpdateModelPackage: what the request does not name stays."""
         with self._lock:
             package = self._package(call["ModelPackageArn"])
-            if status := call.get("ModelApprovalStatus"):
-                package.model_approval_status = status
-            package.approval_description = call.get("ApprovalDescription", package.approval_description)
             properties = {
-                **(package.customer_metadata_properties or {}),
+                **(package.said.get("CustomerMetadataProperties") or {}),
                 **call.get("CustomerMetadataProperties", {}),
             }
             for name in call.get("CustomerMetadataPropertiesToRemove", []):
                 properties.pop(name, None)
-            package.customer_metadata_properties = properties or None
-            package.add_additional_inference_specifications(
-                call.get("AdditionalInferenceSpecificationsToAdd", []) or None
-            )
-            package.last_modified_time = utcnow()
-            package_changed(package.arn, _described(package))
+            package.said |= {**_said(call), "CustomerMetadataProperties": properties or None}
+            if more := call.get("AdditionalInferenceSpecificationsToAdd"):
+                known = package.said.get("AdditionalInferenceSpecifications") or []
+                package.said["AdditionalInferenceSpecifications"] = [*known, *more]
+            package.last_modified_time = now()
+            described = package.describe()
+        package_changed(self._runtime.host, package.arn, described)
         return {"ModelPackageArn": package.arn}
 
     def delete(self, call: Call) -> None:
@@ -170,26 +188,21 @@ class Packages:
 
     def list(self, call: Call) -> dict[str, Any]:
         """Answer ListModelPackages: those of a group when one is named, else the unversioned ones."""
-        group = call.get("ModelPackageGroupName")
-        name = self._group(group).model_package_group_name if group else None
+        name = call.get("ModelPackageGroupName")
+        group = self._group(name) if name else None
         kind = call.get("ModelPackageType", "Versioned" if group else "Unversioned")
-        found = [p for p in list(self._packages.values()) if _wanted(call, p, name, kind)]
+        found = [p for p in list(self._packages.values()) if _wanted(call, p, group, kind)]
         by_name = call.get("SortBy") == "Name"
-        ordered = in_order(
-            call,
-            found,
-            lambda p: (p.model_package_name,) if by_name else (p.creation_time, p.model_package_version or 0),
-        )
-        summaries = [p.gen_response_object() for p in ordered]
-        return page(call, summaries, "ModelPackageSummaryList")
+        ordered = in_order(call, found, lambda p: (p.name,) if by_name else (p.creation_time, p.version or 0))
+        return page(call, [p.summary() for p in ordered], "ModelPackageSummaryList")
 
     def _group(self, name_or_arn: str) -> ModelPackageGroup:
-        wanted = name_or_arn.rpartition("/")[2].lower()
-        for name, group in list(self._groups.items()):
-            if name.lower() == wanted:
-                return group
-        arn = self._runtime.arn(f"model-package-group/{wanted}")
-        raise ValidationError(f"ModelPackageGroup {arn} does not exist.")
+        name = name_or_arn.rpartition("/")[2].lower()
+        group = self._groups.get(name)
+        if group is None:
+            arn = self._runtime.arn(f"model-package-group/{name}")
+            raise ValidationError(f"ModelPackageGroup {arn} does not exist.")
+        return group
 
     def _package(self, name_or_arn: str) -> ModelPackage:
         is_arn = name_or_arn.startswith("arn:")
@@ -200,21 +213,24 @@ class Packages:
         return package
 
 
-def _described(package: ModelPackage) -> dict[str, Any]:
-    return dict(package.gen_response_object())
+def _said(call: Call) -> dict[str, Any]:
+    """Return what a request says about a package: what DescribeModelPackage repeats."""
+    members = service_model().operation_model("DescribeModelPackage").output_shape.members
+    naming = ("ModelPackageName", "ModelPackageGroupName", "ModelPackageArn")
+    known = (name for name in call.parameters if name in members and name not in naming)
+    return {name: call[name] for name in known if call[name] is not None}
 
 
-def _in_group(package: ModelPackage, group: str) -> bool:
-    return bool(package.model_package_group_name == group)
+def _in_group(package: ModelPackage, group: ModelPackageGroup) -> bool:
+    return package.version is not None and package.name == group.name
 
 
-def _wanted(call: Call, package: ModelPackage, group: str | None, kind: str) -> bool:
-    versioned = package.model_package_version is not None
+def _wanted(call: Call, package: ModelPackage, group: ModelPackageGroup | None, kind: str) -> bool:
     status = call.get("ModelApprovalStatus")
     return (
         (group is None or _in_group(package, group))
-        and (kind == "Both" or versioned == (kind == "Versioned"))
-        and (status is None or package.model_approval_status == status)
-        and call.get("NameContains", "").lower() in package.model_package_name.lower()
+        and (kind == "Both" or (package.version is not None) == (kind == "Versioned"))
+        and (status is None or package.said.get("ModelApprovalStatus") == status)
+        and call.get("NameContains", "").lower() in package.name.lower()
         and between(call, package.creation_time, "CreationTimeAfter", "CreationTimeBefore")
     )

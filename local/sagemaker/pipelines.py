@@ -10,14 +10,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
-from moto.sts.models import sts_backends
 
-from local.sagemaker.listing import between, in_order, page
-from local.sagemaker.requests import Call
-from local.sagemaker.runtime import SageMakerRuntime
-from local.sagemaker.tokens import Tokens
 from local.engine.definition import DefinitionError, parse
 from local.engine.jobs.records import now
+from local.sagemaker.errors import ConflictError, NotFoundError, ValidationError
+from local.sagemaker.listing import between, in_order, page
+from local.sagemaker.requests import Call
+from local.sagemaker.runtime import Runtime
+from local.sagemaker.tokens import Tokens
 
 if TYPE_CHECKING:
     from local.sagemaker.execution import Execution
@@ -53,7 +53,7 @@ class Pipeline:
     executions: dict[str, Execution] = field(default_factory=dict)
 
     def version(self, number: int | None) -> PipelineVersion:
-        """Give one version, the current one for None."""
+        """Return one version, the current one for None."""
         if number is None:
             return self.versions[-1]
         if not 1 <= number <= len(self.versions):
@@ -64,7 +64,7 @@ class Pipeline:
         return self.versions[number - 1]
 
     def describe(self, number: int | None) -> dict[str, Any]:
-        """Give the answer of DescribePipeline for one version."""
+        """Return the answer of DescribePipeline for one version."""
         version = self.version(number)
         return {
             **self.summary(),
@@ -79,7 +79,7 @@ class Pipeline:
         }
 
     def summary(self) -> dict[str, Any]:
-        """Give the pipeline's entry of ListPipelines."""
+        """Return the pipeline's entry of ListPipelines."""
         return {
             "PipelineArn": self.arn,
             "PipelineName": self.name,
@@ -95,7 +95,7 @@ class Pipeline:
 class Pipelines:
     """All pipelines of one account and region."""
 
-    def __init__(self, runtime: SageMakerRuntime) -> None:
+    def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
         self.lock = threading.RLock()
         self.by_name: dict[str, Pipeline] = {}
@@ -104,7 +104,7 @@ class Pipelines:
 
     @contextmanager
     def changing(self, name_or_arn: str) -> Iterator[None]:
-        """Change or start a pipeline; somebody who does so at the same time gets ConflictException."""
+        """Change or start a pipeline; somebody who does so at the same time gets ConflictError."""
         name = name_or_arn.rpartition("/")[2].lower()
         with self.lock:
             if name in self._changing:
@@ -117,7 +117,7 @@ class Pipelines:
                 self._changing.discard(name)
 
     def find(self, name_or_arn: str) -> Pipeline:
-        """Give a pipeline by name or ARN."""
+        """Return a pipeline by name or ARN."""
         wanted = name_or_arn.rpartition("/")[2].lower()
         for pipeline in list(self.by_name.values()):
             if pipeline.name.lower() == wanted:
@@ -245,7 +245,7 @@ class Pipelines:
         return page(call, summaries, "PipelineVersionSummaries")
 
     def _definition(self, call: Call) -> str | None:
-        """Give the checked text of the definition that the request holds or names in S3, None without one."""
+        """Return the checked text of the definition that the request holds or names in S3, if any."""
         text, location = call.get("PipelineDefinition"), call.get("PipelineDefinitionS3Location")
         if text is not None and location is not None:
             raise ValidationError("Give PipelineDefinition or PipelineDefinitionS3Location, not both.")
@@ -262,10 +262,9 @@ class Pipelines:
         return str(text)
 
     def _read(self, location: dict[str, str], call: Call) -> str:
-        """Read a definition from S3 with the rights of whoever asks."""
+        """Return a definition from S3 with the rights of whoever asks."""
         host = self.runtime.host
-        session = sts_backends[host.account]["aws"].get_assumed_role_from_access_key(call.access_key)
-        s3 = host.client("s3", session.role_arn if session else None)
+        s3 = host.client("s3", host.role_of(call.access_key))
         version = {"VersionId": location["VersionId"]} if location.get("VersionId") else {}
         try:
             found = s3.get_object(Bucket=location["Bucket"], Key=location["ObjectKey"], **version)

@@ -10,8 +10,14 @@ from typing import Any
 
 import botocore.session
 
+from local.sagemaker.errors import ServiceError, ValidationError
+
 _LONGEST_MATCHED = 8192
 """Characters: a longer text (a definition) is not matched with the API's pattern, which may take long."""
+
+
+_NUMBERS = ("integer", "long", "float", "double")
+_UNCHECKED = ("boolean", "timestamp", "blob")
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class Call:
         return self.parameters[name]
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Give a parameter, `default` when it is not there."""
+        """Return a parameter, `default` when it is not there."""
         value = self.parameters.get(name)
         return default if value is None else value
 
@@ -34,7 +40,7 @@ class Call:
         """Raise ValidationException for the first of these parameters that the request has."""
         for name in names:
             if self.get(name):
-                raise ValidationError(f"{self.operation}: {name} is not implemented on the laptop.")
+                raise ValidationError(f"{self.operation}: {name} is not implemented on local AWS.")
 
 
 @lru_cache(maxsize=1)
@@ -44,7 +50,7 @@ def service_model() -> Any:
 
 
 def check_request(call: Call) -> None:
-    """Raise ValidationException with every constraint that the request does not satisfy."""
+    """Raise ServiceError with every constraint that the request does not satisfy."""
     shape = service_model().operation_model(call.operation).input_shape
     problems = list(_problems(shape, call.parameters, ""))
     if problems:
@@ -67,8 +73,10 @@ def _problems(shape: Any, value: Any, path: str) -> Iterator[str]:
             yield from _problems(shape.value, item, f"{path}.{key}.value")
     elif shape.type_name == "string" and isinstance(value, str):
         yield from _string(shape, value, path)
-    elif shape.type_name in ("integer", "long", "float", "double"):
+    elif shape.type_name in _NUMBERS and isinstance(value, int | float) and not isinstance(value, bool):
         yield from _number(shape, value, path)
+    elif shape.type_name not in _UNCHECKED:
+        raise ServiceError("SerializationException", f"{path or 'The request'} must be a {shape.type_name}.")
 
 
 def _structure(shape: Any, value: Mapping[str, Any], path: str) -> Iterator[str]:

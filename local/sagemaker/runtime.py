@@ -1,4 +1,4 @@
-"""What the SageMaker backend runs with: its host, the threads of executions and jobs, the step cache."""
+"""What the service runs with: its host, the threads of executions and jobs, the step cache."""
 
 from __future__ import annotations
 
@@ -6,54 +6,58 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-
-from local.aws.authorization import Authorizer
-from local.engine.host import Host
-from local.engine.host import AccessDenied
-from local.aws.identities import Identities
 from local.engine.cache import StepCache
-from local.engine.jobs.session import JobSettings
+from local.engine.host import AccessDenied, Host
 from local.engine.jobs.runner import JobRunner
+from local.engine.jobs.session import JobSettings
+from local.engine.signals import Signal
+from local.sagemaker.errors import LimitExceededError, ValidationError
 
 _JOIN_SECONDS = 60.0
 
 
-class SageMakerRuntime:
-    """The moving part of SageMaker on the laptop; `close` ends everything that moves."""
+class Runtime:
+    """The moving part of SageMaker; `close` ends everything that moves."""
 
     def __init__(self, host: Host, settings: JobSettings) -> None:
         self.host = host
-        self.settings = settings
         self.jobs = JobRunner(host, settings)
         self.cache = StepCache()
-        self._trust = Authorizer(
-            Identities(host.account, host.region), account=host.account, region=host.region
-        )
+        self.job_ends: dict[str, Signal] = {}
+        """By ARN: what the engine waits for."""
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._on_close: list[Callable[[], None]] = []
         self._closed = False
 
     def arn(self, resource: str) -> str:
-        """Give the ARN of a resource such as pipeline/name; SageMaker writes them in lower case."""
+        """Return the ARN of a resource such as pipeline/name; SageMaker writes them in lower case."""
         return f"arn:aws:sagemaker:{self.host.region}:{self.host.account}:{resource.lower()}"
 
     def check_role(self, role_arn: str, source_arn: str) -> None:
-        """Raise ValidationException unless SageMaker may assume the role for `source_arn`."""
+        """Raise ValidationError unless SageMaker may assume the role for `source_arn`."""
         try:
-            self._trust.check_trust(role_arn, service="sagemaker", source_arn=source_arn)
+            self.host.check_trust(role_arn, "sagemaker", source_arn)
         except AccessDenied as error:
             raise ValidationError(
                 f"Could not assume role {role_arn}. Please ensure that the role exists and allows principal "
                 f"'sagemaker.amazonaws.com' to assume the role."
             ) from error
 
+    def ended(self, arn: str) -> Signal:
+        """Return the signal of a job's end; for a job that is not known any more it is set."""
+        if known := self.job_ends.get(arn):
+            return known
+        gone = Signal()
+        gone.set()
+        return gone
+
     def spawn(self, name: str, work: Callable[..., None], *arguments: Any) -> None:
         """Run `work` in a thread of its own; refuse when the service ends."""
         thread = threading.Thread(target=work, args=arguments, name=name, daemon=True)
         with self._lock:
             if self._closed:
-                raise SagemakerClientError("ResourceLimitExceeded", "The laptop's AWS is about to end.")
+                raise LimitExceededError("Local AWS is about to end.")
             self._threads = [t for t in self._threads if t.is_alive()]
             thread.start()
             self._threads.append(thread)

@@ -1,11 +1,11 @@
-"""Tags of everything that SageMaker on the laptop holds: AddTags, ListTags, DeleteTags."""
+"""Tags of everything that SageMaker holds: AddTags, ListTags, DeleteTags."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
-
+from local.sagemaker.errors import NotFoundError, ValidationError
 from local.sagemaker.listing import page
 from local.sagemaker.requests import Call
 
@@ -13,7 +13,7 @@ _MOST_TAGS = 50
 
 
 class Tags:
-    """The tags of all resources that `resources` gives; each has an `arn` and a list `tags`."""
+    """The tags of all resources that `resources` returns; each has an `arn` and a list `tags`."""
 
     def __init__(self, resources: Callable[[], Iterable[Any]]) -> None:
         self._resources = resources

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-
+from local.sagemaker.errors import ConflictError
 from local.sagemaker.requests import Call
 
 _RESOURCES = ("PipelineName", "PipelineExecutionArn", "ModelPackageGroupName", "ModelPackageName")
@@ -19,10 +19,10 @@ class Tokens:
         self._answers: dict[tuple[str, str, str], tuple[str, dict[str, Any]]] = {}
 
     def answer(self, call: Call) -> dict[str, Any] | None:
-        """Give the answer to an earlier request with this token, None for a new token.
+        """Return the answer to an earlier request with this token, None for a new token.
 
         Raises:
-            ConflictException: The earlier request was another one.
+            ConflictError: The earlier request was another one.
         """
         known = self._answers.get(self._key(call))
         if known is None:
@@ -35,13 +35,13 @@ class Tokens:
         return known[1]
 
     def keep(self, call: Call, answer: dict[str, Any]) -> dict[str, Any]:
-        """Remember the answer to a request, and give it back."""
+        """Remember the answer to a request, and return it."""
         if call.get(self._parameter):
             self._answers[self._key(call)] = (_fingerprint(call), answer)
         return answer
 
     def _key(self, call: Call) -> tuple[str, str, str]:
-        """Tell requests apart by the resource too: a token says nothing about another pipeline."""
+        """Return what a token is kept under, the resource too: it says nothing about another pipeline."""
         resource = next((call.get(name) for name in _RESOURCES if call.get(name)), "")
         return call.operation, resource, call.get(self._parameter, "")
 

@@ -22,6 +22,8 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 DEFAULT_ENTRYPOINT = ("python", "-m", "training")
 """Our image's own entry point, for a request that names none."""
 POLL_SECONDS = 0.01
+_GUARD = 'read -r _; kill -s KILL -- "-$1"; shift; "$@"'
+"""Waits for the end of its input, which is the end of this process even by SIGKILL, and kills a container."""
 
 _ECR = re.compile(r"([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/(.+)")
 _CDK_ASSETS = "container-assets"
@@ -48,10 +50,17 @@ class Container:
     ) -> None:
         self._process = process
         self._folder = folder
-        self._docker_name = docker_name
+        self._kill_docker = [_docker(), "kill", docker_name] if docker_name else []
+        self._guard = subprocess.Popen(
+            ["/bin/sh", "-c", _GUARD, "sh", str(process.pid), *self._kill_docker],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # a terminal's Ctrl-C is not meant for it
+        )
 
     def poll(self) -> int | None:
-        """Give the exit code as a shell would (128 + signal), None while it runs."""
+        """Return the exit code as a shell would (128 + signal), None while it runs."""
         code = self._process.poll()
         return 128 - code if code is not None and code < 0 else code
 
@@ -61,13 +70,16 @@ class Container:
 
     def kill(self) -> None:
         """End it and everything it started; leaves nothing behind when it has ended by itself."""
-        if self._docker_name and self._process.poll() is None:
-            subprocess.run([_docker(), "kill", self._docker_name], capture_output=True, check=False)
+        if self._kill_docker and self._process.poll() is None:
+            subprocess.run(self._kill_docker, capture_output=True, check=False)
         self._signal(signal.SIGKILL)
         self._process.wait()
         for pid in _strays(self._folder):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        # Not by the end of its input: the group's number may be another's by then.
+        self._guard.kill()
+        self._guard.communicate()
 
     def _signal(self, number: signal.Signals) -> None:
         # The process leads its group: its workers get the signal even when it is gone.
@@ -78,27 +90,27 @@ class Container:
 
 
 def is_own_image(image: str, own_images: Sequence[str]) -> bool:
-    """Tell whether `image` is the repository's own, which a process of this machine can stand for."""
+    """Return whether `image` is the repository's own, which a process of this machine can stand for."""
     repository = repository_name(image)
     return _CDK_ASSETS in repository or image in own_images or repository in map(repository_name, own_images)
 
 
 def repository_name(image: str) -> str:
-    """Give the repository part of an image URI: no registry, tag or digest."""
+    """Return the repository part of an image URI: no registry, tag or digest."""
     match = _ECR.fullmatch(image)
     name = match.group(3) if match else image
     return re.sub(r"(:[\w.-]+)?(@sha256:[0-9a-f]+)?$", "", name)
 
 
 def repository_arn(image: str) -> str | None:
-    """Give the ARN of an image's ECR repository, None for another registry."""
+    """Return the ARN of an image's ECR repository, None for another registry."""
     if not (match := _ECR.fullmatch(image)):
         return None
     return f"arn:aws:ecr:{match.group(2)}:{match.group(1)}:repository/{repository_name(image)}"
 
 
 def start_container(
-    request: ContainerRequest, own_images: Sequence[str], source: Path = REPOSITORY
+    request: ContainerRequest, own_images: Sequence[str], source: str = str(REPOSITORY)
 ) -> Container:
     """Start the container of a job, its output going to the folder's log; raise JobFailed where it cannot.
 
@@ -141,7 +153,7 @@ def kill_containers(containers: Sequence[Container]) -> None:
 
 
 def _strays(folder: JobFolder) -> list[int]:
-    """Find processes of the folder's container that left its group; Linux alone can tell."""
+    """Return the processes of the folder's container that left its group; Linux alone can tell."""
     mark = f"SAGEMAKER_BASE_DIR={folder.ml}".encode()
     found = []
     for place in Path("/proc").glob("[0-9]*"):
@@ -159,14 +171,14 @@ def _process_command(request: ContainerRequest) -> list[str]:
     return [*entrypoint, *request.arguments]
 
 
-def _process_environment(request: ContainerRequest, source: Path) -> dict[str, str]:
-    """Give a process what the image would: nothing of this machine's environment but PATH."""
+def _process_environment(request: ContainerRequest, source: str) -> dict[str, str]:
+    """Return what the image would set: nothing of this machine's environment but PATH."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(request.folder.home),
         "LANG": "C.UTF-8",
         "TMPDIR": str(request.folder.temporary),
-        "PYTHONPATH": str(source),
+        "PYTHONPATH": source,
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
         # Two training jobs run at once: half of the machine for each.
@@ -200,6 +212,6 @@ def _docker() -> str:
     if path is None:
         raise JobFailed(
             "ClientError: The job's image is not this repository's own, and there is no docker command "
-            "here to run it with. Install Docker, or give the deployed stack's image as TrainingImageUri."
+            "here to run it with. Install Docker, or set the deployed stack's image as TrainingImageUri."
         )
     return path

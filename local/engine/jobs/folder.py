@@ -29,16 +29,16 @@ class JobFolder:
             folder.mkdir(parents=True)
 
     def path(self, container_path: str) -> Path:
-        """Give the place of a path of the container; raise JobFailed outside /opt/ml."""
+        """Return the place of a path of the container; raise JobFailed outside /opt/ml."""
         path = PurePosixPath(container_path)
         if not path.is_relative_to(ML_ROOT) or ".." in path.parts:
             raise JobFailed(
-                f"ClientError: {container_path} is not under {ML_ROOT}: a job on the laptop has nothing else"
+                f"ClientError: {container_path} is not under {ML_ROOT}: a job on local AWS has nothing else"
             )
         return self.ml / path.relative_to(ML_ROOT)
 
     def make(self, container_path: str) -> Path:
-        """Give the place of a folder of the container and make it."""
+        """Make a folder of the container and return its place."""
         folder = self.path(container_path)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -50,7 +50,7 @@ class JobFolder:
         path.write_text(json.dumps(value, indent=1), encoding="utf-8")
 
     def read_message(self, container_path: str, limit: int) -> str | None:
-        """Read at most `limit` characters that the container left in a file, None without one."""
+        """Return at most `limit` characters that the container left in a file, None without one."""
         path = self.path(container_path)
         if path.is_symlink() or not path.is_file():
             return None
@@ -64,7 +64,7 @@ class JobFolder:
 
 
 def hosts(count: int) -> list[str]:
-    """Name the hosts of a cluster as SageMaker does: algo-1, algo-2, ..."""
+    """Return the names of the hosts of a cluster as SageMaker does: algo-1, algo-2, ..."""
     return [f"algo-{number}" for number in range(1, count + 1)]
 
 

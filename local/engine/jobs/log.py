@@ -1,16 +1,14 @@
-"""Read a job's log while it grows: lines go to CloudWatch Logs in batches, numbers to the job's metrics."""
+"""Read a job's log while it grows: its lines go to CloudWatch Logs in batches, and to the job's metrics."""
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.engine.jobs.metrics import JobMetrics
 from local.engine.jobs.records import JobFailed
 
 _BATCH_BYTES = 1_000_000
@@ -76,39 +74,16 @@ class LogStream:
         self._bytes = 0
 
 
-class MetricReader:
-    """Finds the metrics of MetricDefinitions in a log, line by line; the last value of each stands."""
-
-    def __init__(self, definitions: Sequence[Mapping[str, str]]) -> None:
-        self._patterns = [(d["Name"], re.compile(d["Regex"])) for d in definitions]
-        self._values: dict[str, dict[str, Any]] = {}
-
-    def read(self, line: str) -> bool:
-        """Take the metrics of one line; tell whether there was any."""
-        found = False
-        for name, pattern in self._patterns:
-            for match in pattern.finditer(line):
-                value = _number(match)
-                if value is not None:
-                    self._values[name] = {"MetricName": name, "Value": value, "Timestamp": datetime.now(UTC)}
-                    found = True
-        return found
-
-    def values(self) -> list[dict[str, Any]]:
-        """Give the last value of each metric, as FinalMetricDataList."""
-        return [self._values[name] for name, _ in self._patterns if name in self._values]
-
-
 class LogFollower:
     """Reads what a container has written since the last time and hands its lines on."""
 
     def __init__(
-        self, path: Path, stream: LogStream, interval: float, each_line: Callable[[str], None] | None = None
+        self, path: Path, stream: LogStream, interval: float, metrics: JobMetrics | None = None
     ) -> None:
         self._path = path
         self._stream = stream
         self._interval = interval
-        self._each_line = each_line
+        self._metrics = metrics
         self._offset = 0
         self._rest = b""
         self._next = time.monotonic() + interval
@@ -129,7 +104,7 @@ class LogFollower:
         if left_out > 0:
             self._take(self._rest)
             self._rest = b""
-            self._take(f"[the laptop leaves out {left_out:,} bytes of this log here]".encode())
+            self._take(f"[local AWS leaves out {left_out:,} bytes of this log here]".encode())
             self._offset += left_out
         self._read(_BACKLOG_BYTES)
         if self._rest:
@@ -152,26 +127,21 @@ class LogFollower:
         text = line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", errors="replace")
         if text:
             self._stream.add(text)
-            if self._each_line:
-                self._each_line(text)
+            if self._metrics:
+                self._metrics.read(text)
 
     def _send(self) -> None:
         try:
             self._stream.flush()
         except (ClientError, BotoCoreError) as error:
             raise log_refused(error) from error
+        if self._metrics:
+            self._metrics.flush()
 
 
 def log_refused(error: Exception) -> JobFailed:
     """Make the failure of a job whose log cannot be written: nobody could say what it did."""
     return JobFailed(f"ClientError: The job's log cannot be written to CloudWatch Logs:{error}")
-
-
-def _number(match: re.Match[str]) -> float | None:
-    try:
-        return float(match.group(1))
-    except (IndexError, TypeError, ValueError):
-        return None  # the expression has no group, or took something that is not a number
 
 
 def _pieces(line: str) -> list[str]:

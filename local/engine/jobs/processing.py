@@ -68,7 +68,7 @@ def _container(job: ProcessingJob, session: JobSession, folder: JobFolder) -> Co
 
 
 def _downloads(job: ProcessingJob, folder: JobFolder, number: int) -> list[Download]:
-    """Say what host `number` gets of each input: all of it, or its share of the keys."""
+    """Return what host `number` gets of each input: all of it, or its share of the keys."""
     count = job.request["ProcessingResources"]["ClusterConfig"]["InstanceCount"]
     downloads = []
     for item in job.request.get("ProcessingInputs") or []:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from local.engine.host import Host
-from local.engine.host import AccessDenied
+from local.engine.host import AccessDenied, Host
 from local.engine.jobs.records import JobFailed
 
 _LOOKS_AT = ("NetworkInterfaces", "Vpcs", "DhcpOptions", "Subnets", "SecurityGroups")

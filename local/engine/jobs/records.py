@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from local.engine.signals import Signal
+
 REASON_LIMIT = 1024
 """Characters that SageMaker keeps of a failure reason or an exit message."""
 RUNNING = ("InProgress", "Stopping")
@@ -53,7 +55,7 @@ class JobStopped(Exception):  # noqa: N818 - SageMaker's word for the status
 
 
 def now() -> datetime:
-    """Give the current time, with its zone."""
+    """Return the current time, with its zone."""
     return datetime.now(UTC)
 
 
@@ -72,6 +74,7 @@ class JobRecord:
         self.failure_reason: str | None = None
         self.exit_message: str | None = None
         self.stop_requested = threading.Event()
+        self.ended = Signal()
         self.lock = threading.RLock()
 
     @property
@@ -80,11 +83,11 @@ class JobRecord:
         return self.status in RUNNING
 
     def describe(self) -> dict[str, Any]:
-        """Give the answer of the job's Describe operation."""
+        """Return the answer of the job's Describe operation."""
         raise NotImplementedError
 
     def summary(self) -> dict[str, Any]:
-        """Give the job's entry of its List operation."""
+        """Return the job's entry of its List operation."""
         raise NotImplementedError
 
     def request_stop(self) -> None:
@@ -101,6 +104,7 @@ class JobRecord:
             self.status = status
             self.failure_reason = failure_reason[:REASON_LIMIT] if failure_reason else None
             self.last_modified_time = self.end_time = now()
+            self.ended.set()
 
 
 class ProcessingJob(JobRecord):
@@ -112,7 +116,7 @@ class ProcessingJob(JobRecord):
             self.start_time = self.last_modified_time = now()
 
     def describe(self) -> dict[str, Any]:
-        """Give the answer of DescribeProcessingJob."""
+        """Return the answer of DescribeProcessingJob."""
         with self.lock:
             return _without_none(
                 {member: self.request.get(member) for member in _PROCESSING_MEMBERS}
@@ -121,7 +125,7 @@ class ProcessingJob(JobRecord):
             )
 
     def summary(self) -> dict[str, Any]:
-        """Give the job's entry of ListProcessingJobs."""
+        """Return the job's entry of ListProcessingJobs."""
         return _without_none(
             {
                 "ProcessingJobName": self.name,
@@ -178,7 +182,7 @@ class TrainingJob(JobRecord):
             self.transitions[-1]["EndTime"] = self.end_time
 
     def describe(self) -> dict[str, Any]:
-        """Give the answer of DescribeTrainingJob."""
+        """Return the answer of DescribeTrainingJob."""
         with self.lock:
             request = {member: self.request.get(member) for member in _TRAINING_MEMBERS}
             return _without_none(
@@ -198,7 +202,7 @@ class TrainingJob(JobRecord):
             )
 
     def summary(self) -> dict[str, Any]:
-        """Give the job's entry of ListTrainingJobs."""
+        """Return the job's entry of ListTrainingJobs."""
         return _without_none(
             {
                 "TrainingJobName": self.name,

@@ -1,6 +1,6 @@
 """Run the jobs of SageMaker on this machine: inputs from S3, a process with its own /opt/ml, outputs to S3.
 
-The methods of `JobRunner` block until the job has ended; the SageMaker backend gives each job a thread.
+The methods of `JobRunner` block until the job has ended; the service gives each job a thread.
 Everything is done with the rights of the job's role.
 """
 
@@ -12,15 +12,15 @@ from collections.abc import Callable
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.engine.host import Host
+from local.engine.jobs.processing import run_processing
 from local.engine.jobs.protection import check_protection
 from local.engine.jobs.records import JobFailed, JobRecord, JobStopped, ProcessingJob, TrainingJob
 from local.engine.jobs.session import JobSession, JobSettings
-from local.engine.jobs.processing import run_processing
 from local.engine.jobs.training import run_training
 
 PROCESSING_LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 TRAINING_LOG_GROUP = "/aws/sagemaker/TrainingJobs"
-_OWN_FAULT = "InternalServerError: A fault of the laptop's AWS itself ended the job; its console shows it."
+_OWN_FAULT = "InternalServerError: A fault of local AWS itself ended the job; its console shows it."
 
 
 class JobRunner:

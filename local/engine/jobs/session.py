@@ -10,12 +10,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.engine.host import Host
-from local.engine.host import AccessDenied
+from local.engine.host import AccessDenied, Host
 from local.engine.jobs.container import (
     POLL_SECONDS,
     REPOSITORY,
@@ -28,6 +27,7 @@ from local.engine.jobs.container import (
 )
 from local.engine.jobs.folder import JobFolder
 from local.engine.jobs.log import LogFollower, LogStream, log_refused
+from local.engine.jobs.metrics import JobMetrics
 from local.engine.jobs.records import JobFailed, JobRecord, JobStopped
 from local.engine.jobs.transfer import Transfer
 
@@ -37,13 +37,13 @@ _PULL_ACTIONS = ("ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer"
 
 @dataclass(frozen=True)
 class JobSettings:
-    """How the laptop runs jobs, where that differs from SageMaker; times in seconds."""
+    """How local AWS runs jobs, where that differs from SageMaker; times in seconds. All of it is JSON."""
 
     interruptions: int = 1
     """How often each managed spot training job loses its instance; 0 for never."""
-    own_images: tuple[str, ...] = ()
+    own_images: Sequence[str] = ()
     """Images that a process of this machine stands for, beside those CDK built."""
-    source: Path = REPOSITORY
+    source: str = str(REPOSITORY)
     """The folder with the modules that our own image's process runs."""
     stop_grace: float = 10.0
     """Between SIGTERM and SIGKILL; SageMaker waits 120 s."""
@@ -78,12 +78,18 @@ class JobSession:
         # A name may come again: as a job of the other kind, or after the job was deleted.
         self.root = host.work_dir / "jobs" / f"{job.name}-{secrets.token_hex(4)}"
         self._log_group = log_group
+        self._clients: list[Any] = []
+        self._logs = self.client("logs")
+        self.transfer = Transfer(self.client("s3"), self.role_arn, host.region, self.stopped)
+
+    def client(self, service: str) -> Any:
+        """Return a client that calls as the job's role; raise JobFailed where the role cannot be assumed."""
         try:
-            self._logs = host.client("logs", self.role_arn)
-            self._s3 = host.client("s3", self.role_arn)
+            client = self.host.client(service, self.role_arn)
         except (ClientError, BotoCoreError, AccessDenied) as error:
             raise JobFailed(f"ClientError: Cannot assume the job's role {self.role_arn}:{error}") from error
-        self.transfer = Transfer(self._s3, self.role_arn, host.region, self.stopped)
+        self._clients.append(client)
+        return client
 
     def stopped(self) -> bool:
         """Whether the job is to stop, by request or because the service ends."""
@@ -115,9 +121,9 @@ class JobSession:
         return folder
 
     def close(self) -> None:
-        """Drop the connections, each of which is a thread of the server, and the folders."""
-        self._logs.close()
-        self._s3.close()
+        """Close the connections and remove the folders."""
+        for client in self._clients:
+            client.close()
         self.remove_folders()
 
     def remove_folders(self) -> None:
@@ -130,13 +136,13 @@ class JobSession:
             _LOG.warning("%s stays on the disk: %s", self.root, error)
 
     def environment(self, variables: Mapping[str, str], *, network: bool) -> dict[str, str]:
-        """Give a container's variables: the request's, `variables`, and credentials unless isolated."""
+        """Return a container's variables: the request's, `variables`, and credentials unless isolated."""
         region = {"AWS_REGION": self.host.region, "AWS_DEFAULT_REGION": self.host.region}
         credentials = self.host.role_environment(self.role_arn, self.job.name[:64]) if network else {}
         return {**region, **credentials, **(self.job.request.get("Environment") or {}), **variables}
 
     def start(
-        self, requests: Sequence[ContainerRequest], each_line: Callable[[str], None] | None = None
+        self, requests: Sequence[ContainerRequest], metrics: JobMetrics | None = None
     ) -> RunningContainers:
         """Start the job's containers, one for each host, with their logs."""
         containers: list[Container] = []
@@ -146,7 +152,7 @@ class JobSession:
                 stream = self._log_stream(number)
                 containers.append(start_container(request, self.settings.own_images, self.settings.source))
                 interval = self.settings.log_interval
-                followers.append(LogFollower(request.folder.log, stream, interval, each_line))
+                followers.append(LogFollower(request.folder.log, stream, interval, metrics))
         except BaseException:
             kill_containers(containers)
             raise
@@ -180,7 +186,7 @@ class RunningContainers:
     def wait(
         self, deadline: float, tick: Callable[[], None] | None, interrupted: Callable[[], bool] | None
     ) -> tuple[Ending, int]:
-        """Wait until all have ended, by themselves or not; give why, and the exit code (0 when all had it).
+        """Wait until all have ended, by themselves or not; return why, and the exit code (0 when all had it).
 
         `deadline` is a time.monotonic(); one container that fails ends the others.
         """

@@ -1,4 +1,4 @@
-"""Managed spot training on the laptop: every job is interrupted, so that resuming is always tried.
+"""Managed spot training on local AWS: every job is interrupted, so that resuming is always tried.
 
 By default a spot job gets SIGTERM as soon as its first checkpoint is there, and SIGKILL after the grace; then
 it starts anew, in an empty folder, from what was synced to S3. A job that writes no checkpoint is let alone.

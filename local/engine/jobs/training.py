@@ -6,15 +6,15 @@ import itertools
 import time
 from pathlib import Path
 
-from local.engine.jobs.container import ContainerRequest
 from local.engine.jobs.archive import write_archive
 from local.engine.jobs.checkpoints import DEFAULT_PATH, CheckpointSync
+from local.engine.jobs.container import ContainerRequest
 from local.engine.jobs.folder import JobFolder, write_training_configuration
-from local.engine.jobs.log import MetricReader
+from local.engine.jobs.metrics import JobMetrics
 from local.engine.jobs.records import REASON_LIMIT, JobFailed, JobStopped, TrainingJob
 from local.engine.jobs.session import Ending, JobSession
-from local.engine.jobs.transfer import Download, S3Uri, regular_files
 from local.engine.jobs.spot import SPOT_PRICE_SHARE, SpotCapacity
+from local.engine.jobs.transfer import Download, S3Uri, regular_files
 
 HOST = "algo-1"
 _DEFAULT_RUNTIME_SECONDS = 86_400
@@ -54,7 +54,7 @@ class _Clock:
         self._end_of_wait: float = time.monotonic() + wait if wait else float("inf")
 
     def deadline(self) -> float:
-        """Give the time.monotonic() at which the attempt that starts now is to end."""
+        """Return the time.monotonic() at which the attempt that starts now is to end."""
         return min(time.monotonic() + self._runtime - self._job.training_seconds, self._end_of_wait)
 
     def no_more_waiting(self) -> bool:
@@ -69,7 +69,8 @@ class _Training:
         self._job = job
         self._session = session
         self._capacity = capacity
-        self._metrics = MetricReader(job.request["AlgorithmSpecification"].get("MetricDefinitions") or [])
+        wanted = job.request["AlgorithmSpecification"].get("MetricDefinitions")
+        self._metrics = JobMetrics(job, session.client("cloudwatch")) if wanted else None
 
     def attempt(self, folder: JobFolder, clock: _Clock) -> tuple[Ending, int]:
         """Run the container once, from the channels to its end."""
@@ -83,7 +84,7 @@ class _Training:
         job.enter("Training", "Training image download completed. Training in progress.")
         started = time.monotonic()
         try:
-            with session.start([self._container(folder)], self._read_metrics) as containers:
+            with session.start([self._container(folder)], self._metrics) as containers:
                 ending, code = containers.wait(
                     clock.deadline(),
                     checkpoints.tick if checkpoints else None,
@@ -96,11 +97,6 @@ class _Training:
         if checkpoints:
             checkpoints.flush()
         return ending, code
-
-    def _read_metrics(self, line: str) -> None:
-        if self._metrics.read(line):
-            with self._job.lock:
-                self._job.metrics = self._metrics.values()
 
     def _restore_checkpoints(self, folder: JobFolder) -> CheckpointSync | None:
         config = self._job.request.get("CheckpointConfig")

@@ -27,15 +27,15 @@ class S3Uri:
 
     @classmethod
     def parse(cls, text: str) -> S3Uri:
-        """Read s3://bucket/key; raise JobFailed for anything else."""
+        """Return what s3://bucket/key names; raise JobFailed for anything else."""
         scheme, _, rest = text.partition("://")
         bucket, _, key = rest.partition("/")
         if scheme != "s3" or not bucket:
-            raise JobFailed(f"ClientError: {text!r} is not an S3 URI of the laptop: write s3://bucket/prefix")
+            raise JobFailed(f"ClientError: {text!r} is not an S3 URI: write s3://bucket/prefix")
         return cls(bucket, key)
 
     def join(self, relative: str) -> S3Uri:
-        """Give the place of `relative` under this prefix."""
+        """Return the place of `relative` under this prefix."""
         prefix = self.key.rstrip("/")
         return S3Uri(self.bucket, f"{prefix}/{relative}" if prefix else relative)
 
@@ -62,7 +62,7 @@ class Transfer:
         self._stopped = stopped
 
     def keys(self, uri: S3Uri) -> list[str]:
-        """List the keys that start with the URI's, folder markers left out, in order."""
+        """Return the keys that start with the URI's, folder markers left out, in order."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=uri.bucket, Prefix=uri.key)
         return [o["Key"] for page in pages for o in page.get("Contents", []) if not o["Key"].endswith("/")]
 
@@ -144,7 +144,7 @@ class Transfer:
 
 
 def relative_name(prefix: str, key: str) -> str:
-    """Name an object as it lands in a channel: what follows the prefix, or its last folder.
+    """Return the name of an object as it lands in a channel: what follows the prefix, or its last folder.
 
     A prefix that ends within a name ("data/part-") keeps that name ("part-0"), as S3Prefix does.
     """
@@ -155,7 +155,7 @@ def relative_name(prefix: str, key: str) -> str:
 
 
 def regular_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Walk the regular files of a folder in a fixed order, as relative name and path; no link is followed.
+    """Yield the regular files of a folder in a fixed order, as relative name and path; no link is followed.
 
     The folder itself may be gone, or be a link or a file by now: then there is nothing in it.
     """
@@ -196,7 +196,7 @@ def _in_parallel(work: Callable[[Any], None], items: list[Any]) -> None:
 
 
 def _said(error: ClientError | BotoCoreError) -> str:
-    """Say what S3 said; a refusal's message names action and resource."""
+    """Return what S3 said; a refusal's message names action and resource."""
     if not isinstance(error, ClientError):
         return str(error)
     details = error.response.get("Error", {})
