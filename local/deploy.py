@@ -241,7 +241,16 @@ def _failures(cloudformation: Any, stack_id: str) -> list[Failure]:
         if event["ResourceStatus"].endswith("_FAILED") and event["PhysicalResourceId"] != stack_id:
             reason = event.get("ResourceStatusReason", "no reason given")
             failures.insert(0, Failure(event["LogicalResourceId"], event["ResourceType"], reason))
-    return failures
+    return failures or _invalid(cloudformation, stack_id)
+
+
+def _invalid(cloudformation: Any, stack_id: str) -> list[Failure]:
+    """List what CloudFormation refused before it made anything, such as a name that is taken."""
+    return [
+        Failure(event["LogicalResourceId"], event["ResourceType"], event["ValidationStatusReason"])
+        for event in cloudformation.describe_events(StackName=stack_id)["OperationEvents"]
+        if event["EventType"] == "VALIDATION_ERROR"
+    ]
 
 
 def _refresh_code(client: MakeClient, template: Mapping[str, Any], stack_id: str, code: bytes) -> None:

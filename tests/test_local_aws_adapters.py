@@ -119,6 +119,15 @@ def keys_of_objects(aws: LocalAWS) -> bool:
     return bool(denied(aws.client("s3").put_object, Bucket=name, Key="a", Body=b"", **encryption))
 
 
+def namespace_of_metrics(aws: LocalAWS) -> bool:
+    own = {"StringEquals": {"cloudwatch:namespace": "birds"}}
+    allow = {"Effect": "Allow", "Action": "cloudwatch:PutMetricData", "Resource": "*", "Condition": own}
+    put = aws.client("cloudwatch", make_role(aws, "metrics", allow)).put_metric_data
+    metric = [{"MetricName": "a", "Value": 1}]
+    assert denied(put, Namespace="others", MetricData=metric)
+    return not denied(put, Namespace="birds", MetricData=metric)
+
+
 def resource_of_a_denial(aws: LocalAWS) -> bool:
     role = make_role(aws, "without-rights")
     return "on resource: arn:aws:sns:" in denied(
@@ -200,6 +209,7 @@ CHECKS: dict[str, Callable[[LocalAWS], bool]] = {
     "loopback is private": loopback_is_private,
     "role of a session": role_of_a_session,
     "keys of objects": keys_of_objects,
+    "namespace of metrics": namespace_of_metrics,
     "resource of a denial": resource_of_a_denial,
     "secret keys of functions": secret_keys,
     "role of a function": role_of_a_function,

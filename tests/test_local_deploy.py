@@ -141,11 +141,9 @@ def retained(aws: LocalAWS) -> list[str]:
     return [name for name in listed if name.startswith(STACK)]
 
 
-def test_what_is_no_template_and_an_unknown_parameter_are_told(
+def test_what_is_no_template_is_told(
     aws: LocalAWS, source: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(DeployFailed, match=r"Parameters: \[Nothing\] do not exist"):
-        deploy(aws, TEMPLATE, STACK, source=source, parameters={"Nothing": "1"})
     with pytest.raises(DeployFailed, match=r"python -m infra\.template"):
         deploy(aws, tmp_path / "missing.json", STACK, source=source)
     for text in ("{", "[]", '{"Parameters": {}}'):

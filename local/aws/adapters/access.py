@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import cbor2
 import ministack.app
 from ministack.core import iam_actions, iam_evaluator
 from ministack.services import sts
@@ -67,6 +69,29 @@ def keys_of_objects(_: ServerHost) -> None:
         return found
 
     iam_actions._s3_object_context = context
+
+
+def namespace_of_metrics(_: ServerHost) -> None:
+    """Tell policies the namespace of a PutMetricData: SageMaker's roles may write into one alone."""
+    read = iam_actions.request_tag_context
+
+    def context(service: str, action: str, body: bytes, query: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = read(service, action, body, query)
+        if action == "cloudwatch:PutMetricData" and (namespace := _namespace(body, query)):
+            found = {**found, "cloudwatch:namespace": namespace}
+        return found
+
+    iam_actions.request_tag_context = context
+
+
+def _namespace(body: bytes, query: dict[str, Any]) -> str | None:
+    if named := query.get("Namespace"):
+        return str(named[0])
+    try:
+        asked = json.loads(body) if body.startswith(b"{") else cbor2.loads(body)
+    except (ValueError, cbor2.CBORError):
+        return None  # CloudWatch refuses it
+    return str(asked["Namespace"]) if isinstance(asked, dict) and "Namespace" in asked else None
 
 
 def resource_of_a_denial(_: ServerHost) -> None:
