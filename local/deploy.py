@@ -158,7 +158,7 @@ def _resolved(client: MakeClient, value: Any) -> str:
 
 
 def _upload_template(client: MakeClient, text: bytes) -> str:
-    """Put the template where CDK puts it, and return its URL: CloudFormation takes 51,200 bytes in a request."""
+    """Put the template where CDK puts it; return its URL: a request may hold 51,200 bytes of it."""
     bucket = _resolved(client, {"Fn::Sub": _CDK_BUCKET})
     key = f"{hashlib.sha256(text).hexdigest()}.json"
     _upload(client, bucket, key, text)

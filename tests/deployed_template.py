@@ -70,17 +70,13 @@ class Stack:
                 return self.pseudo(name)
             case {"Fn::Sub": str(text)}:
                 return re.sub(r"\$\{([^}]+)\}", lambda found: self.pseudo(found[1]), text)
-            case {"Fn::GetAtt": [str(name), "Arn"]}:
-                return self.arn(name)
-            case {"Fn::GetAtt": [str(name), "QueueName"]}:
-                return str(self.ids[name]).rpartition("/")[2]
+            case {"Fn::GetAtt": [str(name), str(attribute)]}:
+                return self.arn(name) if attribute == "Arn" else str(self.ids[name]).rpartition("/")[2]
             case {"Fn::Join": [str(separator), list(parts)]}:
                 return separator.join(self.resolve(part) for part in parts)
             case dict():
                 return {key: self.resolve(each) for key, each in value.items()}
-            case list():
-                return [self.resolve(each) for each in value]
-        return value
+        return [self.resolve(each) for each in value] if isinstance(value, list) else value
 
     def pseudo(self, name: str) -> str:
         known = {

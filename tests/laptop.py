@@ -10,6 +10,7 @@ from rich.console import Console
 
 from local.aws import LocalAWS
 from local.deploy import deploy
+from local.engine.jobs.session import JobSettings
 from local.run import STACK, TEMPLATE
 from ops import roles, upload, watch
 from ops.stack import Deployment
@@ -93,7 +94,7 @@ def laptop(
     work_dir: Path, interruptions: int = 1, template: Path = TEMPLATE, image: Path = IMAGE
 ) -> Iterator[Laptop]:
     """Bring the laptop's AWS up with a template, the toy image and something to preprocess."""
-    with LocalAWS(work_dir=work_dir, interruptions=interruptions, source=image) as aws:
+    with LocalAWS(work_dir=work_dir, jobs=JobSettings(interruptions=interruptions, source=image)) as aws:
         running = Laptop(aws, deploy(aws, template, STACK))
         running.data_url = running.put_object("data/toy/images.txt", b"1 a/a.jpg\n").removesuffix(
             "images.txt"

@@ -1,4 +1,4 @@
-"""Buckets of tests that notify functions of local AWS, whose events end in a queue where a test can read them."""
+"""Buckets of tests that notify functions of local AWS, whose events end in a queue for the test to read."""
 
 import json
 import time

@@ -1,7 +1,7 @@
 """Each adapter mends what MiniStack lacks, and MiniStack lacks it still: without them, every check fails.
 
-When a check holds without its adapter, MiniStack has mended that itself: the adapter goes, and so does its row
-in docs/local.md.
+When a check holds without its adapter, MiniStack has mended that itself: the adapter goes, and so does its
+row in docs/local.md.
 """
 
 import hashlib
@@ -184,6 +184,11 @@ def type_of_an_error(aws: LocalAWS) -> bool:
     return bool(call(aws, "raising")["errorType"] == "ValueError")
 
 
+def s3s_own_key(aws: LocalAWS) -> bool:
+    name, encryption = bucket(aws, "own-key"), {"ServerSideEncryption": "aws:kms"}
+    return not denied(aws.client("s3").put_object, Bucket=name, Key="a", Body=b"", **encryption)
+
+
 def full_buckets_stay(aws: LocalAWS) -> bool:
     properties = {"BucketName": "full"}
     cloudformation = stack(aws, "full", Bucket={"Type": "AWS::S3::Bucket", "Properties": properties})
@@ -216,6 +221,7 @@ CHECKS: dict[str, Callable[[LocalAWS], bool]] = {
     "S3 asks the function": s3_asks_the_function,
     "failures ask the role": failures_ask_the_role,
     "type of an error": type_of_an_error,
+    "S3's own key": s3s_own_key,
     "full buckets stay": full_buckets_stay,
     "dropped properties": dropped_properties,
 }

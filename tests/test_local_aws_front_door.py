@@ -1,6 +1,5 @@
-"""Local AWS is shut for everybody but its own clients: asked from outside, as a web page or another user would."""
+"""Local AWS is shut for everybody but its own clients: asked from outside, as a web page would."""
 
-import os
 import re
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import pytest
 
 from local.aws import LocalAWS
 from local_clients import client, refusal
-from local_functions import EVERYTHING, call, make_function
+from local_functions import EVERYTHING, call, eventually, make_function
 
 SECRET = "CV_BIRDS_SECRET_OF_THE_DEVELOPER"
 
@@ -120,7 +119,7 @@ def test_only_the_right_keys_open_it(service: str, keys: dict[str, str], aws: Lo
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux tells who listens on what")
 def test_it_listens_on_one_port_of_loopback_and_nowhere_else(aws: LocalAWS) -> None:
     process = f"/proc/{aws.process_id}"
-    sockets = {os.readlink(each) for each in Path(process, "fd").iterdir() if each.is_symlink()}
+    sockets = {str(each.readlink()) for each in Path(process, "fd").iterdir() if each.is_symlink()}
     listening = []
     for table in ("tcp", "tcp6"):
         for line in Path(process, "net", table).read_text().splitlines()[1:]:
@@ -171,6 +170,4 @@ def test_the_server_ends_when_whoever_started_it_is_killed(tmp_path: Path) -> No
         [sys.executable, "-c", code, str(tmp_path)], cwd=root, capture_output=True, text=True, check=False
     )
     assert made.returncode == -9
-    from local_functions import eventually
-
     assert eventually(lambda: not Path(f"/proc/{int(made.stdout)}").exists())

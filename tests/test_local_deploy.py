@@ -141,9 +141,7 @@ def retained(aws: LocalAWS) -> list[str]:
     return [name for name in listed if name.startswith(STACK)]
 
 
-def test_what_is_no_template_is_told(
-    aws: LocalAWS, source: Path, tmp_path: Path
-) -> None:
+def test_what_is_no_template_is_told(aws: LocalAWS, source: Path, tmp_path: Path) -> None:
     with pytest.raises(DeployFailed, match=r"python -m infra\.template"):
         deploy(aws, tmp_path / "missing.json", STACK, source=source)
     for text in ("{", "[]", '{"Parameters": {}}'):

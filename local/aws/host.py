@@ -233,6 +233,6 @@ class ServerHost:
 
 
 def role_arn_of(session_arn: str) -> str:
-    """Return the role's ARN for the ARN of one of its sessions (arn:aws:sts::ACCOUNT:assumed-role/ROLE/NAME)."""
+    """Return a role's ARN for that of one of its sessions, arn:aws:sts::ACCOUNT:assumed-role/ROLE/NAME."""
     account = session_arn.split(":")[4]
     return f"arn:aws:iam::{account}:role/{session_arn.split('/')[1]}"

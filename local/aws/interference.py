@@ -1,4 +1,4 @@
-"""Puts the faults of `local.aws.faults` between MiniStack and its functions, and makes its schedules faster."""
+"""Puts the faults of `local.aws.faults` between MiniStack and its functions, and speeds schedules up."""
 
 from __future__ import annotations
 

@@ -56,9 +56,9 @@ class LocalAWS:
     ) -> None:
         """Prepare local AWS; entering the context starts it.
 
-        `faults` is the seed of what goes wrong, `schedule_speed` how many times faster than on AWS time passes
-        for schedules, and `without` names adapters to leave out: the tests ask so whether MiniStack still needs
-        them.
+        `faults` is the seed of what goes wrong, `schedule_speed` how many times faster than on AWS time
+        passes for schedules, and `without` names adapters to leave out: so the tests see whether MiniStack
+        still needs them.
         """
         self.work_dir = work_dir.absolute()
         self.region = region

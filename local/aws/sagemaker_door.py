@@ -60,7 +60,7 @@ class SageMakerDoor:
             return _error("AccessDeniedException", str(error))
         except ServiceError as error:
             return _error(error.code, error.message, error.status)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a defect is answered like AWS's, and logged
             _LOG.exception("%s failed", operation)
             message = f"Local AWS has a defect here: {type(error).__name__}: {error}"
             return _error("InternalFailure", message, 500)

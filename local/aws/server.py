@@ -106,7 +106,8 @@ class Server:
         config.keep_alive_timeout = 75
         config.errorlog = None
         config.graceful_timeout = 0.5
-        served = hypercorn.asyncio.serve(self._door, config, shutdown_trigger=self._end.wait)
+        door: Any = self._door  # hypercorn's types know each message by a class of its own
+        served = hypercorn.asyncio.serve(door, config, shutdown_trigger=self._end.wait)
         self._loop.run_until_complete(served)
 
 

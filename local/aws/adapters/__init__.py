@@ -1,15 +1,15 @@
 """What MiniStack lacks or leaves open, mended: each adapter is one function with its reason.
 
-Most replace a private name of MiniStack's, whose version is therefore pinned exactly. For each there is a test
-that leaves it out and sees what it mends; the test fails when MiniStack has mended that itself, and then the
-adapter goes.
+Most replace a private name of MiniStack's, whose version is therefore pinned exactly. For each there is a
+test that leaves it out and sees what it mends; the test fails when MiniStack has mended that itself, and then
+the adapter goes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from local.aws.adapters import access, cloudformation, functions
+from local.aws.adapters import access, cloudformation, functions, storage
 from local.aws.host import ServerHost
 
 ADAPTERS: dict[str, Callable[[ServerHost], None]] = {
@@ -25,6 +25,7 @@ ADAPTERS: dict[str, Callable[[ServerHost], None]] = {
     "S3 asks the function": functions.s3_asks_the_function,
     "failures ask the role": functions.failures_ask_the_role,
     "type of an error": functions.type_of_an_error,
+    "S3's own key": storage.own_key,
     "full buckets stay": cloudformation.full_buckets_stay,
     "dropped properties": cloudformation.dropped_properties,
 }

@@ -23,7 +23,7 @@ def full_buckets_stay(_: ServerHost) -> None:
     def deleted(name: str, properties: Properties) -> None:
         if (s3._buckets.get(name) or {}).get("objects") or s3._bucket_has_versions(name):
             raise ValueError(
-                f"The bucket you tried to delete is not empty. You must delete all versions in the bucket. ({name})"
+                f"The bucket you tried to delete is not empty. You must delete all its versions. ({name})"
             )
         delete(name, properties)
 

@@ -1,6 +1,6 @@
-"""What Lambda's runtime does before a function's code is read: log records of every level as lines of JSON.
+"""What Lambda's runtime does before a function's code is read: log records become lines of JSON.
 
-Python reads this module by itself when it starts, because the function's process has its folder on PYTHONPATH.
+Python reads this module by itself when it starts, for a function's process has its folder on PYTHONPATH.
 MiniStack starts functions without a handler for log records, so that those below WARNING would be lost.
 """
 
