@@ -268,6 +268,8 @@ def test_pipelines_and_executions_have_tags(laptop: Laptop) -> None:
 def test_pipelines_are_listed_by_prefix_and_name(laptop: Laptop) -> None:
     for name in ("order-b", "order-a"):
         create(laptop, name, definition(fail()))
-    listing = laptop.sagemaker.list_pipelines(PipelineNamePrefix="order", SortBy="Name", SortOrder="Ascending")
+    listing = laptop.sagemaker.list_pipelines(
+        PipelineNamePrefix="order", SortBy="Name", SortOrder="Ascending"
+    )
     assert [p["PipelineName"] for p in listing["PipelineSummaries"]] == ["order-a", "order-b"]
     assert listing["PipelineSummaries"][0]["RoleArn"] == ROLE
