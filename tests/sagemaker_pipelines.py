@@ -1,4 +1,4 @@
-"""Definitions of a few steps, and pipelines made of them, for tests against the laptop."""
+"""Definitions of a few steps, and pipelines made of them, for tests against SageMaker."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sagemaker_laptop import BUCKET, ROLE, Laptop, processing_request, training_request
+from sagemaker_jobs import BUCKET, ROLE, Laptop, processing_request, training_request
 
 
 def definition(*steps: dict[str, Any], parameters: list[dict[str, Any]] | None = None) -> str:
@@ -36,7 +36,7 @@ def train(name: str, code: str = "pass", **more: Any) -> dict[str, Any]:
 
 
 def create(laptop: Laptop, name: str, text: str, **more: Any) -> str:
-    """Create a pipeline; give its ARN."""
+    """Create a pipeline; return its ARN."""
     answer = laptop.sagemaker.create_pipeline(
         PipelineName=name,
         PipelineDefinition=text,
@@ -48,19 +48,19 @@ def create(laptop: Laptop, name: str, text: str, **more: Any) -> str:
 
 
 def run(laptop: Laptop, name: str, **more: Any) -> tuple[str, dict[str, Any]]:
-    """Start an execution and wait for its end; give its ARN and its description."""
+    """Start an execution and wait for its end; return its ARN and its description."""
     arn = laptop.sagemaker.start_pipeline_execution(PipelineName=name, **more)["PipelineExecutionArn"]
     return arn, laptop.wait_execution(arn)
 
 
 def steps(laptop: Laptop, arn: str, **more: Any) -> dict[str, dict[str, Any]]:
-    """List the steps of an execution by name, in the order of the answer."""
+    """Return the steps of an execution by name, in the order of the answer."""
     answer = laptop.sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn, **more)
     return {step["StepName"]: step for step in answer["PipelineExecutionSteps"]}
 
 
 def error_of(laptop: Laptop, operation: str, **request: Any) -> tuple[str, str]:
-    """Give code and message of the error that a call ends with."""
+    """Return code and message of the error that a call ends with."""
     with pytest.raises(laptop.sagemaker.exceptions.ClientError) as caught:
         getattr(laptop.sagemaker, operation)(**request)
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
@@ -68,5 +68,5 @@ def error_of(laptop: Laptop, operation: str, **request: Any) -> tuple[str, str]:
 
 
 def pipeline_names(laptop: Laptop) -> list[str]:
-    """List the names of all pipelines."""
+    """Return the names of all pipelines."""
     return [p["PipelineName"] for p in laptop.sagemaker.list_pipelines()["PipelineSummaries"]]

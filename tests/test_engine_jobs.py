@@ -16,16 +16,12 @@ from typing import Any
 import pytest
 
 from local.engine.jobs.archive import write_archive
-from local.engine.jobs.log import LogFollower, LogStream, MetricReader
+from local.engine.jobs.log import LogFollower, LogStream
+from local.engine.jobs.metrics import JobMetrics
+from local.engine.jobs.records import TrainingJob
 from local.engine.jobs.transfer import relative_name
-from sagemaker_laptop import (
-    BUCKET,
-    EVERYTHING,
-    Laptop,
-    open_laptop,
-    training_request,
-    wait,
-)
+from sagemaker_host import open_service
+from sagemaker_jobs import BUCKET, Laptop, training_request, wait
 
 TRAINING_LOGS = "/aws/sagemaker/TrainingJobs"
 PROCESSING_LOGS = "/aws/sagemaker/ProcessingJobs"
@@ -33,26 +29,16 @@ PROCESSING_LOGS = "/aws/sagemaker/ProcessingJobs"
 
 @pytest.fixture(scope="module")
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
-    with open_laptop(tmp_path_factory.mktemp("laptop")) as opened:
+    with open_service(tmp_path_factory.mktemp("work")) as opened:
         opened.put("data/a.txt", "a")
         opened.put("data/deep/b.txt", "b")
         yield opened
-
-
-@pytest.fixture(autouse=True)
-def all_rights(laptop: Laptop) -> Iterator[None]:
-    yield
-    laptop.allow(EVERYTHING)
 
 
 def members(archive: bytes) -> dict[str, bytes]:
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         found = {m.name: tar.extractfile(m) for m in tar.getmembers()}
         return {name: stream.read() if stream else b"" for name, stream in found.items()}
-
-
-def deny(action: str, resource: str = "*") -> list[dict[str, Any]]:
-    return [*EVERYTHING, {"Effect": "Deny", "Action": action, "Resource": resource}]
 
 
 def test_a_training_job_finds_its_configuration_and_channels_as_sagemaker_lays_them_out(
@@ -162,6 +148,14 @@ print("train_loss=1e-3 validation_train_loss=9", end="", flush=True)
     (folder / "go").touch()
     ended = laptop.wait_training("metrics")
     assert [round(m["Value"], 6) for m in ended["FinalMetricDataList"]] == [0.001]
+    assert [(m["MetricName"], m["Value"]) for m in laptop.aws.metrics] == [
+        ("train:loss", 0.5),
+        ("train:loss", 0.001),
+    ]
+    for metric in laptop.aws.metrics:
+        assert metric["Namespace"] == "/aws/sagemaker/TrainingJobs"
+        assert metric["Dimensions"] == [{"Name": "TrainingJobName", "Value": "metrics"}]
+        assert ended["TrainingStartTime"] <= metric["Timestamp"] <= ended["TrainingEndTime"]
 
 
 def test_the_log_goes_to_the_streams_that_sagemaker_names(laptop: Laptop) -> None:
@@ -176,22 +170,40 @@ def test_the_log_goes_to_the_streams_that_sagemaker_names(laptop: Laptop) -> Non
 def test_a_log_of_many_and_of_very_long_lines_arrives_whole(tmp_path: Path, laptop: Laptop) -> None:
     log = tmp_path / "log.txt"
     log.write_text("x\n" * 12_000 + "é" * 300_000 + "\n\n25%\r50%\r\nend")
-    stream = LogStream(laptop.aws.client("logs"), "/test/long", "s")
-    lines: list[str] = []
-    LogFollower(log, stream, 0, lines.append).finish()
-    assert len(lines) == 12_003
+    LogFollower(log, LogStream(laptop.aws.client("logs"), "/test/long", "s"), 0).finish()
+    lines = laptop.log("/test/long", "s")
+    assert lines[:12_000] == ["x"] * 12_000
+    assert "".join(lines[12_000:-2]) == "é" * 300_000
     assert lines[-2:] == ["50%", "end"]
-    events = laptop.aws.client("logs").get_log_events(
-        logGroupName="/test/long", logStreamName="s", startFromHead=True, limit=10_000
-    )["events"]
-    assert len(events) == 10_000
 
 
-def test_a_metric_that_is_no_number_is_left_out() -> None:
-    reader = MetricReader([{"Name": "m", "Regex": r"m=(\S+)"}, {"Name": "g", "Regex": "groupless"}])
-    assert not reader.read("m=unknown groupless")
-    assert reader.read("m=1 m=2.5")
-    assert [m["Value"] for m in reader.values()] == [2.5]
+def metrics_of(name: str, client: Any) -> tuple[TrainingJob, JobMetrics]:
+    definitions = [{"Name": "m", "Regex": r"m=(\S+)"}, {"Name": "g", "Regex": "groupless"}]
+    request = training_request(name, "pass", algorithm={"MetricDefinitions": definitions})
+    job = TrainingJob(name, f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{name}", request)
+    return job, JobMetrics(job, client)
+
+
+def test_a_metric_that_is_no_number_is_left_out(laptop: Laptop) -> None:
+    laptop.aws.metrics.clear()
+    job, metrics = metrics_of("numbers", laptop.aws.client("cloudwatch"))
+    metrics.read("m=unknown groupless")
+    assert job.metrics == []
+    metrics.read("m=1 m=2.5")
+    assert [m["Value"] for m in job.metrics] == [2.5]
+    metrics.read("m=nan m=inf")
+    metrics.flush()
+    assert [m["Value"] for m in laptop.aws.metrics] == [1, 2.5]
+
+
+def test_many_metrics_go_to_cloudwatch_in_calls_of_a_thousand_and_once_each(laptop: Laptop) -> None:
+    laptop.aws.metrics.clear()
+    _, metrics = metrics_of("many", laptop.aws.client("cloudwatch"))
+    for number in range(2500):
+        metrics.read(f"m={number}")
+    metrics.flush()
+    metrics.flush()
+    assert [m["Value"] for m in laptop.aws.metrics] == list(range(2500))
 
 
 @pytest.mark.parametrize(
@@ -218,24 +230,27 @@ def test_a_prefix_without_objects_fails_the_job_in_sagemakers_words(laptop: Lapt
 
 
 @pytest.mark.parametrize(
-    ("action", "resource"),
+    "action",
     [
-        ("s3:GetObject", f"arn:aws:s3:::{BUCKET}/data/*"),
-        ("s3:ListBucket", f"arn:aws:s3:::{BUCKET}"),
-        ("s3:PutObject", f"arn:aws:s3:::{BUCKET}/models/*"),
-        ("ecr:BatchGetImage", "*"),
-        ("ecr:GetAuthorizationToken", "*"),
-        ("logs:PutLogEvents", "*"),
+        "cloudwatch:PutMetricData",
+        "ecr:BatchGetImage",
+        "ecr:GetAuthorizationToken",
+        "logs:PutLogEvents",
+        "s3:GetObject",
+        "s3:PutObject",
     ],
 )
-def test_a_right_that_the_role_lacks_fails_the_job_and_is_named(
-    laptop: Laptop, action: str, resource: str
-) -> None:
-    laptop.allow(deny(action, resource))
+def test_a_right_that_the_role_lacks_fails_the_job_and_is_named(laptop: Laptop, action: str) -> None:
     name = "denied-" + action.replace(":", "-")
-    job = laptop.train(name, "print('hello')", inputs={"train": f"s3://{BUCKET}/data/"})
+    algorithm = {"MetricDefinitions": [{"Name": "loss", "Regex": "loss=(.*)"}]}
+    data = {"train": f"s3://{BUCKET}/data/"}
+    laptop.aws.denied.add(action)
+    try:
+        job = laptop.train(name, "print('loss=1')", inputs=data, algorithm=algorithm)
+    finally:
+        laptop.aws.denied.clear()
     assert job["TrainingJobStatus"] == "Failed"
-    assert f"not authorized to perform: {action}" in job["FailureReason"]
+    assert f"not authorized to perform: {action} on resource: " in job["FailureReason"]
 
 
 def test_a_job_runs_in_a_clean_environment_with_its_roles_credentials(

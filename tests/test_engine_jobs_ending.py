@@ -13,15 +13,8 @@ from typing import Any
 
 import pytest
 
-from sagemaker_laptop import (
-    BUCKET,
-    Laptop,
-    open_laptop,
-    other_settings,
-    processing_request,
-    training_request,
-    wait,
-)
+from sagemaker_host import open_service
+from sagemaker_jobs import BUCKET, Laptop, alive, processing_request, training_request, wait
 
 TRAINING_LOGS = "/aws/sagemaker/TrainingJobs"
 PROCESSING_LOGS = "/aws/sagemaker/ProcessingJobs"
@@ -29,7 +22,7 @@ PROCESSING_LOGS = "/aws/sagemaker/ProcessingJobs"
 
 @pytest.fixture(scope="module")
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
-    with open_laptop(tmp_path_factory.mktemp("laptop")) as opened:
+    with open_service(tmp_path_factory.mktemp("work")) as opened:
         opened.put("data/a.txt", "a")
         opened.put("data/deep/b.txt", "b")
         yield opened
@@ -57,7 +50,7 @@ time.sleep(60)
 def test_stopping_a_training_job_terminates_then_kills_it(laptop: Laptop) -> None:
     code = "signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
     laptop.sagemaker.create_training_job(**training_request("stopped", code))
-    wait(lambda: {"log": _maybe_log(laptop, "stopped/")}, lambda seen: seen["log"] == ["ready"])
+    wait(lambda: {"log": laptop.maybe_log(TRAINING_LOGS, "stopped/")}, lambda seen: seen["log"] == ["ready"])
     started = time.monotonic()
     laptop.sagemaker.stop_training_job(TrainingJobName="stopped")
     assert (
@@ -68,13 +61,6 @@ def test_stopping_a_training_job_terminates_then_kills_it(laptop: Laptop) -> Non
     assert 0.4 < time.monotonic() - started < 3
     with pytest.raises(laptop.sagemaker.exceptions.ClientError, match="Stopped"):
         laptop.sagemaker.stop_training_job(TrainingJobName="stopped")
-
-
-def _maybe_log(laptop: Laptop, stream: str) -> list[str]:
-    try:
-        return laptop.log(TRAINING_LOGS, stream)
-    except laptop.aws.client("logs").exceptions.ResourceNotFoundException:
-        return []
 
 
 def test_a_processing_job_takes_its_outputs_to_s3_without_symbolic_links(laptop: Laptop) -> None:
@@ -168,7 +154,7 @@ def test_workers_that_outlive_their_container_are_ended_too(laptop: Laptop) -> N
     code = "print(subprocess.Popen(['sleep', '300']).pid, flush=True)"
     assert laptop.train("workers", code)["TrainingJobStatus"] == "Completed"
     (worker,) = laptop.log(TRAINING_LOGS, "workers/")
-    assert not _alive(int(worker))
+    assert not alive(int(worker))
 
 
 def test_an_image_that_is_not_ours_needs_docker_and_the_job_says_so(
@@ -223,41 +209,27 @@ def test_a_full_disk_fails_the_job_with_a_plain_reason_and_nothing_else(
     assert laptop.train("after-full", "pass")["TrainingJobStatus"] == "Completed"
 
 
-def test_closing_the_service_ends_every_process_at_once(laptop: Laptop) -> None:
+def test_closing_the_service_ends_every_process_at_once(tmp_path: Path) -> None:
     code = """
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 child = subprocess.Popen(["sleep", "300"])
 print(os.getpid(), child.pid, flush=True)
 time.sleep(300)
 """
-    with other_settings(laptop) as closing:
+    with open_service(tmp_path) as closing:
         closing.sagemaker.create_training_job(**training_request("forever", code))
         closing.sagemaker.create_processing_job(**processing_request("forever", code))
         groups = (TRAINING_LOGS, PROCESSING_LOGS)
-        logs = wait(lambda: {g: _log_of(laptop, g) for g in groups}, lambda seen: all(seen.values()))
+        logs = wait(
+            lambda: {g: closing.maybe_log(g, "forever/") for g in groups}, lambda seen: all(seen.values())
+        )
         started = time.monotonic()
-        closing.runtime.close()
+        closing.sagemaker.service.close()
         assert time.monotonic() - started < 3
         pids = [int(pid) for lines in logs.values() for pid in lines[0].split()]
         assert len(pids) == 4
-        assert not [pid for pid in pids if _alive(pid)]
+        assert not [pid for pid in pids if alive(pid)]
         jobs = closing.sagemaker.list_training_jobs()["TrainingJobSummaries"]
         assert [job["TrainingJobStatus"] for job in jobs] == ["Stopped"]
         with pytest.raises(closing.sagemaker.exceptions.ClientError, match="about to end"):
             closing.sagemaker.create_training_job(**training_request("late", "pass"))
-
-
-def _log_of(laptop: Laptop, group: str) -> list[str]:
-    try:
-        return laptop.log(group, "forever/")
-    except laptop.aws.client("logs").exceptions.ResourceNotFoundException:
-        return []
-
-
-def _alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    # A zombie waits for its new parent; it runs no more.
-    return state != "Z"

@@ -1,6 +1,8 @@
 """Containers that misbehave: they print without end, leave their process group, replace their folders."""
 
 import io
+import os
+import subprocess
 import sys
 import tarfile
 import time
@@ -10,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from local.engine.jobs.log import LogFollower, LogStream
-from sagemaker_laptop import Laptop, open_laptop, training_request, wait
+from sagemaker_host import open_service
+from sagemaker_jobs import Laptop, alive, training_request, wait
 
 
 @pytest.fixture(scope="module")
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
-    with open_laptop(tmp_path_factory.mktemp("laptop")) as opened:
+    with open_service(tmp_path_factory.mktemp("work")) as opened:
         yield opened
 
 
@@ -42,9 +45,9 @@ def test_what_a_log_has_too_much_is_left_out_and_said(
     monkeypatch.setattr("local.engine.jobs.log._BACKLOG_BYTES", 6)
     log = tmp_path / "log.txt"
     log.write_text("first\n" * 1000 + "a\nlast")
-    lines: list[str] = []
-    LogFollower(log, LogStream(laptop.aws.client("logs"), "/test/much", "s"), 0, lines.append).finish()
-    assert lines == ["[the laptop leaves out 6,000 bytes of this log here]", "a", "last"]
+    LogFollower(log, LogStream(laptop.aws.client("logs"), "/test/much", "s"), 0).finish()
+    said = "[local AWS leaves out 6,000 bytes of this log here]"
+    assert laptop.log("/test/much", "s") == [said, "a", "last"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells whose a process is")
@@ -57,11 +60,41 @@ print(subprocess.Popen(["sleep", "600"], start_new_session=True).pid)
     assert laptop.wait_training("leaver")["TrainingJobStatus"] == "Completed"
     (pid,) = laptop.log("/aws/sagemaker/TrainingJobs", "leaver/")
 
-    def look() -> dict[str, str]:
-        status = Path("/proc", pid, "stat")
-        return {"state": status.read_text().rpartition(")")[2].split()[0] if status.exists() else "gone"}
+    wait(lambda: {"alive": alive(int(pid))}, lambda seen: not seen["alive"])
 
-    wait(look, lambda seen: seen["state"] in ("Z", "gone"))
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from sagemaker_host import open_service
+from sagemaker_jobs import training_request
+code = '''
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen(["sleep", "600"])
+print(os.getpid(), child.pid, flush=True)
+time.sleep(600)
+'''
+with open_service(Path(sys.argv[1])) as service:
+    service.sagemaker.create_training_job(**training_request("orphan", code))
+    while not (lines := service.maybe_log("/aws/sagemaker/TrainingJobs", "orphan/")):
+        time.sleep(0.05)
+    print(lines[0], flush=True)
+    time.sleep(600)
+"""
+
+
+def test_no_process_of_a_job_outlives_a_sigkill_of_the_service(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as service:
+        assert service.stdout
+        pids = [int(pid) for pid in service.stdout.readline().split()]
+        assert len(pids) == 2
+        service.kill()
+    wait(lambda: {"alive": [pid for pid in pids if alive(pid)]}, lambda seen: not seen["alive"])
 
 
 def test_folders_that_are_replaced_or_gone_are_empty(laptop: Laptop, tmp_path: Path) -> None:

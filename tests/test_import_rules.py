@@ -63,6 +63,24 @@ def test_an_island_imports_only_what_the_design_allows(island: str) -> None:
         assert not foreign, f"{path.relative_to(ROOT)} imports {sorted(foreign)}"
 
 
+# Inside local/, each layer knows those below it and itself, and nothing of moto.
+LAYERS = {
+    "local/engine": ("local.engine",),
+    "local/sagemaker": ("local.engine", "local.sagemaker"),
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_of_local_imports_only_those_below_it(layer: str) -> None:
+    assert sources(layer), f"{layer} has no source"
+    for path in sources(layer):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+            if module.split(".")[0] == "local":
+                assert module.startswith(LAYERS[layer]), f"{path.relative_to(ROOT)} imports {module}"
+        assert "moto" not in imports(path), path
+
+
 def test_every_source_belongs_to_an_island() -> None:
     elsewhere = {
         path.relative_to(ROOT).parts[0]

@@ -1,4 +1,4 @@
-"""The AWS CLI and the SageMaker SDK work against the laptop unchanged."""
+"""The AWS CLI and the SageMaker SDK work against local AWS unchanged."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from sagemaker_laptop import BUCKET, IMAGE, ROLE, Laptop, open_laptop, training_request
+from sagemaker_jobs import BUCKET, IMAGE, ROLE, Laptop, training_request
+from sagemaker_laptop import open_laptop
 
 pytestmark = pytest.mark.slow
 
@@ -116,3 +117,31 @@ def test_the_sdks_execution_object_waits_and_lists_steps(laptop: Laptop) -> None
     assert done.returncode == 0, done.stderr
     assert "STATUS Succeeded" in done.stdout
     assert "STEPS ['Train']" in done.stdout
+
+
+ANALYTICS = """
+import sys, boto3
+from sagemaker.core.analytics import TrainingJobAnalytics
+from sagemaker.core.helper.session_helper import Session
+session = Session(boto_session=boto3.Session(), default_bucket=sys.argv[2])
+frame = TrainingJobAnalytics(sys.argv[1], sagemaker_session=session).dataframe()
+print("FRAME", [(row.metric_name, row.value) for row in frame.itertuples()])
+"""
+
+
+def test_a_training_jobs_metrics_are_found_in_cloudwatch(laptop: Laptop) -> None:
+    definitions = [{"Name": "loss", "Regex": "loss=(.*)"}]
+    laptop.train("curve", "print('loss=0.5')", algorithm={"MetricDefinitions": definitions})
+    namespace = ("--namespace", "/aws/sagemaker/TrainingJobs")
+    metrics = cli(laptop, "cloudwatch", "list-metrics", *namespace)["Metrics"]
+    curve = {"Name": "TrainingJobName", "Value": "curve"}
+    assert [m["MetricName"] for m in metrics if m["Dimensions"] == [curve]] == ["loss"]
+    done = subprocess.run(
+        [sys.executable, "-c", ANALYTICS, "curve", BUCKET],
+        env=environment(laptop),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "FRAME [('loss', 0.5)]" in done.stdout

@@ -1,4 +1,4 @@
-"""What SageMaker on the laptop refuses because of another request: at once, or with the same token."""
+"""What the local SageMaker refuses because of another request: at once, or with the same token."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from sagemaker_laptop import ROLE, Laptop, open_laptop
+from sagemaker_host import open_service
+from sagemaker_jobs import ROLE, Laptop
 from sagemaker_pipelines import create, definition, error_of, fail
 
 TOKEN = "t" * 32
@@ -18,7 +19,7 @@ TOKEN = "t" * 32
 
 @pytest.fixture(scope="module")
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
-    with open_laptop(tmp_path_factory.mktemp("laptop")) as opened:
+    with open_service(tmp_path_factory.mktemp("work")) as opened:
         yield opened
 
 
@@ -26,7 +27,8 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
 def being_updated(laptop: Laptop, name: str) -> Iterator[Future[Any]]:
     """Keep an UpdatePipeline from ending; afterwards it goes on."""
     began, go_on = threading.Event(), threading.Event()
-    check = laptop.runtime.check_role
+    runtime = laptop.sagemaker.service._runtime
+    check = runtime.check_role
 
     def slowly(role_arn: str, source_arn: str) -> None:
         if not began.is_set():
@@ -35,7 +37,7 @@ def being_updated(laptop: Laptop, name: str) -> Iterator[Future[Any]]:
         check(role_arn, source_arn)
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
-        patch.setattr(laptop.runtime, "check_role", slowly)
+        patch.setattr(runtime, "check_role", slowly)
         answer = pool.submit(laptop.sagemaker.update_pipeline, PipelineName=name, RoleArn=ROLE)
         try:
             assert began.wait(30)

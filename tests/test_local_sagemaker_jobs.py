@@ -1,4 +1,4 @@
-"""CreateTrainingJob, CreateProcessingJob and what belongs to them, as boto3 sees them on the laptop."""
+"""CreateTrainingJob, CreateProcessingJob and what belongs to them, as boto3 sees them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from sagemaker_laptop import (
-    BUCKET,
-    Laptop,
-    open_laptop,
-    processing_request,
-    spot,
-    training_request,
-)
+from sagemaker_jobs import BUCKET, Laptop, processing_request, spot, training_request
+from sagemaker_laptop import open_laptop
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +21,7 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
 
 
 def error_of(laptop: Laptop, operation: str, **request: Any) -> tuple[str, str]:
-    # A client that checks nothing itself: what is refused is refused by the laptop.
+    # A client that checks nothing itself: what is refused is refused by the service.
     session = boto3.Session(
         aws_access_key_id=laptop.aws.environment()["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=laptop.aws.environment()["AWS_SECRET_ACCESS_KEY"],
@@ -88,7 +82,7 @@ def test_every_constraint_that_is_not_satisfied_is_named(laptop: Laptop) -> None
     assert "'trainingJobName'" in message
 
 
-def test_more_than_one_training_instance_is_a_limit_of_the_laptop(laptop: Laptop) -> None:
+def test_more_than_one_training_instance_is_a_local_limit(laptop: Laptop) -> None:
     cluster = {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2, "VolumeSizeInGB": 10}
     request = training_request("wide", "pass", ResourceConfig=cluster)
     code, message = error_of(laptop, "create_training_job", **request)

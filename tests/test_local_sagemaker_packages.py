@@ -1,4 +1,4 @@
-"""Model packages and their groups, as boto3 sees them on the laptop."""
+"""Model packages and their groups, as boto3 sees them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from sagemaker_laptop import BUCKET, IMAGE, Laptop, open_laptop
+from sagemaker_jobs import BUCKET, IMAGE, Laptop
+from sagemaker_laptop import open_laptop
 
 INFERENCE = {
     "Containers": [{"Image": IMAGE, "ModelDataUrl": f"s3://{BUCKET}/model.tar.gz"}],

@@ -1,4 +1,4 @@
-"""Pipelines, their versions and executions, as boto3 sees them on the laptop."""
+"""Pipelines, their versions and executions, as boto3 sees them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ from typing import Any
 
 import pytest
 
-from sagemaker_laptop import (
-    BUCKET,
-    EVERYTHING,
-    ROLE,
-    Laptop,
-    open_laptop,
-)
+from sagemaker_jobs import BUCKET, EVERYTHING, ROLE, Laptop
+from sagemaker_laptop import open_laptop
 from sagemaker_pipelines import create, definition, error_of, fail, pipeline_names
 
 TOKEN = "t" * 32
@@ -187,6 +182,6 @@ def test_what_does_not_exist_is_a_resource_not_found(
     assert "does not exist" in message
 
 
-def test_an_operation_that_the_laptop_lacks_is_a_400_that_says_so(laptop: Laptop) -> None:
+def test_an_operation_that_is_missing_is_a_400_that_says_so(laptop: Laptop) -> None:
     code, message = error_of(laptop, "list_lineage_groups")
-    assert (code, message) == ("ValidationException", "ListLineageGroups is not implemented on the laptop.")
+    assert (code, message) == ("NotImplemented", "ListLineageGroups is not implemented on local AWS.")

@@ -1,4 +1,4 @@
-"""A job's subnets, security groups and keys on the laptop: what is refused, and the rights they need."""
+"""A job's data, image, log, metrics, network and keys: what is refused, and the rights they need."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from sagemaker_laptop import BUCKET, EVERYTHING, Laptop, open_laptop, training_request
+from sagemaker_jobs import BUCKET, EVERYTHING, Laptop, training_request
+from sagemaker_laptop import open_laptop
 from test_local_sagemaker_jobs import error_of
 
 OK = "pathlib.Path(base, 'model').mkdir(exist_ok=True)"
@@ -53,6 +54,36 @@ def refusal(laptop: Laptop, **changes: Any) -> str:
 
 def less(*actions: str) -> list[dict[str, Any]]:
     return [*EVERYTHING, {"Effect": "Deny", "Action": list(actions), "Resource": "*"}]
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("cloudwatch:PutMetricData", "*"),
+        ("ecr:BatchGetImage", "*"),
+        ("ecr:GetAuthorizationToken", "*"),
+        ("logs:PutLogEvents", "*"),
+        ("s3:GetObject", f"arn:aws:s3:::{BUCKET}/data/*"),
+        ("s3:ListBucket", f"arn:aws:s3:::{BUCKET}"),
+        ("s3:PutObject", f"arn:aws:s3:::{BUCKET}/models/*"),
+    ],
+)
+def test_a_right_that_the_role_lacks_fails_the_job_and_is_named(
+    laptop: Laptop, action: str, resource: str
+) -> None:
+    laptop.put("data/a.txt", "a")
+    laptop.allow([*EVERYTHING, {"Effect": "Deny", "Action": action, "Resource": resource}])
+    try:
+        job = laptop.train(
+            "denied-" + action.replace(":", "-"),
+            "print('loss=1')",
+            inputs={"train": f"s3://{BUCKET}/data/"},
+            algorithm={"MetricDefinitions": [{"Name": "loss", "Regex": "loss=(.*)"}]},
+        )
+    finally:
+        laptop.allow(EVERYTHING)
+    assert job["TrainingJobStatus"] == "Failed"
+    assert f"not authorized to perform: {action} on resource: " in job["FailureReason"]
 
 
 def test_a_job_in_a_vpc_runs_and_says_where(laptop: Laptop, vpc: dict[str, Any]) -> None:

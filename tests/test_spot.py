@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from local.engine.jobs.spot import SPOT_PRICE_SHARE, CheckpointWatch
-from sagemaker_laptop import BUCKET, Laptop, open_laptop, other_settings, spot
+from sagemaker_host import open_service
+from sagemaker_jobs import BUCKET, Laptop, spot
 
 # An attempt that is to be interrupted makes one checkpoint and waits for it, so nothing depends on speed.
 STEPS = """
@@ -33,7 +34,7 @@ def steps(interruptions: int) -> str:
 
 @pytest.fixture(scope="module")
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
-    with open_laptop(tmp_path_factory.mktemp("laptop")) as opened:
+    with open_service(tmp_path_factory.mktemp("work")) as opened:
         yield opened
 
 
@@ -98,8 +99,8 @@ def test_checkpoints_of_an_earlier_job_do_not_count_as_its_first(laptop: Laptop)
 
 
 @pytest.mark.parametrize("interruptions", [0, 3])
-def test_the_number_of_interruptions_can_be_chosen(laptop: Laptop, interruptions: int) -> None:
-    with other_settings(laptop, interruptions=interruptions) as chosen:
+def test_the_number_of_interruptions_can_be_chosen(tmp_path: Path, interruptions: int) -> None:
+    with open_service(tmp_path, interruptions=interruptions) as chosen:
         job = chosen.train("chosen", steps(interruptions), **spot_at(f"chosen-{interruptions}"))
         assert statuses(job).count("Interrupted") == interruptions
         assert job["TrainingJobStatus"] == "Completed"

@@ -182,7 +182,7 @@ class LocalAWS:
             if process is None or process.stdin is None or process.stdout is None:
                 raise RuntimeError("local AWS is not running: enter its context first")
             with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(json.dumps(question, default=str) + "\n")
+                process.stdin.write(json.dumps(question) + "\n")
                 process.stdin.flush()
             line = process.stdout.readline()
         if not line:

@@ -52,7 +52,7 @@ class Server:
         adapters.apply(self._host, settings["without"])
         if not settings["iam"]:
             access.allow_everything()
-        self._sagemaker = SageMaker(self._host, _job_settings(settings["jobs"]))
+        self._sagemaker = SageMaker(self._host, JobSettings(**settings["jobs"]))
         SageMakerDoor(self._host, self._sagemaker).open()
         cloudformation.add_model_package_groups(self._sagemaker)
         seed = settings["faults"]
@@ -109,11 +109,6 @@ class Server:
         door: Any = self._door  # hypercorn's types know each message by a class of its own
         served = hypercorn.asyncio.serve(door, config, shutdown_trigger=self._end.wait)
         self._loop.run_until_complete(served)
-
-
-def _job_settings(given: dict[str, Any]) -> JobSettings:
-    """Return the settings of jobs as they were before they became JSON."""
-    return JobSettings(**{**given, "source": Path(given["source"]), "own_images": tuple(given["own_images"])})
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from local.engine.expressions import ExecutionVariables, Scope
 from local.engine.records import Outcome, StepRecord, StepRecords
 from local.engine.retry import StepFailed, StepStopped
 from local.engine.signals import Signal
-from local.engine.steps import Jobs, Runtime, run_step
+from local.engine.steps import JobEnds, Runtime, run_step
 
 __all__ = ["ExecutionVariables", "Executor", "Outcome", "StepRecord"]
 
@@ -40,7 +40,7 @@ class Executor:
         variables: ExecutionVariables,
         role_arn: str,
         sagemaker: Any,
-        jobs: Jobs,
+        jobs: JobEnds,
         s3: Any,
         cache: StepCache,
         note: Callable[[dict[str, Any]], None],

@@ -26,8 +26,8 @@ from local.engine.retry import Retries, StepFailed, StepStopped, failed_job, ref
 from local.engine.signals import Signal
 
 
-class Jobs(Protocol):
-    """The jobs of the service that runs in this process."""
+class JobEnds(Protocol):
+    """The ends of the jobs of the service that runs in this process."""
 
     def ended(self, arn: str) -> Signal:
         """Return the signal of a job's end; for a job that is not known any more it is set."""
@@ -40,7 +40,7 @@ class Runtime:
     variables: ExecutionVariables
     scope: Scope
     sagemaker: Any
-    jobs: Jobs
+    jobs: JobEnds
     cache: StepCache
     records: StepRecords
     note: Callable[[str, str, Mapping[str, Any]], None]

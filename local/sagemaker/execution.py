@@ -88,7 +88,6 @@ class Execution:
             "LastModifiedBy": {},
             "ParallelismConfiguration": self.parallelism,
             "PipelineVersionId": self.version.number,
-            "RoleArn": self.role_arn,
         }
 
     def summary(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from local.sagemaker.job_network import check_network, check_volume_key
 from local.sagemaker.job_rules import check_processing, check_training
 from local.sagemaker.listing import between, in_order, page
 from local.sagemaker.requests import Call
-from local.sagemaker.runtime import Runtime
+from local.sagemaker.runtime import ServiceRuntime
 
 Job = TypeVar("Job", bound=JobRecord)
 
@@ -23,7 +23,7 @@ class Jobs(Generic[Job]):
 
     def __init__(
         self,
-        runtime: Runtime,
+        runtime: ServiceRuntime,
         make: Callable[[str, str, Any], Job],
         run: Callable[[Job], None],
         check: Callable[[Call], None],
@@ -109,7 +109,7 @@ class Jobs(Generic[Job]):
         )
 
 
-def training_jobs(runtime: Runtime) -> Jobs[TrainingJob]:
+def training_jobs(runtime: ServiceRuntime) -> Jobs[TrainingJob]:
     """Make the collection of training jobs."""
 
     def run(job: TrainingJob) -> None:
@@ -128,7 +128,7 @@ def training_jobs(runtime: Runtime) -> Jobs[TrainingJob]:
     )
 
 
-def processing_jobs(runtime: Runtime) -> Jobs[ProcessingJob]:
+def processing_jobs(runtime: ServiceRuntime) -> Jobs[ProcessingJob]:
     """Make the collection of processing jobs."""
     return Jobs(
         runtime,

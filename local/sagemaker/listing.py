@@ -39,11 +39,11 @@ def between(call: Call, moment: datetime, after: str, before: str) -> bool:
 
 
 def _time(value: Any) -> datetime | None:
-    """Return a time of a request, which is a number of seconds or a text."""
+    """Return a time of a request: in JSON a number of seconds or a text."""
     if value is None:
         return None
     try:
-        moment: datetime = parse_timestamp(value)
+        moment: datetime = value if isinstance(value, datetime) else parse_timestamp(value)
     except ValueError as error:
         raise ValidationError(f"{value!r} is not a time.") from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

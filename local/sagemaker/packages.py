@@ -13,7 +13,7 @@ from local.sagemaker.errors import ConflictError, ValidationError
 from local.sagemaker.events import package_changed
 from local.sagemaker.listing import between, in_order, page
 from local.sagemaker.requests import Call, service_model
-from local.sagemaker.runtime import Runtime
+from local.sagemaker.runtime import ServiceRuntime
 from local.sagemaker.tokens import Tokens
 
 
@@ -75,7 +75,7 @@ class ModelPackage:
 class Packages:
     """The model registry of one account and region."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: ServiceRuntime) -> None:
         self._runtime = runtime
         self._groups: dict[str, ModelPackageGroup] = {}
         """By name in lower case, as ARNs have it."""

@@ -16,7 +16,7 @@ from local.engine.jobs.records import now
 from local.sagemaker.errors import ConflictError, NotFoundError, ValidationError
 from local.sagemaker.listing import between, in_order, page
 from local.sagemaker.requests import Call
-from local.sagemaker.runtime import Runtime
+from local.sagemaker.runtime import ServiceRuntime
 from local.sagemaker.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Pipeline:
 class Pipelines:
     """All pipelines of one account and region."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: ServiceRuntime) -> None:
         self.runtime = runtime
         self.lock = threading.RLock()
         self.by_name: dict[str, Pipeline] = {}

@@ -76,7 +76,9 @@ def _problems(shape: Any, value: Any, path: str) -> Iterator[str]:
     elif shape.type_name in _NUMBERS and isinstance(value, int | float) and not isinstance(value, bool):
         yield from _number(shape, value, path)
     elif shape.type_name not in _UNCHECKED:
-        raise ServiceError("SerializationException", f"{path or 'The request'} must be a {shape.type_name}.")
+        article = "an" if shape.type_name == "integer" else "a"
+        what = f"{path or 'The request'} must be {article} {shape.type_name}."
+        raise ServiceError("SerializationException", what)
 
 
 def _structure(shape: Any, value: Mapping[str, Any], path: str) -> Iterator[str]:

@@ -16,7 +16,7 @@ from local.sagemaker.errors import LimitExceededError, ValidationError
 _JOIN_SECONDS = 60.0
 
 
-class Runtime:
+class ServiceRuntime:
     """The moving part of SageMaker; `close` ends everything that moves."""
 
     def __init__(self, host: Host, settings: JobSettings) -> None:

@@ -17,7 +17,7 @@ from local.sagemaker.jobs import processing_jobs, training_jobs
 from local.sagemaker.packages import Packages
 from local.sagemaker.pipelines import Pipelines
 from local.sagemaker.requests import Call, check_request, service_model
-from local.sagemaker.runtime import Runtime
+from local.sagemaker.runtime import ServiceRuntime
 from local.sagemaker.tags import Tags
 
 _INSTEAD = {
@@ -31,7 +31,7 @@ class SageMaker:
     """SageMaker of one account and region; `close` ends everything that runs."""
 
     def __init__(self, host: Host, settings: JobSettings) -> None:
-        self._runtime = Runtime(host, settings)
+        self._runtime = ServiceRuntime(host, settings)
         self._pipelines = pipelines = Pipelines(self._runtime)
         self._training = training = training_jobs(self._runtime)
         self._processing = processing = processing_jobs(self._runtime)

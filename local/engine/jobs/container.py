@@ -51,13 +51,17 @@ class Container:
         self._process = process
         self._folder = folder
         self._kill_docker = [_docker(), "kill", docker_name] if docker_name else []
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, "sh", str(process.pid), *self._kill_docker],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # a terminal's Ctrl-C is not meant for it
-        )
+        try:
+            self._guard = subprocess.Popen(
+                ["/bin/sh", "-c", _GUARD, "sh", str(process.pid), *self._kill_docker],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # a terminal's Ctrl-C is not meant for it
+            )
+        except OSError:
+            self._signal(signal.SIGKILL)
+            raise
 
     def poll(self) -> int | None:
         """Return the exit code as a shell would (128 + signal), None while it runs."""
@@ -130,9 +134,9 @@ def start_container(
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        return Container(process, request.folder, None if own else request.name)
     except OSError as error:
         raise JobFailed(f"ClientError: The container cannot be started:{command[0]}: {error}") from error
-    return Container(process, request.folder, None if own else request.name)
 
 
 def stop_containers(containers: Sequence[Container], grace: float, hurry: threading.Event) -> None:

@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from captured_calls import ROLE, SAGEMAKER, asked, names
+from local.sagemaker.access import Requirement, requirements
+
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/pipeline"
+SAGEMAKER = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 
 TRAINING: dict[str, Any] = {
     "TrainingJobName": "Pipelines-Abc",
@@ -20,8 +25,16 @@ TRAINING: dict[str, Any] = {
 }
 
 
+def asked(operation: str, **parameters: Any) -> list[Requirement]:
+    return requirements(operation, parameters, region=REGION, account=ACCOUNT)
+
+
+def names(found: list[Requirement]) -> list[tuple[str, str]]:
+    return [(item.action, item.resource) for item in found]
+
+
 def test_a_training_job_needs_itself_and_the_role_it_passes() -> None:
-    job, passed = asked("sagemaker", "create_training_job", **TRAINING)
+    job, passed = asked("CreateTrainingJob", **TRAINING)
     assert (job.action, job.resource) == (
         "sagemaker:CreateTrainingJob",
         f"{SAGEMAKER}:training-job/pipelines-abc",
@@ -41,7 +54,7 @@ def test_a_training_job_needs_itself_and_the_role_it_passes() -> None:
 
 def test_tags_at_creation_need_add_tags_for_that_creation() -> None:
     tagged = {**TRAINING, "Tags": [{"Key": "TrainingType", "Value": "Spot"}]}
-    job, tagging, _ = asked("sagemaker", "create_training_job", **tagged)
+    job, tagging, _ = asked("CreateTrainingJob", **tagged)
     assert (tagging.action, tagging.resource) == ("sagemaker:AddTags", job.resource)
     assert tagging.context["sagemaker:TaggingAction"] == "CreateTrainingJob"
     for requirement in (job, tagging):
@@ -52,8 +65,7 @@ def test_tags_at_creation_need_add_tags_for_that_creation() -> None:
 def test_networks_keys_and_warm_pools_are_visible_to_policies() -> None:
     pool = {**TRAINING["ResourceConfig"], "KeepAlivePeriodInSeconds": 600, "VolumeKmsKeyId": "volume-key"}
     job, _ = asked(
-        "sagemaker",
-        "create_training_job",
+        "CreateTrainingJob",
         **{
             **TRAINING,
             "ResourceConfig": pool,
@@ -74,16 +86,15 @@ def test_a_file_system_is_visible_to_policies() -> None:
         "ChannelName": "train",
         "DataSource": {"FileSystemDataSource": system | {"FileSystemType": "EFS"}},
     }
-    job, _ = asked("sagemaker", "create_training_job", **{**TRAINING, "InputDataConfig": [channel]})
+    job, _ = asked("CreateTrainingJob", **{**TRAINING, "InputDataConfig": [channel]})
     assert job.context["sagemaker:FileSystemId"] == "fs-0123456789abcdef0"
-    job, _ = asked("sagemaker", "create_training_job", **TRAINING)
+    job, _ = asked("CreateTrainingJob", **TRAINING)
     assert "sagemaker:FileSystemId" not in job.context
 
 
 def test_a_processing_jobs_limits_are_read_from_where_it_has_them() -> None:
     job, passed = asked(
-        "sagemaker",
-        "create_processing_job",
+        "CreateProcessingJob",
         ProcessingJobName="pipelines-x",
         RoleArn=ROLE,
         AppSpecification={"ImageUri": "image"},
@@ -103,8 +114,7 @@ def test_a_processing_jobs_limits_are_read_from_where_it_has_them() -> None:
 
 def test_registering_needs_the_packages_and_the_group_and_shows_the_approval_status() -> None:
     found = asked(
-        "sagemaker",
-        "create_model_package",
+        "CreateModelPackage",
         ModelPackageGroupName="Birds",
         ModelApprovalStatus="Approved",
         InferenceSpecification={"Containers": [{"Image": "image"}]},
@@ -117,12 +127,12 @@ def test_registering_needs_the_packages_and_the_group_and_shows_the_approval_sta
 
 
 def test_starting_a_version_is_told_from_starting_whatever_is_there() -> None:
-    [pinned] = asked("sagemaker", "start_pipeline_execution", PipelineName="Birds", PipelineVersionId=3)
+    [pinned] = asked("StartPipelineExecution", PipelineName="Birds", PipelineVersionId=3)
     assert (pinned.resource, pinned.context["sagemaker:PipelineVersionId"]) == (
         f"{SAGEMAKER}:pipeline/birds",
         "3",
     )
-    [latest] = asked("sagemaker", "start_pipeline_execution", PipelineName="Birds")
+    [latest] = asked("StartPipelineExecution", PipelineName="Birds")
     assert "sagemaker:PipelineVersionId" not in latest.context
 
 
@@ -133,23 +143,48 @@ PACKAGE = f"{SAGEMAKER}:model-package/birds/1"
 @pytest.mark.parametrize(
     ("operation", "parameters", "resource"),
     [
-        ("describe_pipeline", {"PipelineName": "Birds"}, f"{SAGEMAKER}:pipeline/birds"),
-        ("list_pipeline_executions", {"PipelineName": "birds"}, f"{SAGEMAKER}:pipeline/birds"),
-        ("list_pipeline_execution_steps", {"PipelineExecutionArn": EXECUTION}, EXECUTION),
-        ("stop_pipeline_execution", {"PipelineExecutionArn": EXECUTION}, EXECUTION),
-        ("list_pipelines", {}, "*"),
-        ("list_training_jobs", {}, "*"),
-        ("list_model_package_groups", {}, "*"),
-        ("list_model_packages", {"ModelPackageGroupName": "birds"}, f"{SAGEMAKER}:model-package/birds/*"),
-        ("describe_model_package", {"ModelPackageName": PACKAGE}, PACKAGE),
-        ("update_model_package", {"ModelPackageArn": PACKAGE, "ModelApprovalStatus": "Approved"}, PACKAGE),
-        ("describe_training_job", {"TrainingJobName": "a"}, f"{SAGEMAKER}:training-job/a"),
-        ("stop_training_job", {"TrainingJobName": "a"}, f"{SAGEMAKER}:training-job/a"),
-        ("list_tags", {"ResourceArn": EXECUTION}, EXECUTION),
+        ("DescribePipeline", {"PipelineName": "Birds"}, f"{SAGEMAKER}:pipeline/birds"),
+        ("ListPipelineExecutions", {"PipelineName": "birds"}, f"{SAGEMAKER}:pipeline/birds"),
+        ("ListPipelineExecutionSteps", {"PipelineExecutionArn": EXECUTION}, EXECUTION),
+        ("StopPipelineExecution", {"PipelineExecutionArn": EXECUTION}, EXECUTION),
+        ("ListPipelines", {}, "*"),
+        ("ListTrainingJobs", {}, "*"),
+        ("ListModelPackageGroups", {}, "*"),
+        ("ListModelPackages", {"ModelPackageGroupName": "birds"}, f"{SAGEMAKER}:model-package/birds/*"),
+        ("DescribeModelPackage", {"ModelPackageName": PACKAGE}, PACKAGE),
+        ("UpdateModelPackage", {"ModelPackageArn": PACKAGE, "ModelApprovalStatus": "Approved"}, PACKAGE),
+        ("DescribeTrainingJob", {"TrainingJobName": "a"}, f"{SAGEMAKER}:training-job/a"),
+        ("StopTrainingJob", {"TrainingJobName": "a"}, f"{SAGEMAKER}:training-job/a"),
+        ("ListTags", {"ResourceArn": EXECUTION}, EXECUTION),
     ],
 )
 def test_sagemaker_calls_need_their_action_on_their_resource(
     operation: str, parameters: dict[str, Any], resource: str
 ) -> None:
-    action = "sagemaker:" + "".join(word.capitalize() for word in operation.split("_"))
-    assert names(asked("sagemaker", operation, **parameters)) == [(action, resource)]
+    assert names(asked(operation, **parameters)) == [(f"sagemaker:{operation}", resource)]
+
+
+@pytest.mark.parametrize(
+    ("operation", "parameter"),
+    [
+        ("CreatePipeline", "RoleArn"),
+        ("UpdatePipeline", "RoleArn"),
+        ("CreateProcessingJob", "RoleArn"),
+        ("CreateModel", "ExecutionRoleArn"),
+    ],
+)
+def test_every_role_that_a_call_hands_on_needs_to_be_passed(operation: str, parameter: str) -> None:
+    own, passed = asked(operation, PipelineName="Birds", **{parameter: ROLE})
+    assert names([own, passed]) == [
+        (f"sagemaker:{operation}", f"{SAGEMAKER}:pipeline/birds"),
+        ("iam:PassRole", ROLE),
+    ]
+    assert passed.context == {
+        "iam:PassedToService": "sagemaker.amazonaws.com",
+        "iam:AssociatedResourceArn": f"{SAGEMAKER}:pipeline/birds",
+    }
+
+
+def test_a_call_without_a_role_passes_none() -> None:
+    assert len(asked("UpdatePipeline", PipelineName="Birds", PipelineDisplayName="Birds")) == 1
+    assert len(asked("StartPipelineExecution", PipelineName="Birds")) == 1
