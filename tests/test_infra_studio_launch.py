@@ -252,18 +252,24 @@ def cases(launch: list[Statement]) -> Iterator[tuple[str, str, Context, bool]]:
             for arn in given:
                 one = arn.replace("p-*", "p-abc123def456").replace("*", "a")
                 yield action, one if arn != "*" else "*", context, True
-                if arn != "*":
-                    yield action, one.replace("studio-p-", "studio-").replace(".zip", ".json"), context, False
-                    yield (
-                        action,
-                        one.replace("studio-p-abc123def456", "x-studio-p-abc123def456") + "\n",
-                        context,
-                        False,
-                    )
+                for other in neighbours(arn, one):
+                    yield action, other, context, False
                 if context:
                     yield action, one, {}, False
                     for key in context:
                         yield action, one, {**context, key: "another"}, False
+
+
+def neighbours(pattern: str, one: str) -> set[str]:
+    """Return resources that a pattern does not cover, made of one that it does."""
+    if pattern == "*":
+        return set()
+    made = {
+        one.replace("studio-p-", "studio-").replace(".zip", ".json"),
+        one.replace("studio-p-abc123def456", "x-studio-p-abc123def456"),
+        one if pattern.endswith("*") else f"{one}-more",
+    }
+    return made - {one}
 
 
 def condition_values(statement: Statement) -> Context:
