@@ -89,8 +89,10 @@ def _wider_values(operator: str, value: Any) -> Iterator[Any]:
         yield "*"
         yield re.sub(r"[^*]\*", "*", value) if isinstance(value, str) else [each[:1] + "*" for each in value]
     elif operator.startswith("Arn"):
+        # To some, * alone is no ARN.
+        yield from ("*", "arn:*:*:*:*:*")
         for each in value if isinstance(value, list) else [value]:
-            yield from ("*", f"{each}*", f"{each.rpartition('/')[0]}/*")
+            yield from (f"{each}*", f"{each.rpartition('/')[0]}/*")
     if isinstance(value, list):
         yield from (each for index in range(len(value)) if (each := value[:index] + value[index + 1 :]))
 

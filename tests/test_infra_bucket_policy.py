@@ -5,23 +5,24 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
-from local.aws.iam import Access, Decision, Policy, Principal, decide, parse_policy
+from iam_judge import EVERYTHING, Policies, Question, decide, decide_all, document, find_wrong
 from policy_mutants import Statement, mutants
 from role_table import ACCOUNT, BREAK_GLASS_ROLE, BUCKET, FUNCTION_ROLE, PIPELINE_ROLE, ROLES, UPLOADER_ROLE
 from test_infra_abuse import TEMPLATE, resolve
 from test_infra_template import the_bucket
 
 SCORE = 0.95
-EVERYTHING = parse_policy(
-    {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]},
-    kind="identity",
-)
+LETS_EVERYBODY = {
+    "Effect": "Allow",
+    "Principal": "*",
+    "Action": "s3:*",
+    "Resource": [BUCKET, f"{BUCKET}/*"],
+}
+"""What lets in other accounts and services, too, whom their own policies alone let into no bucket."""
 
 READING = (
     *("s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectAcl", "s3:GetObjectTagging"),
@@ -34,8 +35,9 @@ CHANGING = (
     *("s3:AbortMultipartUpload", "s3:RestoreObject", "s3:InitiateReplication"),
     *("s3:ReplicateObject", "s3:ReplicateDelete", "s3:ReplicateTags"),
     *("s3:ObjectOwnerOverrideToBucketOwner", "s3:BypassGovernanceRetention"),
+    "s3:UpdateObjectEncryption",
     # Of the future, which a list of what is denied would miss.
-    *("s3:RewriteObject", "s3:UpdateObjectEncryption"),
+    (INVENTED := "s3:RewriteObject"),
 )
 """S3's actions which make, change, tag, hide, restore or replicate an object; in parts, it is PutObject."""
 FOR_GOOD = "s3:DeleteObjectVersion"
@@ -47,12 +49,6 @@ class Who:
 
     arn: str
     service: str = ""
-
-    @property
-    def principal(self) -> Principal:
-        if self.service:
-            return Principal.of_service(self.service)
-        return Principal(arn=self.arn, account=ACCOUNT, role_arn=self.arn if ":role/" in self.arn else None)
 
     @property
     def context(self) -> dict[str, str]:
@@ -86,7 +82,7 @@ KEYS = (
 
 
 def policy_statements() -> list[Statement]:
-    """Give the statements of the policy of the bucket that people and jobs use."""
+    """Return the statements of the policy of the bucket that people and jobs use."""
     (name,) = (name for name, each in TEMPLATE["Resources"].items() if each == the_bucket(TEMPLATE))
     (found,) = (
         each["Properties"]["PolicyDocument"]["Statement"]
@@ -103,20 +99,17 @@ STATEMENTS = policy_statements()
 OURS = [each for each in STATEMENTS if each.get("Sid", "").startswith("Only")]
 
 
-def parsed(statements: list[Statement]) -> Policy:
-    return parse_policy({"Version": "2012-10-17", "Statement": statements}, kind="resource")
+def policies(statements: list[Statement]) -> Policies:
+    return Policies(identity=[EVERYTHING], resource=document(*statements, LETS_EVERYBODY))
 
 
-WHOLE = parsed(STATEMENTS)
+def question(who: Who, action: str, key: str) -> Question:
+    name = who.service or who.arn
+    return Question(name, action, f"{BUCKET}/{key}", who.context, invented=action == INVENTED)
 
 
-def decided(who: Who, action: str, key: str, policy: Policy = WHOLE) -> Decision:
-    access = Access(who.principal, action, f"{BUCKET}/{key}", who.context)
-    return decide(access, identity=[EVERYTHING], resource=[policy])
-
-
-def may(who: Who, action: str, key: str) -> bool:
-    """Say what the bucket is to let somebody do whom everything else lets do everything."""
+def expected(who: Who, action: str, key: str) -> bool:
+    """Return what the bucket is to let somebody do whom everything else lets do everything."""
     prefix = key.partition("/")[0] + "/"
     if prefix not in WRITERS or "/" not in key or action in READING:
         return True
@@ -128,10 +121,12 @@ REQUESTS = list(itertools.product(PEOPLE, (*READING, *CHANGING, FOR_GOOD), KEYS)
 
 @pytest.mark.parametrize("who", PEOPLE, ids=lambda who: who.arn)
 def test_each_prefix_has_one_writer_and_versions_are_deleted_by_one_role(who: Who) -> None:
+    asked = [each for each in REQUESTS if each[0] == who]
+    decisions = decide_all([question(*each) for each in asked], policies(STATEMENTS))
     wrong = [
-        (action, key)
-        for each, action, key in REQUESTS
-        if each == who and decided(who, action, key).allowed != may(who, action, key)
+        (each[1:], decision)
+        for each, decision in zip(asked, decisions, strict=True)
+        if decision.allowed != expected(*each) or decision.ignored
     ]
     assert wrong == []
 
@@ -139,8 +134,8 @@ def test_each_prefix_has_one_writer_and_versions_are_deleted_by_one_role(who: Wh
 @pytest.mark.parametrize("action", [*CHANGING, FOR_GOOD])
 @pytest.mark.parametrize("key", ["pipeline/pipeline.json", "verdicts/a"])
 def test_a_service_without_a_principal_s_arn_is_kept_out_too(action: str, key: str) -> None:
-    decision = decided(SERVICE, action, key)
-    assert (decision.allowed, decision.explicit) == (False, True)
+    (decision,) = decide_all([question(SERVICE, action, key)], policies(STATEMENTS))
+    assert decision.word == "ExplicitlyDenied"
 
 
 @pytest.mark.parametrize(
@@ -152,23 +147,22 @@ def test_a_service_without_a_principal_s_arn_is_kept_out_too(action: str, key: s
 )
 def test_whoever_deploys_is_never_locked_out_of_the_bucket_itself(action: str) -> None:
     deployer = next(each for each in PEOPLE if "cfn-exec" in each.arn)
-    access = Access(deployer.principal, action, BUCKET, deployer.context)
-    assert decide(access, identity=[EVERYTHING], resource=[WHOLE]).allowed
+    given = document(*STATEMENTS)
+    context = deployer.context
+    assert decide(deployer.arn, action, BUCKET, context, identity=[EVERYTHING], resource_policy=given).allowed
 
 
 def test_a_change_in_one_place_of_the_policy_is_noticed() -> None:
     assert len(OURS) == 3
     rest = [each for each in STATEMENTS if each not in OURS]
     changed = list(mutants(OURS))
-    survivors = [each.what for each in changed if not any(_wrong(parsed([*rest, *each.statements])))]
+    noticed = find_wrong(
+        [(question(*each), expected(*each)) for each in REQUESTS],
+        [policies([*rest, *each.statements]) for each in changed],
+    )
+    survivors = [each.what for each, by in zip(changed, noticed, strict=True) if by is None]
     score = 1 - len(survivors) / len(changed)
     assert score >= SCORE, f"{len(survivors)} of {len(changed)} went unnoticed:\n" + "\n".join(survivors)
-
-
-def _wrong(policy: Policy) -> Iterator[Any]:
-    for who, action, key in REQUESTS:
-        if decided(who, action, key, policy).allowed != may(who, action, key):
-            yield who, action, key
 
 
 def test_the_policy_and_the_roles_name_each_other_by_the_same_arn() -> None:

@@ -16,8 +16,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 import ops.stack
-from local.aws.iam import Access, Principal, decide, parse_policy
+from iam_judge import decide
 from local.aws import LocalAWS
+from role_table import REGION, ROLES
 from stack_options import IMAGE, Template, template
 from test_infra_template import resources, synthesis, the_only
 
@@ -291,17 +292,17 @@ def test_only_this_project_assumes_the_role_of_the_build(
 
     account = context["account"]
     trust = resolve(role(built, "cv-birds-image-build-${AWS::Region}")["AssumeRolePolicyDocument"])
-    access = Access(
-        Principal.of_service("codebuild.amazonaws.com"),
+    decision = decide(
+        "codebuild.amazonaws.com",
         "sts:AssumeRole",
-        "*",
+        f"{ROLES}/cv-birds-image-build-{REGION}",
         {
             "aws:SourceAccount": account,
-            "aws:SourceArn": f"arn:aws:codebuild:us-east-1:{account}:project/{context['project']}",
+            "aws:SourceArn": f"arn:aws:codebuild:{REGION}:{account}:project/{context['project']}",
         },
+        resource_policy=trust,
     )
-    given = parse_policy(trust, kind="trust")
-    assert decide(access, resource=[given], resource_must_allow=True).allowed is allowed
+    assert decision.allowed is allowed
 
 
 def test_nobody_asks_for_a_build_before_its_end_can_be_heard_of(built: Template) -> None:

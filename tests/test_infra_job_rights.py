@@ -28,11 +28,10 @@ from test_infra_abuse import (
     TRAINING_JOB,
     Request,
     judge,
-    policy,
     statements,
     without,
 )
-from test_infra_least_privilege import SCORE, allowed_actions, decided, wrong
+from test_infra_least_privilege import SCORE, allowed_actions, decided, unnoticed, wrong
 from test_infra_template import synthesis
 
 __all__ = ["synthesis"]
@@ -80,12 +79,12 @@ NEVER: list[Request] = [
 
 @pytest.fixture(scope="module", params=[CONTEXT, OWN_VPC_CONTEXT], ids=["subnets given", "own VPC"])
 def protected(request: pytest.FixtureRequest, synthesis: ModuleType) -> list[Statement]:
-    """Give the statements of the pipeline role of a deployment with subnets and encrypted volumes."""
+    """Return the statements of the pipeline role of a deployment with subnets and encrypted volumes."""
     return statements(PIPELINE_ROLE, synthesis.synthesise(request.param))
 
 
 def test_every_request_of_the_table_is_decided_as_it_says(protected: list[Statement]) -> None:
-    assert list(wrong(PIPELINE_ROLE, policy(protected), decided(PIPELINE_PROTECTED))) == []
+    assert wrong(PIPELINE_ROLE, protected, decided(PIPELINE_PROTECTED)) == []
 
 
 def test_the_role_has_no_action_that_the_table_does_not_name(protected: list[Statement]) -> None:
@@ -96,11 +95,8 @@ def test_the_role_has_no_action_that_the_table_does_not_name(protected: list[Sta
 
 
 def test_the_requests_alone_notice_nearly_every_change(protected: list[Statement]) -> None:
-    asked = decided(PIPELINE_PROTECTED)
     changed = [each for each in mutants(protected) if " becomes " not in each.what or "Resource" in each.what]
-    survivors = [
-        each.what for each in changed if not any(wrong(PIPELINE_ROLE, policy(each.statements), asked))
-    ]
+    survivors = unnoticed(PIPELINE_ROLE, changed, decided(PIPELINE_PROTECTED))
     assert 1 - len(survivors) / len(changed) >= SCORE, "\n".join(survivors)
     # What this adds has no slack at all.
     own = ("JoinNetwork", "LendInterfaces", "LendVolumeKey", "SeeNetwork")
@@ -109,4 +105,6 @@ def test_the_requests_alone_notice_nearly_every_change(protected: list[Statement
 
 @pytest.mark.parametrize("request_", NEVER, ids=lambda request: request[0])
 def test_what_an_abuser_would_do_is_denied(protected: list[Statement], request_: Request) -> None:
-    assert not judge(PIPELINE_ROLE, request_, protected).allowed
+    decision = judge(PIPELINE_ROLE, request_, protected)
+    assert not decision.allowed
+    assert (decision.ignored, decision.unknown) == ((), None)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 import people_table
 import role_table
-from local.aws.iam import Access, Policy, Principal, decide
-from policy_mutants import Statement, mutants
+from iam_judge import Policies, Question, decide_all, document, find_wrong
+from policy_mutants import Mutant, Statement, mutants
 from rights import Request, Right
 from role_table import BREAK_GLASS_ROLE, FUNCTION_ROLE, PIPELINE_ROLE, UPLOADER_ROLE
-from test_infra_abuse import policy, statements
+from test_infra_abuse import statements
 
 RIGHTS: dict[str, tuple[Right, ...]] = {
     FUNCTION_ROLE: role_table.FUNCTION,
@@ -22,15 +20,24 @@ RIGHTS: dict[str, tuple[Right, ...]] = {
 }
 ROLES = pytest.mark.parametrize("role_arn", RIGHTS, ids=lambda arn: arn.rpartition("/")[2])
 SCORE = 0.95
+ASKED_ALL_THE_SAME = {
+    "sagemaker:DescribePipelineDefinitionForExecution",
+    "sagemaker:DescribePipelineExecution",
+    "sagemaker:ListPipelineExecutionSteps",
+    "sagemaker:ListPipelineParametersForExecution",
+    "sagemaker:CreateModelPackage",
+}
+"""AWS's reference names no such resource for these: registering asks for the group as well, and requests
+about an execution ask for its pipeline."""
 
 
 def requests(role_arn: str) -> list[Request]:
-    """Give the requests of every right of a role."""
+    """Return the requests of every right of a role."""
     return decided(RIGHTS[role_arn])
 
 
 def decided(rights: tuple[Right, ...]) -> list[Request]:
-    """Give the requests of some rights; one right's forbidden request may be another's business."""
+    """Return the requests of some rights; one right's forbidden request may be another's business."""
     every = [request for right in rights for request in right.requests()]
     wanted = [request for request in every if request.allowed]
     return [request for request in every if request.allowed or not _is_wanted(request, wanted)]
@@ -43,13 +50,31 @@ def _is_wanted(request: Request, wanted: list[Request]) -> bool:
     )
 
 
-def wrong(role_arn: str, given: Policy, asked: list[Request]) -> Iterator[Request]:
-    """Yield the requests that a policy decides otherwise than the table."""
-    principal = Principal(arn=role_arn, account=role_table.ACCOUNT, role_arn=role_arn)
-    for request in asked:
-        access = Access(principal, request.action, request.resource, request.context)
-        if decide(access, identity=[given]).allowed != request.allowed:
-            yield request
+def wrong(role_arn: str, given: list[Statement], asked: list[Request]) -> list[Request]:
+    """Return the requests that are decided otherwise than the table says, or that AWS could not be asked."""
+    decisions = decide_all([question(role_arn, each) for each in asked], policies(given))
+    return [
+        request
+        for request, decision in zip(asked, decisions, strict=True)
+        if decision.allowed != request.allowed
+        or decision.ignored
+        or (request.allowed and decision.unknown and request.action not in ASKED_ALL_THE_SAME)
+    ]
+
+
+def question(role_arn: str, request: Request) -> Question:
+    return Question(role_arn, request.action, request.resource, request.context)
+
+
+def policies(given: list[Statement]) -> Policies:
+    return Policies(identity=[document(*given)])
+
+
+def unnoticed(role_arn: str, changed: list[Mutant], asked: list[Request]) -> list[str]:
+    """Return the changes with which every request is still decided as the table says."""
+    expected = [(question(role_arn, each), each.allowed) for each in asked]
+    noticed = find_wrong(expected, [policies(each.statements) for each in changed])
+    return [each.what for each, by in zip(changed, noticed, strict=True) if by is None]
 
 
 def allowed_actions(given: list[Statement]) -> set[str]:
@@ -63,7 +88,7 @@ def allowed_actions(given: list[Statement]) -> set[str]:
 
 @ROLES
 def test_every_request_of_the_table_is_decided_as_it_says(role_arn: str) -> None:
-    assert list(wrong(role_arn, policy(statements(role_arn)), requests(role_arn))) == []
+    assert wrong(role_arn, statements(role_arn), requests(role_arn)) == []
 
 
 @ROLES
@@ -74,22 +99,18 @@ def test_the_role_has_no_action_that_the_table_does_not_name(role_arn: str) -> N
 
 @ROLES
 def test_a_change_in_one_place_of_a_policy_is_noticed(role_arn: str) -> None:
-    given, asked = statements(role_arn), requests(role_arn)
-    golden = allowed_actions(given)
-    survivors, count = [], 0
-    for mutant in mutants(given):
-        count += 1
-        noticed = allowed_actions(mutant.statements) != golden
-        if not noticed and not any(wrong(role_arn, policy(mutant.statements), asked)):
-            survivors.append(mutant.what)
-    score = 1 - len(survivors) / count
-    assert score >= SCORE, f"{len(survivors)} of {count} changes went unnoticed:\n" + "\n".join(survivors)
+    given = statements(role_arn)
+    changed, golden = list(mutants(given)), allowed_actions(given)
+    same_actions = [each for each in changed if allowed_actions(each.statements) == golden]
+    survivors = unnoticed(role_arn, same_actions, requests(role_arn))
+    score = 1 - len(survivors) / len(changed)
+    assert score >= SCORE, f"{len(survivors)} of {len(changed)} went unnoticed:\n" + "\n".join(survivors)
 
 
 @ROLES
 def test_the_requests_alone_notice_nearly_every_change(role_arn: str) -> None:
     """Without the golden set of actions: a wider action is caught where the table asks for its neighbours."""
-    given, asked = statements(role_arn), requests(role_arn)
+    given = statements(role_arn)
     narrower = [each for each in mutants(given) if " becomes " not in each.what or "Resource" in each.what]
-    survivors = [each.what for each in narrower if not any(wrong(role_arn, policy(each.statements), asked))]
+    survivors = unnoticed(role_arn, narrower, requests(role_arn))
     assert 1 - len(survivors) / len(narrower) >= SCORE, "\n".join(survivors)

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from delivery_world import World, inhabited
+from iam_judge import decide
 from local.aws.cloudformation import RESOURCE_TYPES
 from local.aws.cloudformation_resource import refusals
 from local.aws.event_patterns import check_pattern, matches
-from local.aws.iam import Access, Principal, decide, parse_policy
 from test_infra_abuse import TEMPLATE, resolve
 from test_infra_template import resources, synthesis, the_only
 
@@ -187,9 +187,8 @@ def may(service: str, action: str = "sns:Publish", **context: str) -> bool:
     secure = {"aws:SecureTransport": "true"}
     given = {**secure, **{key.replace("__", ":"): value for key, value in context.items()}}
     properties = the_only(TEMPLATE, "AWS::SNS::TopicPolicy")["Properties"]
-    policy = parse_policy(_with_topic(properties["PolicyDocument"]), kind="resource")
-    access = Access(Principal.of_service(f"{service}.amazonaws.com"), action, TOPIC, given)
-    return decide(access, resource=[policy], resource_must_allow=True).allowed
+    policy = _with_topic(properties["PolicyDocument"])
+    return decide(f"{service}.amazonaws.com", action, TOPIC, given, resource_policy=policy).allowed
 
 
 def _with_topic(document: Any) -> Any:

@@ -1,15 +1,14 @@
-"""Who may assume the roles that are made for people, judged as IAM judges trust policies."""
+"""Who may assume the roles that are made for people."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from local.aws.iam import Access, Principal, decide, parse_policy
+from iam_judge import NOTHING, Context, decide, document
 from role_table import ACCOUNT, BREAK_GLASS_ROLE, FUNCTION_ROLE, PIPELINE_ROLE, ROLES, UPLOADER_ROLE
 from test_infra_abuse import TEMPLATE, resolve
 from test_infra_template import resources, synthesis
@@ -18,13 +17,8 @@ __all__ = ["synthesis"]
 
 SSO = f"{ROLES}/aws-reserved/sso.amazonaws.com/eu-west-1/AWSReservedSSO_ML_0123456789abcdef"
 USER = f"arn:aws:iam::{ACCOUNT}:user/jo"
-Context = Mapping[str, str]
-NOTHING: Context = {}
 WITH_MFA = {"aws:MultiFactorAuthPresent": "true"}
-MAY_ASSUME = parse_policy(
-    {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:*", "Resource": "*"}]},
-    kind="identity",
-)
+MAY_ASSUME = document({"Effect": "Allow", "Action": "sts:*", "Resource": "*"})
 
 
 def role(template: dict[str, Any], arn: str) -> dict[str, Any]:
@@ -40,12 +34,15 @@ def role(template: dict[str, Any], arn: str) -> dict[str, Any]:
 def assumes(
     template: dict[str, Any], role_arn: str, who: str, context: Context = NOTHING, *, allowed: bool = True
 ) -> bool:
-    """Say whether `who`, allowed sts:AssumeRole by IAM or not, may assume the role."""
-    trust = parse_policy(resolve(role(template, role_arn)["AssumeRolePolicyDocument"]), kind="trust")
-    principal = Principal(arn=who, account=who.split(":")[4], role_arn=who if ":role/" in who else None)
-    access = Access(principal, "sts:AssumeRole", role_arn, {"aws:PrincipalArn": who, **context})
-    identity = [MAY_ASSUME] if allowed else []
-    return decide(access, identity=identity, resource=[trust], resource_must_allow=True).allowed
+    """Return whether `who`, allowed sts:AssumeRole by IAM or not, may assume the role."""
+    return decide(
+        who,
+        "sts:AssumeRole",
+        role_arn,
+        {"aws:PrincipalArn": who, **context},
+        identity=[MAY_ASSUME] if allowed else [],
+        resource_policy=resolve(role(template, role_arn)["AssumeRolePolicyDocument"]),
+    ).allowed
 
 
 @pytest.mark.parametrize("who", [USER, SSO, f"{ROLES}/admin"])
@@ -66,10 +63,9 @@ def test_neither_a_job_nor_the_function_becomes_a_person_whatever_iam_allows_the
 @pytest.mark.parametrize("wanted", [UPLOADER_ROLE, BREAK_GLASS_ROLE])
 @pytest.mark.parametrize("service", ["sagemaker", "lambda", "ec2", "cloudformation"])
 def test_no_service_becomes_a_person(wanted: str, service: str) -> None:
-    trust = parse_policy(resolve(role(TEMPLATE, wanted)["AssumeRolePolicyDocument"]), kind="trust")
-    context = {"aws:SourceAccount": ACCOUNT, **WITH_MFA}
-    access = Access(Principal.of_service(f"{service}.amazonaws.com"), "sts:AssumeRole", wanted, context)
-    assert not decide(access, resource=[trust], resource_must_allow=True).allowed
+    trust = resolve(role(TEMPLATE, wanted)["AssumeRolePolicyDocument"])
+    who, context = f"{service}.amazonaws.com", {"aws:SourceAccount": ACCOUNT, **WITH_MFA}
+    assert not decide(who, "sts:AssumeRole", wanted, context, resource_policy=trust).allowed
 
 
 def test_break_glass_takes_a_second_factor() -> None:

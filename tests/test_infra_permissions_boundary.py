@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
+import iam_judge
 import role_table
 from laptop import Laptop, laptop, write_template_without
-from local.aws.iam import Access, Policy, Principal, decide, parse_policy
 from local.deploy import deploy
 from local.run import STACK
 from ops.errors import StartFailed
 from rights import Request
-from test_infra_abuse import policy, statements
-from test_infra_least_privilege import RIGHTS, requests
+from test_infra_abuse import statements
+from test_infra_least_privilege import RIGHTS, question, requests
 from test_infra_template import resources, synthesis
 
 __all__ = ["synthesis"]
@@ -49,18 +49,18 @@ def test_every_role_of_the_stack_has_the_boundary(
     assert bounds == [expected] * len(RIGHTS)
 
 
-def bounded(actions: list[str]) -> Policy:
-    """A boundary that allows these actions on everything."""
-    statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
-    return parse_policy({"Version": "2012-10-17", "Statement": [statement]}, kind="identity")
+def bounded(actions: list[str]) -> iam_judge.Document:
+    """Return a boundary that allows these actions on everything."""
+    return iam_judge.document({"Effect": "Allow", "Action": actions, "Resource": "*"})
 
 
-def decided(role_arn: str, boundary: Policy) -> Iterator[tuple[Request, bool]]:
-    principal = Principal(arn=role_arn, account=role_table.ACCOUNT, role_arn=role_arn)
-    identity = [policy(statements(role_arn))]
-    for each in requests(role_arn):
-        access = Access(principal, each.action, each.resource, each.context)
-        yield each, decide(access, identity=identity, boundary=[boundary]).allowed
+def decided(role_arn: str, boundary: iam_judge.Document) -> Iterator[tuple[Request, bool]]:
+    asked = requests(role_arn)
+    identity = iam_judge.document(*statements(role_arn))
+    policies = iam_judge.Policies(identity=[identity], boundary=[boundary])
+    decisions = iam_judge.decide_all([question(role_arn, each) for each in asked], policies)
+    for request, decision in zip(asked, decisions, strict=True):
+        yield request, decision.allowed
 
 
 @pytest.mark.parametrize("role_arn", RIGHTS)

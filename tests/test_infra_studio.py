@@ -10,17 +10,18 @@ from typing import Any
 import pytest
 
 import pipeline_document
-from local.aws.iam import Access, Principal, decide, parse_policy
+from iam_judge import EVERYTHING, Policies, Question, decide, decide_all, document
 from role_table import ACCOUNT, REGION
 from studio_offers import LAUNCH_ROLE, OFFERS, TEMPLATES, USERS, Template, offer, project, write
 from test_infra_abuse import resolve
-from test_infra_bucket_policy import CHANGING, EVERYTHING
+from test_infra_bucket_policy import CHANGING, INVENTED
 from test_infra_scanners import findings
 from test_infra_template import resources, synthesis, the_bucket, the_only
 
 __all__ = ["synthesis"]
 
 ROOT = Path(__file__).parents[1]
+PUBLISHER = f"arn:aws:iam::{ACCOUNT}:role/cv-birds-studio-publish-{REGION}"
 NAMED = re.compile("^(Alarm|Bucket|Dashboard|Function|LogGroup|ModelPackageGroup|Pipeline|Queue|Role)?Name$")
 REFERENCES = {"AWS::Lambda::EventInvokeConfig", "AWS::Lambda::Permission", "AWS::Logs::MetricFilter"}
 """What has no name of its own and names another resource."""
@@ -225,26 +226,29 @@ def test_the_published_objects_are_the_template_and_the_code_that_it_names(
 def test_nobody_but_the_publisher_writes_templates_and_code_whatever_else_allows_it(
     synthesis: ModuleType, name: str
 ) -> None:
-    given = parse_policy(policy_of_the_templates(offer(synthesis, name)), kind="resource")
+    given = policy_of_the_templates(offer(synthesis, name))
 
-    def may(role: str, action: str, key: str) -> bool:
-        who = Principal(arn=role, account=ACCOUNT, role_arn=role if ":role/" in role else None)
+    def question(role: str, action: str, key: str) -> Question:
         context = {"aws:SecureTransport": "true", "aws:PrincipalArn": role}
-        access = Access(who, action, f"arn:aws:s3:::{TEMPLATES}/{key}", context)
-        return decide(access, identity=[EVERYTHING], resource=[given]).allowed
+        return Question(role, action, f"arn:aws:s3:::{TEMPLATES}/{key}", context, action == INVENTED)
 
-    publisher = f"arn:aws:iam::{ACCOUNT}:role/cv-birds-studio-publish-{REGION}"
     others = (
-        *(USERS, LAUNCH_ROLE, f"{publisher}-2", publisher.replace("role/", "role/team/")),
+        *(USERS, LAUNCH_ROLE, f"{PUBLISHER}-2", PUBLISHER.replace("role/", "role/team/")),
         *(f"arn:aws:iam::{ACCOUNT}:role/admin", f"arn:aws:iam::{ACCOUNT}:user/administrator"),
     )
-    for key in ("templates/cv-birds.yaml", "products/0123456789ab.json", "code.zip"):
-        for action in (*CHANGING, "s3:DeleteObjectVersion"):
-            assert may(publisher, action, key)
-            for other in others:
-                assert not may(other, action, key), (other, action, key)
-        for other in others:
-            assert may(other, "s3:GetObject", key)
+    expected = [
+        (question(who, action, key), who == PUBLISHER or action == "s3:GetObject")
+        for key in ("templates/cv-birds.yaml", "products/0123456789ab.json", "code.zip")
+        for action in (*CHANGING, "s3:DeleteObjectVersion", "s3:GetObject")
+        for who in (PUBLISHER, *others)
+    ]
+    policies = Policies(identity=[EVERYTHING], resource=given)
+    decisions = decide_all([asked for asked, _ in expected], policies)
+    assert [
+        (asked, decision)
+        for (asked, allowed), decision in zip(expected, decisions, strict=True)
+        if decision.allowed != allowed or decision.ignored
+    ] == []
 
 
 def policy_of_the_templates(template: Template) -> Any:
@@ -322,13 +326,11 @@ def test_a_domain_that_is_named_no_more_can_be_forgotten(
         for each in publisher["Policies"][0]["PolicyDocument"]["Statement"]
         if "sagemaker:" in str(each["Action"])
     ]
-    given = parse_policy({"Version": "2012-10-17", "Statement": rights}, kind="identity")
 
     def may(action: str, domain: str, *keys: str) -> bool:
         arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:domain/{domain}"
-        who = Principal(arn=USERS, account=ACCOUNT)
         context = {"aws:TagKeys": list(keys)} if keys else {}
-        return decide(Access(who, action, arn, context), identity=[given]).allowed
+        return decide(PUBLISHER, action, arn, context, identity=[document(*rights)]).allowed
 
     location = "sagemaker:projectS3TemplatesLocation"
     assert may("sagemaker:DeleteTags", "d-old", location)
