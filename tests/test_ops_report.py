@@ -165,6 +165,11 @@ def test_the_page_says_what_an_ml_lead_asks(tmp_path: Path) -> None:
         assert said in text
 
 
+def test_notes_are_read_before_any_number(tmp_path: Path) -> None:
+    _, text = write(succeeded(), tmp_path / "run", notes=("the images are drawings",))
+    assert text.index("<h1>") < text.index("the images are drawings") < text.index("accuracy 0.9")
+
+
 def test_the_page_is_well_formed_and_loads_nothing(tmp_path: Path) -> None:
     _, text = write(succeeded(), tmp_path / "run")
     page = Page(text)

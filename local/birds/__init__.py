@@ -1,1 +1,0 @@
-"""The drawn birds of the sample data: anatomy, plumage, scenery and light."""
