@@ -123,5 +123,5 @@ def _start(
 def _sample_archive(console: Console) -> Path:
     """Return the drawn data set's archive, after saying that it is drawn."""
     say(console, DRAWN_NOTE)
-    say(console, f"The first run draws them, for about half a minute; they are kept in {SAMPLES}")
-    return sample_data.cached_archive(SAMPLES)
+    drawing = f"Drawing them, for about half a minute; they are kept in {SAMPLES}"
+    return sample_data.cached_archive(SAMPLES, lambda: say(console, drawing))

@@ -270,8 +270,8 @@ def write_archive(directory: Path) -> Path:
         return partial.replace(directory / ARCHIVE_NAME)
 
 
-def cached_archive(folder: Path) -> Path:
-    """Return the default data set's archive in `folder`, drawn unless this very program has drawn it before.
+def cached_archive(folder: Path, announce: Callable[[], None] = lambda: None) -> Path:
+    """Return the default data set's archive in `folder`, drawn (after `announce`) unless it is there.
 
     Its path depends on all that decides about the pixels: this module's bytes and the versions of Pillow and
     numpy. Two processes may draw at once, and one may be interrupted: each draws in a folder of its own.
@@ -279,6 +279,7 @@ def cached_archive(folder: Path) -> Path:
     drawn_by = hashlib.sha256(Path(__file__).read_bytes() + f"{PIL.__version__} {np.__version__}".encode())
     archive = folder / drawn_by.hexdigest()[:16] / ARCHIVE_NAME
     if not archive.exists():
+        announce()
         archive.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".drawing-", dir=folder) as own:
             write_archive(generate(Path(own))).replace(archive)
