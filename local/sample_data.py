@@ -14,7 +14,7 @@ import hashlib
 import os
 import tarfile
 import tempfile
-from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -228,7 +228,7 @@ def generate(directory: Path, *, images_per_class: int = IMAGES_PER_CLASS, seed:
     """
     if images_per_class < 2:
         raise ValueError(f"images_per_class must be at least 2, to train and to test, not {images_per_class}")
-    tables = defaultdict(list, classes=[f"{each.class_id} {each.folder}" for each in SPECIES])
+    tables = {"classes": [f"{one.class_id} {one.folder}" for one in SPECIES], **{each: [] for each in TABLES}}
     exif = Image.Exif()
     exif[ExifTags.Base.ImageDescription] = COMMENT
     for number in range(len(SPECIES) * images_per_class):

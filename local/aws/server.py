@@ -113,6 +113,7 @@ class Server:
 
 def main() -> None:
     """Serve until the standard input ends."""
+    sys.setswitchinterval(0.0002)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
