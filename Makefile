@@ -46,7 +46,7 @@ help: ## Show this list
 run: $(INSTALLED)-run ## Run the whole pipeline on this machine [DATA=dir-or-tgz] [PARAMS="Epochs=3 ..."]
 	@$(BIN)/python -m local run $${DATA:+--data "$$DATA"} $${PARAMS:+--parameters "$$PARAMS"}
 
-up: $(INSTALLED)-run ## Keep the laptop's AWS running for any AWS client; writes local.env
+up: $(INSTALLED)-run ## Keep local AWS running for any AWS client; writes local.env
 	@$(BIN)/python -m local up --env-file local.env
 
 test: lint ## Run every check and every test

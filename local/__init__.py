@@ -1,1 +1,1 @@
-"""The laptop as AWS: the deployed template, the events, the pipeline and its jobs on this machine."""
+"""Local AWS: the deployed template, the events, the pipeline and its jobs on this machine."""

@@ -1,4 +1,4 @@
-"""The person's side of the pipeline, on AWS or on the laptop's AWS.
+"""The person's side of the pipeline, on AWS or on local AWS.
 
 python -m ops validate FILE             # say everything that is wrong with a definition
 python -m ops upload --data FOLDER      # start an execution
@@ -27,8 +27,8 @@ __all__ = ["Session", "main", "run"]
 def main() -> None:
     """Upload a pipeline definition, watch its execution, leave a report.
 
-    Talks to the AWS that the environment names: AWS_PROFILE, AWS_REGION, and AWS_ENDPOINT_URL for the
-    laptop's AWS (python -m local up).
+    Talks to the AWS that the environment names: AWS_PROFILE, AWS_REGION, and AWS_ENDPOINT_URL for local
+    AWS (python -m local up).
 
     Exits with 0 when it went well, 1 when the execution failed, was stopped or did not start, 2 when
     something given is wrong or cannot be reached, and 130 after Ctrl-C.

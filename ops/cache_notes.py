@@ -1,6 +1,6 @@
 """Why a step came from the cache or ran again, where somebody wrote it down.
 
-The laptop's AWS writes each decision of its step cache to the log group `/local/sagemaker/pipelines`. On AWS
+Local AWS writes each decision of its step cache to the log group `/local/sagemaker/pipelines`. On AWS
 nothing says why; CacheHitResult names the execution whose outputs were taken, and that is all.
 """
 

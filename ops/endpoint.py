@@ -15,7 +15,7 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Clients(Protocol):
-    """Whatever makes boto3 clients: `boto3.Session()`, or the laptop's AWS."""
+    """Whatever makes boto3 clients: `boto3.Session()`, or local AWS."""
 
     def client(self, service: str, /) -> Any:
         """Make a boto3 client of `service`."""
@@ -28,7 +28,7 @@ def settings(service: str, *, direct: bool = False) -> Config:
 
 
 def on_this_machine(client: Any) -> bool:
-    """Tell whether `client` talks to the laptop's AWS."""
+    """Tell whether `client` talks to local AWS."""
     return urlsplit(client.meta.endpoint_url).hostname in LOOPBACK
 
 

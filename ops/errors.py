@@ -29,8 +29,8 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
-LOG_IN = "set AWS_PROFILE or run `aws configure`; for the laptop's AWS: set -a; . local.env; set +a"
-START_LOCAL = "start the laptop's AWS with `python -m local up --env-file local.env`"
+LOG_IN = "set AWS_PROFILE or run `aws configure`; for local AWS: set -a; . local.env; set +a"
+START_LOCAL = "start local AWS with `python -m local up --env-file local.env`"
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 UNKNOWN_KEYS = frozenset(
     {"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "SignatureDoesNotMatch"}

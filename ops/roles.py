@@ -37,7 +37,7 @@ class _RoleClients:
 
     def __init__(self, sts: Any, credentials: Any) -> None:
         here = on_this_machine(sts)
-        # The laptop's AWS is no business of the profiles and files of this machine's user.
+        # Local AWS is no business of the profiles and files of this machine's user.
         nothing = dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
         unset = {**nothing, "profile": (None, None, None, None)} if here else None
         session = botocore.session.Session(unset)
