@@ -25,6 +25,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 THREADS = 64
 """For functions, SageMaker and CloudFormation, each of which may wait for a call to this very server."""
+_PIECE_BYTES = 1 << 20
 _HOST = re.compile(r"(?:(?:[a-z0-9.-]+\.)?localhost|127\.0\.0\.1):(\d+)")
 """A browser takes *.localhost for this machine, whatever its name server says; so do clients of S3."""
 _ANSWERS_OF_FUNCTIONS = "/_ministack/cfn-response/"
@@ -46,7 +47,7 @@ class FrontDoor:
         elif scope["type"] == "http" and (refusal := self._refusal(scope)):
             await respond(send, *refusal)
         elif scope["type"] == "http":
-            await self._application(scope, receive, send)
+            await self._application(scope, receive, _in_pieces(send))
         else:
             await send({"type": "websocket.close", "code": 1008})
 
@@ -71,6 +72,24 @@ class FrontDoor:
         if "authorization" in headers or "X-Amz-Signature" in query or "Signature" in query:
             return None  # MiniStack checks it
         return error(403, "AccessDenied", "Request is missing Authentication Token")
+
+
+def _in_pieces(send: Send) -> Send:
+    """Return a `send` that sends a large body piece by piece.
+
+    The event loop copies twice what does not fit into the connection's buffer, which takes longer for an
+    object of hundreds of megabytes than sending it.
+    """
+
+    async def sent(message: dict[str, Any]) -> None:
+        body = memoryview(message.get("body", b""))
+        while len(body) > _PIECE_BYTES:
+            await send({**message, "body": bytes(body[:_PIECE_BYTES]), "more_body": True})
+            body = body[_PIECE_BYTES:]
+            message = {**message, "body": body}
+        await send(message)
+
+    return sent
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
