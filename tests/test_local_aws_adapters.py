@@ -101,6 +101,13 @@ def deny_what_has_no_name(aws: LocalAWS) -> bool:
     return b"AccessDenied" in answer.content and b"UnknownOperation" in answer.content
 
 
+def batches_of_messages(aws: LocalAWS) -> bool:
+    allowed = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"}
+    send = aws.client("sqs", make_role(aws, "sender", allowed)).send_message_batch
+    url = aws.client("sqs").create_queue(QueueName="batches")["QueueUrl"]
+    return not denied(send, QueueUrl=url, Entries=[{"Id": "1", "MessageBody": "a"}])
+
+
 def loopback_is_private(aws: LocalAWS) -> bool:
     name = bucket(aws, "private-way", deny("private-way", Bool={"aws:SecureTransport": "false"}))
     return not denied(aws.client("s3").put_object, Bucket=name, Key="a", Body=b"")
@@ -211,6 +218,7 @@ def dropped_properties(aws: LocalAWS) -> bool:
 CHECKS: dict[str, Callable[[LocalAWS], bool]] = {
     "no root user": no_root_user,
     "deny what has no name": deny_what_has_no_name,
+    "batches of messages": batches_of_messages,
     "loopback is private": loopback_is_private,
     "role of a session": role_of_a_session,
     "keys of objects": keys_of_objects,
