@@ -81,6 +81,11 @@ def foreign_client(aws: LocalAWS, service: str, key: str, secret: str, token: st
     )
 
 
+def keys_of(aws: LocalAWS, role: str) -> tuple[str, str, str]:
+    given = aws.role_environment(role, "somebody")
+    return given["AWS_ACCESS_KEY_ID"], given["AWS_SECRET_ACCESS_KEY"], given["AWS_SESSION_TOKEN"]
+
+
 # One check an adapter: whether AWS behaves as it should.
 
 
@@ -91,10 +96,7 @@ def no_root_user(aws: LocalAWS) -> bool:
 
 def deny_what_has_no_name(aws: LocalAWS) -> bool:
     role = make_role(aws, "nobody", trust={"Version": "2012-10-17", "Statement": [ANY_ROLE]})
-    given = aws.role_environment(role, "nobody")
-    keys = Credentials(
-        *(given[f"AWS_{name}"] for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"))
-    )
+    keys = Credentials(*keys_of(aws, role))
     request = AWSRequest("POST", f"{aws.endpoint_url}/", data=b"{}", headers={"content-type": "text/plain"})
     SigV4Auth(keys, "events", aws.region).add_auth(request)
     answer = URLLib3Session().send(request.prepare())
@@ -106,6 +108,17 @@ def batches_of_messages(aws: LocalAWS) -> bool:
     send = aws.client("sqs", make_role(aws, "sender", allowed)).send_message_batch
     url = aws.client("sqs").create_queue(QueueName="batches")["QueueUrl"]
     return not denied(send, QueueUrl=url, Entries=[{"Id": "1", "MessageBody": "a"}])
+
+
+def batches_of_deletions(aws: LocalAWS) -> bool:
+    name, s3 = bucket(aws, "deletions"), aws.client("s3")
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    which = {"Key": "a", "VersionId": s3.put_object(Bucket=name, Key="a", Body=b"")["VersionId"]}
+    allowed = {"Effect": "Allow", "Action": "s3:DeleteObjectVersion", "Resource": "*"}
+    role = make_role(aws, "deleter", allowed)
+    # The second has the bucket in the host's name.
+    clients = (aws.client("s3", role), foreign_client(aws, "s3", *keys_of(aws, role)))
+    return not any(denied(each.delete_objects, Bucket=name, Delete={"Objects": [which]}) for each in clients)
 
 
 def loopback_is_private(aws: LocalAWS) -> bool:
@@ -219,6 +232,7 @@ CHECKS: dict[str, Callable[[LocalAWS], bool]] = {
     "no root user": no_root_user,
     "deny what has no name": deny_what_has_no_name,
     "batches of messages": batches_of_messages,
+    "batches of deletions": batches_of_deletions,
     "loopback is private": loopback_is_private,
     "role of a session": role_of_a_session,
     "keys of objects": keys_of_objects,

@@ -16,6 +16,7 @@ ADAPTERS: dict[str, Callable[[ServerHost], None]] = {
     "no root user": access.no_root_user,
     "deny what has no name": access.deny_what_has_no_name,
     "batches of messages": access.batches_of_messages,
+    "batches of deletions": access.batches_of_deletions,
     "loopback is private": access.loopback_is_private,
     "role of a session": access.role_of_a_session,
     "keys of objects": access.keys_of_objects,
