@@ -101,3 +101,21 @@ def laptop(
             "images.txt"
         )
         yield running
+
+
+def write_template_without_second_factor(directory: Path) -> Path:
+    """Write the committed template as `break_glass_requires_mfa=false` makes it.
+
+    Local AWS knows no codes of a device: nobody becomes the break-glass role that asks for one.
+    """
+    template = json.loads(TEMPLATE.read_text())
+    (role,) = (
+        each["Properties"]
+        for each in template["Resources"].values()
+        if "-break-glass-" in json.dumps(each.get("Properties", {}).get("RoleName", ""))
+    )
+    (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Condition"].pop("Bool") == {"aws:MultiFactorAuthPresent": "true"}
+    path = directory / "template.json"
+    path.write_text(json.dumps(template))
+    return path
