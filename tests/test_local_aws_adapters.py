@@ -70,7 +70,8 @@ def deny(name: str, **condition: Any) -> dict[str, Any]:
 
 def stack(aws: LocalAWS, name: str, **resources: Any) -> Any:
     cloudformation = aws.client("cloudformation")
-    cloudformation.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": resources}))
+    body, named = json.dumps({"Resources": resources}), ["CAPABILITY_NAMED_IAM"]
+    cloudformation.create_stack(StackName=name, TemplateBody=body, Capabilities=named)
     cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
     return cloudformation
 
@@ -217,6 +218,17 @@ def full_buckets_stay(aws: LocalAWS) -> bool:
     return not denied(aws.client("s3").get_object, Bucket="full", Key="a")
 
 
+def roles_in_use_stay(aws: LocalAWS) -> bool:
+    iam, trust = aws.client("iam"), {"Version": "2012-10-17", "Statement": [ANY_ROLE]}
+    properties = {"RoleName": "in-use", "AssumeRolePolicyDocument": trust}
+    cloudformation = stack(aws, "in-use", Role={"Type": "AWS::IAM::Role", "Properties": properties})
+    document = json.dumps({"Version": "2012-10-17", "Statement": [EVERYTHING]})
+    policy = iam.create_policy(PolicyName="by-hand", PolicyDocument=document)["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName="in-use", PolicyArn=policy)
+    cloudformation.delete_stack(StackName="in-use")
+    return not eventually(lambda: denied(iam.get_role, RoleName="in-use"), 2)
+
+
 def dropped_properties(aws: LocalAWS) -> bool:
     encryption = [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "alias/a"}}]
     properties = {
@@ -245,6 +257,7 @@ CHECKS: dict[str, Callable[[LocalAWS], bool]] = {
     "type of an error": type_of_an_error,
     "S3's own key": s3s_own_key,
     "full buckets stay": full_buckets_stay,
+    "roles in use stay": roles_in_use_stay,
     "dropped properties": dropped_properties,
 }
 

@@ -29,6 +29,7 @@ ADAPTERS: dict[str, Callable[[ServerHost], None]] = {
     "type of an error": functions.type_of_an_error,
     "S3's own key": storage.own_key,
     "full buckets stay": cloudformation.full_buckets_stay,
+    "roles in use stay": cloudformation.roles_in_use_stay,
     "dropped properties": cloudformation.dropped_properties,
 }
 """By the name that a test leaves one out with, in the order in which they are applied."""
