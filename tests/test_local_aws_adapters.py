@@ -140,6 +140,17 @@ def keys_of_objects(aws: LocalAWS) -> bool:
     return bool(denied(aws.client("s3").put_object, Bucket=name, Key="a", Body=b"", **encryption))
 
 
+def streams_of_logs(aws: LocalAWS) -> bool:
+    logs, group = aws.client("logs"), f"arn:aws:logs:{aws.region}:{aws.account}:log-group:streams"
+    logs.create_log_group(logGroupName="streams")
+    for name in ("own", "others"):
+        logs.create_log_stream(logGroupName="streams", logStreamName=name)
+    allowed = {"Effect": "Allow", "Action": "logs:GetLogEvents", "Resource": f"{group}:log-stream:own"}
+    read = aws.client("logs", make_role(aws, "reader", allowed)).get_log_events
+    assert denied(read, logGroupName="streams", logStreamName="others")
+    return not denied(read, logGroupName="streams", logStreamName="own")
+
+
 def namespace_of_metrics(aws: LocalAWS) -> bool:
     own = {"StringEquals": {"cloudwatch:namespace": "birds"}}
     allow = {"Effect": "Allow", "Action": "cloudwatch:PutMetricData", "Resource": "*", "Condition": own}
@@ -248,6 +259,7 @@ CHECKS: dict[str, Callable[[LocalAWS], bool]] = {
     "loopback is private": loopback_is_private,
     "role of a session": role_of_a_session,
     "keys of objects": keys_of_objects,
+    "streams of logs": streams_of_logs,
     "namespace of metrics": namespace_of_metrics,
     "resource of a denial": resource_of_a_denial,
     "secret keys of functions": secret_keys,

@@ -20,6 +20,7 @@ ADAPTERS: dict[str, Callable[[ServerHost], None]] = {
     "loopback is private": access.loopback_is_private,
     "role of a session": access.role_of_a_session,
     "keys of objects": access.keys_of_objects,
+    "streams of logs": access.streams_of_logs,
     "namespace of metrics": access.namespace_of_metrics,
     "resource of a denial": access.resource_of_a_denial,
     "secret keys of functions": functions.secret_keys,

@@ -116,6 +116,18 @@ def keys_of_objects(_: ServerHost) -> None:
     iam_actions._s3_object_context = context
 
 
+def streams_of_logs(_: ServerHost) -> None:
+    """Judge a request about a log stream by the stream's ARN; MiniStack takes the group's for it."""
+    find = iam_actions.extract_resource_arn
+
+    def resource(*request: Any) -> str:
+        found: str = find(*request)
+        stream = iam_actions._safe_json_field(request[_BODY], "logStreamName") if request[0] == "logs" else ""
+        return f"{found}:log-stream:{stream}" if stream else found
+
+    iam_actions.extract_resource_arn = resource
+
+
 def namespace_of_metrics(_: ServerHost) -> None:
     """Tell policies the namespace of a PutMetricData: SageMaker's roles may write into one alone."""
     read = iam_actions.request_tag_context
