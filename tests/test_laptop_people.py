@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from local.run import STACK
 from local_clients import refusal
 from ops import __main__ as cli
 from ops import roles
+from role_policies import statements, without
 from toy_pipeline import SHIPPED
 
 pytestmark = pytest.mark.slow
@@ -233,32 +233,11 @@ UNASKED = {
 """What test_infra_least_privilege.py alone looks at."""
 
 
-class UploaderPolicy:
-    """The policy of the uploader role."""
-
-    def __init__(self, running: Laptop) -> None:
-        self._iam = running.aws.client("iam")
-        self._role = role_arn(running, "uploader").rpartition("/")[2]
-        (self._name,) = self._iam.list_role_policies(RoleName=self._role)["PolicyNames"]
-        held = self._iam.get_role_policy(RoleName=self._role, PolicyName=self._name)
-        self.statements: list[dict[str, Any]] = held["PolicyDocument"]["Statement"]
-
-    def put(self, statements: list[dict[str, Any]]) -> None:
-        document = json.dumps({"Version": "2012-10-17", "Statement": statements})
-        self._iam.put_role_policy(RoleName=self._role, PolicyName=self._name, PolicyDocument=document)
-
-
-@contextmanager
-def without(running: Laptop, sid: str) -> Iterator[None]:
-    """Take a statement out of the uploader role for a while."""
-    policy = UploaderPolicy(running)
-    policy.put([each for each in policy.statements if each["Sid"] != sid])
-    yield
-    policy.put(policy.statements)
+UPLOADER = f"{STACK}-uploader-us-east-1"
 
 
 def test_every_statement_of_the_uploader_role_is_tried(running: Laptop) -> None:
-    sids = [each["Sid"] for each in UploaderPolicy(running).statements]
+    sids = [each["Sid"] for each in statements(running.aws.client("iam"), UPLOADER)]
     assert sorted([*NEEDS, *CALLS, *UNASKED]) == sorted(sids)
 
 
@@ -266,7 +245,7 @@ def test_every_statement_of_the_uploader_role_is_tried(running: Laptop) -> None:
 def test_a_command_is_refused_without_the_statement(
     running: Laptop, as_uploader: Run, data: Path, sid: str
 ) -> None:
-    with without(running, sid):
+    with without(running.aws.client("iam"), UPLOADER, sid):
         code, said = as_uploader(*NEEDS[sid])
     assert code in (1, 2), said
     assert "is not authorized to perform: " in said, said
@@ -286,5 +265,5 @@ def test_a_call_is_refused_without_the_statement(running: Laptop, sid: str) -> N
         return False
 
     assert not refused()
-    with without(running, sid):
+    with without(running.aws.client("iam"), UPLOADER, sid):
         assert refused()
