@@ -1,4 +1,4 @@
-"""A running laptop AWS with the real template deployed, and one way to upload and follow on it."""
+"""A running local AWS with the real template deployed, and one way to upload and follow on it."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ def write_template_without(rules: Sequence[str], directory: Path) -> Path:
 
 
 class Laptop:
-    """The laptop's AWS with the stack on it."""
+    """Local AWS with the stack on it."""
 
     def __init__(self, aws: LocalAWS, outputs: Mapping[str, str]) -> None:
         self.aws, self.outputs = aws, outputs
@@ -93,10 +93,29 @@ class Laptop:
 def laptop(
     work_dir: Path, interruptions: int = 1, template: Path = TEMPLATE, image: Path = IMAGE
 ) -> Iterator[Laptop]:
-    """Bring the laptop's AWS up with a template, the toy image and something to preprocess."""
-    with LocalAWS(work_dir=work_dir, jobs=JobSettings(interruptions=interruptions, source=image)) as aws:
+    """Bring local AWS up with a template, the toy image and something to preprocess."""
+    jobs = JobSettings(interruptions=interruptions, source=str(image))
+    with LocalAWS(work_dir=work_dir, jobs=jobs) as aws:
         running = Laptop(aws, deploy(aws, template, STACK))
         running.data_url = running.put_object("data/toy/images.txt", b"1 a/a.jpg\n").removesuffix(
             "images.txt"
         )
         yield running
+
+
+def write_template_without_second_factor(directory: Path) -> Path:
+    """Write the committed template as `break_glass_requires_mfa=false` makes it.
+
+    Local AWS knows no codes of a device: nobody becomes the break-glass role that asks for one.
+    """
+    template = json.loads(TEMPLATE.read_text())
+    (role,) = (
+        each["Properties"]
+        for each in template["Resources"].values()
+        if "-break-glass-" in json.dumps(each.get("Properties", {}).get("RoleName", ""))
+    )
+    (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Condition"].pop("Bool") == {"aws:MultiFactorAuthPresent": "true"}
+    path = directory / "template.json"
+    path.write_text(json.dumps(template))
+    return path

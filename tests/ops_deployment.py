@@ -20,8 +20,8 @@ import start_execution
 from delivery import Clients
 from fake_execution import client_of
 from fake_sagemaker import FakeSageMaker, Fault, ServiceError
+from local_functions import TRUST
 from ops import __main__ as cli
-from stacks import LAMBDA_TRUST
 from start_execution import StartError
 from uploads import BUCKET, ENVIRONMENT, KEY, definition, record
 
@@ -32,7 +32,7 @@ TEMPLATE = {
     "Resources": {
         "Bucket": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": BUCKET}},
         "Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "failures"}},
-        "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": LAMBDA_TRUST}},
+        "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": TRUST}},
         "Function": {
             "Type": "AWS::Lambda::Function",
             "Properties": {

@@ -70,7 +70,8 @@ def deny(name: str, **condition: Any) -> dict[str, Any]:
 
 def stack(aws: LocalAWS, name: str, **resources: Any) -> Any:
     cloudformation = aws.client("cloudformation")
-    cloudformation.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": resources}))
+    body, named = json.dumps({"Resources": resources}), ["CAPABILITY_NAMED_IAM"]
+    cloudformation.create_stack(StackName=name, TemplateBody=body, Capabilities=named)
     cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
     return cloudformation
 
@@ -79,6 +80,11 @@ def foreign_client(aws: LocalAWS, service: str, key: str, secret: str, token: st
     return boto3.session.Session(key, secret, token).client(
         service, region_name=aws.region, endpoint_url=aws.endpoint_url
     )
+
+
+def keys_of(aws: LocalAWS, role: str) -> tuple[str, str, str]:
+    given = aws.role_environment(role, "somebody")
+    return given["AWS_ACCESS_KEY_ID"], given["AWS_SECRET_ACCESS_KEY"], given["AWS_SESSION_TOKEN"]
 
 
 # One check an adapter: whether AWS behaves as it should.
@@ -91,14 +97,29 @@ def no_root_user(aws: LocalAWS) -> bool:
 
 def deny_what_has_no_name(aws: LocalAWS) -> bool:
     role = make_role(aws, "nobody", trust={"Version": "2012-10-17", "Statement": [ANY_ROLE]})
-    given = aws.role_environment(role, "nobody")
-    keys = Credentials(
-        *(given[f"AWS_{name}"] for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"))
-    )
+    keys = Credentials(*keys_of(aws, role))
     request = AWSRequest("POST", f"{aws.endpoint_url}/", data=b"{}", headers={"content-type": "text/plain"})
     SigV4Auth(keys, "events", aws.region).add_auth(request)
     answer = URLLib3Session().send(request.prepare())
     return b"AccessDenied" in answer.content and b"UnknownOperation" in answer.content
+
+
+def batches_of_messages(aws: LocalAWS) -> bool:
+    allowed = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"}
+    send = aws.client("sqs", make_role(aws, "sender", allowed)).send_message_batch
+    url = aws.client("sqs").create_queue(QueueName="batches")["QueueUrl"]
+    return not denied(send, QueueUrl=url, Entries=[{"Id": "1", "MessageBody": "a"}])
+
+
+def batches_of_deletions(aws: LocalAWS) -> bool:
+    name, s3 = bucket(aws, "deletions"), aws.client("s3")
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    which = {"Key": "a", "VersionId": s3.put_object(Bucket=name, Key="a", Body=b"")["VersionId"]}
+    allowed = {"Effect": "Allow", "Action": "s3:DeleteObjectVersion", "Resource": "*"}
+    role = make_role(aws, "deleter", allowed)
+    # The second has the bucket in the host's name.
+    clients = (aws.client("s3", role), foreign_client(aws, "s3", *keys_of(aws, role)))
+    return not any(denied(each.delete_objects, Bucket=name, Delete={"Objects": [which]}) for each in clients)
 
 
 def loopback_is_private(aws: LocalAWS) -> bool:
@@ -117,6 +138,17 @@ def keys_of_objects(aws: LocalAWS) -> bool:
     name = bucket(aws, "of-one-key", deny("of-one-key", StringEquals={header: "another"}))
     encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "another"}
     return bool(denied(aws.client("s3").put_object, Bucket=name, Key="a", Body=b"", **encryption))
+
+
+def streams_of_logs(aws: LocalAWS) -> bool:
+    logs, group = aws.client("logs"), f"arn:aws:logs:{aws.region}:{aws.account}:log-group:streams"
+    logs.create_log_group(logGroupName="streams")
+    for name in ("own", "others"):
+        logs.create_log_stream(logGroupName="streams", logStreamName=name)
+    allowed = {"Effect": "Allow", "Action": "logs:GetLogEvents", "Resource": f"{group}:log-stream:own"}
+    read = aws.client("logs", make_role(aws, "reader", allowed)).get_log_events
+    assert denied(read, logGroupName="streams", logStreamName="others")
+    return not denied(read, logGroupName="streams", logStreamName="own")
 
 
 def namespace_of_metrics(aws: LocalAWS) -> bool:
@@ -197,6 +229,17 @@ def full_buckets_stay(aws: LocalAWS) -> bool:
     return not denied(aws.client("s3").get_object, Bucket="full", Key="a")
 
 
+def roles_in_use_stay(aws: LocalAWS) -> bool:
+    iam, trust = aws.client("iam"), {"Version": "2012-10-17", "Statement": [ANY_ROLE]}
+    properties = {"RoleName": "in-use", "AssumeRolePolicyDocument": trust}
+    cloudformation = stack(aws, "in-use", Role={"Type": "AWS::IAM::Role", "Properties": properties})
+    document = json.dumps({"Version": "2012-10-17", "Statement": [EVERYTHING]})
+    policy = iam.create_policy(PolicyName="by-hand", PolicyDocument=document)["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName="in-use", PolicyArn=policy)
+    cloudformation.delete_stack(StackName="in-use")
+    return not eventually(lambda: denied(iam.get_role, RoleName="in-use"), 2)
+
+
 def dropped_properties(aws: LocalAWS) -> bool:
     encryption = [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "alias/a"}}]
     properties = {
@@ -211,9 +254,12 @@ def dropped_properties(aws: LocalAWS) -> bool:
 CHECKS: dict[str, Callable[[LocalAWS], bool]] = {
     "no root user": no_root_user,
     "deny what has no name": deny_what_has_no_name,
+    "batches of messages": batches_of_messages,
+    "batches of deletions": batches_of_deletions,
     "loopback is private": loopback_is_private,
     "role of a session": role_of_a_session,
     "keys of objects": keys_of_objects,
+    "streams of logs": streams_of_logs,
     "namespace of metrics": namespace_of_metrics,
     "resource of a denial": resource_of_a_denial,
     "secret keys of functions": secret_keys,
@@ -223,6 +269,7 @@ CHECKS: dict[str, Callable[[LocalAWS], bool]] = {
     "type of an error": type_of_an_error,
     "S3's own key": s3s_own_key,
     "full buckets stay": full_buckets_stay,
+    "roles in use stay": roles_in_use_stay,
     "dropped properties": dropped_properties,
 }
 

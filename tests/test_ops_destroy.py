@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from laptop import Laptop
+from laptop import Laptop, write_template_without_second_factor
 from local.aws import LocalAWS
 from local.deploy import deploy
+from local.engine.jobs.session import JobSettings
 from local.run import STACK, TEMPLATE
 from ops import __main__ as cli
 from ops import destroy, holdings
@@ -41,13 +42,13 @@ Run = Callable[..., tuple[int, str]]
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
-    """The laptop's AWS with an image whose first step takes until it is stopped."""
+    """Local AWS with an image whose first step takes until it is stopped."""
     folder = tmp_path_factory.mktemp("aws")
     image = folder / "image" / "training"
     image.mkdir(parents=True)
     (image / "__init__.py").touch()
     (image / "preprocess.py").write_text(SLOW_TO_STOP)
-    with LocalAWS(work_dir=folder / "work", source=image.parent) as aws:
+    with LocalAWS(work_dir=folder / "work", jobs=JobSettings(source=str(image.parent))) as aws:
         yield aws
 
 
@@ -71,8 +72,11 @@ def run(aws: LocalAWS, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 
 
 def template(folder: Path, *, stack: str = STACK, retain: bool = True) -> Path:
-    """Write the committed template for another name, or as `retain_data=false` makes it."""
-    document = json.loads(TEMPLATE.read_text().replace(STACK, stack))
+    """Write the committed template for another name, or as `retain_data=false` makes it.
+
+    The break-glass role asks for no second factor there: local AWS knows none.
+    """
+    document = json.loads(write_template_without_second_factor(folder).read_text().replace(STACK, stack))
     if not retain:
         for resource in document["Resources"].values():
             if resource["Type"] in DATA_TYPES:
@@ -261,8 +265,10 @@ def test_a_stack_that_is_gone_needs_no_role_for_what_it_left(
     assert left(aws) == NOTHING
 
 
-def test_without_the_break_glass_role_nothing_at_all_is_removed(aws: LocalAWS, run: Run) -> None:
-    laptop = Laptop(aws, deploy(aws, TEMPLATE, STACK))
+def test_without_the_break_glass_role_nothing_at_all_is_removed(
+    aws: LocalAWS, run: Run, tmp_path: Path
+) -> None:
+    laptop = Laptop(aws, deploy(aws, template(tmp_path), STACK))
     laptop.put_object("pipeline/one/parameters.json", b"{}")
     iam, role = aws.client("iam"), laptop.outputs["BreakGlassRoleArn"].rpartition("/")[2]
     trust = iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
@@ -308,7 +314,7 @@ def test_a_deployment_whose_name_goes_on_another_s_is_left_alone(
 
 
 class Watched:
-    """Clients of the laptop that tell of every call that changes something, before it is made and after."""
+    """Clients of local AWS that tell of every call that changes something, before it is made and after."""
 
     def __init__(self, aws: LocalAWS, moment: Callable[[str], None]) -> None:
         self._aws, self._moment = aws, moment
@@ -403,6 +409,7 @@ def test_a_stack_that_cannot_be_deleted_is_said_with_the_resource_and_the_reason
     assert code == 1
     assert "stack cv-birds was not deleted" in said
     assert "AWS::IAM::Role" in said
+    assert "must detach all policies first" in said
     iam.detach_role_policy(RoleName=role, PolicyArn=policy)
     iam.delete_policy(PolicyArn=policy)
     assert run("destroy", YES="1")[0] == 0

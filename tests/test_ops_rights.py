@@ -6,11 +6,13 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from laptop import Laptop
-from local.aws import second_factor
+from laptop import Laptop, write_template_without_second_factor
+from local.deploy import deploy
+from local.run import STACK
 from ops import __main__ as cli
 
 pytestmark = pytest.mark.slow
@@ -27,7 +29,7 @@ Person = Callable[..., tuple[int, str]]
 
 
 def rights(command: str) -> set[str]:
-    """Give the actions of a command's row, and of the rows that it refers to."""
+    """Return the actions of a command's row, and of the rows that it refers to."""
     (row,) = [text for commands, text in ROWS.items() if f"`{command}`" in commands.split(", ")]
     actions = set(re.findall(r"`([a-z0-9]+:[A-Za-z*]+)`", row))
     for other in re.findall(r"`([a-z]+)`", row):
@@ -113,7 +115,7 @@ def test_a_right_that_is_missing_is_named(
 
 
 def test_destroying_needs_no_more_than_its_rows(
-    person: Person, toy_laptop: Laptop, monkeypatch: pytest.MonkeyPatch
+    person: Person, toy_laptop: Laptop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The last test here: the deployment is gone afterwards."""
     toy_laptop.put_object("pipeline/one/parameters.json", b"{}")
@@ -124,14 +126,17 @@ def test_destroying_needs_no_more_than_its_rows(
     assert toy_laptop.aws.client("s3").list_objects_v2(Bucket=bucket, Prefix="pipeline/one/")["KeyCount"] == 1
     toy_laptop.sagemaker.create_model_package(ModelPackageGroupName="cv-birds")
     started = toy_laptop.sagemaker.list_pipelines()["PipelineSummaries"]
-    iam = toy_laptop.aws.client("iam")
-    device = iam.create_virtual_mfa_device(VirtualMFADeviceName="person")["VirtualMFADevice"]
-    serial, seed = device["SerialNumber"], device["Base32StringSeed"].decode()
-    codes = {"AuthenticationCode1": "000000", "AuthenticationCode2": "000000"}
-    iam.enable_mfa_device(UserName="person", SerialNumber=serial, **codes)
-    monkeypatch.setattr("click.prompt", lambda *_, **__: second_factor.code(seed))
+    deploy(toy_laptop.aws, write_template_without_second_factor(tmp_path), STACK)
+    asked: list[str] = []
+
+    def answer(text: str, **_: Any) -> str:
+        asked.append(text)
+        return "123456"
+
+    monkeypatch.setattr("click.prompt", answer)
+    serial = "arn:aws:iam::123456789012:mfa/person"
     code, said = person("destroy --delete-data", "destroy", "--yes", "--delete-data", "--mfa-serial", serial)
-    iam.deactivate_mfa_device(UserName="person", SerialNumber=serial)
+    assert asked == [f"The code that {serial} shows"]
     assert "Deleting definitions and verdicts as arn:aws:iam::123456789012:role/cv-birds-break-glass" in said
     assert (code, "AWS refused" in said) == (0, False), said
     assert bucket not in [each["Name"] for each in toy_laptop.aws.client("s3").list_buckets()["Buckets"]]

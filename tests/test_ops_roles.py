@@ -14,7 +14,6 @@ from local.aws import LocalAWS
 from ops import roles
 from ops.errors import OpsError, RoleRefused, explain
 from ops.stack import Deployment
-from stacks import allow
 
 ACCOUNT = "123456789012"
 OF_ACCOUNT = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}
@@ -44,7 +43,8 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
             name = arn.rpartition("/")[2]
             document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
             iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)
-        rights = json.dumps({"Version": "2012-10-17", "Statement": [allow("s3:ListAllMyBuckets")]})
+        may_list = {"Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*"}
+        rights = json.dumps({"Version": "2012-10-17", "Statement": [may_list]})
         iam.put_role_policy(RoleName=ROLE.rpartition("/")[2], PolicyName="own", PolicyDocument=rights)
         yield aws
 

@@ -15,9 +15,12 @@ from local.aws.host import ServerHost
 ADAPTERS: dict[str, Callable[[ServerHost], None]] = {
     "no root user": access.no_root_user,
     "deny what has no name": access.deny_what_has_no_name,
+    "batches of messages": access.batches_of_messages,
+    "batches of deletions": access.batches_of_deletions,
     "loopback is private": access.loopback_is_private,
     "role of a session": access.role_of_a_session,
     "keys of objects": access.keys_of_objects,
+    "streams of logs": access.streams_of_logs,
     "namespace of metrics": access.namespace_of_metrics,
     "resource of a denial": access.resource_of_a_denial,
     "secret keys of functions": functions.secret_keys,
@@ -27,6 +30,7 @@ ADAPTERS: dict[str, Callable[[ServerHost], None]] = {
     "type of an error": functions.type_of_an_error,
     "S3's own key": storage.own_key,
     "full buckets stay": cloudformation.full_buckets_stay,
+    "roles in use stay": cloudformation.roles_in_use_stay,
     "dropped properties": cloudformation.dropped_properties,
 }
 """By the name that a test leaves one out with, in the order in which they are applied."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextvars import ContextVar
 from typing import Any
 
 import cbor2
@@ -13,6 +14,8 @@ from ministack.services import sts
 from local.aws.host import ServerHost, role_arn_of
 
 _SAGEMAKER = "sagemaker"
+_BODY = 4
+"""Where a request's body stands among what MiniStack's functions take."""
 _KEY_HEADERS = (
     "x-amz-server-side-encryption-aws-kms-key-id",
     "x-amz-server-side-encryption-customer-algorithm",
@@ -38,6 +41,48 @@ def deny_what_has_no_name(_: ServerHost) -> None:
         return f"{iam_actions.SERVICE_TO_IAM_NAMESPACE.get(service, service)}:UnknownOperation"
 
     iam_actions.extract_iam_action = action
+
+
+def batches_of_messages(_: ServerHost) -> None:
+    """Ask for the right of one message where several go at once: IAM has no action for batches."""
+    extract = iam_actions.extract_iam_action
+
+    def action(service: str, *request: Any) -> str | None:
+        found: str | None = extract(service, *request)
+        return found.removesuffix("Batch") if service in {"sqs", "sns"} and found else found
+
+    iam_actions.extract_iam_action = action
+
+
+def batches_of_deletions(_: ServerHost) -> None:
+    """Ask for s3:DeleteObjectVersion where the first object of a batch names a version, as for the others.
+
+    A bucket's policy tells deletions that leave the versions from those that are for good.
+    """
+    extract, of_s3 = iam_actions.extract_iam_action, iam_actions._s3_action
+    # The way of requests with the bucket in the host's name.
+    of_a_bucket = ministack.app._handle_s3_vhost_request
+    asked: ContextVar[bytes] = ContextVar("asked", default=b"")
+
+    def action(*request: Any) -> str | None:
+        asked.set(request[_BODY])
+        found: str | None = extract(*request)
+        return found
+
+    async def answer(*request: Any) -> Any:
+        asked.set(request[_BODY])
+        return await of_a_bucket(*request)
+
+    def action_of_s3(method: str, path: str, query: Any) -> str | None:
+        found: str | None = of_s3(method, path, query)
+        if (method, found) == ("POST", "DeleteObject"):
+            deletions = iam_actions._s3_batch_delete_targets("", asked.get())
+            return "DeleteObjectVersion" if deletions and deletions[0][1] else found
+        return found
+
+    iam_actions.extract_iam_action = action
+    iam_actions._s3_action = action_of_s3
+    ministack.app._handle_s3_vhost_request = answer
 
 
 def loopback_is_private(_: ServerHost) -> None:
@@ -69,6 +114,18 @@ def keys_of_objects(_: ServerHost) -> None:
         return found
 
     iam_actions._s3_object_context = context
+
+
+def streams_of_logs(_: ServerHost) -> None:
+    """Judge a request about a log stream by the stream's ARN; MiniStack takes the group's for it."""
+    find = iam_actions.extract_resource_arn
+
+    def resource(*request: Any) -> str:
+        found: str = find(*request)
+        stream = iam_actions._safe_json_field(request[_BODY], "logStreamName") if request[0] == "logs" else ""
+        return f"{found}:log-stream:{stream}" if stream else found
+
+    iam_actions.extract_resource_arn = resource
 
 
 def namespace_of_metrics(_: ServerHost) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ministack.services import s3
+from ministack.services import iam, s3
 from ministack.services.cloudformation import provisioners
 
 from local.aws.host import ServerHost
@@ -25,6 +25,20 @@ def full_buckets_stay(_: ServerHost) -> None:
             raise ValueError(
                 f"The bucket you tried to delete is not empty. You must delete all its versions. ({name})"
             )
+        delete(name, properties)
+
+    handler["delete"] = deleted
+
+
+def roles_in_use_stay(_: ServerHost) -> None:
+    """Fail to delete a role that somebody attached a policy to, as AWS does; MiniStack detaches it."""
+    handler = provisioners._RESOURCE_HANDLERS["AWS::IAM::Role"]
+    delete = handler["delete"]
+
+    def deleted(name: str, properties: Properties) -> None:
+        attached = (iam._roles.get(name) or {}).get("AttachedPolicies", [])
+        if set(attached) - set(properties.get("ManagedPolicyArns", [])):
+            raise ValueError(f"Cannot delete entity, must detach all policies first. ({name})")
         delete(name, properties)
 
     handler["delete"] = deleted
