@@ -56,6 +56,6 @@ def photos() -> Path:
 
 @pytest.fixture(scope="module")
 def toy_laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
-    """The laptop's AWS with the real template on it; for pipelines whose containers are toys."""
+    """Local AWS with the real template on it; for pipelines whose containers are toys."""
     with laptop(tmp_path_factory.mktemp("laptop")) as running:
         yield running

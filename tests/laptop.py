@@ -1,4 +1,4 @@
-"""A running laptop AWS with the real template deployed, and one way to upload and follow on it."""
+"""A running local AWS with the real template deployed, and one way to upload and follow on it."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +10,7 @@ from rich.console import Console
 
 from local.aws import LocalAWS
 from local.deploy import deploy
+from local.engine.jobs.session import JobSettings
 from local.run import STACK, TEMPLATE
 from ops import roles, upload, watch
 from ops.stack import Deployment
@@ -31,7 +32,7 @@ def write_template_without(rules: Sequence[str], directory: Path) -> Path:
 
 
 class Laptop:
-    """The laptop's AWS with the stack on it."""
+    """Local AWS with the stack on it."""
 
     def __init__(self, aws: LocalAWS, outputs: Mapping[str, str]) -> None:
         self.aws, self.outputs = aws, outputs
@@ -92,8 +93,9 @@ class Laptop:
 def laptop(
     work_dir: Path, interruptions: int = 1, template: Path = TEMPLATE, image: Path = IMAGE
 ) -> Iterator[Laptop]:
-    """Bring the laptop's AWS up with a template, the toy image and something to preprocess."""
-    with LocalAWS(work_dir=work_dir, interruptions=interruptions, source=image) as aws:
+    """Bring local AWS up with a template, the toy image and something to preprocess."""
+    jobs = JobSettings(interruptions=interruptions, source=str(image))
+    with LocalAWS(work_dir=work_dir, jobs=jobs) as aws:
         running = Laptop(aws, deploy(aws, template, STACK))
         running.data_url = running.put_object("data/toy/images.txt", b"1 a/a.jpg\n").removesuffix(
             "images.txt"

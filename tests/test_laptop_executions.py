@@ -1,4 +1,4 @@
-"""From an upload to the registry on the laptop's AWS: order, Spot, cache, gate; with toy containers."""
+"""From an upload to the registry on local AWS: order, Spot, cache, gate, what is told; with toy containers."""
 
 import json
 import time
@@ -139,16 +139,21 @@ def test_a_stopped_execution_and_its_training_jobs_are_told(toy_laptop: Laptop, 
 
 
 def subscribed_queue(toy_laptop: Laptop) -> str:
-    """Make a queue that gets what the stack's topic publishes from now on; gives its URL."""
-    sqs, sns = toy_laptop.aws.client("sqs"), toy_laptop.aws.client("sns")
-    url: str = sqs.create_queue(QueueName=f"told-{time.monotonic_ns()}")["QueueUrl"]
-    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
-    sns.subscribe(
-        TopicArn=toy_laptop.outputs["NotificationTopicArn"],
-        Protocol="sqs",
-        Endpoint=attributes["QueueArn"],
-        Attributes={"RawMessageDelivery": "true"},
-    )
+    """Make a queue that gets what the stack's topic publishes from now on, and return its URL."""
+    aws, topic = toy_laptop.aws, toy_laptop.outputs["NotificationTopicArn"]
+    sqs, name = aws.client("sqs"), f"told-{time.monotonic_ns()}"
+    queue = f"arn:aws:sqs:{aws.region}:{aws.account}:{name}"
+    from_topic = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": queue,
+        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [from_topic]})
+    url: str = sqs.create_queue(QueueName=name, Attributes={"Policy": policy})["QueueUrl"]
+    raw = {"RawMessageDelivery": "true"}
+    aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue, Attributes=raw)
     return url
 
 

@@ -4,9 +4,9 @@ import functools
 
 from local import up
 from local.__main__ import main
-from local.aws import LocalAWS
+from local.engine.jobs.session import JobSettings
 from toy_pipeline import IMAGE
 
 if __name__ == "__main__":
-    up.LocalAWS = functools.partial(LocalAWS, source=IMAGE)  # type: ignore[assignment, attr-defined, unused-ignore]
+    up.JobSettings = functools.partial(JobSettings, source=str(IMAGE))  # type: ignore[assignment, attr-defined, unused-ignore]
     main()
