@@ -19,7 +19,7 @@ BIN = Path(sys.executable).parent
 
 
 def read_env(path: Path) -> dict[str, str]:
-    """Source the file as a shell would, and give what it sets."""
+    """Source the file as a shell would, and return what it sets."""
     script = 'set -a; . "$1"; set +a; exec env -0'
     done = subprocess.run(["bash", "-c", script, "bash", str(path)], capture_output=True, check=True, env={})
     return dict(pair.split("=", 1) for pair in done.stdout.decode().split("\0") if pair.startswith("AWS_"))
@@ -46,7 +46,7 @@ def person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
         # The CLI's pager and configuration of this machine's user are not part of the promise.
         config = folder / "config"
         config.write_text(PROFILE)
-        # The CLI keeps the credentials of roles there, and would take those of an earlier laptop.
+        # The CLI keeps the credentials of roles there, and would take those of an earlier one.
         own = {"AWS_PAGER": "", "AWS_CONFIG_FILE": str(config), "HOME": str(folder)}
         yield {**kept, **read_env(env_file), **own}
         server.send_signal(signal.SIGINT)
@@ -141,8 +141,21 @@ def test_the_cli_describes_the_spot_job(person: dict[str, str], execution: str) 
     assert answer["EnableManagedSpotTraining"] is True
     assert 1 <= answer["BillableTimeInSeconds"] <= answer["TrainingTimeInSeconds"]
     metrics = {metric["MetricName"] for metric in answer["FinalMetricDataList"]}
-    assert {"train:loss", "validation:accuracy"} <= metrics
+    assert METRICS <= metrics
     aws(person, "s3", "cp", answer["ModelArtifacts"]["S3ModelArtifacts"], os.devnull)
+
+
+@pytest.mark.slow
+def test_the_cli_lists_the_metrics_of_both_trainings(person: dict[str, str], execution: str) -> None:
+    found = aws(person, "cloudwatch", "list-metrics", "--namespace", "/aws/sagemaker/TrainingJobs")["Metrics"]
+    by_job: dict[str, set[str]] = {}
+    for metric in found:
+        (dimension,) = metric["Dimensions"]
+        assert dimension["Name"] == "TrainingJobName"
+        by_job.setdefault(dimension["Value"], set()).add(metric["MetricName"])
+    jobs = aws(person, "sagemaker", "list-training-jobs")["TrainingJobSummaries"]
+    assert by_job.keys() == {job["TrainingJobName"] for job in jobs}
+    assert all(METRICS <= names for names in by_job.values())
 
 
 @pytest.mark.slow
@@ -173,7 +186,7 @@ def test_boto3_needs_nothing_but_the_environment(
 
 
 @pytest.mark.slow
-def test_the_sagemaker_sdks_execution_object_lists_and_waits(person: dict[str, str], execution: str) -> None:
+def test_the_sagemaker_sdk_waits_lists_and_reads_the_metrics(person: dict[str, str], execution: str) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", SDK, execution],
         env={**person, "SAGEMAKER_VALIDATE_ROLE": "false"},
@@ -185,14 +198,25 @@ def test_the_sagemaker_sdks_execution_object_lists_and_waits(person: dict[str, s
     said = json.loads(done.stdout.splitlines()[-1])
     assert said["status"] == "Succeeded"
     assert {"TrainSpot", "RegisterOnDemand"} <= set(said["steps"])
+    assert set(said["metrics"]) >= METRICS
+    assert said["metrics"]["validation:accuracy"] == pytest.approx(0.9)
 
 
+METRICS = {"train:loss", "validation:accuracy"}
 SDK = """
 import json, sys
+from sagemaker.core.analytics import TrainingJobAnalytics
 from sagemaker.core.helper.session_helper import Session
 from sagemaker.mlops.workflow.pipeline import PipelineExecution
 execution = PipelineExecution(arn=sys.argv[1], sagemaker_session=Session())
 execution.wait(delay=1, max_attempts=5)
-steps = [step["StepName"] for step in execution.list_steps()]
-print(json.dumps({"status": execution.describe()["PipelineExecutionStatus"], "steps": steps}))
+steps = {step["StepName"]: step for step in execution.list_steps()}
+in_arn = steps["TrainSpot"]["Metadata"]["TrainingJob"]["Arn"].rpartition("/")[2]  # in lower case
+job = Session().sagemaker_client.describe_training_job(TrainingJobName=in_arn)
+frame = TrainingJobAnalytics(job["TrainingJobName"], sagemaker_session=Session()).dataframe()
+print(json.dumps({
+    "status": execution.describe()["PipelineExecutionStatus"],
+    "steps": list(steps),
+    "metrics": frame.groupby("metric_name")["value"].mean().to_dict(),
+}))
 """
