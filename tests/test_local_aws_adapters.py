@@ -1,7 +1,7 @@
 """Each adapter mends what MiniStack lacks, and MiniStack lacks it still: without them, every check fails.
 
-When a check holds without its adapter, MiniStack has mended that itself: the adapter goes, and so does its row
-in docs/local.md.
+When a check holds without its adapter, MiniStack has mended that itself: the adapter goes, and so does its
+row in docs/local.md.
 """
 
 import hashlib
@@ -99,6 +99,13 @@ def deny_what_has_no_name(aws: LocalAWS) -> bool:
     SigV4Auth(keys, "events", aws.region).add_auth(request)
     answer = URLLib3Session().send(request.prepare())
     return b"AccessDenied" in answer.content and b"UnknownOperation" in answer.content
+
+
+def batches_of_messages(aws: LocalAWS) -> bool:
+    allowed = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"}
+    send = aws.client("sqs", make_role(aws, "sender", allowed)).send_message_batch
+    url = aws.client("sqs").create_queue(QueueName="batches")["QueueUrl"]
+    return not denied(send, QueueUrl=url, Entries=[{"Id": "1", "MessageBody": "a"}])
 
 
 def loopback_is_private(aws: LocalAWS) -> bool:
@@ -206,6 +213,7 @@ def dropped_properties(aws: LocalAWS) -> bool:
 CHECKS: dict[str, Callable[[LocalAWS], bool]] = {
     "no root user": no_root_user,
     "deny what has no name": deny_what_has_no_name,
+    "batches of messages": batches_of_messages,
     "loopback is private": loopback_is_private,
     "role of a session": role_of_a_session,
     "keys of objects": keys_of_objects,

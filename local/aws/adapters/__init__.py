@@ -1,8 +1,8 @@
 """What MiniStack lacks or leaves open, mended: each adapter is one function with its reason.
 
-Most replace a private name of MiniStack's, whose version is therefore pinned exactly. For each there is a test
-that leaves it out and sees what it mends; the test fails when MiniStack has mended that itself, and then the
-adapter goes.
+Most replace a private name of MiniStack's, whose version is therefore pinned exactly. For each there is a
+test that leaves it out and sees what it mends; the test fails when MiniStack has mended that itself, and then
+the adapter goes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from local.aws.host import ServerHost
 ADAPTERS: dict[str, Callable[[ServerHost], None]] = {
     "no root user": access.no_root_user,
     "deny what has no name": access.deny_what_has_no_name,
+    "batches of messages": access.batches_of_messages,
     "loopback is private": access.loopback_is_private,
     "role of a session": access.role_of_a_session,
     "keys of objects": access.keys_of_objects,

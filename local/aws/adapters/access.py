@@ -40,6 +40,17 @@ def deny_what_has_no_name(_: ServerHost) -> None:
     iam_actions.extract_iam_action = action
 
 
+def batches_of_messages(_: ServerHost) -> None:
+    """Ask for the right of one message where several go at once: IAM has no action for batches."""
+    extract = iam_actions.extract_iam_action
+
+    def action(service: str, *request: Any) -> str | None:
+        found: str | None = extract(service, *request)
+        return found.removesuffix("Batch") if service in {"sqs", "sns"} and found else found
+
+    iam_actions.extract_iam_action = action
+
+
 def loopback_is_private(_: ServerHost) -> None:
     """Let aws:SecureTransport be true: what a request over TLS promises, loopback keeps."""
     pin = ministack.app.pin_request_origin
