@@ -1,6 +1,6 @@
-"""Uploads to the laptop's AWS while faults happen, and what must hold once they cease.
+"""Uploads to local AWS while faults happen, and what must hold once they cease.
 
-The promises are those of `delivery_promises.py`: what boto3 tells of the laptop is put into the shape that it
+The promises are those of `delivery_promises.py`: what boto3 tells of local AWS is put into the shape that it
 knows from the worlds of `delivery_world.py`.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,6 @@ from delivery_promises import Watch, broken_promises
 from delivery_uploads import BODIES, Upload
 from fake_s3 import FakeS3
 from fake_sagemaker import FakeExecution, FakePipeline, FakeSageMaker
-from local.aws import event_rules
-from local.aws.function_service import FunctionService
 from local.aws import LocalAWS
 from local.deploy import SOURCE, deploy
 from local.run import STACK, TEMPLATE
@@ -69,16 +67,15 @@ class Storm:
 
     def resume_schedule(self) -> None:
         """Let the schedule come again, once every event is delivered or lost."""
-        _until(_idle, 60)
+        _until(self.aws.is_idle, 60)
         self.aws.client("events").enable_rule(Name=RULE)
 
     def broken(self) -> list[str]:
         """Let everything settle, and name every promise that does not hold then."""
-        _until(lambda: _idle() and len(self.verdicts()) == len(self.uploads), PATIENCE_SECONDS)
-        assert self.aws.faults
-        self.aws.faults.cease()
+        _until(lambda: self.aws.is_idle() and len(self.verdicts()) == len(self.uploads), PATIENCE_SECONDS)
+        self.aws.cease_faults()
         self.aws.client("events").disable_rule(Name=RULE)
-        _until(_idle, 60)
+        _until(self.aws.is_idle, 60)
         before = self.watch()
         redriven = list(self._redrive())
         after = self.watch()
@@ -159,7 +156,7 @@ class Storm:
             )
 
     def _given(self, arn: Mapping[str, str], definition: Mapping[str, Any]) -> dict[str, str]:
-        """Give the parameters of an execution without those that have their default."""
+        """Return the parameters of an execution without those that have their default."""
         listed = self.sagemaker.list_pipeline_parameters_for_execution(**arn)["PipelineParameters"]
         defaults = {each["Name"]: str(each.get("DefaultValue")) for each in definition.get("Parameters", [])}
         return {each["Name"]: each["Value"] for each in listed if each["Value"] != defaults[each["Name"]]}
@@ -186,11 +183,6 @@ def _at_rest(watch: Watch) -> dict[str, Any]:
     }
 
 
-def _idle() -> bool:
-    service = FunctionService.current
-    return service is not None and service.deliveries.idle
-
-
 def _until(done: Any, seconds: float) -> None:
     end = time.monotonic() + seconds
     while not done() and time.monotonic() < end:
@@ -199,9 +191,6 @@ def _until(done: Any, seconds: float) -> None:
 
 @contextmanager
 def storm(work_dir: Path, seed: int, source: Path = SOURCE) -> Iterator[Storm]:
-    """Bring up the laptop's AWS with the faults of a seed, the committed template and the function's code."""
-    with (
-        LocalAWS(work_dir=work_dir, faults=seed) as aws,
-        closing(event_rules.install(aws, speed=SCHEDULE_SPEED)),
-    ):
+    """Bring up local AWS with the faults of a seed, the committed template and the function's code."""
+    with LocalAWS(work_dir=work_dir, faults=seed, schedule_speed=SCHEDULE_SPEED) as aws:
         yield Storm(aws, deploy(aws, TEMPLATE, STACK, source=source))

@@ -7,12 +7,12 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-
-from delivery_world import World, inhabited
-from iam_judge import decide
 from local.aws.cloudformation import RESOURCE_TYPES
 from local.aws.cloudformation_resource import refusals
 from local.aws.event_patterns import check_pattern, matches
+
+from delivery_world import World, inhabited
+from iam_judge import decide
 from test_infra_abuse import TEMPLATE, resolve
 from test_infra_template import resources, synthesis, the_only
 

@@ -1,4 +1,4 @@
-"""From an upload to the registry on local AWS: order, Spot, cache, gate, what is told; with toy containers."""
+"""From an upload to the registry on local AWS: order, Spot, cache, gate, events; with toy containers."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""The promises G1 to G5 on the laptop's AWS, with the real template, while faults happen (`--faults`)."""
+"""The promises G1 to G5 on local AWS, with the real template, while faults happen (`--faults`)."""
 
 import itertools
 import random
@@ -53,28 +53,37 @@ def append(folder: Path, module: str, code: str) -> None:
     path.write_text(f"{path.read_text()}\n\n{code}")
 
 
-SLOWLY = """
+MEETING = """
+import pathlib
 import time
-_start = Delivery._start
+import uuid
+_store = Delivery._store
+_met = pathlib.Path({folder!r})
 
 
-def _start_slowly(self, *given):
-    time.sleep(1.5)
-    return _start(self, *given)
+def _store_and_meet(self, name, upload, text):
+    version = _store(self, name, upload, text)
+    here = _met / upload.version_id
+    here.mkdir(parents=True, exist_ok=True)
+    (here / uuid.uuid4().hex).touch()
+    end = time.monotonic() + 10
+    while len(list(here.iterdir())) < 2 and time.monotonic() < end:
+        time.sleep(0.05)
+    return version
 
 
-Delivery._start = _start_slowly
+Delivery._store = _store_and_meet
 """
-"""Lets two deliveries that come at once look for an execution before either starts one."""
+"""Lets an upload's delivery that has found no execution wait for another one before it starts one."""
 
 
 def nothing(folder: Path) -> None:
-    append(folder, "delivery.py", SLOWLY)
+    append(folder, "delivery.py", MEETING.format(folder=str(folder.parent / "met")))
 
 
 def token(folder: Path) -> None:
-    append(folder, "delivery.py", SLOWLY)
-    append(folder, "delivery.py", "def request_token(upload):\n    return __import__('uuid').uuid4().hex\n")
+    nothing(folder)
+    append(folder, "delivery.py", "def request_token(upload):\n    return uuid.uuid4().hex\n")
 
 
 def pin(folder: Path) -> None:

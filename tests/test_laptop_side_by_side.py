@@ -10,6 +10,7 @@ import pytest
 from laptop import Laptop
 from local.aws import LocalAWS
 from local.deploy import deploy
+from local.engine.jobs.session import JobSettings
 from test_infra_template import synthesis
 from toy_pipeline import IMAGE, SHIPPED
 
@@ -28,9 +29,9 @@ pytestmark = pytest.mark.slow
 def deployments(
     synthesis: ModuleType, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Laptop]]:
-    """All of them on one laptop, by the name of the stack."""
+    """All of them on one local AWS, by the name of the stack."""
     folder = tmp_path_factory.mktemp("side by side")
-    with LocalAWS(work_dir=folder / "aws", source=IMAGE) as aws:
+    with LocalAWS(work_dir=folder / "aws", jobs=JobSettings(source=str(IMAGE))) as aws:
         yield {name: deployed(aws, synthesis, name, folder) for name in DEPLOYMENTS}
 
 

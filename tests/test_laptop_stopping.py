@@ -1,4 +1,4 @@
-"""`on_running: stop` on the laptop: an upload stops what runs, if the function's role may do that."""
+"""`on_running: stop` on local AWS: an upload stops what runs, if the function's role may do that."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from laptop import laptop
 from local.deploy import deploy
 from local.run import STACK, TEMPLATE
 from ops.start import wait_for_verdict
-from toy_pipeline import SHIPPED
+from toy_pipeline import SHIPPED, SLEEPING_IMAGE
 
 
 def stopping(statements: list[dict[str, Any]], directory: Path) -> Path:
@@ -31,15 +31,11 @@ def stopping(statements: list[dict[str, Any]], directory: Path) -> Path:
 
 @pytest.mark.slow
 def test_an_upload_stops_what_runs_and_warns_when_it_may_not(tmp_path: Path) -> None:
-    image = tmp_path / "image" / "training"
-    image.mkdir(parents=True)
-    (image / "__init__.py").touch()
-    (image / "preprocess.py").write_text("import time\n\ntime.sleep(600)\n")
     (grant,) = [each for each in function_grants(Names(STACK), stops_running=True) if each.sid == "StopOlder"]
     resources = [{"Fn::Sub": each} for each in grant.resources]
     right = {"Sid": grant.sid, "Effect": "Allow", "Action": list(grant.actions), "Resource": resources}
     template = stopping([], tmp_path)
-    with laptop(tmp_path / "aws", template=template, image=image.parent) as running:
+    with laptop(tmp_path / "aws", template=template, image=SLEEPING_IMAGE) as running:
         first = running.start(SHIPPED)
         uploaded = running.upload(SHIPPED, Seed="2")
         clients = running.aws.client("s3"), running.aws.client("sqs")

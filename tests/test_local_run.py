@@ -1,7 +1,6 @@
 """`python -m local run` as a person meets it: exit codes, files, messages, nothing left behind."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,50 +11,29 @@ from typing import Any
 import pytest
 
 from local.run import DRAWN_NOTE, parse_parameters
-
-ROOT = Path(__file__).resolve().parent.parent
+from local_commands import ROOT, environment, processes_under
 
 
 def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "local", "run", *arguments]
 
 
-def environment(scratch: Path) -> dict[str, str]:
-    """A person's environment, whose temporary folders we can look through."""
-    return {**os.environ, "TMPDIR": str(scratch), "COLUMNS": "160"}
-
-
-def local_run(scratch: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def local_run(scratch: Path, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*arguments), cwd=ROOT, env=environment(scratch), capture_output=True, text=True, check=False
+        command(*arguments), cwd=cwd, env=environment(scratch), capture_output=True, text=True, check=False
     )
-
-
-def processes_under(folder: Path) -> list[str]:
-    """Command lines of the processes that work in `folder` or were told of it."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            cwd = str((entry / "cwd").readlink())
-            told = (entry / "environ").read_bytes().decode(errors="replace")
-            line = (entry / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
-        except OSError:
-            continue  # it ended, or is not ours
-        if cwd.startswith(str(folder)) or f"={folder}" in told:
-            found.append(line)
-    return found
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
-    """The default run: drawn birds, real training, Spot interrupted once."""
-    scratch = tmp_path_factory.mktemp("tmp dir")
-    runs = tmp_path_factory.mktemp("runs")
-    done = local_run(scratch, "--output", str(runs))
+    """The default run: drawn birds, real training, Spot interrupted once; in folders with any name."""
+    scratch = tmp_path_factory.mktemp("für alles Übrige")
+    folder = tmp_path_factory.mktemp("Müllers Vögel")
+    done = local_run(scratch, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert not processes_under(scratch)
     assert not list(scratch.iterdir()), "the work folder was left behind"
-    (directory,) = runs.iterdir()
+    (directory,) = folder.joinpath("runs").iterdir()
     return done, directory
 
 
@@ -113,7 +91,7 @@ def test_the_default_run_leaves_what_the_readme_lists(
         "models/spot/model.tar.gz",
         "models/on-demand/model.tar.gz",
     }
-    assert str(directory / "report.html") in done.stdout
+    assert f"runs/{directory.name}/report.html" in done.stdout
 
 
 @pytest.mark.slow

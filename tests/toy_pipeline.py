@@ -7,6 +7,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ROOT / "pipeline_definition" / "pipeline.json"
 IMAGE = Path(__file__).with_name("toy_image")
+SLEEPING_IMAGE = Path(__file__).with_name("sleeping_image")
+"""The same with a first step that runs until it is ended."""
 
 
 def steps(definition: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,7 @@
-"""`python -m local up` with the toy image in place of ours: `python tests/toy_up.py up --env-file FILE`."""
+"""`python -m local up` with a toy image in place of ours: `python tests/toy_up.py up --env-file FILE`."""
 
 import functools
+import os
 
 from local import up
 from local.__main__ import main
@@ -8,5 +9,6 @@ from local.engine.jobs.session import JobSettings
 from toy_pipeline import IMAGE
 
 if __name__ == "__main__":
-    up.JobSettings = functools.partial(JobSettings, source=str(IMAGE))  # type: ignore[assignment, attr-defined, unused-ignore]
+    image = os.environ.get("TOY_IMAGE", str(IMAGE))
+    up.JobSettings = functools.partial(JobSettings, source=image)  # type: ignore[assignment, attr-defined, unused-ignore]
     main()

@@ -61,6 +61,7 @@ class Server:
         if speed := settings["schedule_speed"] or (SPEED if self._faults else None):
             speed_up_schedules(speed)
         self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(_tell_what_went_wrong)
         self._end = asyncio.Event()
         self._thread = threading.Thread(target=self._serve, name="server", daemon=True)
         self._host.make_administrator()
@@ -106,9 +107,15 @@ class Server:
         config.keep_alive_timeout = 75
         config.errorlog = None
         config.graceful_timeout = 0.5
-        door: Any = self._door  # hypercorn's types know each message by a class of its own
+        door: Any = self._door  # Hypercorn's types of an application are narrower than ASGI's
         served = hypercorn.asyncio.serve(door, config, shutdown_trigger=self._end.wait)
         self._loop.run_until_complete(served)
+
+
+def _tell_what_went_wrong(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Leave out connections that the end of the server cut off: Hypercorn has cancelled them."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Measure what an execution on the laptop's AWS takes beyond its jobs: S3, IAM, the engine, processes.
+"""Measure what an execution on local AWS takes beyond its jobs: S3, IAM, the engine, processes.
 
     python tests/benchmarks/bench_execution_overhead.py [--scale 1.0] [--rounds 3]
 
@@ -73,7 +73,7 @@ def command(step: str, scale: float) -> list[str]:
 
 @contextmanager
 def sleeping_laptop(directory: Path) -> Iterator[Laptop]:
-    """Bring up a laptop whose policy lets containers start that prove nothing of a model."""
+    """Bring up a local AWS whose policy lets containers start that prove nothing of a model."""
     template = write_template_without(("entry_points", "registration_gate"), directory)
     with laptop(directory / "aws", template=template) as running:
         yield running

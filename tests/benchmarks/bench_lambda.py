@@ -4,7 +4,7 @@
 
 `handler` imports the function from its unpacked zip, without byte code as in Lambda, and hands it an event;
 the baseline, `direct`, imports boto3, makes the two clients (counted as imports) and the same calls on the
-same definition, and checks nothing. Both talk to the laptop's AWS with the function's role and environment.
+same definition, and checks nothing. Both talk to local AWS with the function's role and environment.
 """
 
 from __future__ import annotations

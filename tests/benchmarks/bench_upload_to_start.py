@@ -1,4 +1,4 @@
-"""Measure the time from the PUT of pipeline.json to the start of its execution, on the laptop's AWS.
+"""Measure the time from the PUT of pipeline.json to the start of its execution, on local AWS.
 
     python tests/benchmarks/bench_upload_to_start.py [--rounds 7]
 

@@ -1,0 +1,1 @@
+"""Containers that run until they are ended: this folder stands for our image's."""
