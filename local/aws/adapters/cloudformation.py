@@ -1,4 +1,4 @@
-"""CloudFormation: what it may not delete, and what MiniStack drops of a bucket and a topic."""
+"""CloudFormation: what it may not delete, and what MiniStack drops of a bucket, a topic and a role."""
 
 from __future__ import annotations
 
@@ -46,6 +46,11 @@ def dropped_properties(host: ServerHost) -> None:
     """Set through S3's and SNS's own API what MiniStack's CloudFormation drops of their resources."""
     _finish("AWS::S3::Bucket", _finish_bucket, host)
     _finish("AWS::SNS::Topic", _finish_topic, host)
+
+
+def boundaries_of_roles(host: ServerHost) -> None:
+    """Bound a role as its template says; MiniStack's CloudFormation leaves it unbounded."""
+    _finish("AWS::IAM::Role", _finish_role, host)
 
 
 def _finish(kind: str, finish: Callable[[ServerHost, str, Properties], None], host: ServerHost) -> None:
@@ -125,3 +130,10 @@ def _rule(rule: Properties) -> dict[str, Any]:
 def _finish_topic(host: ServerHost, arn: str, properties: Properties) -> None:
     key = properties.get("KmsMasterKeyId", "")
     host.call("sns", "SetTopicAttributes", TopicArn=arn, AttributeName="KmsMasterKeyId", AttributeValue=key)
+
+
+def _finish_role(host: ServerHost, name: str, properties: Properties) -> None:
+    if boundary := properties.get("PermissionsBoundary"):
+        host.call("iam", "PutRolePermissionsBoundary", RoleName=name, PermissionsBoundary=boundary)
+    elif iam._roles[name].get("PermissionsBoundary"):
+        host.call("iam", "DeleteRolePermissionsBoundary", RoleName=name)
