@@ -13,11 +13,10 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from botocore.exceptions import ClientError
 
 import ops.stack
 from iam_judge import decide
-from local.aws import LocalAWS
+from local.deploy import DeployFailed, deploy
 from role_table import REGION, ROLES
 from stack_options import IMAGE, Template, template
 from test_infra_template import resources, synthesis, the_only
@@ -331,12 +330,15 @@ def test_a_build_ends_before_cloudformation_stops_waiting(built: Template) -> No
     ]
 
 
-def test_the_laptop_refuses_to_build_before_it_makes_anything(built: Template, tmp_path: Path) -> None:
-    with LocalAWS(work_dir=tmp_path) as aws:
-        cloudformation = aws.client("cloudformation")
-        with pytest.raises(ClientError, match="does not implement the resource type AWS::CodeBuild::Project"):
-            cloudformation.create_stack(StackName="birds", TemplateBody=json.dumps(built))
-        assert cloudformation.describe_stacks()["Stacks"] == []
+def test_local_aws_refuses_to_build_before_it_makes_anything(built: Template, tmp_path: Path) -> None:
+    path = tmp_path / "template.json"
+    path.write_text(json.dumps(built))
+    client = Mock()
+    client.meta.region_name = "us-east-1"
+    client.get_caller_identity.return_value = {"Account": "123456789012"}
+    with pytest.raises(DeployFailed, match="without image=codebuild"):
+        deploy(Mock(client=lambda _: client), path, "birds")
+    assert {name for name, *_ in client.method_calls} == {"get_caller_identity"}
 
 
 # --- what may be chosen ---------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ def test_what_the_boundary_lacks_no_role_may_do(missing: str) -> None:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Laptop, Path]]:
-    """The laptop with every role bound by `edge`, and a definition that ends at once."""
+    """Local AWS with every role bound by `edge`, and a definition that ends at once."""
     directory = tmp_path_factory.mktemp("laptop")
     path = write_template_without((), directory)
     with laptop(directory, template=path) as started:
@@ -100,7 +100,7 @@ def document(actions: list[str]) -> str:
 
 
 @pytest.mark.slow
-def test_the_laptop_runs_within_the_boundary_and_says_what_it_keeps_from(
+def test_local_aws_runs_within_the_boundary_and_says_what_it_keeps_from(
     running: tuple[Laptop, Path],
 ) -> None:
     started, definition = running

@@ -251,6 +251,26 @@ def dropped_properties(aws: LocalAWS) -> bool:
     return "alias/a" in json.dumps(given)
 
 
+def boundaries_of_roles(aws: LocalAWS) -> bool:
+    iam, trust = aws.client("iam"), {"Version": "2012-10-17", "Statement": [ANY_ROLE]}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [EVERYTHING]})
+    edge = iam.create_policy(PolicyName="edge", PolicyDocument=document)["Policy"]["Arn"]
+
+    def role(**boundary: str) -> dict[str, Any]:
+        properties = {"RoleName": "bounded", "AssumeRolePolicyDocument": trust, **boundary}
+        return {"Role": {"Type": "AWS::IAM::Role", "Properties": properties}}
+
+    def bound() -> Any:
+        return iam.get_role(RoleName="bounded")["Role"].get("PermissionsBoundary")
+
+    cloudformation = stack(aws, "bounded", **role(PermissionsBoundary=edge))
+    first = bound()
+    body, named = json.dumps({"Resources": role()}), ["CAPABILITY_NAMED_IAM"]
+    cloudformation.update_stack(StackName="bounded", TemplateBody=body, Capabilities=named)
+    cloudformation.get_waiter("stack_update_complete").wait(StackName="bounded", WaiterConfig={"Delay": 1})
+    return bool(first and first["PermissionsBoundaryArn"] == edge and not bound())
+
+
 CHECKS: dict[str, Callable[[LocalAWS], bool]] = {
     "no root user": no_root_user,
     "deny what has no name": deny_what_has_no_name,
@@ -271,6 +291,7 @@ CHECKS: dict[str, Callable[[LocalAWS], bool]] = {
     "full buckets stay": full_buckets_stay,
     "roles in use stay": roles_in_use_stay,
     "dropped properties": dropped_properties,
+    "boundaries of roles": boundaries_of_roles,
 }
 
 

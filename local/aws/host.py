@@ -134,16 +134,25 @@ class ServerHost:
             service_context={key.lower(): value for key, value in (context or {}).items()},
             principal_keys=principal.keys,
         )
-        found = iam_evaluator.evaluate(asked, principal.policies, *principal.limits)
-        if found.decision != "Allow":
-            raise AccessDenied(
-                f"User: {principal.arn} is not authorized to perform: {action} on resource: {resource} "
-                + (
-                    "with an explicit deny in an identity-based policy"
-                    if found.decision == "Deny"
-                    else f"because no identity-based policy allows the {action} action"
-                )
-            )
+        found = iam_evaluator.evaluate(asked, principal.policies, *principal.limits).decision
+        if found == "Allow":
+            return
+        if found == "Deny":
+            reason = "with an explicit deny in an identity-based policy"
+        else:
+            allowed = iam_evaluator.evaluate(asked, principal.policies).decision == "Allow"
+            lacking = self._limit_of(principal.arn) if allowed else "identity-based policy"
+            reason = f"because no {lacking} allows the {action} action"
+        raise AccessDenied(
+            f"User: {principal.arn} is not authorized to perform: {action} on resource: {resource} {reason}"
+        )
+
+    def _limit_of(self, arn: str) -> str:
+        """Say what keeps somebody from what their own policies allow: a boundary, if there is one."""
+        held = iam._users if ":user/" in arn else iam._roles
+        name = (role_arn_of(arn) if ":assumed-role/" in arn else arn).rpartition("/")[2]
+        found = held.get_scoped(self.account, None, name) or {}
+        return "permissions boundary" if found.get("PermissionsBoundary") else "session policy"
 
     def check_trust(self, role_arn: str, service: str, source_arn: str | None) -> None:
         """Raise AccessDenied unless the role is there and trusts the service, acting for `source_arn`."""

@@ -22,7 +22,7 @@ import ministack.app
 from ministack.core import lambda_runtime
 
 from local.aws import adapters
-from local.aws.adapters import access, cloudformation
+from local.aws.adapters import access, sagemaker
 from local.aws.faults import SPEED, Dice
 from local.aws.front_door import FrontDoor
 from local.aws.host import ServerHost
@@ -54,7 +54,7 @@ class Server:
             access.allow_everything()
         self._sagemaker = SageMaker(self._host, JobSettings(**settings["jobs"]))
         SageMakerDoor(self._host, self._sagemaker).open()
-        cloudformation.add_model_package_groups(self._sagemaker)
+        sagemaker.add_types(self._sagemaker)
         seed = settings["faults"]
         self._faults = None if seed is None else Interference(Dice(seed))
         self._door = FrontDoor(port, self._faults.application if self._faults else ministack.app.app)

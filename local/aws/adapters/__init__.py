@@ -32,6 +32,7 @@ ADAPTERS: dict[str, Callable[[ServerHost], None]] = {
     "full buckets stay": cloudformation.full_buckets_stay,
     "roles in use stay": cloudformation.roles_in_use_stay,
     "dropped properties": cloudformation.dropped_properties,
+    "boundaries of roles": cloudformation.boundaries_of_roles,
 }
 """By the name that a test leaves one out with, in the order in which they are applied."""
 

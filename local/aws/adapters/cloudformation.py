@@ -1,4 +1,4 @@
-"""CloudFormation: SageMaker's resource type, and what MiniStack drops of a bucket and a topic."""
+"""CloudFormation: what it may not delete, and what MiniStack drops of a bucket, a topic and a role."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from ministack.services import iam, s3
 from ministack.services.cloudformation import provisioners
 
 from local.aws.host import ServerHost
-from local.sagemaker.errors import ServiceError
-from local.sagemaker.service import SageMaker
 
 Properties = Mapping[str, Any]
 
@@ -46,11 +44,21 @@ def roles_in_use_stay(_: ServerHost) -> None:
 
 def dropped_properties(host: ServerHost) -> None:
     """Set through S3's and SNS's own API what MiniStack's CloudFormation drops of their resources."""
-    for kind, finish in (("AWS::S3::Bucket", _finish_bucket), ("AWS::SNS::Topic", _finish_topic)):
-        handler = provisioners._RESOURCE_HANDLERS[kind]
-        # create(logical id, properties, ...); update(physical id, old properties, new properties, ...)
-        for verb, position in (("create", 1), ("update", 2)):
-            handler[verb] = _finished(handler[verb], position, finish, host)
+    _finish("AWS::S3::Bucket", _finish_bucket, host)
+    _finish("AWS::SNS::Topic", _finish_topic, host)
+
+
+def boundaries_of_roles(host: ServerHost) -> None:
+    """Bound a role as its template says; MiniStack's CloudFormation leaves it unbounded."""
+    _finish("AWS::IAM::Role", _finish_role, host)
+
+
+def _finish(kind: str, finish: Callable[[ServerHost, str, Properties], None], host: ServerHost) -> None:
+    """Let `finish` follow whatever makes or changes a resource of this type."""
+    handler = provisioners._RESOURCE_HANDLERS[kind]
+    # create(logical id, properties, ...); update(physical id, old properties, new properties, ...)
+    for verb, position in (("create", 1), ("update", 2)):
+        handler[verb] = _finished(handler[verb], position, finish, host)
 
 
 def _finished(
@@ -124,25 +132,8 @@ def _finish_topic(host: ServerHost, arn: str, properties: Properties) -> None:
     host.call("sns", "SetTopicAttributes", TopicArn=arn, AttributeName="KmsMasterKeyId", AttributeValue=key)
 
 
-def add_model_package_groups(sagemaker: SageMaker) -> None:
-    """Teach CloudFormation AWS::SageMaker::ModelPackageGroup, the one type of SageMaker in our templates."""
-    members = ("ModelPackageGroupName", "ModelPackageGroupDescription", "Tags")
-
-    def create(_logical_id: str, properties: Properties, _stack: str) -> tuple[str, dict[str, str]]:
-        request = {name: properties[name] for name in members if name in properties}
-        return properties["ModelPackageGroupName"], {"ModelPackageGroupArn": _ask("Create", **request)}
-
-    def delete(name: str, _properties: Properties) -> None:
-        _ask("Delete", ModelPackageGroupName=name)
-
-    def _ask(verb: str, **request: Any) -> Any:
-        try:
-            answer = sagemaker.answer(f"{verb}ModelPackageGroup", request, "")
-        except ServiceError as error:
-            raise ValueError(str(error)) from error
-        return answer.get("ModelPackageGroupArn")
-
-    provisioners._RESOURCE_HANDLERS["AWS::SageMaker::ModelPackageGroup"] = {
-        "create": create,
-        "delete": delete,
-    }
+def _finish_role(host: ServerHost, name: str, properties: Properties) -> None:
+    if boundary := properties.get("PermissionsBoundary"):
+        host.call("iam", "PutRolePermissionsBoundary", RoleName=name, PermissionsBoundary=boundary)
+    elif iam._roles[name].get("PermissionsBoundary"):
+        host.call("iam", "DeleteRolePermissionsBoundary", RoleName=name)
