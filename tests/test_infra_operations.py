@@ -3,16 +3,17 @@
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from local.aws.cloudformation import RESOURCE_TYPES
-from local.aws.cloudformation_resource import refusals
-from local.aws.event_patterns import check_pattern, matches
 
 from delivery_world import World, inhabited
 from iam_judge import decide
+from local.aws import LocalAWS
+from local.deploy import deploy
+from local.run import STACK
 from test_infra_abuse import TEMPLATE, resolve
 from test_infra_template import resources, synthesis, the_only
 
@@ -35,6 +36,12 @@ def with_email(synthesis: ModuleType) -> dict[str, Any]:
 def with_own_topic(synthesis: ModuleType) -> dict[str, Any]:
     template: dict[str, Any] = synthesis.synthesise({"alarm_topic_arn": OWN_TOPIC, "notify_email": EMAIL})
     return template
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
+    with LocalAWS(work_dir=tmp_path_factory.mktemp("aws")) as aws:
+        yield aws
 
 
 # Alarms
@@ -103,19 +110,19 @@ def test_an_alarm_on_a_rule_is_on_a_rule_that_there_is() -> None:
 # Rules
 
 
-def pattern(name: str) -> dict[str, Any]:
+def pattern(name: str) -> str:
     (found,) = [
         each["Properties"]
         for each in resources(TEMPLATE, "AWS::Events::Rule")
         if each["Properties"]["Name"] == name
     ]
-    taken: dict[str, Any] = resolve(found["EventPattern"])
-    check_pattern(taken)
-    return taken
+    return json.dumps(resolve(found["EventPattern"]))
 
 
 def event(detail_type: str, **detail: str) -> dict[str, Any]:
-    return {"source": "aws.sagemaker", "detail-type": detail_type, "detail": detail}
+    of_every_event = {"id": "1", "account": ACCOUNT, "region": REGION, "time": "2026-01-01T00:00:00Z"}
+    own = {"source": "aws.sagemaker", "resources": [], "detail-type": detail_type, "detail": detail}
+    return {**of_every_event, **own}
 
 
 def execution(status: str = "Succeeded", pipeline: str = PIPELINE) -> dict[str, Any]:
@@ -163,11 +170,16 @@ def package(group: str, status: str) -> dict[str, Any]:
     ],
 )
 def test_a_rule_tells_of_the_projects_own_and_of_what_matters(
-    rule: str, told: list[dict[str, Any]], untold: list[dict[str, Any]]
+    aws: LocalAWS, rule: str, told: list[dict[str, Any]], untold: list[dict[str, Any]]
 ) -> None:
-    taken = pattern(rule)
-    assert [each for each in told if not matches(taken, each)] == []
-    assert [each for each in untold if matches(taken, each)] == []
+    events = aws.client("events")
+
+    def matches(each: dict[str, Any]) -> bool:
+        answer = events.test_event_pattern(EventPattern=pattern(rule), Event=json.dumps(each))
+        return bool(answer["Result"])
+
+    assert [each for each in told if not matches(each)] == []
+    assert [each for each in untold if matches(each)] == []
 
 
 def test_the_rules_tell_the_topic_the_event_as_it_is() -> None:
@@ -240,11 +252,19 @@ def test_a_topic_of_ones_own_is_told_of_everything_and_none_is_made(with_own_top
     assert with_own_topic["Outputs"]["NotificationTopicArn"]["Value"] == OWN_TOPIC
 
 
-def test_the_laptop_applies_whatever_the_options_make(
-    with_email: dict[str, Any], with_own_topic: dict[str, Any]
+def test_local_aws_changes_from_one_option_to_another(
+    aws: LocalAWS, with_email: dict[str, Any], with_own_topic: dict[str, Any], tmp_path: Path
 ) -> None:
-    assert refusals(with_email, RESOURCE_TYPES) == []
-    assert refusals(with_own_topic, RESOURCE_TYPES) == []
+    sns, events, path = aws.client("sns"), aws.client("events"), tmp_path / "template.json"
+    path.write_text(json.dumps(with_email))
+    assert deploy(aws, path, STACK)["NotificationTopicArn"] == TOPIC
+    (subscription,) = sns.list_subscriptions()["Subscriptions"]
+    assert (subscription["TopicArn"], subscription["Endpoint"]) == (TOPIC, EMAIL)
+    path.write_text(json.dumps(with_own_topic))
+    assert deploy(aws, path, STACK)["NotificationTopicArn"] == OWN_TOPIC
+    assert sns.list_topics()["Topics"] == []
+    (target,) = events.list_targets_by_rule(Rule="cv-birds-executions")["Targets"]
+    assert target["Arn"] == OWN_TOPIC
 
 
 # The dashboard
