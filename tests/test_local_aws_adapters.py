@@ -6,6 +6,7 @@ row in docs/local.md.
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -302,6 +303,12 @@ def test_every_adapter_has_a_check() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert listed.stdout.splitlines() == list(CHECKS)
+
+
+def test_every_adapter_has_its_row_in_the_document() -> None:
+    page = (ROOT / "docs" / "local.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([^|]+) \|", page.partition("| adapter | mends |\n|---|---|\n")[2], re.MULTILINE)
+    assert rows == list(CHECKS)
 
 
 @pytest.mark.parametrize("name", CHECKS)
