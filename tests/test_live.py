@@ -66,7 +66,9 @@ def test_the_bucket_notifies_the_function_and_the_function_its_queue() -> None:
     assert configuration["LambdaFunctionArn"].endswith(f":function:{function}")
     assert configuration["Events"] == ["s3:ObjectCreated:*"]
     assert s3.get_bucket_versioning(Bucket=outputs["BucketName"])["Status"] == "Enabled"
-    asynchronous = session.client("lambda").get_function_event_invoke_config(FunctionName=function)
+    asynchronous = session.client("lambda").get_function_event_invoke_config(
+        FunctionName=function, Qualifier="$LATEST"
+    )
     queue = outputs["FailureQueueUrl"].rpartition("/")[2]
     assert asynchronous["DestinationConfig"]["OnFailure"]["Destination"].endswith(f":{queue}")
     assert asynchronous["MaximumRetryAttempts"] == 2
