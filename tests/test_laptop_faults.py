@@ -66,7 +66,7 @@ def _store_and_meet(self, name, upload, text):
     here = _met / upload.version_id
     here.mkdir(parents=True, exist_ok=True)
     (here / uuid.uuid4().hex).touch()
-    end = time.monotonic() + 10
+    end = time.monotonic() + 6
     while len(list(here.iterdir())) < 2 and time.monotonic() < end:
         time.sleep(0.05)
     return version

@@ -11,13 +11,14 @@ from laptop import Laptop
 from local.aws import LocalAWS
 from local.deploy import deploy
 from local.engine.jobs.session import JobSettings
+from local.run import TEMPLATE
 from test_infra_template import synthesis
 from toy_pipeline import IMAGE, SHIPPED
 
 __all__ = ["synthesis"]
 
-DEPLOYMENTS = {
-    "cv-birds": {"project": "cv-birds"},
+DEPLOYMENTS: dict[str, dict[str, str]] = {
+    "cv-birds": {},  # the committed template
     "staging-cv-birds": {"project": "cv-birds", "environment": "staging"},
     "cv-fish": {"project": "cv-fish"},
 }
@@ -36,8 +37,10 @@ def deployments(
 
 
 def deployed(aws: LocalAWS, synthesis: ModuleType, name: str, folder: Path) -> Laptop:
-    path = folder / f"{name}.json"
-    path.write_text(synthesis.render(synthesis.synthesise(DEPLOYMENTS[name])))
+    path = TEMPLATE
+    if DEPLOYMENTS[name]:
+        path = folder / f"{name}.json"
+        path.write_text(synthesis.render(synthesis.synthesise(DEPLOYMENTS[name])))
     laptop = Laptop(aws, deploy(aws, path, name))
     laptop.data_url = laptop.put_object("data/toy/images.txt", b"1 a/a.jpg\n").removesuffix("images.txt")
     return laptop

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.run import STACK
-from local_commands import environment, processes_under, read_env, up
+from local_commands import ROOT, environment, processes_under, read_env, up
 from local_functions import eventually
 from ops import roles, upload
 from toy_pipeline import SHIPPED, SLEEPING_IMAGE
@@ -77,6 +78,15 @@ def test_two_run_side_by_side_and_share_nothing(two: tuple[Up, Up]) -> None:
     assert other.client("s3").list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
     with pytest.raises(ClientError, match="InvalidAccessKeyId"):
         other.client("s3", one.settings["AWS_ENDPOINT_URL"]).list_buckets()
+
+
+def test_the_port_of_another_one_is_refused_in_one_sentence(two: tuple[Up, Up], tmp_path: Path) -> None:
+    port = two[0].settings["AWS_ENDPOINT_URL"].rpartition(":")[2]
+    command = [sys.executable, "-m", "local", "up", "--env-file", str(tmp_path / "env"), "--port", port]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"port {port} of 127.0.0.1 cannot be used" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_killed_one_leaves_no_process_and_the_other_goes_on(two: tuple[Up, Up]) -> None:

@@ -45,6 +45,9 @@ class FrontDoor:
         if scope["type"] == "lifespan":
             await _live(receive, send)
         elif scope["type"] == "http" and (refusal := self._refusal(scope)):
+            # A client that still sends its body would find the connection closed, and no answer.
+            while (await receive()).get("more_body"):
+                pass
             await respond(send, *refusal)
         elif scope["type"] == "http":
             await self._application(scope, receive, _in_pieces(send))

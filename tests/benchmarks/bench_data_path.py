@@ -102,7 +102,7 @@ def naive_batches(folder: Path, transform: Callable[[Image.Image], Tensor]) -> I
 
 
 def naive_transforms() -> dict[str, Callable[[Image.Image], Tensor]]:
-    """Give the v1 transforms of every tutorial, with our sizes, areas and interpolation."""
+    """Return the v1 transforms of every tutorial, with our sizes, areas and interpolation."""
     from torchvision import transforms
 
     bicubic, bilinear = transforms.InterpolationMode.BICUBIC, transforms.InterpolationMode.BILINEAR
@@ -124,7 +124,7 @@ def consume(batches: Iterator[Tensor]) -> None:
 
 
 def reading(folder: Path, tuned: bool) -> dict[str, Callable[[], Any]]:
-    """Give what reads every image once, by crop and by where the images are."""
+    """Return what reads every image once, by crop and by where the images are."""
     if tuned:
         crops: dict[str, Transform] = {
             "centre crop": CentreCrop(SIZE, LITE_INPUT.crop_fraction),
@@ -144,7 +144,7 @@ def reading(folder: Path, tuned: bool) -> dict[str, Callable[[], Any]]:
 
 
 def features(tuned: bool) -> Callable[[], Any]:
-    """Give what extracts the features of FEATURE_IMAGES images."""
+    """Return what extracts the features of FEATURE_IMAGES images."""
     classifier = Classifier(GIVEN.backbone, 2, GIVEN.dropout).eval()
     load_pretrained(classifier, GIVEN.backbone, Path())
     batch = torch.rand(FEATURE_BATCH, 3, SIZE, SIZE) * 2 - 1
@@ -179,7 +179,7 @@ def serve(pipe: Connection, folder: Path, count: int, tuned: bool) -> None:
 
 
 def measure(folder: Path, count: int, rounds: int) -> dict[str, list[float]]:
-    """Give images a second of everything, from two processes that work in turns."""
+    """Return images a second of everything, from two processes that work in turns."""
     context = multiprocessing.get_context("spawn")
     measures: dict[str, Callable[[], float]] = {}
     running = []
@@ -205,7 +205,7 @@ def ask(pipe: Connection, task: str) -> float:
 
 
 def rows(values: dict[str, list[float]], pairs: Sequence[tuple[str, str, str]]) -> list[tuple[str, ...]]:
-    """Give the table: what, the baseline's and our images a second, and the ratio."""
+    """Return the table: what, the baseline's and our images a second, and the ratio."""
     table: list[tuple[str, ...]] = []
     for title, baseline, ours in pairs:
         before, now = median(values[baseline]), median(values[ours])

@@ -54,7 +54,7 @@ def handle(body: bytes, values: bytes) -> float:
 
 
 def measure(body: bytes, values: bytes) -> tuple[float, int]:
-    """Give the seconds and the bytes that an upload costs."""
+    """Return the seconds and the bytes that an upload costs."""
     seconds = min(handle(body, values) for _ in range(REPEATS))
     gc.collect()
     tracemalloc.start()

@@ -44,7 +44,7 @@ DIRECT, EXECUTION = "critical path, direct", "execution"
 
 
 def role(step: str) -> str:
-    """Give what the container of a step is told to be."""
+    """Return what the container of a step is told to be."""
     return next(word for word in ("preprocess", "train", "evaluate") if step.lower().startswith(word))
 
 
@@ -67,7 +67,7 @@ def write_definition(path: Path, scale: float) -> None:
 
 
 def command(step: str, scale: float) -> list[str]:
-    """Give the command of a job, as the definition and the baseline start it."""
+    """Return the command of a job, as the definition and the baseline start it."""
     return ["python", str(CONTAINER), str(SECONDS[step] * scale), role(step)]
 
 
@@ -132,7 +132,7 @@ class Bench:
 
 
 def rows(bench: Bench, values: dict[str, list[float]]) -> list[tuple[str, ...]]:
-    """Give the table: the chain job by job, what is left between the steps, and the whole."""
+    """Return the table: the chain job by job, what is left between the steps, and the whole."""
     table: list[tuple[str, ...]] = []
     for step in CHAIN:
         job, whole = median(bench.jobs[step]), median(bench.steps[step])

@@ -62,7 +62,7 @@ class _TooSlow(Exception):  # noqa: N818 - says what the pattern is
 
 
 def patterns() -> dict[str, tuple[str, int]]:
-    """Give each pattern, with the name of a shape that has it and the greatest length of its texts."""
+    """Return each pattern, with the name of a shape that has it and the greatest length of its texts."""
     model = bundled_model()
     found: dict[str, tuple[str, int]] = {}
     for name in model.shape_names:
@@ -81,7 +81,7 @@ def texts(longest: int) -> Iterator[str]:
 
 
 def cost(pattern: str, longest: int) -> tuple[float, str]:
-    """Give the most seconds that 1 MiB of texts takes, and the worst text."""
+    """Return the most seconds that 1 MiB of texts takes, and the worst text."""
     worst = (0.0, "")
     for text in texts(longest):
         size = len(text.encode()) + AROUND

@@ -24,7 +24,7 @@ def interleaved(rounds: int, measures: Mapping[str, Measure]) -> dict[str, list[
 
 
 def median(values: Sequence[float]) -> float:
-    """Give the middle of an odd number of values, the mean of the two middle ones else."""
+    """Return the middle of an odd number of values, the mean of the two middle ones else."""
     return statistics.median(values)
 
 

@@ -64,7 +64,7 @@ def directly() -> Start:
 
 
 def peak_megabytes() -> float:
-    """Give the most memory this process has had; ru_maxrss on Linux counts the parent's too."""
+    """Return the most memory this process has had; ru_maxrss on Linux counts the parent's too."""
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)

@@ -20,7 +20,7 @@ CHILD = Path(__file__).with_name("start_child.py")
 
 
 def definition(laptop: Laptop) -> bytes:
-    """Give the shipped definition, in its full size, with containers that can be stopped at once."""
+    """Return the shipped definition, in its full size, with containers that can be stopped at once."""
     document = json.loads(SHIPPED.read_text())
     return json.dumps(with_defaults(document, {"InputDataUrl": laptop.data_url}), indent=2).encode()
 
@@ -35,7 +35,7 @@ def upload(laptop: Laptop, key: str, body: bytes) -> dict[str, Any]:
 
 
 def version_id(event: dict[str, Any]) -> str:
-    """Give the version that an event is about."""
+    """Return the version that an event is about."""
     return str(event["Records"][0]["s3"]["object"]["versionId"])
 
 
@@ -49,13 +49,13 @@ def end(laptop: Laptop, arn: str) -> float:
 
 
 def function(laptop: Laptop) -> dict[str, Any]:
-    """Give the configuration of the deployed function that starts executions."""
+    """Return the configuration of the deployed function that starts executions."""
     functions = laptop.aws.client("lambda").list_functions()["Functions"]
     return next(each for each in functions if each["Handler"].startswith("start_execution"))
 
 
 def environment(laptop: Laptop, *, administrator: bool = False) -> dict[str, str]:
-    """Give the environment of the deployed function, with its role's credentials or the administrator's."""
+    """Return the environment of the deployed function, with its role's credentials or the administrator's."""
     configuration, aws = function(laptop), laptop.aws
     return {
         "PATH": os.environ.get("PATH", os.defpath),
