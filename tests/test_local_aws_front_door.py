@@ -53,6 +53,9 @@ SIGNED = (
         ("GET", "/_localstack/health"),
         ("GET", "/_aws/ses"),
         ("POST", "/_aws/lambda/runtimes"),
+        ("GET", "/health"),
+        ("GET", "/v2/_catalog"),
+        ("PUT", "/v2/cv-birds/manifests/evil"),
     ],
 )
 def test_ministacks_own_routes_do_not_exist(
@@ -73,6 +76,35 @@ def test_what_nobody_signed_is_refused(method: str, path: str, aws: LocalAWS) ->
     status, body = ask(aws, method, path)
     assert status == 403
     assert b"Missing Authentication Token" in body.replace(b"missing", b"Missing")
+
+
+def test_nobody_is_somebody_by_their_access_key_alone(aws: LocalAWS) -> None:
+    """A presigned URL shows its key; forms of a signature that nobody would check are refused with it."""
+    key = aws.environment()["AWS_ACCESS_KEY_ID"]
+    scope = f"{key}/20260101/us-east-1/s3/aws4_request"
+    query = (
+        f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={scope.replace('/', '%2F')}&X-Amz-Signature=00"
+    )
+    forms = {"Action": "ListUsers", "Version": "2010-05-08"}
+    body = "&".join(f"{name}={value}" for name, value in forms.items())
+    for target, authorizations in (
+        (f"/?{query}", ["Bearer x"]),
+        (f"/?{query}", [SIGNED]),
+        ("/", ["AWS4-HMAC-SHA256 SignedHeaders=host, Signature=00", f"Credential={scope}"]),
+        ("/", [f"Basic Credential={scope}"]),
+        (f"/?{query}&X-Amz-Signature=01", []),
+    ):
+        port = int(aws.endpoint_url.rpartition(":")[2])
+        connection = HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.putrequest("POST", target)
+        connection.putheader("Content-Type", "application/x-www-form-urlencoded")
+        connection.putheader("Content-Length", str(len(body)))
+        for each in authorizations:
+            connection.putheader("Authorization", each)
+        connection.endheaders(body.encode())
+        answer = connection.getresponse()
+        assert (answer.status, b"administrator" in answer.read()) == (403, False), (target, authorizations)
+        connection.close()
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])

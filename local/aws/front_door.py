@@ -26,11 +26,15 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 THREADS = 64
 """For functions, SageMaker and CloudFormation, each of which may wait for a call to this very server."""
 _PIECE_BYTES = 1 << 20
-_HOST = re.compile(r"(?:(?:[a-z0-9.-]+\.)?localhost|127\.0\.0\.1):(\d+)")
+_HOST = re.compile(r"(?:(?:[a-z0-9.-]+\.)?localhost|127\.0\.0\.1)(?::(\d+))?")
 """A browser takes *.localhost for this machine, whatever its name server says; so do clients of S3."""
 _ANSWERS_OF_FUNCTIONS = "/_ministack/cfn-response/"
 """Where a function answers CloudFormation: a URL with a secret of its own, as on AWS."""
-_ROUTES_OF_MINISTACK = ("/_ministack", "/_localstack", "/_aws")
+_NOT_AWS = re.compile(r"/(?:_ministack|_localstack|_aws|health|v2)(?:/.*)?", re.DOTALL)
+"""Routes that MiniStack answers to whoever comes: its own, and those of a registry of images."""
+_SIGNED = re.compile(r"AWS4-HMAC-SHA256 .*\bCredential=[^/,\s]+/.+", re.DOTALL)
+_IN_THE_QUERY = ({"X-Amz-Credential", "X-Amz-Signature"}, {"AWSAccessKeyId", "Signature"})
+"""What a presigned URL of either kind has."""
 
 
 class FrontDoor:
@@ -59,7 +63,7 @@ class FrontDoor:
         headers = headers_of(scope)
         host, path = headers.get("host", ""), scope["path"]
         matched = _HOST.fullmatch(host)
-        if not matched or matched[1] != str(self._port):
+        if not matched or (matched[1] or "80") != str(self._port):
             return error(
                 403,
                 "AccessDenied",
@@ -69,12 +73,24 @@ class FrontDoor:
             return error(403, "AccessDenied", "Local AWS answers no web page.")
         if scope["method"] == "PUT" and path.startswith(_ANSWERS_OF_FUNCTIONS):
             return None
-        if path.startswith(_ROUTES_OF_MINISTACK):
+        if _NOT_AWS.fullmatch(path):
             return error(403, "AccessDenied", f"{path} is not part of AWS's API.")
-        query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
-        if "authorization" in headers or "X-Amz-Signature" in query or "Signature" in query:
-            return None  # MiniStack checks it
-        return error(403, "AccessDenied", "Request is missing Authentication Token")
+        if not _is_signed(scope):
+            return error(403, "AccessDenied", "Request is missing Authentication Token", headers)
+        return None  # MiniStack checks the signature
+
+
+def _is_signed(scope: Scope) -> bool:
+    """Return whether a request has one signature, in a form that MiniStack checks.
+
+    It takes other forms, and two signatures at once, for those of whoever has the access key that they name.
+    """
+    given = [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"authorization"]
+    query = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
+    presigned = [form for form in _IN_THE_QUERY if form & query.keys()]
+    if given:
+        return len(given) == 1 and not presigned and _SIGNED.fullmatch(given[0]) is not None
+    return len(presigned) == 1 and all(len(query.get(name, ())) == 1 for name in presigned[0])
 
 
 def _in_pieces(send: Send) -> Send:
