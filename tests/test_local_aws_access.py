@@ -9,6 +9,10 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from botocore.httpsession import URLLib3Session
 
 from local.aws import LocalAWS
 from local.engine.host import AccessDenied
@@ -256,3 +260,94 @@ def test_a_trust_policys_source_conditions_bind_the_service(aws: LocalAWS, role:
     assert aws.role_environment(arn, "x", trusted="sagemaker", source_arn=f"{SAGEMAKER}:pipeline/birds-2")
     with pytest.raises(AccessDenied):
         aws.role_environment(arn, "x", trusted="sagemaker", source_arn=f"{SAGEMAKER}:pipeline/other")
+
+
+# --- what a request is about --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def groups(aws: LocalAWS) -> list[str]:
+    """Two model package groups, and what begins their ARNs."""
+    names = ["mine", "prod"]
+    for name in names:
+        aws.client("sagemaker").create_model_package_group(ModelPackageGroupName=name)
+    return names
+
+
+def raw(aws: LocalAWS, role_arn: str, operation: str, parameters: dict[str, Any]) -> tuple[int, str]:
+    """Send a request that no client would let pass; return status and body."""
+    given = aws.role_environment(role_arn, "raw")
+    keys = Credentials(
+        *(given[f"AWS_{name}"] for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"))
+    )
+    headers = {"x-amz-target": f"SageMaker.{operation}", "content-type": "application/x-amz-json-1.1"}
+    request = AWSRequest("POST", f"{aws.endpoint_url}/", headers, json.dumps(parameters))
+    SigV4Auth(keys, "sagemaker", aws.region).add_auth(request)
+    answer = URLLib3Session().send(request.prepare())
+    return answer.status_code, answer.text
+
+
+def test_a_member_that_the_operation_does_not_have_says_nothing_about_its_resource(
+    aws: LocalAWS, role: Callable[..., str], groups: list[str]
+) -> None:
+    mine = role(allow("sagemaker:*", on=f"{SAGEMAKER}:pipeline/mine"))
+    spoiled = {"ModelPackageGroupName": "prod", "PipelineArn": f"{SAGEMAKER}:pipeline/mine"}
+    status, said = raw(aws, mine, "DescribeModelPackageGroup", spoiled)
+    assert status == 400
+    assert f"on resource: {SAGEMAKER}:model-package-group/prod" in said
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "prod",
+        "PROD",
+        f"{SAGEMAKER}:model-package-group/prod",
+        f"{SAGEMAKER}:model-package-group/PROD",
+        f"arn:aws:sagemaker:eu-west-1:{ACCOUNT}:model-package-group/prod",
+        f"arn:aws:sagemaker:{REGION}:999999999999:model-package-group/prod",
+        f"{SAGEMAKER}:pipeline/prod",
+    ],
+)
+def test_no_spelling_of_a_resource_slips_past_a_deny(
+    name: str, aws: LocalAWS, role: Callable[..., str], groups: list[str]
+) -> None:
+    kept = allow("*", on=f"{SAGEMAKER}:model-package-group/prod", effect="Deny")
+    status, said = raw(
+        aws, role(allow("*"), kept), "DeleteModelPackageGroup", {"ModelPackageGroupName": name}
+    )
+    assert status == 400
+    assert "AccessDenied" in said or "does not exist" in said
+    listed = aws.client("sagemaker").list_model_package_groups()["ModelPackageGroupSummaryList"]
+    assert {each["ModelPackageGroupName"] for each in listed} >= set(groups)
+
+
+@pytest.mark.parametrize("where", [f"{ACCOUNT}:role", f"{ACCOUNT}:role/dev-x", "999999999999:role"])
+def test_a_role_is_passed_under_its_own_arn_alone(
+    where: str, aws: LocalAWS, role: Callable[..., str]
+) -> None:
+    admin = f"arn:aws:iam::{where}/{role(allow('*')).rpartition('/')[2]}"
+    passable = (f"arn:aws:iam::{ACCOUNT}:role/dev-*", "arn:aws:iam::9*:*")
+    passing = [allow("iam:PassRole", on=each) for each in passable]
+    client = aws.client("sagemaker", role(allow("sagemaker:*"), *passing))
+    definition = json.dumps({"Version": "2020-12-01", "Parameters": [], "Steps": []})
+    create = {"PipelineName": "passed", "PipelineDefinition": definition, "RoleArn": admin}
+    assert refusal(client.create_pipeline, **create)[0] in ("AccessDeniedException", "ValidationException")
+
+
+def test_a_trust_policy_may_be_one_statement(aws: LocalAWS, role: Callable[..., str]) -> None:
+    one = role(trust={"Version": "2012-10-17", "Statement": TRUST["Statement"][0]})
+    assert aws.role_environment(one, "job", trusted="sagemaker")["AWS_SESSION_TOKEN"]
+    with pytest.raises(AccessDenied):
+        aws.role_environment(one, "job", trusted="lambda")
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"Tags": [1]}, {"Tags": "abc"}, {"ResourceConfig": "x"}, {"TrainingJobName": [1]}]
+)
+def test_a_request_of_another_shape_is_the_callers_mistake(
+    parameters: dict[str, Any], aws: LocalAWS, role: Callable[..., str]
+) -> None:
+    status, said = raw(aws, role(allow("*")), "CreateTrainingJob", {**TRAINING, **parameters})
+    assert status == 400
+    assert "defect" not in said

@@ -158,7 +158,8 @@ class ServerHost:
         """Raise AccessDenied unless the role is there and trusts the service, acting for `source_arn`."""
         role = iam._roles.get_scoped(self.account, None, role_arn.rpartition("/")[2])
         principal = f"{service}.amazonaws.com"
-        if role is None or not self._allows(
+        # The ARN is compared whole: what may be passed was judged by it.
+        if (role is None or role["Arn"] != role_arn) or not self.resource_policy_allows(
             role["AssumeRolePolicyDocument"], principal, "sts:AssumeRole", role_arn, source_arn
         ):
             raise AccessDenied(
@@ -166,17 +167,13 @@ class ServerHost:
             )
 
     def resource_policy_allows(
-        self, policy: Any, principal: str, action: str, resource: str, source_arn: str
-    ) -> bool:
-        """Return whether a resource's policy lets a service do something for `source_arn`."""
-        return self._allows(policy, principal, action, resource, source_arn)
-
-    def _allows(
         self, policy: Any, principal: str, action: str, resource: str, source_arn: str | None
     ) -> bool:
+        """Return whether a resource's policy lets a service do something for `source_arn`."""
         document = json.loads(policy) if isinstance(policy, str) else policy
+        given = document.get("Statement", [])
         # A trust policy has no Resource, which MiniStack would take for one that matches nothing.
-        statements = [{"Resource": "*", **each} for each in document.get("Statement", [])]
+        statements = [{"Resource": "*", **each} for each in (given if isinstance(given, list) else [given])]
         source = {"aws:sourcearn": source_arn, "aws:sourceaccount": self.account} if source_arn else {}
         asked = iam_evaluator.EvalContext(
             principal_arn=principal,

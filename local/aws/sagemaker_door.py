@@ -51,11 +51,12 @@ class SageMakerDoor:
             parameters = json.loads(body or b"{}")
             if not isinstance(parameters, dict):
                 return _error("SerializationException", "The body of a request must be a JSON object.")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return _error("SerializationException", f"The body of a request must be JSON: {error}")
         try:
-            self._judge(operation, parameters, key)
-            return _success(self._sagemaker.answer(operation, parameters, key))
+            request = self._sagemaker.read(operation, parameters)
+            self._judge(operation, request, key)
+            return _success(self._sagemaker.answer(operation, request, key))
         except AccessDenied as error:
             return _error("AccessDeniedException", str(error))
         except ServiceError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 import botocore.session
 
-from local.sagemaker.errors import ServiceError, ValidationError
+from local.sagemaker.errors import NotFoundError, ServiceError, ValidationError
 
 _LONGEST_MATCHED = 8192
 """Characters: a longer text (a definition) is not matched with the API's pattern, which may take long."""
@@ -47,6 +47,38 @@ class Call:
 def service_model() -> Any:
     """Load botocore's description of the SageMaker API once."""
     return botocore.session.get_session().get_service_model("sagemaker")
+
+
+_KINDS = {
+    "PipelineName": "pipeline",
+    "PipelineArn": "pipeline",
+    "PipelineExecutionArn": "pipeline",
+    "TrainingJobName": "training-job",
+    "ProcessingJobName": "processing-job",
+    "ModelPackageArn": "model-package",
+    "ModelPackageName": "model-package",
+    "ModelPackageGroupName": "model-package-group",
+    "ResourceArn": "",
+}
+"""The members that name a resource, by its name or its ARN; "" is any."""
+
+
+def known_members(operation: str, parameters: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return the members that the operation has, the ARNs of resources among them in their one spelling.
+
+    So what IAM judges is what the operation is about. `prefix` is what this account's ARNs begin with; an ARN
+    of another account, region or type names nothing here: raises NotFoundError.
+    """
+    members = service_model().operation_model(operation).input_shape.members
+    known = {name: value for name, value in parameters.items() if name in members}
+    for name, kind in _KINDS.items():
+        value = known.get(name)
+        if isinstance(value, str) and value.startswith("arn:"):
+            begin = f"{prefix}{kind}/" if kind else prefix
+            if not value.lower().startswith(begin):
+                raise NotFoundError(f"{name} {value} does not exist: its ARN would begin with {begin}")
+            known[name] = value.lower()
+    return known
 
 
 def check_request(call: Call) -> None:

@@ -16,7 +16,7 @@ from local.sagemaker.executions import Executions
 from local.sagemaker.jobs import processing_jobs, training_jobs
 from local.sagemaker.packages import Packages
 from local.sagemaker.pipelines import Pipelines
-from local.sagemaker.requests import Call, check_request, service_model
+from local.sagemaker.requests import Call, check_request, known_members, service_model
 from local.sagemaker.runtime import ServiceRuntime
 from local.sagemaker.tags import Tags
 
@@ -84,14 +84,23 @@ class SageMaker:
         Raises:
             ServiceError: The request is refused, or local AWS lacks the operation.
         """
+        call = Call(operation, self.read(operation, parameters), access_key_id)
         handler = self._operations.get(operation)
-        if handler is None and operation in service_model().operation_names:
-            raise OperationMissingError(operation, _INSTEAD.get(operation, ""))
         if handler is None:
-            raise ServiceError("UnknownOperationException", f"SageMaker has no operation {operation}.")
-        call = Call(operation, parameters, access_key_id)
-        check_request(call)
+            raise OperationMissingError(operation, _INSTEAD.get(operation, ""))
         return dict(_without_none(handler(call) or {}))
+
+    def read(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a request asks for, which IAM is to judge.
+
+        Raises:
+            ServiceError: The request has another shape, or names a resource of somebody else.
+        """
+        if operation not in service_model().operation_names:
+            raise ServiceError("UnknownOperationException", f"SageMaker has no operation {operation}.")
+        if operation in self._operations:
+            check_request(Call(operation, parameters))
+        return known_members(operation, parameters, self._runtime.arn(""))
 
     def close(self) -> None:
         """Stop executions and jobs, kill what processes are left, and join the threads.
