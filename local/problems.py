@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.aws import PortTakenError
+from local.aws import PortTakenError, ServerEndedError
 from local.deploy import DeployFailed
 from ops.errors import explain
 
@@ -31,7 +31,7 @@ def explained() -> Iterator[None]:
         sys.exit(error.exit_code)
     except (ClientError, BotoCoreError) as error:
         _end(str(explain(error)), 1)
-    except DeployFailed as error:
+    except (DeployFailed, ServerEndedError) as error:
         _end(str(error), 1)
     except PortTakenError as error:
         _end(str(error), 2)

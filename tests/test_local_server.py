@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from local.aws import LocalAWS
+from local.aws import LocalAWS, ServerEndedError
 from local_clients import ask, client, port_of, refusal
 
 AWS_CLI = Path(sys.executable).parent / "aws"
@@ -282,7 +282,7 @@ def test_one_that_was_killed_says_so(tmp_path: Path) -> None:
     with LocalAWS(work_dir=tmp_path) as aws:
         assert aws.process_id
         os.kill(aws.process_id, signal.SIGKILL)
-        with pytest.raises(RuntimeError, match="ended by itself with exit code -9"):
+        with pytest.raises(ServerEndedError, match="ended by itself with exit code -9"):
             aws.wait()
-        with pytest.raises(RuntimeError, match="ended by itself with exit code -9"):
+        with pytest.raises(ServerEndedError, match="ended by itself with exit code -9"):
             aws.role_environment("arn:aws:iam::123456789012:role/any", "name")

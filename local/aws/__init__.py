@@ -4,6 +4,6 @@ with LocalAWS(work_dir=Path("work")) as aws:
     aws.client("s3").create_bucket(Bucket="example")
 """
 
-from local.aws.local_aws import LocalAWS, PortTakenError
+from local.aws.local_aws import LocalAWS, PortTakenError, ServerEndedError
 
-__all__ = ["LocalAWS", "PortTakenError"]
+__all__ = ["LocalAWS", "PortTakenError", "ServerEndedError"]

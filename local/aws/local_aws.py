@@ -38,6 +38,10 @@ class PortTakenError(Exception):
     """The port asked for belongs to another program."""
 
 
+class ServerEndedError(Exception):
+    """The server of local AWS ended although nobody asked it to."""
+
+
 class LocalAWS:
     """A small AWS on loopback; a context manager."""
 
@@ -84,7 +88,7 @@ class LocalAWS:
 
     def __enter__(self) -> Self:
         """Start the server on fresh state; raises PortTakenError, with what to do about it."""
-        self.work_dir.mkdir(parents=True, exist_ok=True)
+        self.work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with ExitStack() as undo:
             listener = undo.enter_context(_listen(self._port))
             port = listener.getsockname()[1]
@@ -106,10 +110,12 @@ class LocalAWS:
         self._undo.close()
 
     def wait(self) -> None:
-        """Wait for the server's end, which comes when it is killed; raises RuntimeError then."""
+        """Wait for the server's end, which comes when it is killed; raises ServerEndedError then."""
         if self._process is not None:
             code = self._process.wait()
-            raise RuntimeError(f"local AWS ended by itself with exit code {code}; what it said stands above")
+            raise ServerEndedError(
+                f"local AWS ended by itself with exit code {code}; what it said, if anything, stands above"
+            )
 
     @property
     def process_id(self) -> int | None:
@@ -163,17 +169,11 @@ class LocalAWS:
 
     def cease_faults(self) -> None:
         """Let nothing go wrong any more; what is late already still comes late."""
-        self._ask_of_faults("cease")
+        self._ask({"ask": "cease"})
 
     def is_idle(self) -> bool:
         """Return whether no function runs and no event is on its way to one; told with `faults` alone."""
-        return bool(self._ask_of_faults("idle")["idle"])
-
-    def _ask_of_faults(self, question: str) -> dict[str, Any]:
-        answer = self._ask({"ask": question})
-        if "refused" in answer:
-            raise RuntimeError(answer["refused"])
-        return answer
+        return bool(self._ask({"ask": "idle"})["idle"])
 
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
         """Send the server a line, and return the line that it answers."""
@@ -187,8 +187,12 @@ class LocalAWS:
             line = process.stdout.readline()
         if not line:
             code = process.wait()
-            raise RuntimeError(f"local AWS ended by itself with exit code {code}; what it said stands above")
+            raise ServerEndedError(
+                f"local AWS ended by itself with exit code {code}; what it said, if anything, stands above"
+            )
         answer: dict[str, Any] = json.loads(line)
+        if "refused" in answer:
+            raise RuntimeError(answer["refused"])
         return answer
 
     def _environment_of_server(self, port: int) -> dict[str, str]:

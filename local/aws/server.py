@@ -133,11 +133,18 @@ def main() -> None:
     _tell(answers, server.start())
     try:
         for line in questions:
-            _tell(answers, server.ask(json.loads(line)))
+            _tell(answers, _answer(server, line))
     finally:
         server.close()
     # MiniStack's threads wait for ever and hold nothing.
     os._exit(0)
+
+
+def _answer(server: Server, line: str) -> dict[str, Any]:
+    try:
+        return server.ask(json.loads(line))
+    except Exception as error:  # noqa: BLE001 - whoever asks is told, and the server goes on
+        return {"refused": f"{type(error).__name__}: {error}"}
 
 
 def _answers() -> TextIO:
