@@ -152,6 +152,18 @@ def streams_of_logs(aws: LocalAWS) -> bool:
     return not denied(read, logGroupName="streams", logStreamName="own")
 
 
+def newlines_in_names(aws: LocalAWS) -> bool:
+    name, s3 = bucket(aws, "newlines"), aws.client("s3")
+    s3.put_object(Bucket=name, Key="secret/a\nb", Body=b"")
+    never = {"Effect": "Deny", "Action": "s3:*", "Resource": f"arn:aws:s3:::{name}/secret/*"}
+    reader = aws.client("s3", make_role(aws, "newlines", EVERYTHING, never))
+    return bool(denied(reader.get_object, Bucket=name, Key="secret/a\nb"))
+
+
+def services_by_name(aws: LocalAWS) -> bool:
+    return "NotImplemented" in denied(aws.client("pricing").describe_services)
+
+
 def namespace_of_metrics(aws: LocalAWS) -> bool:
     own = {"StringEquals": {"cloudwatch:namespace": "birds"}}
     allow = {"Effect": "Allow", "Action": "cloudwatch:PutMetricData", "Resource": "*", "Condition": own}
@@ -281,6 +293,8 @@ CHECKS: dict[str, Callable[[LocalAWS], bool]] = {
     "role of a session": role_of_a_session,
     "keys of objects": keys_of_objects,
     "streams of logs": streams_of_logs,
+    "newlines in names": newlines_in_names,
+    "services by name": services_by_name,
     "namespace of metrics": namespace_of_metrics,
     "resource of a denial": resource_of_a_denial,
     "secret keys of functions": secret_keys,

@@ -21,6 +21,8 @@ ADAPTERS: dict[str, Callable[[ServerHost], None]] = {
     "role of a session": access.role_of_a_session,
     "keys of objects": access.keys_of_objects,
     "streams of logs": access.streams_of_logs,
+    "newlines in names": access.newlines_in_names,
+    "services by name": access.services_by_name,
     "namespace of metrics": access.namespace_of_metrics,
     "resource of a denial": access.resource_of_a_denial,
     "secret keys of functions": functions.secret_keys,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from contextvars import ContextVar
 from typing import Any
 
 import cbor2
 import ministack.app
-from ministack.core import iam_actions, iam_evaluator
+from ministack.core import iam_actions, iam_evaluator, router
 from ministack.services import sts
 
 from local.aws.host import ServerHost, role_arn_of
@@ -126,6 +127,38 @@ def streams_of_logs(_: ServerHost) -> None:
         return f"{found}:log-stream:{stream}" if stream else found
 
     iam_actions.extract_resource_arn = resource
+
+
+def newlines_in_names(_: ServerHost) -> None:
+    """Let * stand for a newline, too: a Deny on a prefix would not hold for a key that has one."""
+    compile_pattern = iam_evaluator._fnmatch_compile
+
+    def compiled(pattern: str, ignore_case: bool) -> re.Pattern[str]:
+        found: re.Pattern[str] = compile_pattern(pattern, ignore_case)
+        whole = found.pattern.removeprefix("^").removesuffix("$")
+        return re.compile(rf"{whole}\Z", found.flags | re.DOTALL)
+
+    iam_evaluator._fnmatch_compile = compiled
+
+
+def services_by_name(_: ServerHost) -> None:
+    """Answer at once, and in AWS's shape, for a service that MiniStack lacks.
+
+    It would read the model of every service first, for seconds in which nobody else is answered.
+    """
+    dispatch = ministack.app._dispatch_service_request
+
+    async def answered(*request: Any) -> Any:
+        status, headers, body = await dispatch(*request)
+        if status == 400 and isinstance(body, bytes) and body.startswith(b'{"error": "Unsupported service'):
+            name = json.loads(body)["error"].partition(": ")[2]
+            message = f"Local AWS has no service {name}."
+            answer = {"__type": "NotImplemented", "message": message}
+            return status, {**headers, "x-amzn-errortype": "NotImplemented"}, json.dumps(answer).encode()
+        return status, headers, body
+
+    router._is_aws_service_name = lambda _: True
+    ministack.app._dispatch_service_request = answered
 
 
 def namespace_of_metrics(_: ServerHost) -> None:
