@@ -125,6 +125,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise DeployFailed(f"{path} must be a CloudFormation template in JSON: {error}") from error
     if not isinstance(template, dict) or not isinstance(template.get("Resources"), dict):
         raise DeployFailed(f"{path} must be a CloudFormation template: it has no object Resources")
+    for name, resource in template["Resources"].items():
+        if not isinstance(resource, dict) or not isinstance(resource.get("Type"), str):
+            raise DeployFailed(f"{path} must be a CloudFormation template: resource {name} has no Type")
     return template
 
 

@@ -74,6 +74,7 @@ def run(options: Options) -> int:
     console = Console()
     parameters = parse_parameters(options.parameters)
     upload.check_parameters(DEFINITION, parameters)
+    _check_output(options.output)
     data = options.data or _sample_archive(console)
     upload.check_data(data)
     notes = NOTES if options.data else (DRAWN_NOTE, *NOTES)
@@ -87,6 +88,8 @@ def run(options: Options) -> int:
     ):
         say(console, f"Local AWS at {aws.endpoint_url}")
         outputs = deploy(aws, options.template, STACK)
+        if "BucketName" not in outputs:
+            raise click.UsageError(f"{options.template} is not this project's: it has no output BucketName")
         say(console, f"Deployed {options.template.name}: bucket {outputs['BucketName']}")
         execution = _start(aws, outputs, data, parameters, console)
         logs, s3 = aws.client("logs"), aws.client("s3")
@@ -118,6 +121,13 @@ def _start(
         outputs["FailureQueueUrl"],
         START_TIMEOUT_SECONDS,
     )
+
+
+def _check_output(folder: Path) -> None:
+    """Make the folder, and try it now: after the run a report that cannot be written would be lost."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def _sample_archive(console: Console) -> Path:

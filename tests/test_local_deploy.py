@@ -144,7 +144,8 @@ def retained(aws: LocalAWS) -> list[str]:
 def test_what_is_no_template_is_told(aws: LocalAWS, source: Path, tmp_path: Path) -> None:
     with pytest.raises(DeployFailed, match=r"python -m infra\.template"):
         deploy(aws, tmp_path / "missing.json", STACK, source=source)
-    for text in ("{", "[]", '{"Parameters": {}}'):
+    resources = ('{"A": "x"}', '{"A": {"Properties": {}}}')
+    for text in ("{", "[]", '{"Parameters": {}}', *(f'{{"Resources": {each}}}' for each in resources)):
         (tmp_path / "wrong.json").write_text(text)
         with pytest.raises(DeployFailed, match=r"wrong\.json must be a CloudFormation template"):
             deploy(aws, tmp_path / "wrong.json", STACK, source=source)

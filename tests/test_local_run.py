@@ -160,6 +160,8 @@ def test_ctrl_c_ends_every_process(when: str, tmp_path: Path) -> None:
         (["--parameters", "many"], "Name=value"),
         (["--parameters", "InputDataUrl=s3://bucket/data"], "DATA"),
         (["--template", "docs"], "cannot use docs: Is a directory"),
+        # Before the run, after which its report would be lost.
+        (["--output", "README.md"], "cannot use README.md: File exists"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(
