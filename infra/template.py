@@ -1,4 +1,4 @@
-"""Write infra/template.json, the stack as CloudFormation gets it, for review and for the laptop.
+"""Write infra/template.json, the stack as CloudFormation gets it, for review and for local AWS.
 
     python -m infra.template            # write it
     python -m infra.template --check    # exit 1 when it is not what the sources synthesise to

@@ -7,12 +7,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from sagemaker_jobs import BUCKET, EVERYTHING, ROLE, Laptop
 from sagemaker_laptop import open_laptop
 from sagemaker_pipelines import create, definition, error_of, fail, pipeline_names
 
 TOKEN = "t" * 32
+METRIC_QUERY = {
+    "MetricName": "a",
+    "ResourceArn": "arn:aws:sagemaker:us-east-1:123456789012:training-job/a",
+    "MetricStat": "Last",
+    "Period": "OneMinute",
+    "XAxisType": "Timestamp",
+}
 ARN = "arn:aws:sagemaker:us-east-1:123456789012"
 
 
@@ -185,3 +193,32 @@ def test_what_does_not_exist_is_a_resource_not_found(
 def test_an_operation_that_is_missing_is_a_400_that_says_so(laptop: Laptop) -> None:
     code, message = error_of(laptop, "list_lineage_groups")
     assert (code, message) == ("NotImplemented", "ListLineageGroups is not implemented on local AWS.")
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "parameters"),
+    [
+        ("sagemaker-runtime", "invoke_endpoint", {"EndpointName": "birds", "Body": b""}),
+        (
+            "sagemaker-runtime",
+            "invoke_endpoint_async",
+            {"EndpointName": "birds", "InputLocation": "s3://b/a"},
+        ),
+        ("sagemaker-metrics", "batch_get_metrics", {"MetricQueries": [METRIC_QUERY]}),
+        (
+            "sagemaker-featurestore-runtime",
+            "get_record",
+            {"FeatureGroupName": "a", "RecordIdentifierValueAsString": "1"},
+        ),
+        ("sagemaker", "create_endpoint", {"EndpointName": "birds", "EndpointConfigName": "birds"}),
+        ("sagemaker", "create_model", {"ModelName": "birds"}),
+    ],
+)
+def test_nothing_answers_for_what_local_aws_does_not_have(
+    service: str, operation: str, parameters: dict[str, Any], laptop: Laptop
+) -> None:
+    client = laptop.aws.client(service)
+    with pytest.raises(ClientError) as refused:
+        getattr(client, operation)(**parameters)
+    assert refused.value.response["Error"]["Code"] == "NotImplemented"
+    assert "not implemented on local AWS" in refused.value.response["Error"]["Message"]
