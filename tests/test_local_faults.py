@@ -241,3 +241,17 @@ def test_up_with_faults_says_so(tmp_path: Path) -> None:
         server.send_signal(signal.SIGINT)
         assert server.wait(timeout=30) == 0
     assert "With the faults of seed 7" in "".join(said)
+
+
+def test_a_schedule_that_is_sped_up_comes_sooner_and_says_shorter_times(tmp_path: Path) -> None:
+    with LocalAWS(work_dir=tmp_path, schedule_speed=60) as aws:
+        told = tmp_path / "told"
+        arn = make_function(aws, "scheduled", TELLS.format(file=str(told)))
+        events = aws.client("events")
+        events.put_rule(Name="hourly", ScheduleExpression="rate(1 minute)")
+        given = {"reconcile": {"minimumAgeSeconds": 900, "failed": False}}
+        events.put_targets(Rule="hourly", Targets=[{"Id": "1", "Arn": arn, "Input": json.dumps(given)}])
+        assert eventually(lambda: told.exists() and told.read_text().count("\n") >= 2, 20)
+    assert json.loads(told.read_text().splitlines()[0]) == {
+        "reconcile": {"minimumAgeSeconds": 15, "failed": False}
+    }

@@ -150,15 +150,30 @@ class _LateEvent:
 
 
 def speed_up_schedules(speed: float) -> None:
-    """Let time pass `speed` times faster than on AWS for rules with a rate."""
-    seconds = eventbridge._parse_rate_seconds
+    """Let time pass `speed` times faster than on AWS for rules with a rate, and in the input of their targets."""
+    seconds, invoke = eventbridge._parse_rate_seconds, eventbridge._invoke_target
 
     def sooner(expression: str) -> float | None:
         found = seconds(expression)
         return None if found is None else found / speed
 
-    eventbridge._parse_rate_seconds = sooner
+    def invoked(target: dict[str, Any], event: Any, rule: Mapping[str, Any], view: Any = None) -> None:
+        if rule.get("ScheduleExpression") and target.get("Input"):
+            target = {**target, "Input": json.dumps(_shortened(json.loads(target["Input"]), speed))}
+        invoke(target, event, rule, view)
+
+    eventbridge._parse_rate_seconds, eventbridge._invoke_target = sooner, invoked
     eventbridge._SCHEDULER_TICK_INTERVAL = _TICK_SECONDS
+
+
+def _shortened(value: Any, speed: float) -> Any:
+    """Return a target's input with the members that are seconds by their names divided by `speed`."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: int(each / speed) if name.endswith("Seconds") else _shortened(each, speed)
+        for name, each in value.items()
+    }
 
 
 def _code(fate: str, headers: Mapping[str, str]) -> str:
