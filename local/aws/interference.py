@@ -150,7 +150,7 @@ class _LateEvent:
 
 
 def speed_up_schedules(speed: float) -> None:
-    """Let time pass `speed` times faster than on AWS for rules with a rate, and in the input of their targets."""
+    """Let time pass `speed` times faster than on AWS for rules with a rate, and in their targets' input."""
     seconds, invoke = eventbridge._parse_rate_seconds, eventbridge._invoke_target
 
     def sooner(expression: str) -> float | None:
