@@ -1,4 +1,4 @@
-"""Clients of the laptop's AWS as a person has them, and what is asked without any client."""
+"""Clients of local AWS as a person has them, and what is asked without any client."""
 
 from __future__ import annotations
 
