@@ -23,14 +23,14 @@ class Requirement:
     context: Mapping[str, str | list[str]] = field(default_factory=dict)
 
 
-_RESOURCES = {
-    "PipelineExecutionArn": "",
-    "PipelineArn": "",
+RESOURCES = {
+    "PipelineExecutionArn": "pipeline",
+    "PipelineArn": "pipeline",
     "PipelineName": "pipeline",
     "TrainingJobName": "training-job",
     "ProcessingJobName": "processing-job",
     "TransformJobName": "transform-job",
-    "ModelPackageArn": "",
+    "ModelPackageArn": "model-package",
     "ModelPackageName": "model-package",
     "ModelPackageGroupName": "model-package-group",
     "ModelName": "model",
@@ -41,7 +41,7 @@ _RESOURCES = {
     "TrialComponentName": "experiment-trial-component",
     "ResourceArn": "",
 }
-"""The parameters that name a resource and their resource types, the more specific first; "" holds an ARN."""
+"""The members that name a resource, by its name or ARN, and its type; the more specific first; "" is any."""
 
 _UNSCOPED = re.compile(
     r"List(?!PipelineExecution|PipelineVersion|PipelineParameters|ModelPackages$|Tags)|Search"
@@ -81,7 +81,7 @@ def _resources(operation: str, parameters: Mapping[str, Any], prefix: str) -> li
         return ["*"]
     if operation in {"CreateModelPackage", "ListModelPackages"}:
         return _packages_of_group(operation, parameters, prefix)
-    for name, kind in _RESOURCES.items():
+    for name, kind in RESOURCES.items():
         if value := parameters.get(name):
             return [_arn(prefix, kind, str(value))]
     return ["*"]

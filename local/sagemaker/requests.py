@@ -10,6 +10,7 @@ from typing import Any
 
 import botocore.session
 
+from local.sagemaker.access import RESOURCES
 from local.sagemaker.errors import NotFoundError, ServiceError, ValidationError
 
 _LONGEST_MATCHED = 8192
@@ -49,20 +50,6 @@ def service_model() -> Any:
     return botocore.session.get_session().get_service_model("sagemaker")
 
 
-_KINDS = {
-    "PipelineName": "pipeline",
-    "PipelineArn": "pipeline",
-    "PipelineExecutionArn": "pipeline",
-    "TrainingJobName": "training-job",
-    "ProcessingJobName": "processing-job",
-    "ModelPackageArn": "model-package",
-    "ModelPackageName": "model-package",
-    "ModelPackageGroupName": "model-package-group",
-    "ResourceArn": "",
-}
-"""The members that name a resource, by its name or its ARN; "" is any."""
-
-
 def known_members(operation: str, parameters: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """Return the members that the operation has, the ARNs of resources among them in their one spelling.
 
@@ -71,7 +58,7 @@ def known_members(operation: str, parameters: Mapping[str, Any], prefix: str) ->
     """
     members = service_model().operation_model(operation).input_shape.members
     known = {name: value for name, value in parameters.items() if name in members}
-    for name, kind in _KINDS.items():
+    for name, kind in RESOURCES.items():
         value = known.get(name)
         if isinstance(value, str) and value.startswith("arn:"):
             begin = f"{prefix}{kind}/" if kind else prefix
