@@ -14,12 +14,12 @@ from typing import Any
 import deployment_policy
 import object_versions
 import pipeline_document
-import pipeline_structure
+import pipeline_walk
 from function_settings import Settings
 from object_versions import Upload
 from pipeline_document import MAX_PROBLEMS, InvalidDefinition
 from pipeline_problems import Path, Problem, did_you_mean, entries, problem, show
-from pipeline_structure import MAX_PARAMETER_LENGTH
+from pipeline_walk import MAX_PARAMETER_LENGTH
 
 _IN_EXPRESSION = re.compile(r"/(?:Get$|Std:)")
 FILE = "parameters.json"
@@ -123,7 +123,7 @@ def read_beside(s3: Any, upload: Upload) -> bytes:
 def choose(definition: dict[str, Any], given: Mapping[str, Any], settings: Settings) -> dict[str, str]:
     """Choose the values to start with, in the definition's order; what has its DefaultValue needs none."""
     chosen = {}
-    for name, parameter in pipeline_structure.parameters(definition).items():
+    for name, parameter in pipeline_walk.parameters(definition).items():
         if name in settings.parameters:
             chosen[name] = settings.parameters[name]
         elif name in given:
@@ -135,14 +135,14 @@ def choose(definition: dict[str, Any], given: Mapping[str, Any], settings: Setti
 
 def value_problems(definition: dict[str, Any], given: Mapping[str, Any], settings: Settings) -> list[Problem]:
     """List what is wrong with the values to start with (at most `MAX_PROBLEMS`), sound definition or not."""
-    declared = pipeline_structure.parameters(definition)
+    declared = pipeline_walk.parameters(definition)
     found = itertools.chain(_unknown(given, declared, settings), _unfit(definition, given, settings))
     return list(itertools.islice(found, MAX_PROBLEMS))
 
 
 def effective(definition: dict[str, Any], chosen: Mapping[str, str]) -> dict[str, Any]:
     """Give the value that each declared parameter has in the execution, None where it has none."""
-    declared = pipeline_structure.parameters(definition)
+    declared = pipeline_walk.parameters(definition)
     return {name: chosen.get(name, parameter.get("DefaultValue")) for name, parameter in declared.items()}
 
 
@@ -179,7 +179,7 @@ def _of_deployment(
 
 def _wrong(name: str, value: Any, parameter: Mapping[str, Any]) -> Iterator[Problem]:
     kind, legal, path = parameter.get("Type"), parameter.get("EnumValues"), (name,)
-    if not isinstance(kind, str) or kind not in pipeline_structure.PARAMETER_TYPES:
+    if not isinstance(kind, str) or kind not in pipeline_walk.PARAMETER_TYPES:
         return  # told where the parameter is declared
     if not _is_a(kind, value):
         yield problem(path, f"{show(value)} is no {kind}")
@@ -194,7 +194,7 @@ def _wrong(name: str, value: Any, parameter: Mapping[str, Any]) -> Iterator[Prob
 def _is_a(kind: str, value: Any) -> bool:
     """Tell whether a value, or the text of one, is of a parameter's type."""
     known = _read(kind, value)
-    if not pipeline_structure.is_a(kind, known):
+    if not pipeline_walk.is_a(kind, known):
         return False
     if isinstance(known, int):
         return -(2**63) <= known < 2**63

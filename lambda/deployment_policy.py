@@ -7,13 +7,13 @@ that the definition would start with. Each rule may be switched off; docs/policy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import pipeline_structure
+import pipeline_walk
 import policy_gate
 import policy_members
 import policy_values
 from function_settings import PRICES, VOLUME_GB_HOUR, Policy
-from pipeline_arguments import is_expression
 from pipeline_problems import Path, Problem, did_you_mean, entries, find, problem, show
+from pipeline_walk import is_expression
 from policy_members import JUDGES, Subject
 from policy_values import Refusal, Scalar, Scope, UnknownValueError, shown
 
@@ -54,7 +54,7 @@ def worst_case_cost(definition: dict[str, Any], values: Mapping[str, object], po
     """
     scope = Scope(definition, values, {}, policy)
     try:
-        return sum(_step_cost(scope, step, path) for path, step, _ in pipeline_structure.steps(definition))
+        return sum(_step_cost(scope, step, path) for path, step, _ in pipeline_walk.steps(definition))
     except _UnboundedError:
         return None
 
@@ -62,7 +62,7 @@ def worst_case_cost(definition: dict[str, Any], values: Mapping[str, object], po
 def _refusals(scope: Scope) -> Iterator[Refusal]:
     rules = Rules(scope)
     yield from rules.definition()
-    for path, step, _ in pipeline_structure.steps(scope.definition):
+    for path, step, _ in pipeline_walk.steps(scope.definition):
         yield from rules.step(step, path)
         if step.get("Type") == "Processing":
             yield from policy_values.local_paths(step, path)
@@ -231,7 +231,7 @@ def _cost(scope: Scope) -> Iterator[Refusal]:
     """Refuse steps whose cost has no bound, or else all steps together when they may cost too much."""
     costs: list[tuple[float, str]] = []
     unbounded = False
-    for path, step, _ in pipeline_structure.steps(scope.definition):
+    for path, step, _ in pipeline_walk.steps(scope.definition):
         try:
             costs.append((_step_cost(scope, step, path), str(step.get("Name"))[:64]))
         except _UnboundedError as error:

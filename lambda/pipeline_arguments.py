@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import pipeline_structure
+import pipeline_walk
 import service_patterns
 from pipeline_problems import Doubt, Finding, Path, did_you_mean, entries, find, no_such, problem, show
+from pipeline_walk import is_expression
 
 if TYPE_CHECKING:
     from botocore.model import ServiceModel
@@ -62,9 +63,9 @@ _INSTANCE_TYPE = re.compile(r"ml\.[a-z0-9-]{1,20}\.(?:small|medium|large|[0-9]{0
 
 def findings(definition: dict[str, Any], model: "ServiceModel") -> Iterator[Finding]:
     """Yield what is wrong with the Arguments of each step that makes a request of SageMaker."""
-    check = _Check(pipeline_structure.parameters(definition))
+    check = _Check(pipeline_walk.parameters(definition))
     known = frozenset(model.operation_names)
-    for path, step, _ in pipeline_structure.steps(definition):
+    for path, step, _ in pipeline_walk.steps(definition):
         for at, arguments, operation in _requests(step, (*path, "Arguments")):
             if operation in known:
                 shape = model.operation_model(operation).input_shape
@@ -85,15 +86,6 @@ def _requests(step: dict[str, Any], path: Path) -> Iterator[tuple[Path, dict[str
         for member, operation in LINEAGE.items():
             for at, entity in entries(arguments, path, member):
                 yield at, entity, operation
-
-
-def is_expression(value: Any) -> bool:
-    """Tell whether an object stands for a value that is known when the pipeline runs."""
-    return (
-        isinstance(value, dict)
-        and len(value) == 1
-        and ("Get" in value or next(iter(value)).startswith("Std:"))
-    )
 
 
 class _Check:

@@ -17,6 +17,7 @@ import pipeline_arguments
 import pipeline_references
 import pipeline_step_options
 import pipeline_structure
+import pipeline_walk
 from pipeline_problems import Doubt, Finding, Problem, problem, walk
 
 __all__ = ["InvalidDefinition", "Problem", "judge", "load", "serialise"]
@@ -85,7 +86,7 @@ def _findings(definition: dict[str, Any], model: Any) -> Iterator[Finding]:
     yield from pipeline_structure.findings(definition)
     yield from pipeline_references.findings(definition)
     yield from pipeline_arguments.findings(definition, model)
-    for path, step, _ in pipeline_structure.steps(definition):
+    for path, step, _ in pipeline_walk.steps(definition):
         yield from pipeline_step_options.between_arguments(step, path)
 
 

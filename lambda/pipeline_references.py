@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import pipeline_structure
+import pipeline_walk
 from pipeline_problems import (
     Doubt,
     Finding,
@@ -54,10 +54,10 @@ class _Declared:
 
 def findings(definition: dict[str, Any]) -> Iterator[Finding]:
     """Yield every reference that leads nowhere, then the cycles."""
-    listed = [step for _, step, _ in pipeline_structure.steps(definition)]
+    listed = [step for _, step, _ in pipeline_walk.steps(definition)]
     steps = {step["Name"]: step for step in listed if isinstance(step.get("Name"), str)}
     declared = _Declared(
-        parameters=pipeline_structure.parameters(definition),
+        parameters=pipeline_walk.parameters(definition),
         outputs={name: _outputs(step) for name, step in steps.items()},
         property_files={
             name: _texts(step, "PropertyFileName", "PropertyFiles") for name, step in steps.items()
@@ -66,9 +66,9 @@ def findings(definition: dict[str, Any]) -> Iterator[Finding]:
     for at, value in walk(definition, skip=[("Steps",)], objects_only=True):
         yield from _expression(value, at, declared)
     waits_for: dict[str, set[str]] = {name: set() for name in steps}
-    for path, step, parent in pipeline_structure.steps(definition):
+    for path, step, parent in pipeline_walk.steps(definition):
         edges = waits_for.get(step["Name"], set()) if isinstance(step.get("Name"), str) else set()
-        inner = pipeline_structure.inner_steps(step, path)
+        inner = pipeline_walk.inner_steps(step, path)
         for at, value in walk(step, path, inner, objects_only=True):
             yield from _expression(value, at, declared)
             target = value.get("Get")

@@ -6,17 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeline_problems import Doubt, Finding, Path, entries, find, problem, show, unknown, unknown_members
+from pipeline_walk import EXCEPTION_TYPES
 
 MAX_DISPLAY_NAME = 256
 MAX_DESCRIPTION = 3072
 MAX_WAIT_WITHOUT_CHECKPOINT = 3600
-EXCEPTION_TYPES = (
-    "Step.SERVICE_FAULT",
-    "Step.THROTTLING",
-    "SageMaker.JOB_INTERNAL_ERROR",
-    "SageMaker.CAPACITY_ERROR",
-    "SageMaker.RESOURCE_LIMIT",
-)
 _POLICY_NUMBERS: dict[str, tuple[str, tuple[type, ...], int | None]] = {
     "BackoffRate": ("a number", (int, float), None),
     "IntervalSeconds": ("a whole number", (int,), 43_200),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pipeline_step_options
+import pipeline_walk
 from pipeline_problems import (
     Doubt,
     Finding,
@@ -17,18 +18,12 @@ from pipeline_problems import (
     unknown,
     unknown_members,
 )
+from pipeline_walk import BRANCHES, CONDITION_TYPES, MAX_PARAMETER_LENGTH, PARAMETER_TYPES
 
 VERSION = "2020-12-01"
 MEMBERS = ("Version", "Metadata", "Parameters", "PipelineExperimentConfig", "MlflowConfig", "Steps")
 PARAMETER_MEMBERS = ("Name", "Type", "DefaultValue", "EnumValues")
-PARAMETER_TYPES: dict[str, tuple[type, ...]] = {
-    "String": (str,),
-    "Integer": (int,),
-    "Float": (float, int),
-    "Boolean": (bool,),
-}
 MAX_PARAMETERS = 200
-MAX_PARAMETER_LENGTH = 1024
 STEP_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 PARAMETER_NAME = re.compile(r"[A-Za-z0-9_-]{1,256}")
 STEP_TYPES = (
@@ -55,21 +50,6 @@ STEP_TYPES = (
     "Transform",
     "Tuning",
 )
-_TWO_SIDES = ("LeftValue", "RightValue")
-CONDITION_TYPES = {
-    "Equals": _TWO_SIDES,
-    "GreaterThan": _TWO_SIDES,
-    "GreaterThanOrEqualTo": _TWO_SIDES,
-    "In": ("QueryValue", "Values"),
-    "LessThan": _TWO_SIDES,
-    "LessThanOrEqualTo": _TWO_SIDES,
-    "Not": ("Condition",),
-    "Or": ("Conditions",),
-}
-"""What each type of condition compares or holds."""
-BRANCHES = ("IfSteps", "ElseSteps")
-INNER_STEPS = {"Condition": BRANCHES, "ForEach": ("ForEachBody",)}
-"""Where a step of this type holds further steps, in its Arguments."""
 NOT_IN_FOR_EACH = ("Condition", "Fail", "ForEach")
 MAX_CONCURRENCY = 50
 MAX_ITEMS = 100
@@ -82,39 +62,6 @@ def findings(definition: dict[str, Any]) -> Iterator[Finding]:
     yield from unknown_members(definition, MEMBERS, (), "a definition")
     yield from _parameters(definition.get("Parameters", []))
     yield from _steps(definition)
-
-
-def parameters(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Give the declared parameters by name, leaving out what is not well formed."""
-    declared = [each for _, each in entries(definition, (), "Parameters")]
-    return {each["Name"]: each for each in declared if isinstance(each.get("Name"), str)}
-
-
-def steps(definition: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any], str | None]]:
-    """Yield each step (path, step, name of the step that holds it), in document order."""
-    pending: list[tuple[Iterator[tuple[Path, dict[str, Any]]], str | None]] = [
-        (entries(definition, (), "Steps"), None)
-    ]
-    while pending:
-        listed, parent = pending[-1]
-        for path, step in listed:
-            yield path, step, parent
-            inner = inner_steps(step, path)
-            if inner:
-                name = step["Name"] if isinstance(step.get("Name"), str) else None
-                pending.extend(
-                    (entries(step, path, "Arguments", str(at[-1])), name) for at in reversed(inner)
-                )
-                break
-        else:
-            pending.pop()
-
-
-def inner_steps(step: dict[str, Any], path: Path) -> list[Path]:
-    """Give the paths at which a step may hold further steps."""
-    kind = step.get("Type")
-    members = INNER_STEPS.get(kind, ()) if isinstance(kind, str) else ()
-    return [(*path, "Arguments", member) for member in members]
 
 
 def _parameters(declared: Any) -> Iterator[Finding]:
@@ -145,13 +92,8 @@ def _parameter(parameter: dict[str, Any], path: Path) -> Iterator[Finding]:
         yield from _enum(parameter, kind, path)
 
 
-def is_a(kind: str, value: Any) -> bool:
-    """Tell whether a value is of a parameter's type; a bool is an int to Python, not to SageMaker."""
-    return isinstance(value, PARAMETER_TYPES[kind]) and isinstance(value, bool) is (kind == "Boolean")
-
-
 def _value(value: Any, kind: str, path: Path) -> Iterator[Finding]:
-    if not is_a(kind, value):
+    if not pipeline_walk.is_a(kind, value):
         yield problem(path, f"{show(value)} is no {kind}")
     elif isinstance(value, str) and len(value) > MAX_PARAMETER_LENGTH:
         yield problem(path, f"{len(value):,} characters; a value has at most {MAX_PARAMETER_LENGTH:,}")
@@ -172,7 +114,7 @@ def _enum(parameter: dict[str, Any], kind: str, path: Path) -> Iterator[Finding]
 def _steps(definition: dict[str, Any]) -> Iterator[Finding]:
     yield from _step_list(definition.get("Steps"), ("Steps",), required=True)
     seen: set[str] = set()
-    for path, step, _ in steps(definition):
+    for path, step, _ in pipeline_walk.steps(definition):
         yield from _name(step.get("Name"), (*path, "Name"), seen, STEP_NAME)
         yield from _step(step, path)
         yield from pipeline_step_options.findings(step, path)

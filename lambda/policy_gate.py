@@ -9,7 +9,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-import pipeline_structure
+import pipeline_walk
 import policy_values
 from pipeline_problems import Path, entries, find, show
 from policy_values import Refusal, Scope, UnknownValueError, made_by, made_token
@@ -131,7 +131,7 @@ def refusals(scope: Scope) -> Iterator[Refusal]:
     A later execution goes on from checkpoints that outlive this one: they are judged like a registered model.
     """
     lineage = Lineage(scope)
-    for path, step, _ in pipeline_structure.steps(scope.definition):
+    for path, step, _ in pipeline_walk.steps(scope.definition):
         if step.get("Type") == "RegisterModel":
             for where, what in _Registration(lineage, scope, step, path).wrong():
                 yield Refusal(RULE, where, what)

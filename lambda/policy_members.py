@@ -14,8 +14,7 @@ from typing import Any
 
 import policy_values
 from pipeline_problems import show
-from pipeline_step_options import EXCEPTION_TYPES
-from pipeline_structure import CONDITION_TYPES
+from pipeline_walk import CONDITION_TYPES, EXCEPTION_TYPES
 from policy_values import TOKEN, Scalar, Scope
 
 _RETRY = {

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-import pipeline_structure
+import pipeline_walk
 from function_settings import Policy
 from pipeline_problems import Path, entries, find, show
 
@@ -84,9 +84,9 @@ class Scope:
     ) -> None:
         self.definition, self.policy = definition, policy
         self.values, self.deployed = values, deployed
-        self.parameters = pipeline_structure.parameters(definition)
+        self.parameters = pipeline_walk.parameters(definition)
         self.steps: dict[str, tuple[Path, dict[str, Any]]] = {}
-        for path, step, _ in pipeline_structure.steps(definition):
+        for path, step, _ in pipeline_walk.steps(definition):
             if isinstance(step.get("Name"), str):
                 self.steps.setdefault(step["Name"], (path, step))
         self.outputs: dict[str, dict[str, Any]] = {}
@@ -185,12 +185,12 @@ class Scope:
 
 def typed(value: Any, kind: object) -> Scalar | None:
     """Read a parameter's value, a text when StartPipelineExecution got one; None when it is no `kind`."""
-    if not isinstance(kind, str) or kind not in pipeline_structure.PARAMETER_TYPES:
+    if not isinstance(kind, str) or kind not in pipeline_walk.PARAMETER_TYPES:
         return None
     if isinstance(value, str) and kind in _TEXTS:
         form, read = _TEXTS[kind]
         value = read(value) if form.fullmatch(value) else None
-    if not pipeline_structure.is_a(kind, value):
+    if not pipeline_walk.is_a(kind, value):
         return None
     known: Scalar = float(value) if kind == "Float" else value
     return known if kind != "Float" or math.isfinite(value) else None

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipeline_structure import CONDITION_TYPES
+from pipeline_walk import CONDITION_TYPES
 from small_definitions import CONDITION, condition, problems, small, step, the_problem, the_warning
 
 AT = "/Steps/0/Arguments/Conditions"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-import pipeline_structure
+import pipeline_walk
 from pipeline_document import InvalidDefinition, load
 from small_definitions import (
     CONDITION,
@@ -239,7 +239,7 @@ def test_two_cycles_are_both_found() -> None:
 )
 def test_the_order_follows_references_and_the_condition_that_holds_a_step(earlier: str, later: str) -> None:
     definition = copy.deepcopy(DEFINITION)
-    for _, each, _ in pipeline_structure.steps(definition):
+    for _, each, _ in pipeline_walk.steps(definition):
         if each["Name"] == earlier:
             each["DependsOn"] = [later]
     (found, *_) = check(definition)

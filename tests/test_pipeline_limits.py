@@ -14,6 +14,7 @@ import object_versions
 import pipeline_document
 import pipeline_step_options
 import pipeline_structure
+import pipeline_walk
 import service_patterns
 from direct_client import DirectClient
 from fake_s3 import FakeS3
@@ -189,8 +190,8 @@ def test_what_is_below_the_least_is_refused_at_its_place(what: str) -> None:
 def test_the_limits_that_are_written_here_are_the_service_model_s() -> None:
     assert most("PipelineDefinition") == pipeline_document.MAX_BYTES
     assert most("ParameterList") == pipeline_structure.MAX_PARAMETERS
-    assert most("String1024") == pipeline_structure.MAX_PARAMETER_LENGTH
-    assert most("String1024") == pipeline_structure.MAX_PARAMETER_LENGTH
+    assert most("String1024") == pipeline_walk.MAX_PARAMETER_LENGTH
+    assert most("String1024") == pipeline_walk.MAX_PARAMETER_LENGTH
     assert most("StepDisplayName") == pipeline_step_options.MAX_DISPLAY_NAME
     assert most("StepDescription") == pipeline_step_options.MAX_DESCRIPTION
 

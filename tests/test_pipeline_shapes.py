@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pipeline_arguments
-import pipeline_structure
+import pipeline_walk
 import service_patterns
 from ops.service_model import bundled_model
-from pipeline_arguments import is_expression
+from pipeline_walk import is_expression
 from small_definitions import changed, problems
 
 SHIPPED = json.loads((Path(__file__).parent.parent / "pipeline_definition" / "pipeline.json").read_bytes())
@@ -34,7 +34,7 @@ def shaped(value: Any, shape: Any, path: Place) -> Iterator[tuple[Place, Any]]:
 
 def places() -> Iterator[tuple[Place, Any]]:
     """Yield every value of every request, with its shape."""
-    for path, step, _ in pipeline_structure.steps(SHIPPED):
+    for path, step, _ in pipeline_walk.steps(SHIPPED):
         operation = pipeline_arguments.OPERATIONS.get(step["Type"])
         if operation:
             shape = bundled_model().operation_model(operation).input_shape

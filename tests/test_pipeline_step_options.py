@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipeline_step_options import EXCEPTION_TYPES
+from pipeline_walk import EXCEPTION_TYPES
 from small_definitions import problems, processing, small, step, the_problem, the_warning
 
 THROTTLED = {"ExceptionType": ["Step.THROTTLING"]}

@@ -15,6 +15,7 @@ import pipeline_document
 import pipeline_references
 import pipeline_step_options
 import pipeline_structure
+import pipeline_walk
 import policy_members
 from function_settings import RULES, Policy
 from ops.service_model import bundled_model
@@ -70,10 +71,10 @@ def test_no_definition_of_the_sdk_has_a_problem_or_a_doubt(definitions: dict[str
 
 def test_what_is_known_here_is_what_the_sdk_lists(written: dict[str, Any]) -> None:
     known = {
-        "condition types": pipeline_structure.CONDITION_TYPES,
-        "exception types": pipeline_step_options.EXCEPTION_TYPES,
+        "condition types": pipeline_walk.CONDITION_TYPES,
+        "exception types": pipeline_walk.EXCEPTION_TYPES,
         "execution variables": pipeline_references.EXECUTION_VARIABLES,
-        "parameter types": pipeline_structure.PARAMETER_TYPES,
+        "parameter types": pipeline_walk.PARAMETER_TYPES,
         "step types": pipeline_structure.STEP_TYPES,
         "triggers": pipeline_references.TRIGGERS,
         "step types without arguments": NOT_WRITTEN,
@@ -96,7 +97,7 @@ def values_of(definitions: dict[str, Any], member: str) -> set[str]:
 
 def steps_of(definitions: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for definition in definitions.values():
-        yield from (step for _, step, _ in pipeline_structure.steps(definition))
+        yield from (step for _, step, _ in pipeline_walk.steps(definition))
 
 
 def test_the_corpus_has_every_type_of_step(definitions: dict[str, Any]) -> None:
@@ -107,8 +108,8 @@ def test_the_corpus_has_every_type_of_step(definitions: dict[str, Any]) -> None:
 def test_the_corpus_has_every_type_of_condition_function_and_variable(definitions: dict[str, Any]) -> None:
     gets, types = values_of(definitions, "Get"), values_of(definitions, "Type")
     keys = {key for _, found in walk(definitions) if isinstance(found, dict) for key in found}
-    assert types.issuperset(pipeline_structure.CONDITION_TYPES)
-    assert types.issuperset(pipeline_structure.PARAMETER_TYPES)
+    assert types.issuperset(pipeline_walk.CONDITION_TYPES)
+    assert types.issuperset(pipeline_walk.PARAMETER_TYPES)
     assert {key for key in keys if key.startswith("Std:")} == set(pipeline_references.FUNCTIONS)
     assert gets.issuperset(f"Execution.{name}" for name in pipeline_references.EXECUTION_VARIABLES)
     assert {get.partition(".")[0] for get in gets} == set(pipeline_references.ROOTS)
@@ -120,7 +121,7 @@ def test_the_corpus_has_everything_that_a_step_may_have(definitions: dict[str, A
     assert members == {*pipeline_step_options.MEMBERS, *known}
     # Of a step that is to have completed, the SDK writes the name alone.
     assert values_of(definitions, "Trigger") == set(pipeline_references.TRIGGERS) - {"Completed"}
-    assert values_of(definitions, "ExceptionType") == set(pipeline_step_options.EXCEPTION_TYPES)
+    assert values_of(definitions, "ExceptionType") == set(pipeline_walk.EXCEPTION_TYPES)
     policies = {
         key for step in steps_of(definitions) for each in step.get("RetryPolicies", []) for key in each
     }
@@ -135,7 +136,7 @@ def test_the_policy_accepts_what_the_sdk_writes_or_refuses_it_by_name(definition
         rules = {each.message.rpartition("[rule ")[2].rstrip("]") for each in refusals}
         assert rules <= set(RULES), name
         refused = {each.pointer for each in refusals}
-        for path, step, _ in pipeline_structure.steps(definition):
+        for path, step, _ in pipeline_walk.steps(definition):
             if step["Type"] not in policy_members.ARGUMENTS:
                 pointer = "".join(f"/{part}" for part in (*path, "Type"))
                 assert pointer in refused, f"{name}: {step['Type']}"
