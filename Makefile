@@ -38,7 +38,7 @@ INSTALL_CDK = $(call INSTALL_NPM,infra/cdk-cli,cdk)
 
 export PYTHONDONTWRITEBYTECODE ?= 1
 
-.PHONY: help run up test lint generate deploy diff destroy lock clean
+.PHONY: help run up test lint generate bootstrap deploy diff destroy lock clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' Makefile
@@ -66,6 +66,10 @@ generate: $(INSTALLED)-all ## Write pipeline.json, the image's SBOM, infra/templ
 	@$(BIN)/python tests/image_sbom.py
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m infra.template
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/readme_blocks.py
+
+bootstrap: $(INSTALLED)-all ## Prepare the account and region of your credentials for the CDK, once
+	@$(INSTALL_CDK)
+	@$(CDK) bootstrap $(ARGS)
 
 deploy: $(INSTALLED)-all ## Deploy to the AWS account of your credentials [ARGS="-c key=value"]
 	@$(INSTALL_CDK)
