@@ -105,9 +105,7 @@ def test_preprocess_ends_before_it_reads_the_images(base: Path, output: str) -> 
 def test_evaluate_ends_before_it_reads_the_model(base: Path) -> None:
     of_root(base, "processing/output/evaluation")
     of_the_user(base, "output")
-    refused(
-        run(base, "training.evaluate", "--training-type", "Spot"), base / "processing/output/evaluation"
-    )
+    refused(run(base, "training.evaluate", "--training-type", "Spot"), base / "processing/output/evaluation")
 
 
 def test_an_input_that_the_user_may_not_read_is_answered_in_the_same_way(base: Path) -> None:
