@@ -217,7 +217,7 @@ def _check_keys(given: Mapping[str, object]) -> None:
             f"cdk.json, under the same {'names' if members[1:] else 'name'}; write it there.",
         )
     if said:
-        raise ConfigError(" ".join([*said, "Take it out of cdk.json, or leave out the -c."]))
+        raise ConfigError(" ".join([*said, "Remove that from cdk.json, or leave out the -c."]))
     keys = context_keys()
     for key in sorted(given.keys() - keys.keys()):
         raise ConfigError(

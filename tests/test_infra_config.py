@@ -320,7 +320,7 @@ def test_a_key_that_is_a_member_of_the_policy_now_is_refused_with_where_it_is(na
         Config.from_context({name: "4"})
     assert str(refusal.value) == (
         f"context '{name}': what a definition may ask for is in deployment_policy.json now, beside cdk.json, "
-        "under the same name; write it there. Take it out of cdk.json, or leave out the -c."
+        "under the same name; write it there. Remove that from cdk.json, or leave out the -c."
     )
 
 
