@@ -1,9 +1,9 @@
 """What a deployment may choose: the flat context keys of `cdk.json`, checked and typed.
 
-    python -m infra.config    # the table of them
+    python -m infra.config    # the tables of docs/configuration.md
 
-`-c key=value` on the command line wins over `cdk.json`. Only `app.py` reads the context; everything
-else is handed a frozen `Config`.
+`-c key=value` on the command line wins over `cdk.json`. What a definition may ask for is in a document of its
+own, `deployment_policy.json`. Only `app.py` reads the two; everything else is handed a frozen `Config`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
+from infra import deployment_policy
 from infra.config_checks import check
 from infra.config_parsers import (
-    ECR_DIGEST,
-    INSTANCE_TYPE,
     PROJECT,
     ConfigError,
     choice,
@@ -27,18 +26,15 @@ from infra.config_parsers import (
     flag,
     image,
     integer,
-    number,
     optional,
     perhaps_several,
-    prices,
     project,
-    rules_off,
-    several,
     tags,
     text,
 )
+from infra.deployment_policy import Policy
 
-__all__ = ["APPROVAL_STATUSES", "LOG_RETENTION_DAYS", "Config", "ConfigError", "table"]
+__all__ = ["LOG_RETENTION_DAYS", "Config", "ConfigError", "Policy", "context_keys", "table"]
 
 LOG_RETENTION_DAYS = (
     *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400),
@@ -46,26 +42,34 @@ LOG_RETENTION_DAYS = (
 )
 """The retentions that CloudWatch Logs accepts."""
 
-ENTRY_POINTS = tuple(f"python -m training.{step}" for step in ("preprocess", "train", "evaluate"))
-"""How the shipped definition's containers start."""
+GONE = {
+    "access_logs_expire_days": "log_retention_days says how long these logs are kept, too",
+    "create_vpc": "jobs run in subnets of yours, which subnet_ids and security_group_ids name: "
+    "docs/job-protection.md",
+    "min_accuracy_threshold": "whoever writes data and definition could meet any threshold; what counts is "
+    f"the person who approves, as model_approval_statuses in {deployment_policy.FILE} demands",
+    "reconcile_minutes": "the function looks for lost uploads every hour",
+    "torch_index_url": "the image has PyTorch for CPUs, and for GPUs as soon as "
+    f"{deployment_policy.FILE} allows an instance type with one",
+    "training_image_uri": "it is called image now: write -c image=<uri>@sha256:<digest>, or the same in "
+    "cdk.json",
+}
+"""Context keys of earlier editions, and what became of them."""
 
-APPROVAL_STATUSES = ("Approved", "PendingManualApproval", "Rejected")
-
-_COMMAND = r"[\w./-]+( [\w./:=-]+)*"
 _TOPIC_ARN = r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+"
 _POLICY = r"(arn:aws[a-z-]*:iam::(\d{12}|aws):policy/)?([\w+=,.@-]+/)*[\w+=,.@-]{1,128}"
 _KEY_ARN = r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+"
 _ENCRYPTION_KEY = rf"own|s3|{_KEY_ARN}"
-_PERSON = r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/[\w+=.@/*?-]{1,576}"
+_PERSON = r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/[\w+=,.@/*?-]{1,576}"
 _ROLE_ARN = r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+"
-_EMAIL = r"[^\s@,;<>]+@[^\s@,;<>]+\.[^\s@,;<>.]+"
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_EMAIL = rf"(?!\.)(?!.*\.[.@])[\w.!#$%&'*+/=?^`{{|}}~-]{{1,64}}@({_LABEL}\.)+(?!\d+$){_LABEL}"
 
 
 def _setting(default: Any, parse: Callable[[str, object], Any]) -> Any:
     return dataclasses.field(default=default, metadata={"parse": parse})
 
 
-_INSTANCE_TYPES = several(text(INSTANCE_TYPE, "an instance type looks like ml.m5.xlarge"))
 _PEOPLE = perhaps_several(
     text(_PERSON, "the ARN of a role or a user, arn:aws:iam::<account>:role/<path><name>, perhaps with *")
 )
@@ -85,30 +89,15 @@ class Config:
     image: str = _setting("asset", image)
     """The image of the jobs: `asset` builds training/Dockerfile with the Docker of this machine, `codebuild`
     lets the stack build it, and the URI of an image in ECR with its digest takes that."""
-    torch_index_url: str | None = _setting(
-        None, optional(text(r"https://[^\s@]+", "an https:// address without a login"))
-    )
-    """The index of CPU-only wheels that PyTorch's install page names, for an image of 0.7 GB instead of 5.5;
-    without it the image gets pip's own wheels, which run on CPU and GPU instances."""
-    image_user_id: int = _setting(1000, integer(0, 60000))
-    """The user of the image's containers; 0 (root) should SageMaker's folders not let others write."""
-    processing_instance_types: tuple[str, ...] = _setting(
-        ("ml.m5.large", "ml.m5.xlarge", "ml.m5.2xlarge", "ml.m5.4xlarge"), _INSTANCE_TYPES
-    )
-    """What Preprocess and the evaluations may run on; IAM refuses anything else."""
-    training_instance_types: tuple[str, ...] = _setting(
-        ("ml.c5.xlarge", "ml.c5.2xlarge", "ml.c5.4xlarge", "ml.m5.xlarge", "ml.m5.2xlarge", "ml.g4dn.xlarge"),
-        _INSTANCE_TYPES,
-    )
-    """What the training jobs may run on; IAM refuses anything else."""
-    max_runtime_seconds: int = _setting(86400, integer(60, 2419200))
-    """The longest MaxRuntimeInSeconds that IAM lets a job ask for: the ceiling of its bill."""
+    # AWS, "Custom Inference Code with Hosting Services": SageMaker expects all containers to run with root
+    # users. Its folders are root's: a user 1000 could not write /opt/ml/processing/output (aws/sagemaker-
+    # python-sdk, issue 4764), nor /opt/ml/model and /opt/ml/output (its pull request 4325).
+    image_user_id: int = _setting(0, integer(0, 60000))
+    """The user of the image's containers: 0 is root, which SageMaker expects. A job of another user ends at
+    once, with the reason, where it may not write."""
     encrypt_volumes: bool = _setting(False, flag)
     """Whether the jobs' volumes have the deployment's key, too, which SageMaker refuses for instance types
     with storage of their own, such as ml.g4dn or ml.g5."""
-    create_vpc: bool = _setting(False, flag)
-    """Whether jobs run in a VPC that the stack makes, without a way out but to the bucket, instead of in
-    `subnet_ids`: docs/job-protection.md."""
     subnet_ids: tuple[str, ...] = _setting(
         (),
         perhaps_several(
@@ -123,47 +112,10 @@ class Config:
         ),
     )
     """The security groups of every job in `subnet_ids`."""
-    model_approval_statuses: tuple[str, ...] = _setting(
-        ("PendingManualApproval",), several(choice(*APPROVAL_STATUSES))
-    )
-    """The approval statuses the pipeline may register with; by default only a person approves."""
-    min_accuracy_threshold: float = _setting(0.5, number(0, 1))
-    """The test accuracy below which no definition may register a model, whatever threshold it has itself."""
-    max_instance_count: int = _setting(4, integer(1, 100))
-    """How many instances a job may have."""
-    max_volume_gb: int = _setting(100, integer(1, 16384))
-    """The largest volume of an instance."""
-    max_wait_seconds: int = _setting(172800, integer(60, 2419200))
-    """The longest MaxWaitTimeInSeconds of a Spot job; waiting costs time and no money."""
-    max_retry_attempts: int = _setting(5, integer(0, 20))
-    """The most MaxAttempts of a retry policy; each may run, and bill, a job again."""
-    max_execution_cost_usd: float = _setting(150.0, number(0, 1000000))
-    """The most that an execution may cost if every job runs its whole time and is retried to the end."""
-    instance_prices: tuple[tuple[str, float], ...] = _setting((), prices)
-    """USD an hour of instance types, instead of and beside us-east-1's in `lambda/function_settings.py`."""
-    entry_points: tuple[str, ...] = _setting(ENTRY_POINTS, several(text(_COMMAND, "words between blanks")))
-    """The commands that a job's container may start with."""
-    allowed_images: tuple[str, ...] = _setting(
-        (), perhaps_several(text(ECR_DIGEST, "an image in ECR with its digest, ...@sha256:<64 digits>"))
-    )
-    """More images for jobs, by digest; IAM lets jobs pull from the training image's repository only."""
-    environment_keys: tuple[str, ...] = _setting(
-        (), perhaps_several(text(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable"))
-    )
-    """What a definition may set in the Environment of a container."""
-    tag_keys: tuple[str, ...] = _setting(
-        ("TrainingType", "project", "execution"),
-        perhaps_several(text(r"[\w.:/=+@-]{1,128}", "the key of a tag")),
-    )
-    """The tags that a definition may give to jobs."""
-    policy_off: tuple[tuple[str, str], ...] = _setting((), rules_off)
-    """Rules of the deployment policy that do not count, each with the reason: docs/policy.md lists them."""
     reserved_concurrency: int | None = _setting(None, optional(integer(1, 1000)))
     """Concurrency reserved for the function: 1 takes uploads one by one; new accounts have none to spare."""
     on_running: str = _setting("parallel", choice("parallel", "stop"))
     """What an upload does while an execution of its pipeline runs: start in `parallel`, or `stop` that."""
-    reconcile_minutes: int = _setting(60, integer(5, 1440))
-    """How often the function looks for uploads whose event got lost."""
     executions_expire_days: int | None = _setting(None, _DAYS_OR_NEVER)
     """Days after which executions/ is deleted; by default never, because model packages point into it."""
     checkpoints_expire_days: int | None = _setting(30, _DAYS_OR_NEVER)
@@ -171,9 +123,7 @@ class Config:
     noncurrent_versions_expire_days: int = _setting(90, integer(1, 3650))
     """Days for which an overwritten or deleted object can be brought back."""
     log_retention_days: int = _setting(90, choice(*LOG_RETENTION_DAYS))
-    """How long the function's log is kept."""
-    access_logs_expire_days: int = _setting(90, integer(1, 3650))
-    """How long it is kept who read and wrote what in the bucket."""
+    """Days for which logs are kept: the function's, a build's, and who read and wrote what in the bucket."""
     retain_data: bool = _setting(True, flag)
     """Whether `cdk destroy` leaves bucket, key, model package group and the images it built in place."""
     encryption_key: str = _setting(
@@ -218,24 +168,18 @@ class Config:
     studio_domain_id: str | None = _setting(None, optional(text(r"d-[a-z0-9]{1,60}", "d-..., a domain's id")))
     """The Studio domain that shows the templates of the bucket; without it an output says how to tag one."""
     tags: tuple[tuple[str, str], ...] = _setting((), tags)
-    """More tags for every resource, beside project."""
+    """More tags for every resource, beside project and environment."""
+    policy: Policy = dataclasses.field(default_factory=Policy)
 
     @classmethod
-    def from_context(cls, context: Mapping[str, object]) -> Self:
+    def from_context(cls, context: Mapping[str, object], policy: Policy | None = None) -> Self:
         """Read our keys out of the CDK's context; raise `ConfigError` on an unknown key or illegal value."""
-        fields = {field.name: field for field in dataclasses.fields(cls)}
+        parsers = context_keys()
         # The CDK's own keys are namespaced (aws:cdk:..., @aws-cdk/...); ours are plain words.
         ours = {key: value for key, value in context.items() if not re.search(r"[:@/]", key)}
-        if "training_image_uri" in ours:
-            raise ConfigError(
-                "context 'training_image_uri' is now 'image': write -c image=<uri>@sha256:<digest>, or the "
-                "same in cdk.json."
-            )
-        for key in sorted(ours.keys() - fields.keys()):
-            raise ConfigError(
-                f"context {key!r} is not a setting{did_you_mean(key, fields)}. Known: {', '.join(fields)}."
-            )
-        config = cls(**{key: fields[key].metadata["parse"](key, value) for key, value in ours.items()})
+        _check_keys(ours)
+        choices = {key: parsers[key](key, value) for key, value in ours.items()}
+        config = cls(policy=policy or Policy(), **choices)
         check(config)
         return config
 
@@ -255,26 +199,51 @@ class Config:
         return {name: value for name, value in both.items() if value}
 
 
-def table() -> str:
-    """Write every context key as a Markdown table; what it does is its field's docstring."""
-    (body,) = (node for node in ast.parse(inspect.getsource(Config)).body if isinstance(node, ast.ClassDef))
-    rows = ["| Key | Default | What it does |", "|---|---|---|"]
+def context_keys() -> dict[str, Callable[[str, object], Any]]:
+    """Return what reads each key of the context."""
+    fields = dataclasses.fields(Config)
+    return {field.name: field.metadata["parse"] for field in fields if "parse" in field.metadata}
+
+
+def _check_keys(given: Mapping[str, object]) -> None:
+    """Raise `ConfigError` for keys that are none, or none any more; all that moved are named at once."""
+    members = [field.name for field in dataclasses.fields(Policy) if field.name in given]
+    said = [f"context {key!r} is gone: {GONE[key]}." for key in GONE if key in given]
+    if members:
+        listed = ", ".join(map(repr, members))
+        said.insert(
+            0,
+            f"context {listed}: what a definition may ask for is in {deployment_policy.FILE} now, beside "
+            f"cdk.json, under the same {'names' if members[1:] else 'name'}; write it there.",
+        )
+    if said:
+        raise ConfigError(" ".join([*said, "Remove that from cdk.json, or leave out the -c."]))
+    keys = context_keys()
+    for key in sorted(given.keys() - keys.keys()):
+        raise ConfigError(
+            f"context {key!r} is not a setting{did_you_mean(key, keys)}. Known: {', '.join(keys)}."
+        )
+
+
+def table(of: type = Config, head: str = "Key") -> str:
+    """Write every field of a class as a Markdown table; what it does is its docstring."""
+    (body,) = (node for node in ast.parse(inspect.getsource(of)).body if isinstance(node, ast.ClassDef))
+    rows = [f"| {head} | Default | What it does |", "|---|---|---|"]
     for field, said in itertools.pairwise(body.body):
         match field, said:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
                 what = inspect.cleandoc(text).replace("\n", " ")
-                rows.append(f"| `{name}` | {_shown(name)} | {what} |")
+                rows.append(f"| `{name}` | {_shown(getattr(of(), name))} | {what} |")
     return "\n".join(rows)
 
 
-def _shown(name: str) -> str:
-    default = getattr(Config(), name)
+def _shown(default: object) -> str:
     if isinstance(default, tuple):
         default = ", ".join(map(str, default))
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
-    return f"`{default}`" if default else "none"
+    return f"`{default}`" if default or default == 0 else "none"
 
 
 if __name__ == "__main__":
-    print(table())
+    print(f"{table()}\n\n{table(Policy, 'Member')}")

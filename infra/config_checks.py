@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from infra.config_parsers import fail, has_own_storage
+from infra.deployment_policy import FILE
 
 if TYPE_CHECKING:
     from infra.config import Config
@@ -18,6 +19,10 @@ MAX_PEOPLE = 1300
 """Characters of ARNs: a role's trust policy has 2,048, and needs the rest for names and conditions."""
 MAX_SUBNETS, MAX_SECURITY_GROUPS = 16, 5
 """What SageMaker takes in a job's VpcConfig."""
+MAX_TAGS = 45
+"""A resource has at most 50; some are this deployment's own, and some SageMaker's or Service Catalog's."""
+RESERVED_BY_S3 = ("sthree-", "amzn-s3-demo-")
+"""S3 makes no bucket of these beginnings. What it reserves at the end, and xn--, no name of ours can have."""
 
 _OF_STUDIO = r"studio(-p(-.*)?)?"
 """Names under which an upload could define the pipeline of a project of Studio."""
@@ -26,6 +31,7 @@ _OF_STUDIO = r"studio(-p(-.*)?)?"
 def check(config: Config) -> None:
     """Raise `ConfigError` for choices that are legal each and not together."""
     _check_name(config)
+    _check_tags(config)
     _check_people(config)
     _check_studio(config)
     _check_network(config)
@@ -38,12 +44,32 @@ def _check_name(config: Config) -> None:
         raise fail("environment", config.environment, f"{name} is longer than {MAX_NAME} characters")
     if re.fullmatch(_OF_STUDIO, name):
         raise fail("project", name, "the projects of SageMaker Studio are called studio-p-<id>")
+    if reserved := [word for word in RESERVED_BY_S3 if f"{name}-".startswith(word)]:
+        key = "environment" if config.environment else "project"
+        raise fail(
+            key, getattr(config, key), f"S3 keeps names of buckets that begin with {reserved[0]} to itself"
+        )
     if opened := [word for word in OPENED_BY_AWS if word in name]:
         why = (
             "AWS's own policies, such as AmazonSageMakerFullAccess, let their holders write in buckets "
             f"and call functions with {opened[0]} in their name: choose a name without it"
         )
         raise fail("project", name, why)
+
+
+def _check_tags(config: Config) -> None:
+    given = dict(config.tags)
+    if len(given) > MAX_TAGS:
+        raise fail(
+            "tags", given, f"{len(given)} tags are more than the {MAX_TAGS} that a resource has room for"
+        )
+    own = {name.casefold() for name in config.own_tags}
+    first: dict[str, str] = {}
+    for name in given:
+        if name.casefold() in own:
+            raise fail("tags", given, f"{name} is the deployment's own tag: leave it out")
+        if (other := first.setdefault(name.casefold(), name)) != name:
+            raise fail("tags", given, f"IAM takes {other} and {name} for the same key: leave one of them")
 
 
 def _check_people(config: Config) -> None:
@@ -78,11 +104,6 @@ def _check_network(config: Config) -> None:
     ):
         if len(given) > most or len(set(given)) < len(given):
             raise fail(key, list(given), f"at most {most} different ones, which is what a job takes")
-    if config.create_vpc and (config.subnet_ids or config.security_group_ids):
-        raise fail("create_vpc", True, "jobs run in the stack's own VPC or in subnet_ids, not in both")
-    if config.create_vpc and config.studio_template:
-        what = "Studio's projects make no VPC: give subnet_ids and security_group_ids, which they share"
-        raise fail("create_vpc", True, what)
     if bool(config.subnet_ids) != bool(config.security_group_ids):
         key = "security_group_ids" if config.subnet_ids else "subnet_ids"
         raise fail(key, [], "a job's network has subnets and security groups: give both or none")
@@ -94,9 +115,10 @@ def _check_volumes(config: Config) -> None:
     if config.encryption_key == "s3":
         raise fail("encrypt_volumes", True, "there is no key for volumes with encryption_key=s3")
     for key in ("processing_instance_types", "training_instance_types"):
-        given = getattr(config, key)
-        refused = [kind for kind in given if has_own_storage(kind)]
+        refused = [kind for kind in getattr(config.policy, key) if has_own_storage(kind)]
         if refused:
-            left = ",".join(kind for kind in given if kind not in refused) or "ml.m5.xlarge"
-            what = f"SageMaker refuses it for {', '.join(refused)}, which have storage of their own"
-            raise fail("encrypt_volumes", True, f"{what}: write -c {key}={left}")
+            what = (
+                f"SageMaker refuses it for {', '.join(refused)}, which have storage of their own: take them "
+                f"out of {key} in {FILE}"
+            )
+            raise fail("encrypt_volumes", True, what)

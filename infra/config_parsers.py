@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 PROJECT = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
-POLICY_RULES = (
-    *("step_types", "members", "roles", "images", "entry_points", "network", "vpc", "encryption"),
-    *("environment", "texts", "tags"),
-    *("locations", "instance_types", "instance_counts", "volume_sizes", "run_times", "retries"),
-    *("approval_status", "model_package_group", "registration_gate", "cost"),
+TAG_KEY = r"(?u:(?!(?i:aws:))[\w .:/=+@-]{1,128})"
+"""What every service that tags takes: letters of any script, digits, blanks and these signs, and not aws:."""
+TAG_VALUE = r"(?u:[\w .:/=+@-]{0,256})"
+ECR_DIGEST = (
+    # As AWS's own credential helper reads hosts: also FIPS, dual stack, and every partition's own domain.
+    r"(?P<account>\d{12})\.dkr[.-]ecr(-fips)?\.(?P<region>[a-z0-9-]+)\."
+    r"(amazonaws\.(com|com\.cn|eu)|c2s\.ic\.gov|sc2s\.sgov\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov"
+    r"|on\.(aws(\.ic\.gov|\.scloud|\.hci\.ic\.gov)?|cloud-aws\.adc-e\.uk|amazonwebservices\.(com\.cn|eu)))"
+    r"/(?P<name>([a-z0-9]+([._-][a-z0-9]+)*/)*[a-z0-9]+([._-][a-z0-9]+)*)@sha256:[0-9a-f]{64}"
 )
-"""The rules of `lambda/function_settings.py`, which a deployment may switch off."""
-ECR_DIGEST = r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9][a-z0-9._/-]*@sha256:[0-9a-f]{64}"
 INSTANCE_TYPE = r"ml\.[a-z0-9-]+\.[a-z0-9]+"
 
 
@@ -43,7 +45,8 @@ def text(pattern: str, legal: str) -> Callable[[str, object], str]:
     """Take text of a form."""
 
     def parse(key: str, value: object) -> str:
-        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+        # \w and \d are those of ASCII: AWS's names have no others.
+        if not isinstance(value, str) or not re.fullmatch(pattern, value, re.ASCII):
             raise fail(key, value, legal)
         return value
 
@@ -76,22 +79,10 @@ def integer(low: int, high: int) -> Callable[[str, object], int]:
 
     def parse(key: str, value: object) -> int:
         # JSON numbers may arrive as floats through the CDK, and -c gives text.
-        number = re.fullmatch(r"(-?\d+)(\.0)?", str(value))
+        number = re.fullmatch(r"(-?[0-9]+)(\.0)?", str(value))
         if isinstance(value, bool) or not number or not low <= int(number[1]) <= high:
             raise fail(key, value, f"a whole number from {low} to {high}")
         return int(number[1])
-
-    return parse
-
-
-def number(low: float, high: float) -> Callable[[str, object], float]:
-    """Take a number, with a point or without."""
-
-    def parse(key: str, value: object) -> float:
-        digits = re.fullmatch(r"\d{1,12}(\.\d{1,12})?", str(value).strip())
-        if isinstance(value, bool) or not digits or not low <= float(digits[0]) <= high:
-            raise fail(key, value, f"a number from {low} to {high}")
-        return float(digits[0])
 
     return parse
 
@@ -131,7 +122,7 @@ def image(key: str, value: object) -> str:
         "asset, codebuild, or an image in ECR by its digest, "
         "<account>.dkr.ecr.<region>.amazonaws.com/<name>@sha256:<64 digits>"
     )
-    given = re.match(r"\d{12}\.dkr\.ecr\.([a-z0-9-]+)\.[^/]+/([^:@]+):([\w.-]+)$", str(value))
+    given = re.match(r"\d{12}\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.[^/]+/([^:@]+):([\w.-]+)$", str(value))
     if given:
         region, name, tag = given.groups()
         legal += (
@@ -143,46 +134,37 @@ def image(key: str, value: object) -> str:
 
 
 def tags(key: str, value: object) -> tuple[tuple[str, str], ...]:
-    """Take names with texts."""
+    """Take tags as every service of the stack takes them."""
     given = _pairs(value)
-    if given is None or not all(isinstance(said, str) and said.strip() for said in given.values()):
+    if given is None or not all(isinstance(each, str) for each in given.values()):
         raise fail(key, value, "an object of texts, or name=value pairs separated by commas")
-    return tuple(sorted((name, said.strip()) for name, said in given.items()))
+    for name, each in given.items():
+        if name.casefold().startswith("aws:"):
+            raise fail(key, value, f"{name!r} is AWS's own: no key of a tag may begin with aws:")
+        if not re.fullmatch(TAG_KEY, name):
+            raise fail(key, value, f"the key {name!r} is not 1 to 128 {_IN_A_TAG}")
+        if not re.fullmatch(TAG_VALUE, each):
+            raise fail(key, value, f"the value of {name} is not at most 256 {_IN_A_TAG}")
+    return tuple(sorted(given.items()))
 
 
-def rules_off(key: str, value: object) -> tuple[tuple[str, str], ...]:
-    """Take rules of the deployment policy with the reason why each is off."""
-    given = tags(key, value)
-    for rule, _ in given:
-        if rule not in POLICY_RULES:
-            raise fail(
-                key,
-                value,
-                f"{rule!r} is no rule{did_you_mean(rule, POLICY_RULES)}: {', '.join(POLICY_RULES)}",
-            )
-    return given
-
-
-def prices(key: str, value: object) -> tuple[tuple[str, float], ...]:
-    """Take instance types with USD an hour."""
-    legal = "an object of USD an hour by instance type, or type=price pairs separated by commas"
-    given = _pairs(value)
-    if given is None or not all(re.fullmatch(INSTANCE_TYPE, name) for name in given):
-        raise fail(key, value, legal)
-    try:
-        return tuple(sorted((name, number(0, 1000)(key, price)) for name, price in given.items()))
-    except ConfigError:
-        raise fail(key, value, legal) from None
+_IN_A_TAG = "letters, digits, blanks and the signs . _ : / = + - @"
 
 
 def _pairs(value: object) -> dict[str, Any] | None:
     """Read an object, or the command line's form of one."""
-    given = (
-        dict(part.partition("=")[::2] for part in value.split(",") if part.strip())
-        if isinstance(value, str)
-        else value
-    )
-    return {str(name).strip(): each for name, each in given.items()} if isinstance(given, Mapping) else None
+    if isinstance(value, str):
+        parts = [part for part in value.split(",") if part.strip()]
+        if not all("=" in part for part in parts):
+            return None
+        value = dict(part.partition("=")[::2] for part in parts)
+    if not isinstance(value, Mapping):
+        return None
+    return {str(name).strip(): _stripped(each) for name, each in value.items()}
+
+
+def _stripped(value: object) -> object:
+    return value.strip() if isinstance(value, str) else value
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from aws_cdk import IgnoreMode, aws_ecr_assets
 from constructs import Construct
 
-from infra.image_build import ImageBuild
+from infra.config_parsers import ECR_DIGEST
+from infra.image_build import DOCKER_OUTPUT, ImageBuild
 from infra.names import Names
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,13 +35,13 @@ class TrainingImage(Construct):
         *,
         names: Names,
         image: str,
-        torch_index_url: str | None,
+        gpus: bool,
         user_id: int,
         retain: bool,
         log_retention_days: int,
     ) -> None:
         super().__init__(scope, construct_id)
-        arguments = _build_arguments(torch_index_url, user_id)
+        arguments = {"TORCH_VARIANT": "cuda" if gpus else "cpu", "USER_ID": str(user_id)}
         if image == CODEBUILD:
             build = ImageBuild(
                 self,
@@ -64,22 +66,16 @@ class TrainingImage(Construct):
                 build_args=arguments,
                 # SageMaker's instance types are x86, whatever the deploying machine is.
                 platform=aws_ecr_assets.Platform.LINUX_AMD64,
+                # Attestations the CDK's command leaves out itself.
+                outputs=[DOCKER_OUTPUT],
             )
             self.uri, self.repository_arn = asset.image_uri, asset.repository.repository_arn
         else:
             self.uri, self.repository_arn = image, _repository_arn(image)
 
 
-def _build_arguments(torch_index_url: str | None, user_id: int) -> dict[str, str]:
-    """Give the Dockerfile's arguments: CPU-only wheels come from an index of their own, cuda's from pip's."""
-    user = {"USER_ID": str(user_id)}
-    if torch_index_url is None:
-        return {"TORCH_VARIANT": "cuda", **user}
-    return {"TORCH_VARIANT": "cpu", "TORCH_INDEX_URL": torch_index_url, **user}
-
-
 def _repository_arn(uri: str) -> str:
-    registry, _, name = uri.partition("/")
-    account, _, _, region, *_ = registry.split(".")
-    repository = name.partition("@")[0]
-    return f"arn:${{AWS::Partition}}:ecr:{region}:{account}:repository/{repository}"
+    found = re.fullmatch(ECR_DIGEST, uri)
+    if not found:
+        raise ValueError(f"{uri} is no image in ECR with its digest")
+    return f"arn:${{AWS::Partition}}:ecr:{found['region']}:{found['account']}:repository/{found['name']}"

@@ -31,6 +31,10 @@ from infra.image_function import ImageFunction, log_group, own_log
 from infra.nag import acknowledge
 from infra.names import Names, filled
 
+# CreateModel refuses manifests in OCI's media types. Docker writes these by default where it keeps images in
+# containerd's store (new installations since Docker 29), also for type=docker, unless it is told not to.
+DOCKER_OUTPUT = "type=docker,oci-mediatypes=false"
+
 BUILD_IMAGE = "aws/codebuild/amazonlinux-x86_64-standard:5.0"
 # CloudFormation waits for an hour, for queue and build together.
 BUILD_MINUTES, QUEUE_MINUTES = 50, 5
@@ -219,7 +223,9 @@ def _buildspec(dockerfile: str, arguments: Mapping[str, str]) -> str:
     image = '"$REPOSITORY_URI:$IMAGE_TAG"'
     commands = [
         'aws ecr get-login-password | docker login --username AWS --password-stdin "$REGISTRY"',
-        f"docker build --platform linux/amd64 --file {dockerfile} {given} --tag {image} .",
+        # Attestations would make an index of the image, which is in OCI's media types, too.
+        f"docker build --provenance=false --sbom=false --output {DOCKER_OUTPUT} --platform linux/amd64 "
+        f"--file {dockerfile} {given} --tag {image} .",
         f"docker push {image}",
     ]
     script = "\n".join(["set -euo pipefail", *commands])

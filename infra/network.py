@@ -1,4 +1,4 @@
-"""Where jobs run: in no network of the account, in subnets of yours, or in a VPC of the stack's own."""
+"""Where jobs run: in no network of the account, or in subnets of yours."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ from infra.config import Config
 from infra.grants import Grant
 from infra.names import Names, filled
 
-OWN_SUBNETS, OWN_SECURITY_GROUP = ("JobSubnet1", "JobSubnet2"), "JobSecurityGroup"
-"""The logical ids of what infra/job_vpc.py makes: their names stand in policies before they are there."""
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JobNetwork:
-    """The subnets and security groups of every job; ids, or `${LogicalId}` for `infra.names.filled`."""
+    """The subnets and security groups of every job, by their ids."""
 
     subnet_ids: tuple[str, ...]
     security_group_ids: tuple[str, ...]
@@ -50,11 +47,6 @@ class JobNetwork:
 
 def job_network(config: Config) -> JobNetwork | None:
     """Give the network that a deployment's jobs run in, None when it has none for them."""
-    if config.create_vpc:
-        return JobNetwork(
-            subnet_ids=tuple(f"${{{each}}}" for each in OWN_SUBNETS),
-            security_group_ids=(f"${{{OWN_SECURITY_GROUP}}}",),
-        )
     if not config.subnet_ids:
         return None
     return JobNetwork(subnet_ids=config.subnet_ids, security_group_ids=config.security_group_ids)

@@ -9,12 +9,10 @@ from aws_cdk import App, CfnOutput, DefaultStackSynthesizer, Fn, Stack, Tags
 from aws_cdk.aws_lambda import CfnFunction
 from constructs import Construct
 
-from infra import deployment_policy
 from infra.config import Config
 from infra.dashboard import Dashboard
 from infra.encryption import Encryption
 from infra.image import TrainingImage
-from infra.job_vpc import JobVpc
 from infra.nag import check
 from infra.names import Names, filled
 from infra.network import job_network
@@ -64,7 +62,7 @@ class PipelineStack(Stack):
             "TrainingImage",
             names=self._names,
             image=config.image,
-            torch_index_url=config.torch_index_url,
+            gpus=config.policy.gpus,
             user_id=config.image_user_id,
             retain=config.retain_data,
             log_retention_days=config.log_retention_days,
@@ -84,8 +82,6 @@ class PipelineStack(Stack):
         self.function = cast(CfnFunction, trigger.function.node.default_child)
         people = self._people()
         storage = self._storage(trigger, people)
-        if config.create_vpc:
-            JobVpc(self, "JobVpc", names=self._names, access_logs=storage.access_logs)
         Registry(self, "Registry", names=self._names, retain=config.retain_data)
         notifications = self._operations(trigger)
         if config.permissions_boundary:
@@ -103,10 +99,10 @@ class PipelineStack(Stack):
             "PipelineRole",
             names=self._names,
             image_repository_arn=image.repository_arn,
-            processing_instance_types=self._config.processing_instance_types,
-            training_instance_types=self._config.training_instance_types,
-            max_runtime_seconds=self._config.max_runtime_seconds,
-            model_approval_statuses=self._config.model_approval_statuses,
+            processing_instance_types=self._config.policy.processing_instance_types,
+            training_instance_types=self._config.policy.training_instance_types,
+            max_runtime_seconds=self._config.policy.max_runtime_seconds,
+            model_approval_statuses=self._config.policy.model_approval_statuses,
             data_key_arn=self._encryption.data_key_arn,
             encrypt_volumes=self._config.encrypt_volumes,
             network=self._network,
@@ -114,6 +110,7 @@ class PipelineStack(Stack):
         )
 
     def _trigger(self, image: TrainingImage, pipeline_role: PipelineRole) -> Trigger:
+        job_parameters = self._job_parameters()
         return Trigger(
             self,
             "Trigger",
@@ -129,9 +126,8 @@ class PipelineStack(Stack):
             pipeline_role_arn=pipeline_role.role.role_arn,
             training_image_uri=image.uri,
             on_running=self._config.on_running,
-            deployment_policy=deployment_policy.variable(self._config),
-            job_parameters=self._job_parameters(),
-            reconcile_minutes=self._config.reconcile_minutes,
+            deployment_policy=self._config.policy.variable(job_parameters),
+            job_parameters=job_parameters,
             reserved_concurrency=self._config.reserved_concurrency,
             log_retention_days=self._config.log_retention_days,
             data_key=self._encryption.data,
@@ -165,7 +161,7 @@ class PipelineStack(Stack):
             noncurrent_versions_expire_days=self._config.noncurrent_versions_expire_days,
             executions_expire_days=self._config.executions_expire_days,
             checkpoints_expire_days=self._config.checkpoints_expire_days,
-            access_logs_expire_days=self._config.access_logs_expire_days,
+            log_retention_days=self._config.log_retention_days,
             data_key=self._encryption.data,
         )
         if storage.bucket.policy:

@@ -45,7 +45,7 @@ class Storage(Construct):
         noncurrent_versions_expire_days: int,
         executions_expire_days: int | None,
         checkpoints_expire_days: int | None,
-        access_logs_expire_days: int,
+        log_retention_days: int,
         data_key: aws_kms.IKey | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -73,7 +73,7 @@ class Storage(Construct):
         acknowledge(self.bucket, _REASONS if data_key else _REASONS | _REASONS_WITHOUT_A_KEY)
         for statement in denials(names):
             self.bucket.add_to_resource_policy(statement)
-        self.access_logs = self._access_logs(names, removal_policy, access_logs_expire_days)
+        self.access_logs = self._access_logs(names, removal_policy, log_retention_days)
         self._log_access(self.access_logs, names)
 
     def _log_access(self, logs: aws_s3.Bucket, names: Names) -> None:

@@ -49,8 +49,8 @@ def _boundary(kind: str, role: Mapping[str, Any]) -> dict[str, Any]:
     if size > MAX_CHARACTERS:
         raise ConfigError(
             f"context studio_template: the boundary of a project's role {kind} has {size:,} characters, and "
-            f"IAM has room for {MAX_CHARACTERS:,}: shorten processing_instance_types, "
-            "training_instance_types or subnet_ids"
+            f"IAM has room for {MAX_CHARACTERS:,}: shorten subnet_ids, or processing_instance_types or "
+            "training_instance_types in deployment_policy.json"
         )
     return {"Version": "2012-10-17", "Statement": statements}
 

@@ -20,18 +20,20 @@ from aws_cdk import App
 
 from infra.assembly import build
 from infra.config import Config
+from infra.deployment_policy import FILE, Policy
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "infra" / "template.json"
 
 
-def synthesise(context: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Give the stack's template under `context` (default: that of cdk.json), as `cdk synth` would."""
+def synthesise(context: Mapping[str, Any] | None = None, policy: Policy | None = None) -> dict[str, Any]:
+    """Return the stack's template, as `cdk synth` would: with the choices given, or with the repository's."""
     if context is None:
         context = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
+        policy = Policy.read(ROOT / FILE)
     with tempfile.TemporaryDirectory(prefix="cdk-out-") as outdir:
         app = App(outdir=outdir, context=dict(context), tree_metadata=False)
-        stack = build(app, config=Config.from_context(context))
+        stack = build(app, config=Config.from_context(context, policy))
         template: dict[str, Any] = app.synth().get_stack_by_name(stack.stack_name).template
     return template
 

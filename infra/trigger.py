@@ -27,6 +27,9 @@ from infra.names import DATA, Names, filled
 
 SOURCE = Path(__file__).resolve().parent.parent / "lambda"
 
+# An event is lost once in a long while, and a look costs a listing of all uploads: sooner is worth nothing.
+RECONCILE_MINUTES = 60
+
 _QUEUE_INSTEAD = (
     "Failures go to the failure queue as the destination of FailedUploads: a dead-letter queue would receive "
     "the event without its error."
@@ -77,7 +80,6 @@ class Trigger(Construct):
         on_running: str,
         deployment_policy: str,
         job_parameters: Mapping[str, str],
-        reconcile_minutes: int,
         reserved_concurrency: int | None,
         log_retention_days: int,
         data_key: aws_kms.IKey | None = None,
@@ -116,7 +118,7 @@ class Trigger(Construct):
         acknowledge(self.function, _REASONS)
         self.permission = self._allow_the_bucket(names)
         self.failure_queue = self._keep_failures(names)
-        self._look_for_lost_uploads(names, reconcile_minutes)
+        self._look_for_lost_uploads(names)
 
     def _environment(
         self, names: Names, role_arn: str, image_uri: str, job_parameters: Mapping[str, str]
@@ -187,14 +189,14 @@ class Trigger(Construct):
         )
         return queue
 
-    def _look_for_lost_uploads(self, names: Names, minutes: int) -> None:
+    def _look_for_lost_uploads(self, names: Names) -> None:
         """Let the function reconcile on a schedule: S3 and Lambda may lose an event, if rarely."""
         rule = aws_events.CfnRule(
             self,
             "Reconcile",
             name=filled(names.reconcile_rule),
             description="Finds uploads whose event got lost",
-            schedule_expression=f"rate({minutes} minutes)",
+            schedule_expression=f"rate({RECONCILE_MINUTES} minutes)",
             targets=[
                 aws_events.CfnRule.TargetProperty(
                     id="Function",

@@ -37,13 +37,14 @@ RULES = (
     "volume_sizes",
     "run_times",
     "retries",
+    "cache",
     "approval_status",
     "model_package_group",
-    "registration_gate",
+    "registration",
     "cost",
 )
 # SageMaker's on-demand prices of us-east-1, in USD an hour: assumed, see docs/live-checks.md. Other regions
-# cost up to half as much again: that is what `instance_prices` in cdk.json is for.
+# cost up to half as much again: that is what `instance_prices` in deployment_policy.json is for.
 PRICES = {
     "ml.c5.xlarge": 0.204,
     "ml.c5.2xlarge": 0.408,
@@ -73,10 +74,12 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """The limits of a deployment; the defaults are those of the context keys of the same names."""
+    """The limits of a deployment; the defaults are those of `deployment_policy.json`, member by member."""
 
     policy_off: Mapping[str, str] = field(default_factory=dict)
     """Why a rule does not count here, by the rule's name."""
+    further_step_types: Mapping[str, str] = field(default_factory=dict)
+    """Why a step type may run although the policy does not know its Arguments, by the type."""
     allowed_images: tuple[str, ...] = ()
     entry_points: tuple[str, ...] = (
         "python -m training.preprocess",
@@ -97,13 +100,14 @@ class Policy:
         "ml.c5.4xlarge",
         "ml.m5.xlarge",
         "ml.m5.2xlarge",
-        "ml.g4dn.xlarge",
     )
     max_instance_count: int = 4
     max_volume_gb: int = 100
     max_runtime_seconds: int = 86_400
     max_wait_seconds: int = 172_800
     max_retry_attempts: int = 5
+    max_cache_days: int = 30
+    """The oldest result of a step that a CacheConfig may take instead of running the step."""
     model_approval_statuses: tuple[str, ...] = ("PendingManualApproval",)
     min_accuracy_threshold: float = 0.5
     instance_prices: Mapping[str, float] = field(default_factory=dict)

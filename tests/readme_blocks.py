@@ -1,4 +1,4 @@
-"""The generated parts of README.md, from all islands.
+"""The generated parts of README.md and of docs/configuration.md, from all islands.
 
     python tests/readme_blocks.py    # write them; test_readme.py compares
 
@@ -13,15 +13,22 @@ import click
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
+CONFIGURATION = ROOT / "docs" / "configuration.md"
 sys.path[:0] = [str(ROOT), str(ROOT / "lambda")]
 
 
-def blocks() -> dict[str, str]:
-    """Give every generated block by name."""
+def blocks() -> dict[Path, dict[str, str]]:
+    """Return every generated block of each document by name."""
     from infra import config
     from pipeline_definition import picture
 
-    return {**picture.blocks(), "context": config.table(), "commands": commands()}
+    return {
+        README: {**picture.blocks(), "commands": commands()},
+        CONFIGURATION: {
+            "context": config.table(),
+            "policy": config.table(config.Policy, "Member"),
+        },
+    }
 
 
 def commands() -> str:
@@ -53,10 +60,13 @@ def replace(text: str, wanted: dict[str, str]) -> str:
         begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
         parts = re.fullmatch(f"(.*{begin}).*({end}.*)", text, re.DOTALL)
         if not parts:
-            raise ValueError(f"README.md has no block between the lines {begin.strip()} and {end}; add both")
+            raise ValueError(
+                f"the document has no block between the lines {begin.strip()} and {end}; add both"
+            )
         text = f"{parts[1]}{block}\n{parts[2]}"
     return text
 
 
 if __name__ == "__main__":
-    README.write_text(replace(README.read_text(encoding="utf-8"), blocks()), encoding="utf-8")
+    for document, wanted in blocks().items():
+        document.write_text(replace(document.read_text(encoding="utf-8"), wanted), encoding="utf-8")

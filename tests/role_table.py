@@ -212,7 +212,6 @@ PIPELINE = (
                     "ml.c5.2xlarge",
                     "ml.m5.xlarge",
                     "ml.m5.2xlarge",
-                    "ml.g4dn.xlarge",
                 )
             ),
             ("sagemaker:MaxRuntimeInSeconds", "86400"),

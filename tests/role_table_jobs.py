@@ -14,13 +14,7 @@ CONTEXT = {
     "subnet_ids": list(SUBNETS),
     "security_group_ids": list(GROUPS),
     "encrypt_volumes": True,
-    "training_instance_types": "ml.c5.4xlarge,ml.m5.xlarge,ml.m5.2xlarge",
 }
-OWN_VPC_CONTEXT = {
-    "create_vpc": True,
-    **{name: value for name, value in CONTEXT.items() if name not in ("subnet_ids", "security_group_ids")},
-}
-"""The same in a VPC that the stack makes; the tests give its subnets and group these ids."""
 VOLUME_KEY = ("sagemaker:VolumeKmsKeyArn", DATA_KEY)
 EC2 = f"arn:aws:ec2:{REGION}:{ACCOUNT}"
 OTHER_EC2 = f"arn:aws:ec2:{REGION}:999999999999"
@@ -50,13 +44,8 @@ def _protected(right: Right) -> Right:
             (groups, (OTHER_GROUP,)),
             (groups, (*GROUPS, OTHER_GROUP)),
         ),
-        also=(*filter(_is_of_context, right.also), *((subnets, (each,)) for each in SUBNETS)),
+        also=(*right.also, *((subnets, (each,)) for each in SUBNETS)),
     )
-
-
-def _is_of_context(pair: tuple[str, str | tuple[str, ...]]) -> bool:
-    """Tell whether what is allowed as well is allowed with the instance types of CONTEXT."""
-    return pair[0] != "sagemaker:InstanceTypes" or pair[1][0].startswith("ml.m5")
 
 
 _CONNECT = (

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from infra.deployment_policy import Policy
 from studio_offers import OFFERS
 
 Template = Mapping[str, Any]
@@ -24,14 +25,6 @@ ENVIRONMENT = {f"{FUNCTION}.Environment"}
 RIGHTS = {"AWS::IAM::Role.Policies"}
 RIGHTS_TOO = RIGHTS | ENVIRONMENT
 TRUST = {"AWS::IAM::Role.AssumeRolePolicyDocument"}
-NETWORK = {
-    *RIGHTS_TOO,
-    *("+AWS::EC2::FlowLog", "+AWS::EC2::RouteTable", "+AWS::EC2::SecurityGroup", "+AWS::EC2::Subnet"),
-    *("+AWS::EC2::SecurityGroupEgress", "+AWS::EC2::SecurityGroupIngress", "+AWS::EC2::VPC"),
-    *("+AWS::EC2::SubnetRouteTableAssociation", "+AWS::EC2::VPCEndpoint"),
-    # Definitions have to be written for it, and its flow logs go to the bucket of the access logs.
-    *("Outputs.UploadCommand", "AWS::S3::BucketPolicy.PolicyDocument"),
-}
 OFFER = {
     *("+AWS::CloudFormation::CustomResource", "+AWS::IAM::ManagedPolicy", "+AWS::IAM::Role"),
     *("+AWS::Lambda::Function", "+AWS::S3::Bucket", "+AWS::S3::BucketPolicy"),
@@ -81,19 +74,20 @@ TAGGED = (
 
 @dataclass(frozen=True)
 class Option:
-    """A context, and what it changes in the default template, as `changes` says it."""
+    """A context with a policy, and what they change in the default template, as `changes` says it."""
 
     context: Context
     changes: set[str] = field(default_factory=set)
+    policy: Context = field(default_factory=dict)
     everything: bool = False
     """Whether every name changes, so that it is another deployment."""
 
 
 @functools.cache
 def _synthesised(name: str | None) -> Template:
-    template: Template = importlib.import_module("infra.template").synthesise(
-        {} if name is None else OPTIONS[name].context
-    )
+    option = Option({}) if name is None else OPTIONS[name]
+    synthesise = importlib.import_module("infra.template").synthesise
+    template: Template = synthesise(option.context, Policy(**option.policy))
     return template
 
 
@@ -135,40 +129,46 @@ OPTIONS: dict[str, Option] = {
     "an image that AWS builds, data that goes": Option(
         {"image": "codebuild", "retain_data": False}, BUILT_IMAGE | GOES | KEY_GOES
     ),
-    "an image that AWS builds for CPUs": Option(
-        {"image": "codebuild", "torch_index_url": "https://wheels.example/cpu"}, BUILT_IMAGE
+    "an image that AWS builds for GPUs": Option(
+        {"image": "codebuild"}, BUILT_IMAGE, policy={"training_instance_types": ("ml.g5.xlarge",)}
     ),
-    "wheels for CPUs": Option({"torch_index_url": "https://wheels.example/cpu"}, ENVIRONMENT),
-    "containers of root": Option({"image_user_id": 0}, ENVIRONMENT),
-    "other types for processing": Option({"processing_instance_types": ["ml.c5.xlarge"]}, RIGHTS_TOO),
-    "other types for training": Option({"training_instance_types": ["ml.g5.xlarge"]}, RIGHTS_TOO),
-    "a shorter run time": Option({"max_runtime_seconds": 3600}, RIGHTS_TOO),
-    "approval by the pipeline": Option({"model_approval_statuses": ["Approved", "Rejected"]}, RIGHTS_TOO),
+    "containers of another user than root": Option({"image_user_id": 1000}, ENVIRONMENT),
+    "other types for processing": Option(
+        {}, RIGHTS_TOO, policy={"processing_instance_types": ("ml.c5.xlarge",)}
+    ),
+    "types with a GPU for training": Option(
+        {}, RIGHTS_TOO, policy={"training_instance_types": ("ml.g5.xlarge",)}
+    ),
+    "a shorter run time": Option({}, RIGHTS_TOO, policy={"max_runtime_seconds": 3600}),
+    "approval by the pipeline": Option(
+        {}, RIGHTS_TOO, policy={"model_approval_statuses": ("Approved", "Rejected")}
+    ),
     "a policy of uploads": Option(
-        {
-            "min_accuracy_threshold": 0.9,
+        {},
+        ENVIRONMENT,
+        policy={
             "max_instance_count": 1,
             "max_volume_gb": 50,
             "max_wait_seconds": 3600,
             "max_retry_attempts": 0,
-            "max_execution_cost_usd": 10,
+            "max_cache_days": 7,
+            "max_execution_cost_usd": 10.0,
             "instance_prices": {"ml.g5.xlarge": 1.5},
-            "entry_points": ["python train.py"],
-            "allowed_images": [IMAGE],
-            "environment_keys": ["LOG_LEVEL"],
-            "tag_keys": ["TrainingType", "Team"],
+            "entry_points": ("python train.py",),
+            "allowed_images": (IMAGE,),
+            "environment_keys": ("LOG_LEVEL",),
+            "tag_keys": ("TrainingType", "Team"),
             "policy_off": {"cost": "an AWS budget bounds it"},
+            "further_step_types": {"Lambda": "it tells our own service"},
         },
-        ENVIRONMENT,
     ),
     "one upload at a time": Option({"reserved_concurrency": 1}, {f"{FUNCTION}.ReservedConcurrentExecutions"}),
     "stopping what runs": Option({"on_running": "stop"}, RIGHTS_TOO),
     "starting beside what runs": Option({"on_running": "parallel"}),
-    "looking more often": Option({"reconcile_minutes": 15}, {"AWS::Events::Rule.ScheduleExpression"}),
     "executions that expire": Option({"executions_expire_days": 60}, EXPIRY),
     "checkpoints that stay": Option({"checkpoints_expire_days": None}, EXPIRY),
     "other times": Option(
-        {"noncurrent_versions_expire_days": 7, "log_retention_days": 7, "access_logs_expire_days": 14},
+        {"noncurrent_versions_expire_days": 7, "log_retention_days": 7},
         EXPIRY | {"AWS::Logs::LogGroup.RetentionInDays"},
     ),
     "data that goes": Option({"retain_data": False}, GOES | KEY_GOES),
@@ -180,13 +180,8 @@ OPTIONS: dict[str, Option] = {
         {"encryption_key": "s3", "retain_data": False},
         KEYS_OF_AWS | GOES,
     ),
-    "volumes with the key": Option(
-        {"encrypt_volumes": True, "training_instance_types": ["ml.c5.4xlarge"]}, RIGHTS_TOO
-    ),
-    "volumes with a key of yours": Option(
-        {"encrypt_volumes": True, "training_instance_types": ["ml.c5.4xlarge"], "encryption_key": KEY},
-        OTHER_KEY,
-    ),
+    "volumes with the key": Option({"encrypt_volumes": True}, RIGHTS_TOO),
+    "volumes with a key of yours": Option({"encrypt_volumes": True, "encryption_key": KEY}, OTHER_KEY),
     "volumes with AWS's keys": Option({"encrypt_volumes": False}),
     "a network of yours": Option(
         {
@@ -195,14 +190,6 @@ OPTIONS: dict[str, Option] = {
         },
         RIGHTS_TOO | {"Outputs.UploadCommand"},
     ),
-    "a network of the stack's": Option({"create_vpc": True}, NETWORK),
-    "a network of the stack's, keys of AWS's": Option(
-        {"create_vpc": True, "encryption_key": "s3"}, NETWORK | KEYS_OF_AWS
-    ),
-    "a network of the stack's, data that goes": Option(
-        {"create_vpc": True, "retain_data": False}, NETWORK | GOES | KEY_GOES
-    ),
-    "no network": Option({"create_vpc": False}),
     "an earlier key": Option({"former_encryption_keys": [KEY]}, RIGHTS),
     "an earlier key, keys of AWS's": Option(
         {"former_encryption_keys": [KEY], "encryption_key": "s3"}, KEYS_OF_AWS

@@ -6,13 +6,16 @@ is in ECR already, and a proxy that does not exist would fail any call that leav
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -80,11 +83,11 @@ def cdk(aws: LocalAWS, tmp_path_factory: pytest.TempPathFactory) -> Cdk:
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 
-    def run(*arguments: str, code: int = 0, cwd: Path = ROOT) -> str:
+    def run(*arguments: str, code: int = 0, cwd: Path = ROOT, **variables: str) -> str:
         done = subprocess.run(
             [str(CDK), *arguments, "--ci", "--no-notices", "--no-color"],
             cwd=cwd,
-            env=environment,
+            env={**environment, **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -120,11 +123,17 @@ def app(synthesis: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Synt
 
 
 @pytest.fixture(scope="module")
-def deployed(cdk: Cdk, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Bootstrap the account and deploy the repository as it is; what the deployment said."""
-    outdir = tmp_path_factory.mktemp("cdk.out")
+def bootstrapped(cdk: Cdk, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Make what the CDK needs in an account and region."""
     # Elsewhere, because in the repository it would synthesise an app that it does not need.
-    assert "bootstrapped" in cdk("bootstrap", "aws://123456789012/us-east-1", cwd=outdir)
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    assert "bootstrapped" in cdk("bootstrap", "aws://123456789012/us-east-1", cwd=elsewhere)
+
+
+@pytest.fixture(scope="module")
+def deployed(cdk: Cdk, bootstrapped: None, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Deploy the repository as it is; what the deployment said."""
+    outdir = tmp_path_factory.mktemp("cdk.out")
     return cdk("deploy", "--require-approval=never", f"--output={outdir}", "-c", f"image={IMAGE}")
 
 
@@ -223,6 +232,87 @@ def test_deploying_the_same_again_touches_nothing(
     assert "(no changes)" in deploy(cdk, app())
     deploy(cdk, app(), "--method=direct")
     assert touched(aws, before) == set()
+
+
+DOCKER = """#!/bin/sh
+echo "$BUILDX_NO_DEFAULT_ATTESTATIONS $*" >> "$CALLS"
+[ "$1" != inspect ]
+"""
+
+
+class Registry(BaseHTTPRequestHandler):
+    """ECR with an empty repository, of which local AWS's says that every image is there."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        host = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+        answers: dict[str, dict[str, Any]] = {
+            "DescribeRepositories": {"repositories": [{"repositoryUri": f"{host}/assets"}]},
+            "DescribeImages": {"__type": "ImageNotFoundException", "message": "there is none"},
+            "GetAuthorizationToken": {
+                "authorizationData": [
+                    {
+                        "authorizationToken": base64.b64encode(b"AWS:password").decode(),
+                        "proxyEndpoint": f"https://{host}",
+                    }
+                ]
+            },
+        }
+        answer = answers[self.headers["X-Amz-Target"].rpartition(".")[2]]
+        self.send_response(400 if "__type" in answer else 200)
+        self.send_header("Content-Type", "application/x-amz-json-1.1")
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def registry() -> Iterator[str]:
+    """Serve an empty registry and return its address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Registry) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@installed
+@pytest.mark.slow
+def test_its_docker_builds_an_image_that_sagemaker_takes(
+    cdk: Cdk, app: Synthesise, bootstrapped: None, registry: str, tmp_path: Path
+) -> None:
+    """CreateModel refuses OCI's media types, and an index, which attestations would make of an image."""
+    docker, calls = tmp_path / "docker", tmp_path / "calls"
+    docker.write_text(DOCKER)
+    docker.chmod(0o755)
+    cdk(
+        *("publish-assets", "--unstable=publish-assets", f"--app={app(image='asset')}"),
+        CDK_DOCKER=str(docker),
+        CALLS=str(calls),
+        AWS_ENDPOINT_URL_ECR=registry,
+    )
+    (build,) = (call for call in calls.read_text().splitlines() if " build " in call)
+    assert build.startswith("1 build ")
+    assert "--output=type=docker,oci-mediatypes=false" in build.split()
+    assert "--platform linux/amd64" in build
+    assert "--build-arg TORCH_VARIANT=cpu --build-arg USER_ID=0" in build
+
+
+@installed
+@pytest.mark.slow
+def test_without_docker_it_deploys_nothing_and_says_how_but_removes_what_there_is(
+    cdk: Cdk, bootstrapped: None, tmp_path: Path
+) -> None:
+    said = cdk("deploy", f"--output={tmp_path / 'a'}", code=1, CDK_DOCKER="no-docker-here")
+    assert (
+        "no-docker-here is not on the PATH: install it, let AWS build the image with -c image=codebu" in said
+    )
+    assert "Traceback" not in said
+    nothing = ("-c", "environment=nowhere", f"--output={tmp_path / 'b'}")
+    cdk("destroy", "--force", *nothing, CDK_DOCKER="no-docker-here")
 
 
 @installed

@@ -10,8 +10,6 @@ import pytest
 import deployment_policy
 from function_settings import PRICES, RULES, Policy, SettingsError
 from infra import deployment_policy as written_policy
-from infra.config import Config
-from infra.config_parsers import POLICY_RULES
 from policy_cases import DEFAULT, Definition, arguments, judge, pointer, rules, said_at, shipped, step, values
 from uploads import BUCKET
 
@@ -79,7 +77,7 @@ ALSO = {
 
 def test_the_shipped_definition_may_start_as_the_stack_is_deployed() -> None:
     assert judge(shipped()) == []
-    assert judge(shipped(), Policy.read(written_policy.variable(Config()))) == []
+    assert judge(shipped(), Policy.read(written_policy.Policy().variable({}))) == []
 
 
 def test_there_is_an_offence_against_every_rule() -> None:
@@ -171,6 +169,7 @@ def test_an_environment_that_the_stack_does_not_write_is_refused_in_one_sentence
 def test_every_setting_is_read() -> None:
     given = {
         "policy_off": {"texts": "tried out"},
+        "further_step_types": {"Lambda": "it tells our own service"},
         "allowed_images": ["a"],
         "entry_points": ["b"],
         "environment_keys": ["C"],
@@ -182,6 +181,7 @@ def test_every_setting_is_read() -> None:
         "max_runtime_seconds": 3,
         "max_wait_seconds": 4,
         "max_retry_attempts": 0,
+        "max_cache_days": 7,
         "model_approval_statuses": ["Approved"],
         "min_accuracy_threshold": 0.25,
         "instance_prices": {"ml.m5.large": 1},
@@ -191,23 +191,9 @@ def test_every_setting_is_read() -> None:
     assert json.loads(json.dumps(dataclasses.asdict(read))) == given
 
 
-def test_the_policys_settings_are_the_contexts_with_the_same_defaults() -> None:
-    names = {each.name for each in dataclasses.fields(Policy)}
-    assert names == set(written_policy.SETTINGS)
-    for name in sorted(names - {"policy_off", "instance_prices"}):
-        assert getattr(Policy(), name) == getattr(Config(), name), name
-    assert dict(Config().policy_off) == Policy().policy_off == {}
-    assert dict(Config().instance_prices) == Policy().instance_prices == {}
-    assert Policy.read(written_policy.variable(Config())) == DEFAULT
-
-
-def test_the_context_knows_the_rules_that_the_policy_has() -> None:
-    assert POLICY_RULES == RULES
-
-
-def test_what_the_context_switches_off_is_off() -> None:
-    config = Config.from_context({"policy_off": "cost=the budget is watched elsewhere"})
-    policy = Policy.read(written_policy.variable(config))
+def test_what_the_document_switches_off_is_off() -> None:
+    written = written_policy.Policy(policy_off={"cost": "the budget is watched elsewhere"})
+    policy = Policy.read(written.variable({}))
     definition = shipped()
     OFFENCES["cost"](definition)
     assert judge(definition, policy) == []
@@ -230,7 +216,7 @@ def test_the_document_has_a_section_on_every_rule(rule: str) -> None:
     assert f"\n### `{rule}`" in DOC
 
 
-@pytest.mark.parametrize("setting", written_policy.SETTINGS)
+@pytest.mark.parametrize("setting", [each.name for each in dataclasses.fields(written_policy.Policy)])
 def test_the_document_names_every_setting(setting: str) -> None:
     assert f"`{setting}`" in DOC
 

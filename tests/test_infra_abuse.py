@@ -30,10 +30,6 @@ PSEUDO_PARAMETERS = {
     "AWS::AccountId": "123456789012",
     "AWS::Partition": "aws",
     "AWS::Region": "us-east-1",
-    # What a stack that makes its own VPC refers to.
-    "JobSubnet1": "subnet-0123456789abcdef0",
-    "JobSubnet2": "subnet-0123456789abcdef1",
-    "JobSecurityGroup": "sg-0123456789abcdef0",
     "AWS::URLSuffix": "amazonaws.com",
     "SageMakerProjectId": "p-abc123def456",
 }

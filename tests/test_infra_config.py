@@ -1,12 +1,11 @@
 """The deployment's choices: what cdk.json and -c may say, and what a mistake is answered with."""
 
 import dataclasses
-import json
 
 import pytest
 
-from infra import deployment_policy
-from infra.config import Config, ConfigError
+from infra.config import Config, ConfigError, context_keys
+from infra.deployment_policy import Policy
 
 KEY_ARN = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 
@@ -25,34 +24,16 @@ def test_keys_of_the_cdk_itself_are_left_alone() -> None:
     ("key", "value", "expected"),
     [
         ("project", "my-birds-2", "my-birds-2"),
-        ("torch_index_url", "https://wheels.example/cpu", "https://wheels.example/cpu"),
         ("image_user_id", "0", 0),
-        ("max_runtime_seconds", "3600", 3600),
-        ("max_runtime_seconds", 3600.0, 3600),
+        ("image_user_id", "1000", 1000),
+        ("executions_expire_days", 60.0, 60),
         ("reserved_concurrency", "1", 1),
         ("on_running", "stop", "stop"),
-        ("reconcile_minutes", "5", 5),
-        ("min_accuracy_threshold", "0.9", 0.9),
-        ("min_accuracy_threshold", 1, 1.0),
-        ("max_execution_cost_usd", "20.5", 20.5),
-        (
-            "instance_prices",
-            "ml.g5.xlarge=1.6,ml.m5.large=0.2",
-            (("ml.g5.xlarge", 1.6), ("ml.m5.large", 0.2)),
-        ),
-        ("instance_prices", {"ml.g5.xlarge": 1.6}, (("ml.g5.xlarge", 1.6),)),
-        ("policy_off", "cost=we have budgets", (("cost", "we have budgets"),)),
-        ("policy_off", {"tags": "any"}, (("tags", "any"),)),
-        ("entry_points", "python -m mine", ("python -m mine",)),
-        ("environment_keys", "none", ()),
-        ("environment_keys", "LOG_LEVEL, SEED", ("LOG_LEVEL", "SEED")),
         ("subnet_ids", "none", ()),
-        ("tag_keys", [], ()),
         ("reserved_concurrency", "none", None),
         ("executions_expire_days", None, None),
         ("executions_expire_days", "90", 90),
         ("log_retention_days", "30", 30),
-        ("access_logs_expire_days", "14", 14),
         ("notify_email", "team+birds@example.co.uk", "team+birds@example.co.uk"),
         ("notify_email", "none", None),
         ("retain_data", "false", False),
@@ -61,13 +42,6 @@ def test_keys_of_the_cdk_itself_are_left_alone() -> None:
         ("encryption_key", KEY_ARN, KEY_ARN),
         ("former_encryption_keys", f"{KEY_ARN},{KEY_ARN}1", (KEY_ARN, f"{KEY_ARN}1")),
         ("retain_data", True, True),
-        ("training_instance_types", "ml.c5.xlarge, ml.g5.xlarge", ("ml.c5.xlarge", "ml.g5.xlarge")),
-        ("processing_instance_types", ["ml.m5.large"], ("ml.m5.large",)),
-        (
-            "model_approval_statuses",
-            "Approved,PendingManualApproval",
-            ("Approved", "PendingManualApproval"),
-        ),
         ("permissions_boundary", "team/edge", "team/edge"),
         (
             "permissions_boundary",
@@ -87,6 +61,13 @@ def test_keys_of_the_cdk_itself_are_left_alone() -> None:
         ("break_glass_requires_mfa", "false", False),
         ("tags", "owner=ml,stage=dev", (("owner", "ml"), ("stage", "dev"))),
         ("tags", {"owner": "ml"}, (("owner", "ml"),)),
+        ("tags", "owner=,cost center=a/b:c@d", (("cost center", "a/b:c@d"), ("owner", ""))),
+        ("tags", {"Größe": "k" * 256, "k" * 128: "größer"}, (("Größe", "k" * 256), ("k" * 128, "größer"))),
+        (
+            "uploader_arns",
+            ["arn:aws:iam::123456789012:role/a,b"],
+            ("arn:aws:iam::123456789012:role/a,b",),
+        ),
     ],
 )
 def test_the_command_line_and_cdk_json_mean_the_same(key: str, value: object, expected: object) -> None:
@@ -104,30 +85,8 @@ def test_the_command_line_and_cdk_json_mean_the_same(key: str, value: object, ex
         ("environment", "Staging"),
         ("environment", "a-very-long-environment"),
         ("image", "docker.io/library/python:3.13"),
-        ("torch_index_url", "http://wheels.example"),
-        ("torch_index_url", "https://user:secret@wheels.example"),
-        ("training_instance_types", "c5.xlarge"),
-        ("training_instance_types", []),
-        ("max_runtime_seconds", "1h"),
-        ("max_runtime_seconds", 0),
-        ("max_runtime_seconds", True),
-        ("model_approval_statuses", "approved"),
         ("reserved_concurrency", 0),
         ("on_running", "queue"),
-        ("reconcile_minutes", 1),
-        ("min_accuracy_threshold", 1.1),
-        ("min_accuracy_threshold", "nan"),
-        ("min_accuracy_threshold", True),
-        ("max_execution_cost_usd", "-1"),
-        ("instance_prices", "g5=1"),
-        ("instance_prices", "ml.g5.xlarge=cheap"),
-        ("policy_off", "cost"),
-        ("policy_off", "costs=too strict"),
-        ("policy_off", {"cost": " "}),
-        ("entry_points", "python -c $(id)"),
-        ("entry_points", []),
-        ("environment_keys", "LOG-LEVEL"),
-        ("allowed_images", "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine:latest"),
         ("log_retention_days", 31),
         ("retain_data", "yes"),
         ("encryption_key", "none"),
@@ -140,7 +99,6 @@ def test_the_command_line_and_cdk_json_mean_the_same(key: str, value: object, ex
         ("notify_email", "team"),
         ("notify_email", "a@example.com,b@example.com"),
         ("notify_email", "team@example."),
-        ("access_logs_expire_days", 0),
         ("uploader_arns", "everybody"),
         ("uploader_arns", "arn:aws:iam::*:role/ml"),
         ("break_glass_arns", "arn:aws:sts::123456789012:assumed-role/ml/jo"),
@@ -149,6 +107,40 @@ def test_the_command_line_and_cdk_json_mean_the_same(key: str, value: object, ex
         ("permissions_boundary", "arn:aws:iam::123456789012:role/edge"),
         ("tags", "owner"),
         ("tags", {"owner": 7}),
+        # What AWS would refuse, and so the deployment fail, halfway.
+        ("project", "sthree-birds"),
+        ("project", "sthree"),
+        ("project", "amzn-s3-demo-birds"),
+        ("project", "amzn-s3-demo"),
+        ("environment", "sthree"),
+        ("environment", "amzn-s3-demo"),
+        ("project", "bi\u0131rds"),
+        ("subnet_ids", "subnet-١٢٣٤٥٦٧٨"),
+        ("image_user_id", "\u0661"),
+        ("notify_email", "a..b@example.com"),
+        ("notify_email", ".a@example.com"),
+        ("notify_email", "a.@example.com"),
+        ("notify_email", f"{'a' * 65}@example.com"),
+        ("notify_email", "jö@example.com"),
+        ("notify_email", "a@-example.com"),
+        ("notify_email", "a@example..com"),
+        ("notify_email", "a@10.0.0.1"),
+        ("alarm_topic_arn", "arn:aws:sns:eu-west-1:123456789012:birds.fifo"),
+        ("uploader_arns", "arn:aws:iam::123456789012:role/größe"),
+        ("tags", {"aws:x": "me"}),
+        ("tags", {"AWS:x": "me"}),
+        ("tags", {"k" * 129: "v"}),
+        ("tags", {"": "v"}),
+        ("tags", {"Owner": "v" * 257}),
+        ("tags", {"Owner": "me; you <x>"}),
+        ("tags", {"Owner\n": "me", "a\nb": "me"}),
+        ("tags", {"Owner": "me\tyou"}),
+        ("tags", {"a*": "me"}),
+        ("tags", {f"tag-{number:02}": "x" for number in range(46)}),
+        # IAM's tags differ in more than their case, and these two are the deployment's own.
+        ("tags", {"Owner": "me", "owner": "me"}),
+        ("tags", {"project": "mine"}),
+        ("tags", {"Project": "mine"}),
     ],
 )
 def test_an_illegal_value_is_refused_with_its_key_and_the_value(key: str, value: object) -> None:
@@ -156,6 +148,67 @@ def test_an_illegal_value_is_refused_with_its_key_and_the_value(key: str, value:
         Config.from_context({key: value})
     assert repr(value) in str(refusal.value)
     assert f"-c {key}=" in str(refusal.value)
+
+
+ACCOUNT, DIGEST = "123456789012", f"sha256:{'a' * 64}"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com",
+        f"{ACCOUNT}.dkr.ecr.cn-north-1.amazonaws.com.cn",
+        f"{ACCOUNT}.dkr.ecr.eusc-de-east-1.amazonaws.eu",
+        f"{ACCOUNT}.dkr.ecr-fips.us-gov-west-1.amazonaws.com",
+        f"{ACCOUNT}.dkr-ecr.eu-west-1.on.aws",
+        f"{ACCOUNT}.dkr-ecr-fips.us-east-1.on.aws",
+        f"{ACCOUNT}.dkr-ecr.cn-north-1.on.amazonwebservices.com.cn",
+        f"{ACCOUNT}.dkr.ecr.us-iso-east-1.c2s.ic.gov",
+        f"{ACCOUNT}.dkr.ecr.us-isob-east-1.sc2s.sgov.gov",
+        f"{ACCOUNT}.dkr.ecr.eu-isoe-west-1.cloud.adc-e.uk",
+        f"{ACCOUNT}.dkr.ecr.us-isof-south-1.csp.hci.ic.gov",
+    ],
+)
+def test_an_image_may_be_in_the_registry_of_any_partition(host: str) -> None:
+    uri = f"{host}/team/birds@{DIGEST}"
+    assert Config.from_context({"image": uri}).image == uri
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        f"{ACCOUNT}.dkr.ecr.eu-west-1.example.com/birds@{DIGEST}",
+        f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com.example.com/birds@{DIGEST}",
+        f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com/Birds@{DIGEST}",
+        f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com/birds/@{DIGEST}",
+        f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com/birds@{DIGEST[:-1]}",
+        f"{ACCOUNT[1:]}.dkr.ecr.eu-west-1.amazonaws.com/birds@{DIGEST}",
+        f"public.ecr.aws/team/birds@{DIGEST}",
+    ],
+)
+def test_what_is_no_private_repository_of_ecr_is_refused(uri: str) -> None:
+    with pytest.raises(ConfigError, match="context image="):
+        Config.from_context({"image": uri})
+
+
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov", "aws-iso", "aws-iso-b", "aws-eusc"])
+def test_arns_may_be_of_any_partition(partition: str) -> None:
+    given = {
+        "encryption_key": f"arn:{partition}:kms:some-region-1:{ACCOUNT}:key/mrk-{'a' * 32}",
+        "alarm_topic_arn": f"arn:{partition}:sns:some-region-1:{ACCOUNT}:birds",
+        "permissions_boundary": f"arn:{partition}:iam::{ACCOUNT}:policy/team/edge",
+        "studio_template": "s3",
+        "studio_principals": f"arn:{partition}:iam::{ACCOUNT}:role/people",
+    }
+    for key, value in vars(Config.from_context(given)).items():
+        if key in given:
+            assert value in (given[key], (given[key],))
+
+
+def test_an_environment_s_own_tag_is_nobody_else_s() -> None:
+    assert Config.from_context({"tags": {"environment": "prod"}}).tags
+    with pytest.raises(ConfigError, match="Environment is the deployment's own tag"):
+        Config.from_context({"tags": {"Environment": "prod"}, "environment": "staging"})
 
 
 SUBNETS = [f"subnet-{number:08x}" for number in range(17)]
@@ -172,12 +225,6 @@ GROUPS = [f"sg-{number:08x}" for number in range(6)]
         ("subnet_ids", {"subnet_ids": SUBNETS[:1] * 2, "security_group_ids": GROUPS[:1]}, "different"),
         ("subnet_ids", {"subnet_ids": "subnet-1", "security_group_ids": "sg-00000001"}, "the id of a subnet"),
         ("security_group_ids", {"subnet_ids": SUBNETS[:1], "security_group_ids": "default"}, "the id of"),
-        (
-            "create_vpc",
-            {"create_vpc": True, "subnet_ids": SUBNETS[:1], "security_group_ids": GROUPS[:1]},
-            "not in both",
-        ),
-        ("create_vpc", {"create_vpc": True, "studio_template": "s3"}, "Studio's projects make no VPC"),
     ],
 )
 def test_jobs_are_given_a_whole_network_or_none(key: str, context: dict[str, object], said: str) -> None:
@@ -214,17 +261,6 @@ def test_the_command_line_and_cdk_json_name_the_same_network() -> None:
     assert listed.subnet_ids == tuple(SUBNETS[:2])
 
 
-def test_the_largest_network_leaves_the_policy_less_room_and_a_common_one_enough() -> None:
-    long = {"policy_off": {"cost": "b" * 1500}}
-    assert deployment_policy.variable(Config.from_context(long))
-    with pytest.raises(ConfigError, match="shorten the reasons in policy_off"):
-        deployment_policy.variable(
-            Config.from_context({**long, "subnet_ids": SUBNETS[:16], "security_group_ids": GROUPS[:5]})
-        )
-    config = Config.from_context({"subnet_ids": SUBNETS[:6], "security_group_ids": GROUPS[:3]})
-    assert deployment_policy.variable(config) == deployment_policy.variable(Config())
-
-
 @pytest.mark.parametrize(
     ("instance_type", "has_one"),
     [
@@ -241,18 +277,21 @@ def test_the_largest_network_leaves_the_policy_less_room_and_a_common_one_enough
 def test_volumes_have_a_key_on_instances_without_storage_of_their_own(
     instance_type: str, has_one: bool
 ) -> None:
-    context = {"encrypt_volumes": True, "training_instance_types": ["ml.c5.xlarge", instance_type]}
+    policy = Policy(training_instance_types=("ml.c5.xlarge", instance_type))
     if not has_one:
-        assert Config.from_context(context).encrypt_volumes
+        assert Config.from_context({"encrypt_volumes": True}, policy).encrypt_volumes
         return
-    said = f"refuses it for {instance_type}, .*write -c training_instance_types=ml.c5.xlarge"
+    said = (
+        f"refuses it for {instance_type}, .*: take them out of training_instance_types in "
+        "deployment_policy.json"
+    )
     with pytest.raises(ConfigError, match=said):
-        Config.from_context(context)
-    assert Config.from_context({**context, "encrypt_volumes": "false"}).training_instance_types
+        Config.from_context({"encrypt_volumes": True}, policy)
+    assert Config.from_context({"encrypt_volumes": "false"}, policy).policy == policy
 
 
 def test_volumes_have_no_key_where_the_deployment_has_none() -> None:
-    context = {"encrypt_volumes": "true", "training_instance_types": "ml.c5.xlarge"}
+    context = {"encrypt_volumes": "true", "encryption_key": "own"}
     assert Config.from_context(context)
     with pytest.raises(ConfigError, match="no key for volumes with encryption_key=s3"):
         Config.from_context({**context, "encryption_key": "s3"})
@@ -267,28 +306,56 @@ def test_an_environment_begins_the_name_so_that_no_pipeline_of_the_project_can_h
 def test_an_unknown_key_is_answered_with_the_nearest_setting() -> None:
     with pytest.raises(ConfigError, match=r"'projct' is not a setting \(did you mean project\?\)") as refusal:
         Config.from_context({"projct": "birds"})
-    for field in dataclasses.fields(Config):
-        assert field.name in str(refusal.value)
+    for key in context_keys():
+        assert key in str(refusal.value)
+
+
+def test_a_first_user_meets_few_keys() -> None:
+    assert len(context_keys()) <= 28
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Policy)])
+def test_a_key_that_is_a_member_of_the_policy_now_is_refused_with_where_it_is(name: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        Config.from_context({name: "4"})
+    assert str(refusal.value) == (
+        f"context '{name}': what a definition may ask for is in deployment_policy.json now, beside cdk.json, "
+        "under the same name; write it there. Remove that from cdk.json, or leave out the -c."
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("access_logs_expire_days", "log_retention_days says"),
+        ("create_vpc", "subnet_ids and security_group_ids name"),
+        ("min_accuracy_threshold", "the person who approves, as model_approval_statuses"),
+        ("reconcile_minutes", "every hour"),
+        ("torch_index_url", "as soon as deployment_policy.json allows"),
+        ("training_image_uri", "write -c image=<uri>@sha256:<digest>"),
+    ],
+)
+def test_a_key_that_is_gone_is_refused_with_the_reason(key: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=f"context '{key}' is gone: .*{said}"):
+        Config.from_context({key: "x"})
+
+
+def test_all_keys_that_moved_are_named_at_once() -> None:
+    with pytest.raises(ConfigError) as refusal:
+        Config.from_context({"max_volume_gb": 50, "create_vpc": True, "cost": 1, "policy_off": {}})
+    said = str(refusal.value)
+    assert said.startswith("context 'policy_off', 'max_volume_gb': what a definition may ask for")
+    assert "under the same names" in said
+    assert "'create_vpc' is gone" in said
 
 
 def test_a_value_next_to_a_legal_one_is_answered_with_it() -> None:
-    with pytest.raises(ConfigError, match="did you mean PendingManualApproval"):
-        Config.from_context({"model_approval_statuses": "PendingManualAproval"})
+    with pytest.raises(ConfigError, match="did you mean parallel"):
+        Config.from_context({"on_running": "paralel"})
 
 
 def test_a_config_cannot_change_after_it_was_checked() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().project = "other"  # type: ignore[misc]
-
-
-def test_a_policy_that_the_function_s_environment_has_no_room_for_is_refused_with_what_to_shorten() -> None:
-    config = Config.from_context({"policy_off": {"cost": "because " * 400}})
-    with pytest.raises(ConfigError, match="shorten the reasons in policy_off"):
-        deployment_policy.variable(config)
-
-
-def test_the_policy_in_the_environment_says_every_limit() -> None:
-    config = Config.from_context({"min_accuracy_threshold": "0.8", "policy_off": "cost=we have budgets"})
-    policy = json.loads(deployment_policy.variable(config))
-    assert set(policy) == set(deployment_policy.SETTINGS)
-    assert (policy["min_accuracy_threshold"], policy["policy_off"]) == (0.8, {"cost": "we have budgets"})
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().policy.max_volume_gb = 1  # type: ignore[misc]

@@ -92,7 +92,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_an_unchanged_source_has_the_tag_it_had_and_another_way_to_build_has_another(built: Template) -> None:
     assert re.fullmatch("[0-9a-f]{64}", tag(built))
     assert tag(template("an image that AWS builds, data that goes")) == tag(built)
-    assert tag(template("an image that AWS builds for CPUs")) != tag(built)
+    assert tag(template("an image that AWS builds for GPUs")) != tag(built)
 
 
 def test_a_changed_source_has_another_tag(
@@ -158,12 +158,20 @@ def test_the_build_logs_in_builds_for_sagemakers_machines_and_pushes(built: Temp
     ]
     assert calls[2:] == [
         "password is password",
-        "docker build --platform linux/amd64 --file training/Dockerfile --build-arg TORCH_VARIANT "
-        f"--build-arg USER_ID --tag {uri} .",
-        "TORCH_VARIANT=cuda",
-        "USER_ID=1000",
+        # CreateModel takes no manifest of OCI's, and no index, which attestations make.
+        "docker build --provenance=false --sbom=false --output type=docker,oci-mediatypes=false "
+        "--platform linux/amd64 --file training/Dockerfile --build-arg TORCH_VARIANT --build-arg USER_ID "
+        f"--tag {uri} .",
+        "TORCH_VARIANT=cpu",
+        "USER_ID=0",
         f"docker push {uri}",
     ]
+
+
+def test_an_image_for_gpus_is_built_where_the_policy_allows_one(tmp_path: Path) -> None:
+    code, calls = run_build(template("an image that AWS builds for GPUs"), tmp_path)
+    assert code == 0
+    assert "TORCH_VARIANT=cuda" in calls
 
 
 @pytest.mark.parametrize("fails", ["aws ecr", "docker login", "docker build", "docker push"])
@@ -215,6 +223,30 @@ def test_the_commands_take_no_other_function_of_the_stack_for_the_one_that_start
         cloudformation.get_paginator().paginate.return_value = [{"StackResourceSummaries": listed}]
         assert ops.stack.function_name(cloudformation, "cv-birds") == "cv-birds-start-execution"
     assert len(names) == 2
+
+
+@pytest.mark.parametrize(
+    ("host", "region"),
+    [
+        ("dkr.ecr.eu-west-1.amazonaws.com", "eu-west-1"),
+        ("dkr.ecr-fips.us-gov-west-1.amazonaws.com", "us-gov-west-1"),
+        ("dkr-ecr.eu-west-1.on.aws", "eu-west-1"),
+        ("dkr-ecr-fips.us-east-1.on.aws", "us-east-1"),
+        ("dkr.ecr.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+        ("dkr.ecr.us-iso-east-1.c2s.ic.gov", "us-iso-east-1"),
+        ("dkr.ecr.us-isob-east-1.sc2s.sgov.gov", "us-isob-east-1"),
+    ],
+)
+def test_the_jobs_may_pull_from_the_repository_that_the_image_names(host: str, region: str) -> None:
+    from aws_cdk import App
+
+    from infra.config import Config
+    from infra.stack import build
+
+    app = App()
+    stack = build(app, config=Config(image=f"123456789012.{host}/team/birds@sha256:{'a' * 64}"))
+    text = json.dumps(app.synth().get_stack_by_name(stack.stack_name).template)
+    assert f'arn:${{AWS::Partition}}:ecr:{region}:123456789012:repository/team/birds"' in text
 
 
 @pytest.mark.parametrize("name", ["cv-birds-pipeline", "cv-birds-image-build", "cv-birds-image"])
@@ -347,7 +379,7 @@ def test_local_aws_refuses_to_build_before_it_makes_anything(built: Template, tm
 @pytest.mark.parametrize(
     ("context", "said"),
     [
-        ({"training_image_uri": IMAGE}, "is now 'image': write -c image="),
+        ({"training_image_uri": IMAGE}, "it is called image now: write -c image="),
         ({"image": "codebuild", "studio_template": "s3"}, "projects of Studio take an image that is there"),
         ({"image": "docker"}, "asset, codebuild, or an image in ECR by its digest"),
         (

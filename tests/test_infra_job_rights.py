@@ -16,7 +16,6 @@ from role_table_jobs import (
     INTERFACE,
     OTHER_GROUP,
     OTHER_SUBNET,
-    OWN_VPC_CONTEXT,
     PIPELINE_PROTECTED,
     SUBNETS,
     subnet_arn,
@@ -77,10 +76,10 @@ NEVER: list[Request] = [
 ]
 
 
-@pytest.fixture(scope="module", params=[CONTEXT, OWN_VPC_CONTEXT], ids=["subnets given", "own VPC"])
-def protected(request: pytest.FixtureRequest, synthesis: ModuleType) -> list[Statement]:
+@pytest.fixture(scope="module")
+def protected(synthesis: ModuleType) -> list[Statement]:
     """Return the statements of the pipeline role of a deployment with subnets and encrypted volumes."""
-    return statements(PIPELINE_ROLE, synthesis.synthesise(request.param))
+    return statements(PIPELINE_ROLE, synthesis.synthesise(CONTEXT))
 
 
 def test_every_request_of_the_table_is_decided_as_it_says(protected: list[Statement]) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
+from infra.config import Config, ConfigError, context_keys
+from infra.deployment_policy import Policy
 from stack_options import FUNCTION, OPTIONS, Template, changes, default, template
 from test_infra_template import synthesis
 
@@ -19,7 +21,7 @@ __all__ = ["synthesis"]
 
 pytestmark = pytest.mark.usefixtures("synthesis")
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+DOCUMENT = (Path(__file__).parents[1] / "docs" / "configuration.md").read_text(encoding="utf-8")
 NAMES = pytest.mark.parametrize("name", OPTIONS)
 
 # What holds data. CloudFormation makes a new one, and lets go of the old one with all that is in it, when the
@@ -45,25 +47,22 @@ NEVER_LEFT = {"AWS::S3::Bucket", "AWS::SageMaker::ModelPackageGroup"}
 
 
 def test_every_choice_of_a_deployment_is_tried(synthesis: ModuleType) -> None:
-    from infra.config import Config
-
-    tried = {key for option in OPTIONS.values() for key in option.context}
-    assert {field.name for field in dataclasses.fields(Config)} == tried
+    assert set(context_keys()) == {key for option in OPTIONS.values() for key in option.context}
+    members = {member for option in OPTIONS.values() for member in option.policy}
+    assert {field.name for field in dataclasses.fields(Policy)} == members
 
 
 @pytest.mark.parametrize("illegal", ["no such word", ["no such word"]], ids=["a word", "words"])
 def test_every_legal_word_of_a_choice_is_tried(synthesis: ModuleType, illegal: Any) -> None:
-    from infra.config import Config, ConfigError
-
-    for field in dataclasses.fields(Config):
+    for key, parse in context_keys().items():
         message = ""
         try:
-            field.metadata["parse"](field.name, illegal)
+            parse(key, illegal)
         except ConfigError as refused:
             message = str(refused)
         # Which of CloudWatch's retentions it is makes no difference to what is in the template.
-        if field.name != "log_retention_days":
-            assert legal_words(message) <= tried_words(field.name), field.name
+        if key != "log_retention_days":
+            assert legal_words(message) <= tried_words(key), key
 
 
 def legal_words(message: str) -> set[str]:
@@ -82,17 +81,13 @@ def tried_words(key: str) -> set[str]:
 
 
 def default_of(key: str) -> Any:
-    from infra.config import Config
-
     (value,) = value if isinstance(value := getattr(Config(), key), tuple) and len(value) == 1 else (value,)
     return value
 
 
-def test_the_readme_explains_every_key(synthesis: ModuleType) -> None:
-    from infra.config import Config
-
-    for field in dataclasses.fields(Config):
-        assert f"\n| `{field.name}` |" in README, f"{field.name}: run python tests/readme_blocks.py"
+def test_a_document_explains_every_key_and_every_member(synthesis: ModuleType) -> None:
+    for name in (*context_keys(), *(field.name for field in dataclasses.fields(Policy))):
+        assert f"\n| `{name}` |" in DOCUMENT, f"{name}: run python tests/readme_blocks.py"
 
 
 @NAMES
@@ -108,13 +103,12 @@ def test_a_choice_changes_what_it_is_for_and_nothing_else(name: str) -> None:
 
 
 def test_every_bound_of_the_policy_reaches_the_function() -> None:
-    given = OPTIONS["a policy of uploads"].context
+    given = OPTIONS["a policy of uploads"].policy
     policy = policy_of(template("a policy of uploads"))
     unchanged = policy_of(default())
     for key, value in given.items():
         assert policy[key] != unchanged[key], key
-        if not isinstance(value, dict):
-            assert policy[key] == value, key
+        assert policy[key] == (list(value) if isinstance(value, tuple) else value), key
 
 
 def policy_of(stack: Template) -> dict[str, Any]:

@@ -355,13 +355,6 @@ def test_a_deployment_offers_nothing_unless_it_is_asked_to(synthesis: ModuleType
     assert not [name for name in synthesis.synthesise()["Resources"] if name.startswith("Studio")]
 
 
-def test_a_vpc_of_the_deployment_s_own_is_no_network_for_projects() -> None:
-    from infra.config import Config, ConfigError
-
-    with pytest.raises(ConfigError, match="subnet_ids"):
-        Config.from_context({"studio_template": "s3", "create_vpc": True})
-
-
 @pytest.mark.parametrize("project_name", ["studio", "studio-p", "studio-p-abc123"])
 def test_no_deployment_is_called_like_a_project_of_studio(project_name: str) -> None:
     from infra.config import Config, ConfigError

@@ -443,6 +443,7 @@ def test_a_boundary_without_room_is_refused_with_what_to_shorten() -> None:
 def test_the_boundaries_have_room_for_network_keys_and_volumes_together(synthesis: ModuleType) -> None:
     from infra.config import Config
     from infra.config_checks import MAX_NAME
+    from infra.deployment_policy import Policy
     from infra.studio_boundary import bind
     from infra.studio_names import StudioNames
     from infra.studio_project import synthesise
@@ -458,8 +459,8 @@ def test_the_boundaries_have_room_for_network_keys_and_volumes_together(synthesi
             "encryption_key": f"{key}mrk-1234abcd12ab34cd56ef1234567890ab",
             "former_encryption_keys": [f"{key}1234abcd-12ab-34cd-56ef-1234567890ab"],
             "encrypt_volumes": True,
-            "training_instance_types": ["ml.c5.xlarge", "ml.c5.2xlarge"],
-        }
+        },
+        Policy(training_instance_types=("ml.c5.xlarge", "ml.c5.2xlarge")),
     )
     names = StudioNames(config.name)
     documents = bind(synthesise(config, names), names)

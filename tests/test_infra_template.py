@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from infra.deployment_policy import Policy
+
 ROOT = Path(__file__).parents[1]
 IMAGE = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/birds@sha256:{'a' * 64}"
 
@@ -200,17 +202,14 @@ def test_every_choice_reaches_its_resource(synthesis: ModuleType) -> None:
             "image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/birds@sha256:" + "a" * 64,
             "reserved_concurrency": 1,
             "on_running": "stop",
-            "reconcile_minutes": 15,
-            "min_accuracy_threshold": 0.9,
             "executions_expire_days": 60,
             "checkpoints_expire_days": None,
             "retain_data": False,
-            "log_retention_days": 7,
-            "access_logs_expire_days": 14,
+            "log_retention_days": 14,
             "alarm_topic_arn": "arn:aws:sns:eu-west-1:123456789012:birds",
             "tags": {"owner": "ml"},
-            "model_approval_statuses": ["Approved"],
-        }
+        },
+        Policy(model_approval_statuses=("Approved",), max_volume_gb=50),
     )
     bucket = the_bucket(template)
     rules = {rule["Id"] for rule in bucket["Properties"]["LifecycleConfiguration"]["Rules"]}
@@ -223,10 +222,8 @@ def test_every_choice_reaches_its_resource(synthesis: ModuleType) -> None:
     assert function["ReservedConcurrentExecutions"] == 1
     variables = function["Environment"]["Variables"]
     assert variables["ON_RUNNING"] == "stop"
-    assert json.loads(variables["DEPLOYMENT_POLICY"])["min_accuracy_threshold"] == 0.9
-    scheduled = [each["Properties"] for each in resources(template, "AWS::Events::Rule")]
-    assert "rate(15 minutes)" in [each.get("ScheduleExpression") for each in scheduled]
-    assert the_only(template, "AWS::Logs::LogGroup")["Properties"]["RetentionInDays"] == 7
+    assert json.loads(variables["DEPLOYMENT_POLICY"])["max_volume_gb"] == 50
+    assert the_only(template, "AWS::Logs::LogGroup")["Properties"]["RetentionInDays"] == 14
     for alarm in resources(template, "AWS::CloudWatch::Alarm"):
         assert alarm["Properties"]["AlarmActions"] == ["arn:aws:sns:eu-west-1:123456789012:birds"]
     text = json.dumps(template)
@@ -236,13 +233,17 @@ def test_every_choice_reaches_its_resource(synthesis: ModuleType) -> None:
     assert "cv-birds" not in text
 
 
-def test_another_pytorch_is_another_image(synthesis: ModuleType, template: dict[str, Any]) -> None:
+def test_the_image_is_for_gpus_where_an_instance_may_have_one(
+    synthesis: ModuleType, template: dict[str, Any]
+) -> None:
     def image(of: dict[str, Any]) -> str:
         variables = the_only(of, "AWS::Lambda::Function")["Properties"]["Environment"]["Variables"]
         return json.dumps(variables["PIPELINE_PARAMETERS"])
 
-    assert image(synthesis.synthesise({"torch_index_url": "https://wheels.example/cpu"})) != image(template)
-    assert image(synthesis.synthesise({})) == image(template)
+    gpu = Policy(training_instance_types=("ml.c5.xlarge", "ml.g4dn.xlarge"))
+    assert image(synthesis.synthesise({}, gpu)) != image(template)
+    cpu = Policy(training_instance_types=("ml.c5.xlarge",))
+    assert image(synthesis.synthesise({}, cpu)) == image(template)
 
 
 @pytest.mark.slow
@@ -255,7 +256,8 @@ def test_the_template_depends_on_nothing_but_the_sources(tmp_path: Path) -> None
             (elsewhere / island / junk).write_text("junk")
     for path in elsewhere.rglob("*"):
         os.utime(path, (1_000_000_000, 1_000_000_000))
-    shutil.copy(ROOT / "cdk.json", elsewhere)
+    for document in ("cdk.json", "deployment_policy.json"):
+        shutil.copy(ROOT / document, elsewhere)
     assert check(elsewhere).returncode == 0, check(elsewhere).stderr
 
     source = elsewhere / "lambda" / "start_execution.py"

@@ -47,7 +47,6 @@ def running(synthesis: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> 
             "subnet_ids": [each["SubnetId"] for each in subnets],
             "security_group_ids": [group["GroupId"]],
             "encrypt_volumes": True,
-            "training_instance_types": ["ml.c5.4xlarge"],
         }
         template = tmp_path_factory.mktemp("template") / "template.json"
         template.write_text(synthesis.render(synthesis.synthesise(context)))

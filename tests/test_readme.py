@@ -8,8 +8,9 @@ from readme_blocks import README, ROOT
 
 
 def test_the_generated_parts_are_up_to_date() -> None:
-    text = README.read_text(encoding="utf-8")
-    assert readme_blocks.replace(text, readme_blocks.blocks()) == text, "run: make generate"
+    for document, wanted in readme_blocks.blocks().items():
+        text = document.read_text(encoding="utf-8")
+        assert readme_blocks.replace(text, wanted) == text, f"{document.name}: run make generate"
 
 
 def test_every_relative_link_in_the_documents_leads_somewhere() -> None:

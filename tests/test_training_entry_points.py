@@ -45,12 +45,74 @@ def test_the_base_image_cannot_be_built_unpinned() -> None:
     assert re.findall(r"^FROM .*$", DOCKERFILE, re.MULTILINE) == ["FROM python:3.12-slim@${PYTHON_DIGEST}"]
 
 
-def test_the_image_runs_as_nobody_special_and_gets_its_signals() -> None:
+def test_the_image_runs_as_root_unless_told_and_gets_its_signals() -> None:
     assert re.findall(r"^(?:ARG USER_ID=|USER ).*$", DOCKERFILE, re.MULTILINE) == [
-        "ARG USER_ID=1000",
+        "ARG USER_ID=0",
         "USER ${USER_ID}",
     ]
     assert re.search(r'^ENTRYPOINT \["python", "-m", "training"\]$', DOCKERFILE, re.MULTILINE)
+
+
+FAKE = """#!/bin/sh
+echo "$(basename "$0") $*" >> "$CALLS"
+"""
+
+
+def run_of(dockerfile: str, first_word: str) -> str:
+    """Return the shell command of the one RUN that begins so, as Docker hands it to the shell."""
+    commands = re.findall(r"^RUN ((?:.*\\\n)*.*)$", dockerfile, re.MULTILINE)
+    (command,) = (each for each in commands if each.startswith(first_word))
+    return str(command).replace("\\\n", "")
+
+
+def shell(command: str, tmp_path: Path, **variables: str) -> tuple[int, list[str], str]:
+    """Run it with a pip, uv and the like that note what they are told: exit code, calls, errors."""
+    for name in ("pip", "uv", "useradd", "mkdir", "chown"):
+        (tmp_path / name).write_text(FAKE)
+        (tmp_path / name).chmod(0o755)
+    calls = tmp_path / "calls"
+    calls.write_text("")
+    environment = {"PATH": f"{tmp_path}:{os.defpath}", "CALLS": str(calls), **variables}
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], env=environment, capture_output=True, text=True, check=False
+    )
+    return done.returncode, calls.read_text().splitlines(), done.stderr
+
+
+def test_pytorch_is_for_cpus_and_uv_which_finds_it_does_not_stay(tmp_path: Path) -> None:
+    code, calls, _ = shell(run_of(DOCKERFILE, "case"), tmp_path, TORCH_VARIANT="cpu")
+    (pinned,) = re.findall(r"uv==\d+\.\d+\.\d+$", calls[0])
+    assert (code, calls) == (
+        0,
+        [
+            f"pip install {pinned}",
+            # No name of a host: uv knows the index of PyTorch's wheels for CPUs.
+            "uv pip install --system --no-cache --no-deps --torch-backend=cpu -r requirements.txt",
+            "pip uninstall --yes uv",
+        ],
+    )
+
+
+def test_pytorch_for_gpus_comes_with_its_locked_libraries(tmp_path: Path) -> None:
+    code, calls, _ = shell(run_of(DOCKERFILE, "case"), tmp_path, TORCH_VARIANT="cuda")
+    assert (code, calls) == (0, ["pip install -c constraints-cuda.txt -r requirements.txt"])
+
+
+def test_another_variant_ends_the_build_with_what_to_write(tmp_path: Path) -> None:
+    code, calls, said = shell(run_of(DOCKERFILE, "case"), tmp_path, TORCH_VARIANT="gpu")
+    assert (code, calls) == (1, [])
+    assert said == "TORCH_VARIANT is gpu; it must be cpu or cuda\n"
+
+
+def test_the_folders_of_a_run_without_sagemaker_are_the_user_s(tmp_path: Path) -> None:
+    command = run_of(DOCKERFILE, "if")
+    folders = "/opt/ml/model /opt/ml/output /opt/ml/checkpoints /opt/ml/processing"
+    made = [f"mkdir -p {folders}", "chown -R {} /opt/ml"]
+    code, calls, _ = shell(command, tmp_path, USER_ID="0")
+    assert (code, calls) == (0, [each.format(0) for each in made])
+    code, calls, _ = shell(command, tmp_path, USER_ID="1000")
+    user = "useradd --uid 1000 --create-home --shell /usr/sbin/nologin sagemaker"
+    assert (code, calls) == (0, [user, *(each.format(1000) for each in made)])
 
 
 def test_the_image_installs_the_locked_versions() -> None:

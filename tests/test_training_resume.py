@@ -331,5 +331,7 @@ def test_a_model_that_does_not_fit_on_the_disk_fails_plainly(
 
     paths = training_folder(tmp_path, outputs)
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(JobError, match=r"cannot write the model to .*No space left.*bigger volume"):
+    with pytest.raises(
+        JobError, match=r"no space left for the model in .*/model: give the job a bigger volume"
+    ):
         run(paths)

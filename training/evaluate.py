@@ -68,6 +68,7 @@ def _names(classes: list[dict[str, Any]]) -> list[str]:
 def evaluate(paths: Paths, argv: Sequence[str] | None) -> None:
     """Run the step."""
     started = time.perf_counter()
+    job.check_writable(paths.message.parent, paths.processing_output("evaluation"))
     parser = job.ArgumentParser(
         prog="python -m training.evaluate", description=(__doc__ or "").splitlines()[0]
     )

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -79,12 +81,13 @@ def run(work: Callable[[], None], reason_file: Path) -> int:
         print(error, file=sys.stderr, flush=True)
         return STOPPED
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            write_reason(reason_file, f"{type(error).__name__}: {error}")
-            raise
-        return _fail(
-            f"no space left on the device while writing {error.filename or ''}: {FULL_DISK}", reason_file
-        )
+        if error.errno == errno.ENOSPC:
+            where = f"no space left on the device while writing {error.filename or ''}"
+            return _fail(f"{where}: {FULL_DISK}", reason_file)
+        if error.errno in NOT_ALLOWED and error.filename:
+            return _fail(not_allowed(error, f"access {error.filename}"), reason_file)
+        write_reason(reason_file, f"{type(error).__name__}: {error}")
+        raise
     except Exception as error:
         write_reason(reason_file, f"{type(error).__name__}: {error}")
         raise
@@ -92,6 +95,28 @@ def run(work: Callable[[], None], reason_file: Path) -> int:
 
 
 FULL_DISK = "give the job a bigger volume (VolumeSizeInGB) or free the disk, then start it again"
+NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def check_writable(*folders: Path) -> None:
+    """Raise JobError for a folder in which nothing can be written, before hours of work are lost by it."""
+    for folder in folders:
+        there = next(each for each in (folder, *folder.parents) if each.exists())
+        try:
+            # Has no name on Linux, so that nothing is uploaded that looks for files.
+            with tempfile.TemporaryFile(dir=there):
+                pass
+        except OSError as error:
+            if error.errno not in NOT_ALLOWED:
+                raise
+            raise JobError(not_allowed(error, f"write in {folder}")) from error
+
+
+def not_allowed(error: OSError, what: str) -> str:
+    """Say what the job's user may not do, and how a deployment's jobs get another user."""
+    user = os.getuid()
+    hint = "; deploy with -c image_user_id=0, because SageMaker's folders are root's" if user else ""
+    return f"user {user} cannot {what}: {error.strerror}{hint}"
 
 
 def _fail(reason: str, reason_file: Path) -> int:

@@ -225,6 +225,7 @@ def _manifest_images(progress: Progress) -> list[ManifestImage]:
 def preprocess(paths: Paths, argv: Sequence[str] | None = None) -> None:
     """Run the step and say what it did."""
     started = time.perf_counter()
+    job.check_writable(paths.message.parent, *map(paths.processing_output, (*SPLITS, "manifest")))
     arguments = parse_arguments(argv)
     hosts = paths.processing_hosts()
     plan = make_plan(paths.processing_input("data"), arguments)

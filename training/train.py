@@ -19,6 +19,8 @@ from training.paths import Paths, read_json
 
 def train(paths: Paths, stop: StopRequest) -> None:
     """Check the request, then train; torch is imported only for a request that can be trained."""
+    checkpoints = [paths.checkpoints] if paths.checkpoints.exists() else []  # else the job keeps none
+    job.check_writable(paths.failure.parent, paths.model, *checkpoints)
     hyper_parameters = read_request(paths)
     # Without this cuBLAS is not deterministic; it is read when CUDA starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

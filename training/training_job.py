@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import time
 
 import torch
 
-from training import artifact, checkpoint
+from training import artifact, checkpoint, job
 from training.allocator import keep_memory
 from training.artifact import ModelDescription
 from training.data import Channel, Loader, check_same_data
@@ -34,6 +35,8 @@ def run(paths: Paths, given: HyperParameters, stop: StopRequest) -> None:
     classifier.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     _announce(given, train, validation, device)
     store = checkpoint.CheckpointStore(paths.checkpoints, _fingerprint(given, train, validation, weights))
+    if store.folder:  # SageMaker makes it, as root, of the checkpoints that an interrupted job left
+        job.check_writable(store.folder)
     loader = Loader()
     try:
         Fit(Setting(classifier, train, validation, given, loader, stop, device), store).run()
@@ -87,6 +90,6 @@ def _write_model(paths: Paths, classifier: Classifier, given: HyperParameters, t
     try:
         artifact.write_artifact(paths.model, classifier, description)
     except OSError as error:
-        raise JobError(
-            f"cannot write the model to {paths.model}: {error}; give the job a bigger volume"
-        ) from error
+        if error.errno != errno.ENOSPC:
+            raise
+        raise JobError(f"no space left for the model in {paths.model}: {job.FULL_DISK}") from error
