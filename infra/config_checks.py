@@ -47,6 +47,17 @@ def _check_name(config: Config) -> None:
 
 
 def _check_people(config: Config) -> None:
+    given = {
+        "uploader_arns": config.uploader_arns,
+        "break_glass_arns": config.break_glass_arns,
+        "break_glass_requires_mfa": not config.break_glass_requires_mfa,
+    }
+    for key in [key for key, chosen in given.items() if chosen and not config.hardened]:
+        what = (
+            "its role is the hardened profile's: write security=hardened as well (-c, or in cdk.json), or "
+            f"leave {key} out"
+        )
+        raise fail(key, getattr(config, key), what)
     for key in ("uploader_arns", "break_glass_arns"):
         given = getattr(config, key)
         size = len('","'.join(given))
