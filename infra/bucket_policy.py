@@ -1,10 +1,10 @@
 """What the bucket keeps people and jobs from, whatever other policies of the account allow.
 
 Denials, because every administrator and every role with `s3:*` is allowed the same by a policy of its own.
-In the hardened profile one role writes definitions and one deletes versions; in the default profile both are up
-to the rights of whoever asks. They hold for objects: changing the bucket, its policy among it, stays with whoever
-deploys, so a deployment never locks itself out. Anonymous requests and services have no aws:PrincipalArn and
-are denied too, where one role alone is not; a session of a role has the role's.
+In the hardened profile one role writes definitions and one deletes versions; in the default profile both are
+up to the rights of whoever asks. They hold for objects: changing the bucket, its policy among it, stays with
+whoever deploys, so a deployment never locks itself out. Anonymous requests and services have no
+aws:PrincipalArn and are denied too, where one role alone is not; a session of a role has the role's.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ ENDED = ("Failed", "Stopped", "Succeeded")
 """The statuses in which an execution stays."""
 
 _NO_KEY = (
-    "SNS's own key lets neither CloudWatch nor EventBridge publish, and one that does costs a dollar a month, "
-    "which security=hardened spends. News are names and statuses, which SNS keeps until they are delivered."
+    "SNS's own key lets neither CloudWatch nor EventBridge publish, and one that does costs a dollar a "
+    "month, which security=hardened spends. News are names and statuses, kept until they are delivered."
 )
 
 
