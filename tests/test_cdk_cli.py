@@ -23,7 +23,8 @@ from botocore.exceptions import ClientError
 from deployed_template import Stack
 from local.aws import LocalAWS
 from local_clients import uploader
-from test_infra_template import path_with_node, synthesis
+from profiles import path_with_node
+from test_infra_template import synthesis
 
 __all__ = ["synthesis"]
 
