@@ -103,7 +103,8 @@ def _check_volumes(config: Config) -> None:
     if not config.encrypt_volumes:
         return
     if config.encryption_key == "s3":
-        raise fail("encrypt_volumes", True, "there is no key for volumes with encryption_key=s3")
+        what = "there is no key for volumes with encryption_key=s3: write encryption_key=own as well"
+        raise fail("encrypt_volumes", True, what)
     for key in ("processing_instance_types", "training_instance_types"):
         given = getattr(config, key)
         refused = [kind for kind in given if has_own_storage(kind)]

@@ -19,7 +19,6 @@ from infra.network import JobNetwork, filled_all, network_grants
 Conditions = Mapping[str, Mapping[str, object]]
 
 _NETWORK = ("sagemaker:VpcSubnets", "sagemaker:VpcSecurityGroupIds")
-_LIFE_CYCLE = ("sagemaker:ModelLifeCycle:Stage", "sagemaker:ModelLifeCycle:StageStatus")
 
 
 def pipeline_grants(
@@ -195,8 +194,9 @@ def _registry_grants(names: Names, approval_statuses: Sequence[str]) -> list[Gra
             resources=[packages, group],
             conditions={
                 "StringEquals": {"sagemaker:ModelApprovalStatus": list(approval_statuses)},
-                # A stage, such as Production, says of a model what the approval says, in other words.
-                "Null": dict.fromkeys(_LIFE_CYCLE, "true"),
+                # A stage, such as Production, says of a model what the approval says, in other words. No
+                # life cycle is without one.
+                "Null": {"sagemaker:ModelLifeCycle:Stage": "true"},
             },
             wildcard=versions,
         ),

@@ -285,7 +285,6 @@ PIPELINE = (
             ("sagemaker:ModelApprovalStatus", "Approved"),
             ("sagemaker:ModelApprovalStatus", "Rejected"),
             ("sagemaker:ModelLifeCycle:Stage", "Production"),
-            ("sagemaker:ModelLifeCycle:StageStatus", "Approved"),
         ),
     ),
     Right(

@@ -44,7 +44,6 @@ SUPPORTED_KEYS = {
     "sagemaker:CreateModelPackage": {
         "sagemaker:ModelApprovalStatus",
         "sagemaker:ModelLifeCycle:Stage",
-        "sagemaker:ModelLifeCycle:StageStatus",
     },
     "sagemaker:AddTags": {"sagemaker:TaggingAction"},
     "sagemaker:StartPipelineExecution": {"sagemaker:PipelineVersionId"},
@@ -168,7 +167,7 @@ def test_the_pipeline_registers_but_never_approves() -> None:
     register = by_sid("PipelineRole")["Register"]
     assert register["Condition"] == {
         "StringEquals": {"sagemaker:ModelApprovalStatus": ["PendingManualApproval"]},
-        "Null": {"sagemaker:ModelLifeCycle:Stage": "true", "sagemaker:ModelLifeCycle:StageStatus": "true"},
+        "Null": {"sagemaker:ModelLifeCycle:Stage": "true"},
     }
     actions = {action for st in statements(role("PipelineRole")) for action in as_list(st["Action"])}
     assert "sagemaker:UpdateModelPackage" not in actions

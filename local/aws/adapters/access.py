@@ -202,7 +202,7 @@ def resource_of_a_denial(_: ServerHost) -> None:
 
 
 def statement_of_a_denial(host: ServerHost) -> None:
-    """Name the statement of a resource's policy that denies, and whom it exempts, which AWS keeps to itself."""
+    """Name the statement of a resource's policy that denies, and whom it exempts, which AWS does not."""
     combine, say = iam_evaluator.combine_resource_policy, iam_actions._resource_policy_denial
     denied: ContextVar[str] = ContextVar("denied", default="")
 
