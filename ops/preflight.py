@@ -139,23 +139,23 @@ def read_deployed(clients: Clients, wanted: Wanted) -> Deployed | None:
     except ClientError as error:
         if error_code(error) not in DENIED:
             raise
-        refused = explain(error).message
+        refused = f"{wanted.stack} cannot be compared with what is deployed: {explain(error).message}"
+        if wanted.lookup_role is None:
+            raise OpsError(refused) from error
     sts = clients.client("sts")
-    identity = sts.get_caller_identity()
-    role = wanted.lookup_role or "the CDK's lookup role"
-    for token, value in {
-        "Partition": identity["Arn"].split(":")[1],
-        "AccountId": identity["Account"],
-        "Region": sts.meta.region_name,
-    }.items():
-        role = role.replace(f"${{AWS::{token}}}", value)
+    role = _filled(wanted.lookup_role, sts.get_caller_identity(), sts.meta.region_name)
     try:
         return _read(roles.assume(clients, role), wanted.stack)
     except (RoleRefused, ClientError) as error:
-        raise OpsError(
-            f"{wanted.stack} cannot be compared with what is deployed: {refused}. Nor may {identity['Arn']} "
-            f"read it as {role}: allow one of the two"
-        ) from error
+        raise OpsError(f"{refused}; nor may it be read as {role}: allow one of the two") from error
+
+
+def _filled(arn: str, identity: Mapping[str, str], region: str) -> str:
+    """Fill in what CloudFormation would."""
+    known = {"Partition": identity["Arn"].split(":")[1], "AccountId": identity["Account"], "Region": region}
+    for name, value in known.items():
+        arn = arn.replace(f"${{AWS::{name}}}", value)
+    return arn
 
 
 def _read(clients: Clients, stack: str) -> Deployed | None:
