@@ -12,8 +12,9 @@ import pytest
 
 from laptop import Laptop, write_template_without_second_factor
 from local.deploy import deploy
-from local.run import STACK
+from local.run import STACK, TEMPLATE
 from ops import __main__ as cli
+from profiles import HARDENED, write
 
 pytestmark = pytest.mark.slow
 
@@ -114,12 +115,30 @@ def test_a_right_that_is_missing_is_named(
     assert missing in said
 
 
+def test_uploading_to_a_hardened_deployment_needs_its_role_alone(
+    person: Person, toy_laptop: Laptop, tmp_path: Path
+) -> None:
+    deploy(toy_laptop.aws, write(HARDENED, tmp_path), STACK)
+    path = tmp_path / "definition.json"
+    path.write_text(json.dumps(DEFINITION))
+    assert person("upload (hardened)", "upload", str(path))[0] == 0
+    assert person("rollback (hardened)", "rollback")[0] == 0
+    # Whatever somebody's own rights are, it is said how to upload.
+    code, said = person("upload", "upload", str(path), "--as-role", "none")
+    assert code == 2
+    assert "statement OnlyTheUploaderWritesDefinitions lets only" in said
+    assert "leave --as-role out" in said
+    deploy(toy_laptop.aws, TEMPLATE, STACK)
+
+
 def test_destroying_needs_no_more_than_its_rows(
     person: Person, toy_laptop: Laptop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The last test here: the deployment is gone afterwards."""
+    hardened = "destroy --delete-data (hardened)"
     toy_laptop.put_object("pipeline/one/parameters.json", b"{}")
-    code, said = person("destroy --delete-data", "destroy", "--yes", "--delete-data")
+    deploy(toy_laptop.aws, write(HARDENED, tmp_path), STACK)
+    code, said = person(hardened, "destroy", "--yes", "--delete-data")
     assert code == 2
     assert "--mfa-serial" in said
     bucket = toy_laptop.outputs["BucketName"]
@@ -135,10 +154,15 @@ def test_destroying_needs_no_more_than_its_rows(
 
     monkeypatch.setattr("click.prompt", answer)
     serial = "arn:aws:iam::123456789012:mfa/person"
-    code, said = person("destroy --delete-data", "destroy", "--yes", "--delete-data", "--mfa-serial", serial)
+    code, said = person(hardened, "destroy", "--yes", "--delete-data", "--mfa-serial", serial)
     assert asked == [f"The code that {serial} shows"]
     assert "Deleting definitions and verdicts as arn:aws:iam::123456789012:role/cv-birds-break-glass" in said
     assert (code, "AWS refused" in said) == (0, False), said
     assert bucket not in [each["Name"] for each in toy_laptop.aws.client("s3").list_buckets()["Buckets"]]
     assert started
     assert not toy_laptop.sagemaker.list_pipelines()["PipelineSummaries"]
+    deploy(toy_laptop.aws, TEMPLATE, STACK)
+    toy_laptop.put_object("pipeline/one/parameters.json", b"{}")
+    code, said = person("destroy --delete-data", "destroy", "--yes", "--delete-data")
+    assert (code, "AWS refused" in said) == (0, False), said
+    assert bucket not in [each["Name"] for each in toy_laptop.aws.client("s3").list_buckets()["Buckets"]]
