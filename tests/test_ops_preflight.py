@@ -24,6 +24,7 @@ from ops import preflight
 from ops.preflight import Deployed, Wanted, losses, notes
 from profiles import DEFAULT, HARDENED, Template, synthesise, write
 from role_table import FUNCTION_ROLE, PIPELINE_ROLE, REGION
+from studio_offers import OFFERS
 from test_infra_abuse import statements
 
 FIRST: Template = json.loads((Path(__file__).parent / "first_edition_template.json").read_text())
@@ -143,6 +144,11 @@ def test_what_holds_something_is_neither_removed_nor_made_anew(kind: str) -> Non
 @pytest.mark.parametrize("kind", preflight.CREATE_ONLY)
 def test_what_cloudformation_makes_anew_is_looked_at(kind: str) -> None:
     assert create_only(kind) == set(preflight.CREATE_ONLY[kind])
+
+
+def test_what_the_next_deployment_brings_again_may_go() -> None:
+    """The templates and the code that an offer to Studio keeps copies of."""
+    assert lost(synthesise(**OFFERS["s3"]), DEFAULT) == []
 
 
 def test_giving_the_roles_of_people_up_is_said() -> None:
