@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,25 +69,21 @@ class Deployed:
         return f"arn:{partition}:kms:{region}:{account}:key/{self.ids[logical_id]}"
 
 
-@click.command(
-    # No -h: the letters after -c are the CDK's.
-    context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]}
-)
+@click.command(context_settings={"allow_interspersed_args": False})
 @click.argument("assembly", type=click.Path(path_type=Path), metavar="CDK_OUT")
-@click.argument("_options", nargs=-1, type=click.UNPROCESSED, metavar="[CDK_OPTIONS]...")
-@click.option("--profile", metavar="NAME", help="The CDK's own option: the AWS profile to look with.")
-def preflight(assembly: Path, _options: tuple[str, ...], profile: str | None) -> None:
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[CDK_OPTIONS]...")
+def preflight(assembly: Path, options: tuple[str, ...]) -> None:
     """Refuse a deployment of the assembly CDK_OUT that would take data away.
 
     Compares its template with the deployed one: the key of the bucket must stay readable, and nothing that
-    holds data may be removed or replaced. Other options of the CDK's are not looked at. Changes nothing.
-    Where AWS cannot be asked it says so and leaves the word to the CDK.
+    holds data may be removed or replaced. Changes nothing. Of CDK_OPTIONS, those of `cdk deploy`, --profile
+    counts. Where AWS cannot be asked it says so and leaves the word to the CDK.
 
     Exits with 2 when the deployment would take data away, with the switch to add.
     """
     for wanted in read_assembly(assembly):
         try:
-            deployed = read_deployed(_Clients(profile), wanted)
+            deployed = read_deployed(_Clients(_profile(options)), wanted)
         except (BotoCoreError, ClientError) as error:
             if isinstance(error, ClientError) and error_code(error) not in EXPIRED | UNKNOWN_KEYS:
                 raise
@@ -99,6 +95,16 @@ def preflight(assembly: Path, _options: tuple[str, ...], profile: str | None) ->
             raise OpsError("\n  ".join([f"nothing was deployed to {wanted.stack}:", *problems]))
         for note in notes(wanted, deployed):
             click.echo(note, err=True)
+
+
+def _profile(options: Sequence[str]) -> str | None:
+    """Return the AWS profile that the CDK is to take, as `--profile NAME` or `--profile=NAME`."""
+    found = None
+    for option, following in zip(options, [*options[1:], None], strict=True):
+        name, equals, value = option.partition("=")
+        if name == "--profile":
+            found = value if equals else following
+    return found
 
 
 class _Clients:

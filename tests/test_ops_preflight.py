@@ -325,7 +325,8 @@ def test_the_cdk_has_the_word_where_aws_cannot_be_asked(
     folder = str(assembly(DEFAULT, tmp_path))
     assert cli.run(["preflight", folder]) == 0
     assert "Not compared with what is deployed: no AWS credentials found" in capsys.readouterr().err
-    assert cli.run(["preflight", folder, "--profile", "nobody's"]) == 0
-    assert "nobody's" in capsys.readouterr().err
+    for given in (["--profile", "nobody's"], ["-csecurity=hardened", "--profile=nobody's", "--ci"]):
+        assert cli.run(["preflight", folder, *given]) == 0
+        assert "nobody's" in capsys.readouterr().err
     assert cli.run(["preflight", str(tmp_path / "nowhere")]) == 2
     assert "is no assembly of the CDK" in capsys.readouterr().err
