@@ -35,6 +35,8 @@ INSTALL_CHECKOV = cmp -s tests/checkov/requirements.lock $(VENV)/checkov/.instal
   && $(VENV)/checkov/bin/pip install --quiet --disable-pip-version-check -r tests/checkov/requirements.lock \
   && cp tests/checkov/requirements.lock $(VENV)/checkov/.installed; }
 INSTALL_CDK = $(call INSTALL_NPM,infra/cdk-cli,cdk)
+# Synthesised once: what is deployed is what was looked at. Options for deploying alone are ignored, with a note.
+PREFLIGHT = rm -rf cdk.out && $(CDK) synth --quiet $(ARGS) && $(BIN)/python -m ops preflight cdk.out $(ARGS)
 
 export PYTHONDONTWRITEBYTECODE ?= 1
 
@@ -73,11 +75,13 @@ bootstrap: $(INSTALLED)-all ## Prepare the account and region of your credential
 
 deploy: $(INSTALLED)-all ## Deploy to the AWS account of your credentials [ARGS="-c key=value"]
 	@$(INSTALL_CDK)
-	@$(CDK) deploy $(ARGS)
+	@$(PREFLIGHT)
+	@$(CDK) deploy --app cdk.out $(ARGS)
 
 diff: $(INSTALLED)-all ## Show what deploy would change [ARGS="-c key=value"]
 	@$(INSTALL_CDK)
-	@$(CDK) diff $(ARGS)
+	@$(PREFLIGHT)
+	@$(CDK) diff --app cdk.out $(ARGS)
 
 destroy: $(INSTALLED)-all ## List what would go and stay, ask, remove it [YES=1] [ARGS="--stack NAME --delete-data"]
 	@$(BIN)/python -m ops destroy $(ARGS)

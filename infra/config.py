@@ -86,6 +86,9 @@ class Config:
         None, optional(text(PROJECT, "lower-case letters, digits and hyphens"))
     )
     """Begins all of those names, as in `staging-cv-birds`: several deployments of a project side by side."""
+    security: str = _setting("default", choice("default", "hardened"))
+    """`default` has what a first user needs, at no cost; `hardened` adds a key for the data and one for the
+    topic, an uploader role that alone writes definitions, and a break-glass role: docs/security.md."""
     image: str = _setting("asset", image)
     """The image of the jobs: `asset` builds training/Dockerfile with the Docker of this machine, `codebuild`
     lets the stack build it, and the URI of an image in ECR with its digest takes that."""
@@ -127,11 +130,12 @@ class Config:
     retain_data: bool = _setting(True, flag)
     """Whether `cdk destroy` leaves bucket, key, model package group and the images it built in place."""
     encryption_key: str = _setting(
-        "own",
+        "s3",
         text(_ENCRYPTION_KEY, "own, s3, or the ARN of a KMS key, arn:aws:kms:<region>:<account>:key/<id>"),
     )
-    """The key of bucket, failure queue and the function's log: `own`, which the stack makes, `s3` for S3's
-    own, or the ARN of one of yours in this region; docs/operations.md says what its policy must allow."""
+    """The key of bucket, failure queue and the function's log: `own`, which the stack makes and which is the
+    hardened profile's default, `s3` for S3's own, or the ARN of one of yours in this region;
+    docs/operations.md says what its policy must allow."""
     former_encryption_keys: tuple[str, ...] = _setting(
         (), perhaps_several(text(_KEY_ARN, "the ARN of a KMS key, arn:aws:kms:<region>:<account>:key/<id>"))
     )
@@ -143,10 +147,10 @@ class Config:
     notify_email: str | None = _setting(None, optional(text(_EMAIL, "one address such as team@example.com")))
     """Who gets that by mail, after following the link in the first one; without it nobody is subscribed."""
     uploader_arns: tuple[str, ...] = _setting((), _PEOPLE)
-    """Who may assume the uploader role, as ARNs of roles and users with * where names vary; by default
-    whoever the account's own policies let."""
+    """With security=hardened, who may assume the uploader role, as ARNs of roles and users with * where names
+    vary; by default whoever the account's own policies let."""
     break_glass_arns: tuple[str, ...] = _setting((), _PEOPLE)
-    """Who may assume the role that deletes versions of definitions and verdicts, in the same form."""
+    """With security=hardened, who may assume the role that deletes versions, in the same form."""
     break_glass_requires_mfa: bool = _setting(True, flag)
     """Whether that takes a second factor, as IAM users have; sessions of IAM Identity Center and of other
     identity providers do not tell of theirs and are refused then, so name them and say false."""
@@ -180,8 +184,15 @@ class Config:
         _check_keys(ours)
         choices = {key: parsers[key](key, value) for key, value in ours.items()}
         config = cls(policy=policy or Policy(), **choices)
+        if config.hardened and "encryption_key" not in ours:
+            config = dataclasses.replace(config, encryption_key="own")
         check(config)
         return config
+
+    @property
+    def hardened(self) -> bool:
+        """Return whether the deployment has the rules of the hardened profile."""
+        return self.security == "hardened"
 
     @property
     def name(self) -> str:

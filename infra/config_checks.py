@@ -73,6 +73,17 @@ def _check_tags(config: Config) -> None:
 
 
 def _check_people(config: Config) -> None:
+    given = {
+        "uploader_arns": config.uploader_arns,
+        "break_glass_arns": config.break_glass_arns,
+        "break_glass_requires_mfa": not config.break_glass_requires_mfa,
+    }
+    for key in [key for key, chosen in given.items() if chosen and not config.hardened]:
+        what = (
+            "its role is the hardened profile's: write security=hardened as well (-c, or in cdk.json), or "
+            f"leave {key} out"
+        )
+        raise fail(key, getattr(config, key), what)
     for key in ("uploader_arns", "break_glass_arns"):
         given = getattr(config, key)
         size = len('","'.join(given))
@@ -113,7 +124,8 @@ def _check_volumes(config: Config) -> None:
     if not config.encrypt_volumes:
         return
     if config.encryption_key == "s3":
-        raise fail("encrypt_volumes", True, "there is no key for volumes with encryption_key=s3")
+        what = "there is no key for volumes with encryption_key=s3: write encryption_key=own as well"
+        raise fail("encrypt_volumes", True, what)
     for key in ("processing_instance_types", "training_instance_types"):
         refused = [kind for kind in getattr(config.policy, key) if has_own_storage(kind)]
         if refused:

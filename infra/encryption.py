@@ -1,6 +1,7 @@
 """With which key the deployment's data is encrypted, who may use it, and what the bucket refuses.
 
-One key for bucket, failure queue, log and topic: the stack's own, one of yours, or none, which means S3's.
+One key for bucket, failure queue and log: the stack's own, one of yours, or none, which means S3's. The topic
+of the hardened profile has a key of its own (infra/notifications.py), whose policy lets two services in.
 """
 
 from __future__ import annotations
@@ -31,17 +32,12 @@ class Encryption(Construct):
         names: Names,
         encryption_key: str,
         retain: bool,
-        encrypts_topic: bool = True,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.own: aws_kms.Key | None = None
-        """The key that the stack makes, whose policy lets AWS's services in."""
         self.data: aws_kms.IKey | None = None
         """The key of bucket, queue and log, the stack's own or yours."""
         if encryption_key == OWN:
-            self.own = self.data = self._own_key(names, retain)
-            if encrypts_topic:
-                self.own.add_to_resource_policy(publishers_statement())
+            self.data = self._own_key(names, retain)
         elif encryption_key != S3_MANAGED:
             self.data = aws_kms.Key.from_key_arn(self, "Yours", encryption_key)
 
@@ -81,18 +77,6 @@ def _log_statement(names: Names) -> aws_iam.PolicyStatement:
                 )
             }
         },
-    )
-
-
-def publishers_statement() -> aws_iam.PolicyStatement:
-    """Let CloudWatch and EventBridge publish on an encrypted topic: SNS asks the key with their rights."""
-    return aws_iam.PolicyStatement(
-        sid="EncryptNotifications",
-        principals=[aws_iam.ServicePrincipal(f"{name}.amazonaws.com") for name in ("cloudwatch", "events")],
-        actions=["kms:Decrypt", "kms:GenerateDataKey*"],
-        # The key itself. No aws:Source... condition: EventBridge sends none to KMS, and the
-        # notifications would be lost without a word; who may publish is the topic's policy.
-        resources=["*"],
     )
 
 

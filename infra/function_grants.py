@@ -109,7 +109,7 @@ def _stop_grant(names: Names) -> Grant:
     return Grant(
         sid="StopOlder",
         actions=["sagemaker:StopPipelineExecution"],
-        resources=[*names.pipeline_arns, names.execution_arn],
+        resources=[names.execution_arn],
         wildcard="the executions of the project's pipelines; SageMaker names them.",
     )
 

@@ -1,4 +1,4 @@
-"""Who is told: one encrypted topic, and the rules that put executions, failed jobs and models on it."""
+"""Who is told: one topic, and the rules that put executions, failed jobs and models on it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from infra.encryption import publishers_statement
 from infra.nag import acknowledge
 from infra.names import Names, filled, filled_each
 
 ENDED = ("Failed", "Stopped", "Succeeded")
 """The statuses in which an execution stays."""
+
+_NO_KEY = (
+    "SNS's own key lets neither CloudWatch nor EventBridge publish, and one that does costs a dollar a "
+    "month, which security=hardened spends. News are names and statuses, kept until they are delivered."
+)
 
 
 class Notifications(Construct):
@@ -35,14 +39,14 @@ class Notifications(Construct):
         names: Names,
         topic_arn: str | None,
         email: str | None,
-        key: aws_kms.IKey | None,
+        encrypted: bool,
         guests: Names | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self.topic: aws_sns.ITopic = (
             aws_sns.Topic.from_topic_arn(self, "Topic", filled(topic_arn))
             if topic_arn
-            else self._own_topic(names, guests, key or self._own_key(names))
+            else self._own_topic(names, guests, encrypted=encrypted)
         )
         if email:
             self._subscribe(email)
@@ -92,23 +96,25 @@ class Notifications(Construct):
             },
         )
 
-    def _own_topic(self, names: Names, guests: Names | None, key: aws_kms.IKey) -> aws_sns.Topic:
+    def _own_topic(self, names: Names, guests: Names | None, *, encrypted: bool) -> aws_sns.Topic:
         """Make the topic of the project's alarms, and of those of `guests` whose projects have none."""
         topic = aws_sns.Topic(
             self,
             "Topic",
             topic_name=filled(names.notification_topic),
             display_name=filled(names.project),
-            master_key=key,
+            master_key=self._own_key(names) if encrypted else None,
             enforce_ssl=True,
         )
+        if not encrypted:
+            acknowledge(topic, dict.fromkeys(("NIST.800.53.R5-SNSEncryptedKMS", "CKV_AWS_26"), _NO_KEY))
         alarms = [each.alarm_arns for each in (names, guests) if each]
         for statement in _publishers(alarms, topic.topic_arn):
             topic.add_to_resource_policy(statement)
         return topic
 
     def _own_key(self, names: Names) -> aws_kms.Key:
-        """Make the topic's key: SNS's own lets neither CloudWatch nor EventBridge publish, yours may not."""
+        """Make the topic's key, which the data's key is not: two services may use it whoever publishes."""
         key = aws_kms.Key(
             self,
             "Key",
@@ -118,7 +124,7 @@ class Notifications(Construct):
             removal_policy=RemovalPolicy.DESTROY,
             pending_window=Duration.days(7),
         )
-        key.add_to_resource_policy(publishers_statement())
+        key.add_to_resource_policy(_publishers_statement())
         return key
 
     def _rule(
@@ -181,6 +187,18 @@ def _publishers(alarm_arns: Sequence[str], topic_arn: str) -> list[aws_iam.Polic
             },
         ),
     ]
+
+
+def _publishers_statement() -> aws_iam.PolicyStatement:
+    """Let CloudWatch and EventBridge publish on an encrypted topic: SNS asks the key with their rights."""
+    return aws_iam.PolicyStatement(
+        sid="EncryptNotifications",
+        principals=[_service(name) for name in ("cloudwatch", "events")],
+        actions=["kms:Decrypt", "kms:GenerateDataKey*"],
+        # The key itself. No aws:Source... condition: EventBridge sends none to KMS, and the
+        # notifications would be lost without a word; who may publish is the topic's policy.
+        resources=["*"],
+    )
 
 
 def _these_pipelines(names: Names) -> list[Any]:

@@ -1,7 +1,7 @@
 """The two roles that people assume: the one that may upload, and the one that may delete for good.
 
-The bucket's policy (infra/bucket_policy.py) lets nobody else do either, so whoever may assume them decides
-what runs with the deployment's roles, and what is forgotten.
+The hardened profile has them. Its bucket policy (infra/bucket_policy.py) lets nobody else do either, so
+whoever may assume them decides what runs with the deployment's roles, and what is forgotten.
 """
 
 from __future__ import annotations
@@ -53,6 +53,11 @@ class People(Construct):
             grants=break_glass_grants(names),
             max_session_duration=SESSION,
         )
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        """Return the stack's outputs by which clients find the roles."""
+        return {"UploaderRoleArn": self.uploader.role_arn, "BreakGlassRoleArn": self.break_glass.role_arn}
 
 
 def _of_this_account(names: Names, arns: Sequence[str], *, mfa: bool = False) -> aws_iam.IPrincipal:

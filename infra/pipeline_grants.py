@@ -18,6 +18,8 @@ from infra.network import JobNetwork, filled_all, network_grants
 
 Conditions = Mapping[str, Mapping[str, object]]
 
+_NETWORK = ("sagemaker:VpcSubnets", "sagemaker:VpcSecurityGroupIds")
+
 
 def pipeline_grants(
     names: Names,
@@ -104,6 +106,8 @@ def _bounds(
     """Bound a job: isolated, encrypted, for a limited time, in the deployment's network, with its keys."""
     keys = {"sagemaker:OutputKmsKeyArn": output_key_arn, "sagemaker:VolumeKmsKeyArn": volume_key_arn}
     given = {name: arn for name, arn in keys.items() if arn}
+    # A definition passes "" on for a key that the deployment has not, and a Null might take that for one.
+    none = {name: "" for name, arn in keys.items() if not arn}
     among: dict[str, object] = {}
     if network:
         among["sagemaker:VpcSubnets"] = filled_all(network.subnet_ids)
@@ -115,15 +119,22 @@ def _bounds(
         },
         "NumericLessThanEquals": {"sagemaker:MaxRuntimeInSeconds": str(max_runtime_seconds)},
         "ForAllValues:StringEquals": among,
-        # A job that names no key has none of ours.
+        # Without a network of the deployment's, a job is in none.
+        "Null": {} if network else dict.fromkeys(_NETWORK, "true"),
+        # A job that names no key has none of ours, and where we have none it names none.
         **({"ArnEquals": given} if given else {}),
+        **({"StringEqualsIfExists": none} if none else {}),
     }
 
 
 def _of_types(instance_types: Sequence[str], bounds: Conditions) -> Conditions:
     among = {"sagemaker:InstanceTypes": list(instance_types), **bounds["ForAllValues:StringEquals"]}
     # ForAllValues is true of no values at all, hence the Null beside it.
-    return {**bounds, "ForAllValues:StringEquals": among, "Null": dict.fromkeys(among, "false")}
+    return {
+        **bounds,
+        "ForAllValues:StringEquals": among,
+        "Null": {**bounds["Null"], **dict.fromkeys(among, "false")},
+    }
 
 
 def _volume_grant(volume_key_arn: str) -> Grant:
@@ -181,7 +192,12 @@ def _registry_grants(names: Names, approval_statuses: Sequence[str]) -> list[Gra
             sid="Register",
             actions=["sagemaker:CreateModelPackage"],
             resources=[packages, group],
-            conditions={"StringEquals": {"sagemaker:ModelApprovalStatus": list(approval_statuses)}},
+            conditions={
+                "StringEquals": {"sagemaker:ModelApprovalStatus": list(approval_statuses)},
+                # A stage, such as Production, says of a model what the approval says, in other words. No
+                # life cycle is without one.
+                "Null": {"sagemaker:ModelLifeCycle:Stage": "true"},
+            },
             wildcard=versions,
         ),
         # The register step ends when the model package is complete.

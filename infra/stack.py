@@ -14,7 +14,7 @@ from infra.dashboard import Dashboard
 from infra.encryption import Encryption
 from infra.image import TrainingImage
 from infra.nag import check
-from infra.names import Names, filled
+from infra.names import DEFINITION_SUFFIX, DEFINITIONS, Names, filled
 from infra.network import job_network
 from infra.notifications import Notifications
 from infra.observability import Observability
@@ -73,14 +73,12 @@ class PipelineStack(Stack):
             names=self._names,
             encryption_key=config.encryption_key,
             retain=config.retain_data,
-            # A topic of somebody's own has its own key, and its publishers no business with this one.
-            encrypts_topic=config.alarm_topic_arn is None,
         )
         self._network = job_network(config)
         pipeline_role = self.pipeline_role = self._pipeline_role(image)
         trigger = self._trigger(image, pipeline_role)
         self.function = cast(CfnFunction, trigger.function.node.default_child)
-        people = self._people()
+        people = self._people() if config.hardened else None
         storage = self._storage(trigger, people)
         Registry(self, "Registry", names=self._names, retain=config.retain_data)
         notifications = self._operations(trigger)
@@ -152,7 +150,7 @@ class PipelineStack(Stack):
             former_key_arns=self._config.former_encryption_keys,
         )
 
-    def _storage(self, trigger: Trigger, people: People) -> Storage:
+    def _storage(self, trigger: Trigger, people: People | None) -> Storage:
         storage = Storage(
             self,
             "Storage",
@@ -162,9 +160,10 @@ class PipelineStack(Stack):
             executions_expire_days=self._config.executions_expire_days,
             checkpoints_expire_days=self._config.checkpoints_expire_days,
             log_retention_days=self._config.log_retention_days,
+            hardened=self._config.hardened,
             data_key=self._encryption.data,
         )
-        if storage.bucket.policy:
+        if storage.bucket.policy and people:
             # What it denies to everybody else, these may at no time be too late for; and it goes before them.
             storage.bucket.policy.node.add_dependency(people)
         storage.notify(function_arn=trigger.function.function_arn, permission=trigger.permission)
@@ -177,7 +176,7 @@ class PipelineStack(Stack):
             names=self._names,
             topic_arn=self._config.alarm_topic_arn,
             email=self._config.notify_email,
-            key=self._encryption.own,
+            encrypted=self._config.hardened,
             guests=EVERY_PROJECT if self._config.studio_template else None,
         )
         observability = Observability(
@@ -205,27 +204,31 @@ class PipelineStack(Stack):
         pipeline_role: PipelineRole,
         trigger: Trigger,
         notifications: Notifications,
-        people: People,
+        people: People | None,
     ) -> None:
         for name, value in {
             "BucketName": storage.bucket.bucket_name,
             "UploadCommand": self._upload_command(),
-            "UploaderRoleArn": people.uploader.role_arn,
-            "BreakGlassRoleArn": people.break_glass.role_arn,
             "ModelPackageGroupName": filled(self._names.model_package_group),
             "PipelineName": filled(self._names.pipeline),
             "PipelineExecutionRoleArn": pipeline_role.role.role_arn,
             "FailureQueueUrl": trigger.failure_queue.queue_url,
             "NotificationTopicArn": notifications.topic.topic_arn,
             "StudioUrl": Fn.sub(STUDIO),
+            **(people.outputs if people else {}),
         }.items():
             CfnOutput(self, name, value=value)
 
     def _upload_command(self) -> str:
         """Write what uploads a definition; for jobs in a VPC, one of so many subnets and groups."""
-        upload = f"python -m ops upload --stack {self.stack_name}"
         if not self._network:
-            return upload
+            return self._upload()
         file = "vpc-pipeline.json"
         options = f"{self._network.definition_options} --output {file}"
-        return f"python -m pipeline_definition {options} && {upload} {file}"
+        return f"python -m pipeline_definition {options} && {self._upload(file)}"
+
+    def _upload(self, file: str = "") -> str:
+        if self._config.hardened:
+            return f"python -m ops upload --stack {self.stack_name} {file}".rstrip()
+        file = file or "pipeline_definition/pipeline.json"
+        return filled(f"aws s3 cp {file} s3://{self._names.bucket}/{DEFINITIONS}{DEFINITION_SUFFIX}")

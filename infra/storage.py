@@ -21,8 +21,8 @@ _REASONS = {
     "set and the definitions in Git; a copy in another region would double the bill of every execution.",
 }
 _REASONS_WITHOUT_A_KEY = {
-    "NIST.800.53.R5-S3DefaultEncryptionKMS": "encryption_key=s3 was chosen: S3 encrypts with keys of its "
-    "own, and access is decided by the policies of bucket and roles alone.",
+    "NIST.800.53.R5-S3DefaultEncryptionKMS": "With encryption_key=s3, S3 encrypts with keys of its own, and "
+    "access is decided by the policies of bucket and roles alone; another choice has a key.",
 }
 _REASONS_OF_THE_LOGS = {
     "CKV_AWS_18": "Logs of the access to logs would be logged without end.",
@@ -46,6 +46,7 @@ class Storage(Construct):
         executions_expire_days: int | None,
         checkpoints_expire_days: int | None,
         log_retention_days: int,
+        hardened: bool,
         data_key: aws_kms.IKey | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -71,7 +72,7 @@ class Storage(Construct):
         for statement in bucket_statements(names, data_key.key_arn) if data_key else []:
             self.bucket.add_to_resource_policy(statement)
         acknowledge(self.bucket, _REASONS if data_key else _REASONS | _REASONS_WITHOUT_A_KEY)
-        for statement in denials(names):
+        for statement in denials(names, hardened=hardened):
             self.bucket.add_to_resource_policy(statement)
         self.access_logs = self._access_logs(names, removal_policy, log_retention_days)
         self._log_access(self.access_logs, names)

@@ -44,7 +44,7 @@ def bind(template: Mapping[str, Any], names: StudioNames) -> dict[str, dict[str,
 
 
 def _boundary(kind: str, role: Mapping[str, Any]) -> dict[str, Any]:
-    statements = list(_joined(_allowed(role)))
+    statements = [_brief(each) for each in _joined(_allowed(role))]
     size = _size(statements)
     if size > MAX_CHARACTERS:
         raise ConfigError(
@@ -57,7 +57,9 @@ def _boundary(kind: str, role: Mapping[str, Any]) -> dict[str, Any]:
 
 def resources(document: Mapping[str, Any]) -> list[str]:
     """Give every resource of a boundary, as Fn::Sub takes it."""
-    return [_text(resource) for statement in document["Statement"] for resource in statement["Resource"]]
+    return [
+        _text(resource) for statement in document["Statement"] for resource in _list(statement["Resource"])
+    ]
 
 
 def _allowed(role: Mapping[str, Any]) -> Iterator[Statement]:
@@ -71,6 +73,14 @@ def _allowed(role: Mapping[str, Any]) -> Iterator[Statement]:
         ]
     )
     yield from json.loads(text.replace(PROJECT.project, EVERY_PROJECT.project).replace(OWN_STACK, STACKS))
+
+
+def _brief(statement: Statement) -> Statement:
+    """Write a list of one as IAM takes it without brackets, which count."""
+    return {
+        name: value[0] if isinstance(value, list) and len(value) == 1 else value
+        for name, value in statement.items()
+    }
 
 
 def _joined(statements: Iterator[Statement]) -> Iterator[Statement]:
@@ -115,7 +125,7 @@ def _text(value: Any) -> str:
 def _size(statements: Sequence[Statement]) -> int:
     """Count the characters of the longest form that CloudFormation may fill the statements in to."""
     spelled = json.dumps(
-        [{**each, "Resource": [_text(one) for one in each["Resource"]]} for each in statements],
+        [_brief({**each, "Resource": list(map(_text, _list(each["Resource"])))}) for each in statements],
         separators=(",", ":"),
     )
     for token, longest in _LONGEST.items():

@@ -75,10 +75,12 @@ class ProjectStack(PipelineStack):
 
 def synthesise(config: Config, names: StudioNames) -> dict[str, Any]:
     """Give the template of the projects that a deployment offers; raise on what cdk-nag finds in it."""
-    # A key that a stack makes has no name before; one of the account's own does for every project.
+    # Hardened whatever the deployment is: users of Studio have no right on buckets, and get what they need by
+    # the uploader role. A key that a stack makes has no name before; one of the account's own does.
     key = config.encryption_key if config.encryption_key.startswith("arn:") else S3_MANAGED
     own = dataclasses.replace(
         config,
+        security="hardened",
         encryption_key=key,
         encrypt_volumes=config.encrypt_volumes and key != S3_MANAGED,
         studio_template=None,

@@ -35,7 +35,7 @@ _QUEUE_INSTEAD = (
     "the event without its error."
 )
 _DEAD_LETTERS = "This is the dead-letter queue: the uploads that failed, for people."
-_KEY_OF_SQS = "encryption_key=s3 was chosen: SQS encrypts it with a key of its own."
+_KEY_OF_SQS = "With encryption_key=s3, SQS encrypts it with a key of its own."
 _RUNTIME = (
     "python3.13 is supported until 2029; the runtime changes on purpose, with the function's tests, and not "
     "by the next release of the CDK."
@@ -233,7 +233,7 @@ def _log_group(
     cast(aws_logs.CfnLogGroup, group.node.default_child).retention_in_days = retention_days
     if key is None:
         reason = (
-            "encryption_key=s3 was chosen: CloudWatch encrypts it with a key of its own; it holds names, "
+            "with encryption_key=s3 CloudWatch encrypts it with a key of its own; it holds names, "
             "ARNs and reasons, and no data."
         )
         acknowledge(group, {"NIST.800.53.R5-CloudWatchLogGroupEncrypted": reason, "CKV_AWS_158": reason})

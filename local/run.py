@@ -108,7 +108,7 @@ def run(options: Options) -> int:
 def _start(
     aws: LocalAWS, outputs: Mapping[str, str], data: Path, parameters: Mapping[str, str], console: Console
 ) -> str:
-    """Upload the data and the definition as the uploader role; the ARN of the execution that this started."""
+    """Upload data and definition, in the uploader role if there is one; the ARN of what this started."""
     uploader = roles.uploader(aws, Deployment(STACK, outputs))
     s3, bucket = uploader.client("s3"), outputs["BucketName"]
     url = upload.upload_data(s3, bucket, data, console)

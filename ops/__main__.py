@@ -15,7 +15,7 @@ import sys
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ops import delivery_commands, destroy_command, execution_commands, upload_commands
+from ops import delivery_commands, destroy_command, execution_commands, preflight, upload_commands
 from ops.errors import explain
 from ops.execution_commands import INTERRUPTED
 from ops.session import Session
@@ -46,6 +46,7 @@ for command in (
     delivery_commands.reconcile,
     delivery_commands.rollback,
     destroy_command.destroy,
+    preflight.preflight,
 ):
     main.add_command(command)
 

@@ -136,9 +136,9 @@ def rollback(
     """Go back to an earlier pipeline VERSION.
 
     VERSION is a number as `history` shows it, or the version id of an upload; the version before the newest
-    unless given. Its definition is uploaded once more, as the stack's uploader role: it is judged, stored and
-    started like any upload, with the values of today's parameters.json. Rolling back twice brings back what
-    there was.
+    unless given. Its definition is uploaded once more, in a hardened deployment as the uploader role: it is
+    judged, stored and started like any upload, with the values of today's parameters.json. Rolling back twice
+    brings back what there was.
 
     With --start-only nothing is uploaded or judged: SageMaker starts that version with the parameters that
     its last execution had, and your own rights count.

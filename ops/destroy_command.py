@@ -32,7 +32,7 @@ UNITS = ("bytes", "KB", "MB", "GB", "TB")
 @click.option(
     "--mfa-serial",
     metavar="ARN",
-    help="Your MFA device, whose code the break-glass role asks for unless it was deployed without.",
+    help="Your MFA device, whose code a break-glass role asks for unless it was deployed without.",
 )
 @click.option("--yes", is_flag=True, envvar="YES", help="Do not ask; YES=1 in the environment says the same.")
 @STACK
@@ -42,7 +42,7 @@ def destroy(*, delete_data: bool, mfa_serial: str | None, yes: bool, stack: str)
     Lists what would go and what would stay, and asks. Executions that run are stopped, and their end is
     awaited, before the stack is deleted. Data stays unless the deployment was made with retain_data=false,
     or --delete-data is given; then every object version, model package and pipeline goes first, definitions
-    and verdicts as the stack's break-glass role.
+    and verdicts of a hardened deployment as its break-glass role.
 
     Works without a stack as well: for what an earlier destroy left in place, or one that was interrupted.
 

@@ -124,9 +124,9 @@ def _explain_refusal(error: ClientError) -> str:
         return f"AWS does not accept these credentials ({code}): {LOG_IN}"
     if code in DENIED and DENIED_BY_RESOURCE in message:
         return (
-            f"AWS refused {error.operation_name}: {message} (no right of yours changes that: below pipeline/ "
-            "the stack's uploader role alone writes, which upload and rollback become unless --as-role says "
-            "otherwise; docs/operations.md, Roles)"
+            f"AWS refused {error.operation_name}: {message} (no right of yours changes that. Below pipeline/ "
+            "the uploader role of a hardened stack alone writes: leave --as-role out, so that upload and "
+            "rollback work as it, or use a profile with its role_arn; docs/operations.md, Roles)"
         )
     if code in DENIED:
         return f"AWS refused {error.operation_name}: {message} (ask for the right to, or set AWS_PROFILE)"

@@ -1,7 +1,8 @@
 """Work as a role of the deployment: the uploader role to upload, the break-glass role to delete for good.
 
-The bucket lets nobody else do either, an administrator among them. Whoever is the role already, by a profile
-with its `role_arn`, goes on as they are.
+The bucket of a hardened deployment lets nobody else do either, an administrator among them; in the default
+profile there is no such role, and people work as themselves. Whoever is the role already, by a profile with
+its `role_arn`, goes on as they are.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class _RoleClients:
 
 
 def uploader(clients: Clients, deployed: Deployment, wanted: str | None = None) -> Clients:
-    """Give clients of the role that may upload: `wanted`, else the stack's; an older stack has none.
+    """Return clients of the role that may upload: `wanted`, else the stack's, if it is hardened and has one.
 
     Raises:
         OpsError: `wanted` is neither the ARN of a role nor `none`.

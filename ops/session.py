@@ -28,7 +28,7 @@ NAME = click.option(
 AS_ROLE = click.option(
     "--as-role",
     metavar="ARN|none",
-    help="Upload as this role, or as yourself.  [default: the stack's uploader role]",
+    help="Upload as this role, or as yourself.  [default: a hardened stack's uploader role]",
 )
 EXECUTION = click.argument("execution", metavar="[EXECUTION_ARN|latest]", default="latest")
 

@@ -84,7 +84,8 @@ def check_values_beside(s3: Any, bucket: str, key: str, parameters: Mapping[str,
         given = ", ".join(f"{name}={values[name]!r}" for name in twice)
         raise UploadError(
             f"s3://{bucket}/{beside} gives {given}, which would win: upload another one with "
-            f"--parameters FILE, or delete it (as the uploader role: aws s3 rm s3://{bucket}/{beside})"
+            f"--parameters FILE, or delete it: aws s3 rm s3://{bucket}/{beside}, in a hardened deployment as "
+            "the uploader role"
         )
 
 

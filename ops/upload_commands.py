@@ -98,7 +98,8 @@ def upload(
     content (data/<digest>/), so unchanged data is uploaded once; InputDataUrl is set to that prefix. Without
     --data the execution reads what InputDataUrl says, by default all of data/ in the stack's bucket.
     Parameters replace the defaults in the uploaded copy. Nothing is uploaded before all that is given has
-    been checked. All of it is done as the stack's uploader role, which you have to be allowed to assume.
+    been checked. In a hardened deployment all of it is done as the stack's uploader role, which you have to
+    be allowed to assume.
 
     Waits for the verdict and prints it: the execution that was started, or every reason why none was.
     """

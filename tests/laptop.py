@@ -1,5 +1,6 @@
 """A running local AWS with the real template deployed, and one way to upload and follow on it."""
 
+import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from local.engine.jobs.session import JobSettings
 from local.run import STACK, TEMPLATE
 from ops import roles, upload, watch
 from ops.stack import Deployment
+from profiles import HARDENED, write
 from toy_pipeline import IMAGE
 
 
@@ -26,9 +28,7 @@ def write_template_without(rules: Sequence[str], directory: Path) -> Path:
             policy = json.loads(variables["DEPLOYMENT_POLICY"])
             policy["policy_off"] = dict.fromkeys(rules, "its containers are toys")
             variables["DEPLOYMENT_POLICY"] = json.dumps(policy)
-    path = directory / "template.json"
-    path.write_text(json.dumps(template))
-    return path
+    return write(template, directory)
 
 
 class Laptop:
@@ -39,7 +39,7 @@ class Laptop:
         self.sagemaker = aws.client("sagemaker")
         self.data_url = ""
         self.uploader = roles.uploader(aws, Deployment(STACK, outputs))
-        """Clients of the role that may upload, which the administrator assumed."""
+        """Clients of whoever uploads: the administrator, or the role that they assumed for it."""
 
     def put_object(self, key: str, body: bytes) -> str:
         """Put one object into the project's bucket as an uploader and return its URL."""
@@ -104,11 +104,11 @@ def laptop(
 
 
 def write_template_without_second_factor(directory: Path) -> Path:
-    """Write the committed template as `break_glass_requires_mfa=false` makes it.
+    """Write the hardened template as `break_glass_requires_mfa=false` makes it.
 
     Local AWS knows no codes of a device: nobody becomes the break-glass role that asks for one.
     """
-    template = json.loads(TEMPLATE.read_text())
+    template = copy.deepcopy(HARDENED)
     (role,) = (
         each["Properties"]
         for each in template["Resources"].values()
@@ -116,6 +116,4 @@ def write_template_without_second_factor(directory: Path) -> Path:
     )
     (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Condition"].pop("Bool") == {"aws:MultiFactorAuthPresent": "true"}
-    path = directory / "template.json"
-    path.write_text(json.dumps(template))
-    return path
+    return write(template, directory)

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from local.aws import LocalAWS
 from ops import roles
+from ops.stack import deployment
 
 
 def port_of(aws: LocalAWS) -> int:
@@ -42,9 +43,8 @@ def client(aws: LocalAWS, service: str, **changes: str) -> Any:
 
 
 def uploader(aws: LocalAWS, stack: str = "cv-birds") -> Any:
-    """Make a client of S3 as somebody who may upload: the administrator, in the stack's uploader role."""
-    role_arn = f"arn:aws:iam::{aws.account}:role/{stack}-uploader-{aws.region}"
-    return roles.assume(aws, role_arn).client("s3")
+    """Make a client of S3 as somebody who may upload: the administrator, or the stack's role for that."""
+    return roles.uploader(aws, deployment(aws.client("cloudformation"), stack)).client("s3")
 
 
 SETTINGS = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})

@@ -19,10 +19,10 @@ def environment(scratch: Path) -> dict[str, str]:
 
 @contextmanager
 def up(
-    env_file: Path, *, cwd: Path = ROOT, variables: Mapping[str, str] | None = None
+    env_file: Path, *more: str, cwd: Path = ROOT, variables: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[str]]:
     """Start `python -m local up`, whose own image is a toy, and wait until it is up; kill it at the end."""
-    command = [sys.executable, str(ROOT / "tests" / "toy_up.py"), "up", "--env-file", str(env_file)]
+    command = [sys.executable, str(ROOT / "tests" / "toy_up.py"), "up", "--env-file", str(env_file), *more]
     with subprocess.Popen(
         command,
         cwd=cwd,

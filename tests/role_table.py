@@ -5,6 +5,8 @@ Written by hand beside the policies, not derived from them: the two are held aga
 
 from __future__ import annotations
 
+import dataclasses
+
 from rights import Right
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
@@ -151,31 +153,37 @@ FUNCTION = (
             f"{LOGS}:/aws/sagemaker/TrainingJobs:log-stream:a",
         ),
     ),
+)
+# S3, and the failure queue.
+FUNCTION_WITH_KEY = (
+    *FUNCTION,
     key_right("s3", never=("sns", "ec2")),
-    # For the failure queue.
     key_right("sqs", never=("sns", "ec2")),
 )
 
+_OUTPUT_KEY, _VOLUME_KEY = "sagemaker:OutputKmsKeyArn", "sagemaker:VolumeKmsKeyArn"
 _BOUNDED = (
     ("sagemaker:NetworkIsolation", "true"),
     ("sagemaker:InterContainerTrafficEncryption", "true"),
     ("sagemaker:MaxRuntimeInSeconds", "14400"),
-    ("sagemaker:OutputKmsKeyArn", DATA_KEY),
 )
 _REQUIRED = (
     "sagemaker:NetworkIsolation",
     "sagemaker:InterContainerTrafficEncryption",
     "sagemaker:MaxRuntimeInSeconds",
     "sagemaker:InstanceTypes",
-    "sagemaker:OutputKmsKeyArn",
 )
 _UNBOUNDED: tuple[tuple[str, str | tuple[str, ...]], ...] = (
     ("sagemaker:NetworkIsolation", "false"),
     ("sagemaker:InterContainerTrafficEncryption", "false"),
     ("sagemaker:MaxRuntimeInSeconds", "86401"),
     ("sagemaker:InstanceTypes", ("ml.p5.48xlarge",)),
-    *(("sagemaker:OutputKmsKeyArn", each) for each in OTHER_KEYS),
+    ("sagemaker:VpcSubnets", ("subnet-0123456789abcdef0",)),
+    ("sagemaker:VpcSecurityGroupIds", ("sg-0123456789abcdef0",)),
+    *((name, key) for name in (_OUTPUT_KEY, _VOLUME_KEY) for key in (DATA_KEY, *OTHER_KEYS)),
 )
+# What the shipped definition says where it has no key.
+_NO_KEYS = ((_OUTPUT_KEY, ""), (_VOLUME_KEY, ""))
 
 
 def jobs(kind: str) -> tuple[str, ...]:
@@ -216,6 +224,7 @@ PIPELINE = (
             ),
             ("sagemaker:MaxRuntimeInSeconds", "86400"),
             ("sagemaker:EnableRemoteDebug", "false"),
+            *_NO_KEYS,
         ),
     ),
     Right(
@@ -231,6 +240,7 @@ PIPELINE = (
                 for each in ("ml.m5.large", "ml.m5.2xlarge", "ml.m5.4xlarge")
             ),
             ("sagemaker:MaxRuntimeInSeconds", "86400"),
+            *_NO_KEYS,
         ),
     ),
     Right(
@@ -270,7 +280,11 @@ PIPELINE = (
         ),
         (("sagemaker:ModelApprovalStatus", "PendingManualApproval"),),
         required=("sagemaker:ModelApprovalStatus",),
-        never=(("sagemaker:ModelApprovalStatus", "Approved"), ("sagemaker:ModelApprovalStatus", "Rejected")),
+        never=(
+            ("sagemaker:ModelApprovalStatus", "Approved"),
+            ("sagemaker:ModelApprovalStatus", "Rejected"),
+            ("sagemaker:ModelLifeCycle:Stage", "Production"),
+        ),
     ),
     Right(
         ("sagemaker:DescribeModelPackage",),
@@ -330,6 +344,24 @@ PIPELINE = (
         required=("cloudwatch:namespace",),
         never=(("cloudwatch:namespace", "AWS/Billing"), ("cloudwatch:namespace", "/aws/lambda")),
     ),
+)
+
+
+def _with_key(right: Right) -> Right:
+    """Have a job's results encrypted with the deployment's key, which is asked for with the rest."""
+    if right.actions[0] not in ("sagemaker:CreateTrainingJob", "sagemaker:CreateProcessingJob"):
+        return right
+    return dataclasses.replace(
+        right,
+        context=(*right.context, (_OUTPUT_KEY, DATA_KEY)),
+        required=(*right.required, _OUTPUT_KEY),
+        never=tuple(each for each in right.never if each != (_OUTPUT_KEY, DATA_KEY)),
+        also=tuple(each for each in right.also if each[0] != _OUTPUT_KEY),
+    )
+
+
+PIPELINE_WITH_KEY = (
+    *map(_with_key, PIPELINE),
     key_right("s3", never=("sqs", "ec2")),
     Right(("kms:DescribeKey",), (DATA_KEY,), OTHER_KEYS),
 )

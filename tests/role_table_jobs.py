@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from rights import Right
-from role_table import ACCOUNT, DATA_KEY, OTHER_KEYS, PIPELINE, REGION
+from role_table import ACCOUNT, DATA_KEY, OTHER_KEYS, PIPELINE_WITH_KEY, REGION
 
 SUBNETS = ("subnet-0123456789abcdef0", "subnet-0123456789abcdef1")
 GROUPS = ("sg-0123456789abcdef0",)
@@ -13,6 +13,7 @@ OTHER_SUBNET, OTHER_GROUP = "subnet-0fedcba9876543210", "sg-0fedcba9876543210"
 CONTEXT = {
     "subnet_ids": list(SUBNETS),
     "security_group_ids": list(GROUPS),
+    "encryption_key": "own",
     "encrypt_volumes": True,
 }
 VOLUME_KEY = ("sagemaker:VolumeKmsKeyArn", DATA_KEY)
@@ -37,7 +38,7 @@ def _protected(right: Right) -> Right:
         context=(*right.context, (subnets, SUBNETS), (groups, GROUPS), VOLUME_KEY),
         required=(*right.required, subnets, groups, VOLUME_KEY[0]),
         never=(
-            *right.never,
+            *(each for each in right.never if each[0] not in (subnets, groups, VOLUME_KEY[0])),
             *((VOLUME_KEY[0], each) for each in OTHER_KEYS),
             (subnets, (OTHER_SUBNET,)),
             (subnets, (*SUBNETS, OTHER_SUBNET)),
@@ -108,4 +109,4 @@ _LEND_KEY = Right(
     required=("kms:GrantIsForAWSResource",),
     never=(("kms:GrantIsForAWSResource", "false"),),
 )
-PIPELINE_PROTECTED = (*map(_protected, PIPELINE), *_CONNECT, _LEND_KEY)
+PIPELINE_PROTECTED = (*map(_protected, PIPELINE_WITH_KEY), *_CONNECT, _LEND_KEY)

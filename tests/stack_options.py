@@ -45,17 +45,21 @@ GOES = {
     f"{kind}.{each}" for kind in ("AWS::S3::Bucket", "AWS::SageMaker::ModelPackageGroup") for each in KEPT_BY
 }
 KEY_GOES = {f"AWS::KMS::Key.{each}" for each in KEPT_BY}
-KEY_OF_THE_TOPIC = {"+AWS::KMS::Key", "AWS::SNS::Topic.KmsMasterKeyId"}
-"""One that CloudWatch and EventBridge may use."""
-OTHER_KEY = {
+YOUR_KEY = {
     *RIGHTS,
     *ENVIRONMENT,
-    *("-AWS::KMS::Key", "-AWS::KMS::Alias"),
-    *KEY_OF_THE_TOPIC,
     *("AWS::S3::Bucket.BucketEncryption", "AWS::S3::BucketPolicy.PolicyDocument"),
-    *("AWS::SQS::Queue.KmsMasterKeyId", "AWS::Logs::LogGroup.KmsKeyId"),
+    *("AWS::SQS::Queue.KmsMasterKeyId", "AWS::SQS::Queue.SqsManagedSseEnabled"),
+    "AWS::Logs::LogGroup.KmsKeyId",
 }
-KEYS_OF_AWS = OTHER_KEY | {"AWS::SQS::Queue.SqsManagedSseEnabled"}
+OWN_KEY = YOUR_KEY | {"+AWS::KMS::Key", "+AWS::KMS::Alias"}
+HARDENED_BUT_FOR_THE_KEY = {
+    # A key that CloudWatch and EventBridge may use.
+    *("+AWS::KMS::Key", "AWS::SNS::Topic.KmsMasterKeyId"),
+    *("+AWS::IAM::Role", "AWS::S3::BucketPolicy.PolicyDocument", "AWS::S3::BucketPolicy.DependsOn"),
+    *("Outputs.BreakGlassRoleArn", "Outputs.UploadCommand", "Outputs.UploaderRoleArn"),
+}
+HARDENED = OWN_KEY | HARDENED_BUT_FOR_THE_KEY
 BUILT_IMAGE = {
     *RIGHTS_TOO,
     *("+AWS::CodeBuild::Project", "+AWS::ECR::Repository", "+AWS::Events::Rule", "+AWS::IAM::Role"),
@@ -67,20 +71,22 @@ OTHER_TOPIC = {
 }
 TAGGED = (
     *("AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::Events::Rule", "AWS::IAM::Role"),
-    *("AWS::KMS::Key", "AWS::Logs::LogGroup", "AWS::S3::Bucket", "AWS::SNS::Topic", "AWS::SQS::Queue"),
+    *("AWS::Logs::LogGroup", "AWS::S3::Bucket", "AWS::SNS::Topic", "AWS::SQS::Queue"),
     *("AWS::SageMaker::ModelPackageGroup", FUNCTION),
 )
 
 
 @dataclass(frozen=True)
 class Option:
-    """A context with a policy, and what they change in the default template, as `changes` says it."""
+    """A context with a policy, and what they change in the default template or in that of `base`."""
 
     context: Context
     changes: set[str] = field(default_factory=set)
     policy: Context = field(default_factory=dict)
     everything: bool = False
     """Whether every name changes, so that it is another deployment."""
+    base: str | None = None
+    """The option that it is a choice within."""
 
 
 @functools.cache
@@ -120,6 +126,10 @@ def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
 
 
+SUBNETS: Context = {
+    "subnet_ids": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
+    "security_group_ids": ["sg-0123456789abcdef0"],
+}
 OPTIONS: dict[str, Option] = {
     "another project": Option({"project": "a-name-of-thirty-letters-aaaaa"}, everything=True),
     "an environment": Option({"environment": "staging"}, everything=True),
@@ -127,7 +137,7 @@ OPTIONS: dict[str, Option] = {
     "an image of this machine's Docker": Option({"image": "asset"}),
     "an image that AWS builds": Option({"image": "codebuild"}, BUILT_IMAGE),
     "an image that AWS builds, data that goes": Option(
-        {"image": "codebuild", "retain_data": False}, BUILT_IMAGE | GOES | KEY_GOES
+        {"image": "codebuild", "retain_data": False}, BUILT_IMAGE | GOES
     ),
     "an image that AWS builds for GPUs": Option(
         {"image": "codebuild"}, BUILT_IMAGE, policy={"training_instance_types": ("ml.g5.xlarge",)}
@@ -171,41 +181,62 @@ OPTIONS: dict[str, Option] = {
         {"noncurrent_versions_expire_days": 7, "log_retention_days": 7},
         EXPIRY | {"AWS::Logs::LogGroup.RetentionInDays"},
     ),
-    "data that goes": Option({"retain_data": False}, GOES | KEY_GOES),
+    "default": Option({"security": "default"}),
+    "hardened": Option({"security": "hardened"}, HARDENED),
+    "hardened, keys of AWS's": Option(
+        {"security": "hardened", "encryption_key": "s3"}, HARDENED_BUT_FOR_THE_KEY
+    ),
+    "hardened, a key of yours": Option(
+        {"security": "hardened", "encryption_key": KEY}, YOUR_KEY | HARDENED_BUT_FOR_THE_KEY
+    ),
+    "hardened, data that goes": Option(
+        {"security": "hardened", "retain_data": False}, GOES | KEY_GOES, base="hardened"
+    ),
+    "hardened, a network of yours": Option(
+        {"security": "hardened", **SUBNETS}, RIGHTS_TOO | {"Outputs.UploadCommand"}, base="hardened"
+    ),
+    "data that goes": Option({"retain_data": False}, GOES),
     "data that stays": Option({"retain_data": True}),
-    "keys of AWS's": Option({"encryption_key": "s3"}, KEYS_OF_AWS),
-    "a key of yours": Option({"encryption_key": KEY}, OTHER_KEY),
-    "a key of its own": Option({"encryption_key": "own"}),
-    "keys of AWS's, data that goes": Option(
-        {"encryption_key": "s3", "retain_data": False},
-        KEYS_OF_AWS | GOES,
+    "keys of AWS's": Option({"encryption_key": "s3"}),
+    "a key of yours": Option({"encryption_key": KEY}, YOUR_KEY),
+    "a key of its own": Option({"encryption_key": "own"}, OWN_KEY),
+    "a key of its own, data that goes": Option(
+        {"encryption_key": "own", "retain_data": False}, GOES | KEY_GOES, base="a key of its own"
     ),
-    "volumes with the key": Option({"encrypt_volumes": True}, RIGHTS_TOO),
-    "volumes with a key of yours": Option({"encrypt_volumes": True, "encryption_key": KEY}, OTHER_KEY),
+    "volumes with the key": Option(
+        {"encrypt_volumes": True, "encryption_key": "own"}, RIGHTS_TOO, base="a key of its own"
+    ),
+    "volumes with a key of yours": Option(
+        {"encrypt_volumes": True, "encryption_key": KEY}, RIGHTS_TOO, base="a key of yours"
+    ),
     "volumes with AWS's keys": Option({"encrypt_volumes": False}),
-    "a network of yours": Option(
-        {
-            "subnet_ids": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
-            "security_group_ids": ["sg-0123456789abcdef0"],
-        },
-        RIGHTS_TOO | {"Outputs.UploadCommand"},
-    ),
+    "a network of yours": Option(SUBNETS, RIGHTS_TOO | {"Outputs.UploadCommand"}),
     "an earlier key": Option({"former_encryption_keys": [KEY]}, RIGHTS),
-    "an earlier key, keys of AWS's": Option(
-        {"former_encryption_keys": [KEY], "encryption_key": "s3"}, KEYS_OF_AWS
+    "hardened, an earlier key": Option(
+        {"security": "hardened", "former_encryption_keys": [KEY]}, RIGHTS, base="hardened"
     ),
     "who uploads": Option(
-        {"uploader_arns": [f"arn:aws:iam::{ACCOUNT}:role/aws-reserved/sso.amazonaws.com/*"]}, TRUST
+        {
+            "security": "hardened",
+            "uploader_arns": [f"arn:aws:iam::{ACCOUNT}:role/aws-reserved/sso.amazonaws.com/*"],
+        },
+        TRUST,
+        base="hardened",
     ),
-    "who breaks the glass": Option({"break_glass_arns": [f"arn:aws:iam::{ACCOUNT}:user/jo"]}, TRUST),
-    "breaking the glass without MFA": Option({"break_glass_requires_mfa": False}, TRUST),
-    "breaking the glass with MFA": Option({"break_glass_requires_mfa": True}),
-    "a topic of yours": Option({"alarm_topic_arn": TOPIC}, OTHER_TOPIC | {"AWS::KMS::Key.KeyPolicy"}),
-    "a topic of yours, keys of AWS's": Option(
-        {"alarm_topic_arn": TOPIC, "encryption_key": "s3"},
-        OTHER_TOPIC
-        | OTHER_KEY - {"+AWS::KMS::Key", "AWS::SNS::Topic.KmsMasterKeyId"}
-        | {"AWS::SQS::Queue.SqsManagedSseEnabled"},
+    "who breaks the glass": Option(
+        {"security": "hardened", "break_glass_arns": [f"arn:aws:iam::{ACCOUNT}:user/jo"]},
+        TRUST,
+        base="hardened",
+    ),
+    "breaking the glass without MFA": Option(
+        {"security": "hardened", "break_glass_requires_mfa": False}, TRUST, base="hardened"
+    ),
+    "breaking the glass with MFA": Option(
+        {"security": "hardened", "break_glass_requires_mfa": True}, base="hardened"
+    ),
+    "a topic of yours": Option({"alarm_topic_arn": TOPIC}, OTHER_TOPIC),
+    "hardened, a topic of yours": Option(
+        {"security": "hardened", "alarm_topic_arn": TOPIC}, OTHER_TOPIC | {"-AWS::KMS::Key"}, base="hardened"
     ),
     "mail": Option({"notify_email": "team@example.com"}, {"+AWS::SNS::Subscription"}),
     "projects of Studio from a bucket": Option(OFFERS["s3"], OFFER_TO_BE_TAGGED),

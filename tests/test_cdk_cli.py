@@ -26,7 +26,9 @@ from botocore.exceptions import ClientError
 from deployed_template import Stack
 from local.aws import LocalAWS
 from local_clients import uploader
-from test_infra_template import path_with_node, synthesis
+from ops import __main__ as ops
+from profiles import path_with_node
+from test_infra_template import synthesis
 
 __all__ = ["synthesis"]
 
@@ -381,6 +383,54 @@ def test_a_change_that_fails_is_rolled_back_and_said(
     assert "already exists" in said
     assert template(aws) == before
     assert wrong(aws) == []
+
+
+@pytest.mark.parametrize("target", ["deploy", "diff"])
+def test_make_looks_at_what_it_synthesised_before_the_cdk_has_it(target: str) -> None:
+    done = subprocess.run(
+        ["make", "--dry-run", target, f"VENV={sys.prefix}", "ARGS=-c a=b --method=direct"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    steps = [
+        "rm -rf cdk.out && ",
+        "/cdk synth --quiet -c a=b --method=direct && ",
+        "/python -m ops preflight cdk.out -c a=b --method=direct",
+        f"/cdk {target} --app cdk.out -c a=b --method=direct",
+    ]
+    places = [done.stdout.find(each) for each in steps]
+    assert -1 not in places, done.stdout
+    assert places == sorted(places)
+
+
+@installed
+@pytest.mark.slow
+def test_a_deployment_that_would_let_the_key_go_is_refused_and_the_hardened_one_passes(
+    aws: LocalAWS, cdk: Cdk, deployed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in aws.environment().items():
+        monkeypatch.setenv(name, value)
+
+    def looked_at(*options: str) -> tuple[Path, int]:
+        outdir = tmp_path / f"cdk.out-{len(list(tmp_path.iterdir()))}"
+        # What is for deploying alone is told to be ignored, and stops nothing.
+        options = (*options, "-c", f"image={IMAGE}", "--require-approval=never", "--method=direct")
+        cdk("synth", "--quiet", f"--output={outdir}", *options)
+        return outdir, ops.run(["preflight", str(outdir), *options])
+
+    hardened, code = looked_at("-c", "security=hardened")
+    assert code == 0
+    deploy(cdk, hardened)
+    before = names(aws)
+    assert looked_at()[1] == 2
+    key = f"arn:aws:kms:us-east-1:123456789012:key/{before['EncryptionKey3A692D6E']}"
+    moved, code = looked_at("-c", f"former_encryption_keys={key}")
+    assert code == 0
+    deploy(cdk, moved)
+    assert names(aws).items() <= before.items()
+    assert aws.client("kms").describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
 
 
 @installed

@@ -1,13 +1,12 @@
 """The roles against what an abuser would ask for; role_table.py and people_table.py have what is right."""
 
-import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from iam_judge import Decision, decide, document
+from profiles import DEFAULT, HARDENED
 from rights import Context
 from role_table import (
     BREAK_GLASS_ROLE,
@@ -24,7 +23,6 @@ from role_table import (
     UPLOADER_ROLE,
 )
 
-TEMPLATE = json.loads((Path(__file__).parents[1] / "infra" / "template.json").read_text(encoding="utf-8"))
 PSEUDO_PARAMETERS = {
     "AWS::StackName": "cv-birds",
     "AWS::AccountId": "123456789012",
@@ -35,6 +33,7 @@ PSEUDO_PARAMETERS = {
 }
 TRAINING_JOB = f"{SAGEMAKER}:training-job/pipelines-abc123-trainspot-x1"
 PROCESSING_JOB = f"{SAGEMAKER}:processing-job/pipelines-abc123-preprocess-x1"
+OUTPUT_KEY = "sagemaker:OutputKmsKeyArn"
 TO_SAGEMAKER = {"iam:PassedToService": "sagemaker.amazonaws.com"}
 
 Request = tuple[str, str, Context]
@@ -47,6 +46,11 @@ BOUNDED: Context = {
 }
 TRAIN: Context = {**BOUNDED, "sagemaker:InstanceTypes": ["ml.c5.4xlarge"]}
 PROCESS: Context = {**BOUNDED, "sagemaker:InstanceTypes": ["ml.m5.xlarge"]}
+ELSEWHERE: list[Context] = [
+    {"sagemaker:VpcSubnets": ["subnet-0123456789abcdef0"]},
+    {"sagemaker:VpcSecurityGroupIds": ["sg-0123456789abcdef0"]},
+    {"sagemaker:VolumeKmsKeyArn": f"{KEYS}/another"},
+]
 VIA_S3: Context = {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}
 PENDING: Context = {"sagemaker:ModelApprovalStatus": "PendingManualApproval"}
 
@@ -62,7 +66,7 @@ def resolve(value: Any) -> Any:
             return PSEUDO_PARAMETERS[name]
         case {"Fn::Sub": str(text)}:
             return re.sub(r"\$\{([^}]+)\}", lambda found: PSEUDO_PARAMETERS[found[1]], text)
-        case {"Fn::GetAtt": [str(name), "Arn"]} if TEMPLATE["Resources"][name]["Type"] == "AWS::KMS::Key":
+        case {"Fn::GetAtt": [str(name), "Arn"]} if name.startswith("EncryptionKey"):
             return DATA_KEY
         case {"Fn::Join": [str(separator), list(parts)]}:
             return separator.join(resolve(part) for part in parts)
@@ -71,7 +75,7 @@ def resolve(value: Any) -> Any:
     return [resolve(each) for each in value] if isinstance(value, list) else value
 
 
-def statements(role_arn: str, template: Any = TEMPLATE) -> list[dict[str, Any]]:
+def statements(role_arn: str, template: Any = HARDENED) -> list[dict[str, Any]]:
     for resource in template["Resources"].values():
         name = resolve(resource["Properties"].get("RoleName"))
         if name and role_arn.endswith(f"/{name}"):
@@ -136,6 +140,13 @@ PIPELINE_NEVER: list[Request] = [
     ("s3:PutObject", f"{BUCKET}/verdicts/pipeline/pipeline.json/v1.json", {}),
     ("s3:PutObject", f"{BUCKET}/data/images/1.jpg", {}),
     ("s3:DeleteObject", f"{BUCKET}/executions/abc/preprocess/train/a", {}),
+    (
+        "sagemaker:CreateModelPackage",
+        f"{SAGEMAKER}:model-package/cv-birds/*",
+        {**PENDING, "sagemaker:ModelLifeCycle:Stage": "Production"},
+    ),
+    *[("sagemaker:CreateTrainingJob", TRAINING_JOB, {**TRAIN, **elsewhere}) for elsewhere in ELSEWHERE],
+    *[("sagemaker:CreateProcessingJob", PROCESSING_JOB, {**PROCESS, **elsewhere}) for elsewhere in ELSEWHERE],
     ("s3:GetObject", "arn:aws:s3:::another-bucket/data/a", {}),
     ("s3:ListBucket", BUCKET, {}),
     ("s3:ListBucket", BUCKET, {"s3:prefix": "pipeline/"}),
@@ -216,6 +227,20 @@ def test_what_an_abuser_would_do_is_denied(role_arn: str, request_: Request) -> 
     assert not decision.allowed
     # What AWS cannot be asked like this is denied by itself, and proves nothing.
     assert (decision.ignored, decision.unknown) == ((), None)
+
+
+@pytest.mark.parametrize(
+    ("role_arn", "request_"),
+    [*cases(FUNCTION_ROLE, FUNCTION_NEVER), *cases(PIPELINE_ROLE, PIPELINE_NEVER)],
+)
+def test_an_abuser_gets_no_more_in_the_default_profile(role_arn: str, request_: Request) -> None:
+    action, resource, context = request_
+    # There is no key that a job could have left out.
+    if resource in (TRAINING_JOB, PROCESSING_JOB) and context.get(OUTPUT_KEY) in (DATA_KEY, None):
+        if context == without({TRAINING_JOB: TRAIN, PROCESSING_JOB: PROCESS}[resource], OUTPUT_KEY):
+            pytest.skip("it is what every job asks for")
+        request_ = (action, resource, without(context, OUTPUT_KEY))
+    assert not judge(role_arn, request_, statements(role_arn, DEFAULT)).allowed
 
 
 def test_the_definitions_stay_out_of_reach_when_somebody_allows_everything() -> None:

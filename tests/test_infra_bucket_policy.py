@@ -1,4 +1,4 @@
-"""What the bucket keeps everybody from, an administrator among them, read from the committed template."""
+"""What the bucket keeps people, an administrator among them, and jobs from, in both profiles."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 
 from iam_judge import EVERYTHING, Policies, Question, decide, decide_all, document, find_wrong
 from policy_mutants import Statement, mutants
+from profiles import PROFILES, Template
 from role_table import ACCOUNT, BREAK_GLASS_ROLE, BUCKET, FUNCTION_ROLE, PIPELINE_ROLE, ROLES, UPLOADER_ROLE
-from test_infra_abuse import TEMPLATE, resolve
+from test_infra_abuse import resolve
 from test_infra_template import the_bucket
 
 SCORE = 0.95
@@ -55,7 +56,11 @@ class Who:
         return {"aws:SecureTransport": "true"} | ({"aws:PrincipalArn": self.arn} if self.arn else {})
 
 
-WRITERS = {"pipeline/": UPLOADER_ROLE, "verdicts/": FUNCTION_ROLE}
+WRITERS = {
+    "default": {"verdicts/": FUNCTION_ROLE},
+    "hardened": {"pipeline/": UPLOADER_ROLE, "verdicts/": FUNCTION_ROLE},
+}
+"""Who alone writes below a prefix; below pipeline/ by default whoever is let by other policies."""
 PEOPLE = [
     Who(arn)
     for arn in (
@@ -68,7 +73,7 @@ PEOPLE = [
         FUNCTION_ROLE,
         PIPELINE_ROLE,
         # Nearly the ones.
-        *(f"{role}-2" for role in (UPLOADER_ROLE, FUNCTION_ROLE, BREAK_GLASS_ROLE)),
+        *(f"{role}-2" for role in (UPLOADER_ROLE, FUNCTION_ROLE, BREAK_GLASS_ROLE, PIPELINE_ROLE)),
         *(role.replace("role/", "role/team/") for role in (UPLOADER_ROLE, FUNCTION_ROLE, BREAK_GLASS_ROLE)),
         *(role.replace(ACCOUNT, "999999999999") for role in (UPLOADER_ROLE, FUNCTION_ROLE, BREAK_GLASS_ROLE)),
     )
@@ -81,12 +86,12 @@ KEYS = (
 )
 
 
-def policy_statements() -> list[Statement]:
+def policy_statements(template: Template) -> list[Statement]:
     """Return the statements of the policy of the bucket that people and jobs use."""
-    (name,) = (name for name, each in TEMPLATE["Resources"].items() if each == the_bucket(TEMPLATE))
+    (name,) = (name for name, each in template["Resources"].items() if each == the_bucket(template))
     (found,) = (
         each["Properties"]["PolicyDocument"]["Statement"]
-        for each in TEMPLATE["Resources"].values()
+        for each in template["Resources"].values()
         if each["Type"] == "AWS::S3::BucketPolicy" and each["Properties"]["Bucket"] == {"Ref": name}
     )
     arn = re.escape(json.dumps({"Fn::GetAtt": [name, "Arn"]}))
@@ -95,8 +100,12 @@ def policy_statements() -> list[Statement]:
     return statements
 
 
-STATEMENTS = policy_statements()
-OURS = [each for each in STATEMENTS if each.get("Sid", "").startswith("Only")]
+STATEMENTS = {profile: policy_statements(template) for profile, template in PROFILES.items()}
+OURS = {
+    profile: [each for each in found if each.get("Sid", "").startswith(("Only", "NoJob"))]
+    for profile, found in STATEMENTS.items()
+}
+BOTH = pytest.mark.parametrize("profile", PROFILES)
 
 
 def policies(statements: list[Statement]) -> Policies:
@@ -108,25 +117,32 @@ def question(who: Who, action: str, key: str) -> Question:
     return Question(name, action, f"{BUCKET}/{key}", who.context, invented=action == INVENTED)
 
 
-def expected(who: Who, action: str, key: str) -> bool:
+def expected(profile: str, who: Who, action: str, key: str) -> bool:
     """Return what the bucket is to let somebody do whom everything else lets do everything."""
     prefix = key.partition("/")[0] + "/"
-    if prefix not in WRITERS or "/" not in key or action in READING:
+    if prefix not in ("pipeline/", "verdicts/") or "/" not in key:
         return True
-    return who.arn == (BREAK_GLASS_ROLE if action == FOR_GOOD else WRITERS[prefix])
+    if who.arn == PIPELINE_ROLE:
+        return False
+    if action == FOR_GOOD:
+        return profile == "default" or who.arn == BREAK_GLASS_ROLE
+    return action in READING or WRITERS[profile].get(prefix, who.arn) == who.arn
 
 
-REQUESTS = list(itertools.product(PEOPLE, (*READING, *CHANGING, FOR_GOOD), KEYS))
+REQUESTS = list(itertools.product([*PEOPLE, SERVICE], (*READING, *CHANGING, FOR_GOOD), KEYS))
 
 
+@BOTH
 @pytest.mark.parametrize("who", PEOPLE, ids=lambda who: who.arn)
-def test_each_prefix_has_one_writer_and_versions_are_deleted_by_one_role(who: Who) -> None:
+def test_a_prefix_with_a_writer_has_one_and_so_have_its_versions_where_it_is_hardened(
+    who: Who, profile: str
+) -> None:
     asked = [each for each in REQUESTS if each[0] == who]
-    decisions = decide_all([question(*each) for each in asked], policies(STATEMENTS))
+    decisions = decide_all([question(*each) for each in asked], policies(STATEMENTS[profile]))
     wrong = [
         (each[1:], decision)
         for each, decision in zip(asked, decisions, strict=True)
-        if decision.allowed != expected(*each) or decision.ignored
+        if decision.allowed != expected(profile, *each) or decision.ignored
     ]
     assert wrong == []
 
@@ -134,8 +150,10 @@ def test_each_prefix_has_one_writer_and_versions_are_deleted_by_one_role(who: Wh
 @pytest.mark.parametrize("action", [*CHANGING, FOR_GOOD])
 @pytest.mark.parametrize("key", ["pipeline/pipeline.json", "verdicts/a"])
 def test_a_service_without_a_principal_s_arn_is_kept_out_too(action: str, key: str) -> None:
-    (decision,) = decide_all([question(SERVICE, action, key)], policies(STATEMENTS))
+    (decision,) = decide_all([question(SERVICE, action, key)], policies(STATEMENTS["hardened"]))
     assert decision.word == "ExplicitlyDenied"
+    (decision,) = decide_all([question(SERVICE, action, key)], policies(STATEMENTS["default"]))
+    assert (decision.word == "ExplicitlyDenied") == (key == "verdicts/a" and action != FOR_GOOD)
 
 
 @pytest.mark.parametrize(
@@ -145,19 +163,21 @@ def test_a_service_without_a_principal_s_arn_is_kept_out_too(action: str, key: s
         *("s3:PutLifecycleConfiguration", "s3:PutBucketNotification", "s3:ListBucketVersions"),
     ],
 )
-def test_whoever_deploys_is_never_locked_out_of_the_bucket_itself(action: str) -> None:
+@BOTH
+def test_whoever_deploys_is_never_locked_out_of_the_bucket_itself(profile: str, action: str) -> None:
     deployer = next(each for each in PEOPLE if "cfn-exec" in each.arn)
-    given = document(*STATEMENTS)
+    given = document(*STATEMENTS[profile])
     context = deployer.context
     assert decide(deployer.arn, action, BUCKET, context, identity=[EVERYTHING], resource_policy=given).allowed
 
 
-def test_a_change_in_one_place_of_the_policy_is_noticed() -> None:
-    assert len(OURS) == 3
-    rest = [each for each in STATEMENTS if each not in OURS]
-    changed = list(mutants(OURS))
+@pytest.mark.parametrize(("profile", "count"), [("default", 2), ("hardened", 4)])
+def test_a_change_in_one_place_of_the_policy_is_noticed(profile: str, count: int) -> None:
+    assert len(OURS[profile]) == count
+    rest = [each for each in STATEMENTS[profile] if each not in OURS[profile]]
+    changed = list(mutants(OURS[profile]))
     noticed = find_wrong(
-        [(question(*each), expected(*each)) for each in REQUESTS],
+        [(question(*each), expected(profile, *each)) for each in REQUESTS],
         [policies([*rest, *each.statements]) for each in changed],
     )
     survivors = [each.what for each, by in zip(changed, noticed, strict=True) if by is None]
@@ -165,12 +185,20 @@ def test_a_change_in_one_place_of_the_policy_is_noticed() -> None:
     assert score >= SCORE, f"{len(survivors)} of {len(changed)} went unnoticed:\n" + "\n".join(survivors)
 
 
-def test_the_policy_and_the_roles_name_each_other_by_the_same_arn() -> None:
-    named = {each["Condition"]["ArnNotEquals"]["aws:PrincipalArn"] for each in OURS}
+@pytest.mark.parametrize(
+    ("profile", "roles"),
+    [
+        ("default", {FUNCTION_ROLE, PIPELINE_ROLE}),
+        ("hardened", {FUNCTION_ROLE, PIPELINE_ROLE, UPLOADER_ROLE, BREAK_GLASS_ROLE}),
+    ],
+)
+def test_the_policy_and_the_roles_name_each_other_by_the_same_arn(profile: str, roles: set[str]) -> None:
+    named = {
+        condition["aws:PrincipalArn"] for each in OURS[profile] for condition in each["Condition"].values()
+    }
     made = {
         f"{ROLES}/{resolve(each['Properties']['RoleName'])}"
-        for each in TEMPLATE["Resources"].values()
+        for each in PROFILES[profile]["Resources"].values()
         if each["Type"] == "AWS::IAM::Role"
     }
-    assert named == {UPLOADER_ROLE, FUNCTION_ROLE, BREAK_GLASS_ROLE}
-    assert named < made
+    assert named == roles == made

@@ -71,7 +71,7 @@ def test_keys_of_the_cdk_itself_are_left_alone() -> None:
     ],
 )
 def test_the_command_line_and_cdk_json_mean_the_same(key: str, value: object, expected: object) -> None:
-    assert getattr(Config.from_context({key: value}), key) == expected
+    assert getattr(Config.from_context({"security": "hardened", key: value}), key) == expected
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,7 @@ def test_the_command_line_and_cdk_json_mean_the_same(key: str, value: object, ex
         ("image", "docker.io/library/python:3.13"),
         ("reserved_concurrency", 0),
         ("on_running", "queue"),
+        ("security", "strict"),
         ("log_retention_days", 31),
         ("retain_data", "yes"),
         ("encryption_key", "none"),
@@ -249,9 +250,38 @@ def test_a_choice_for_studio_that_would_do_nothing_is_refused(key: str, context:
 @pytest.mark.parametrize("key", ["uploader_arns", "break_glass_arns"])
 def test_no_more_people_are_named_than_a_trust_policy_has_room_for(key: str) -> None:
     arns = [f"arn:aws:iam::123456789012:role/uploaders/{number:04}" for number in range(40)]
-    assert len(getattr(Config.from_context({key: arns[:20]}), key)) == 20
+    assert len(getattr(Config.from_context({"security": "hardened", key: arns[:20]}), key)) == 20
     with pytest.raises(ConfigError, match=rf"context {key}=.*one pattern such as arn:aws:iam::"):
-        Config.from_context({key: arns})
+        Config.from_context({"security": "hardened", key: arns})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("uploader_arns", "arn:aws:iam::123456789012:user/jo"),
+        ("break_glass_arns", ["arn:aws:iam::123456789012:user/jo"]),
+        ("break_glass_requires_mfa", "false"),
+    ],
+)
+def test_what_is_for_the_roles_of_people_is_refused_where_there_are_none(key: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=rf"context {key}=.*security=hardened"):
+        Config.from_context({key: value})
+    assert Config.from_context({"security": "hardened", key: value})
+
+
+@pytest.mark.parametrize(
+    ("context", "key"),
+    [
+        ({}, "s3"),
+        ({"security": "default"}, "s3"),
+        ({"security": "hardened"}, "own"),
+        ({"encryption_key": "own"}, "own"),
+        ({"security": "hardened", "encryption_key": "s3"}, "s3"),
+        ({"security": "hardened", "encryption_key": KEY_ARN}, KEY_ARN),
+    ],
+)
+def test_the_hardened_profile_has_a_key_unless_another_is_chosen(context: dict[str, str], key: str) -> None:
+    assert Config.from_context(context).encryption_key == key
 
 
 def test_the_command_line_and_cdk_json_name_the_same_network() -> None:
@@ -278,23 +308,25 @@ def test_volumes_have_a_key_on_instances_without_storage_of_their_own(
     instance_type: str, has_one: bool
 ) -> None:
     policy = Policy(training_instance_types=("ml.c5.xlarge", instance_type))
+    own_key = {"encryption_key": "own", "encrypt_volumes": True}
     if not has_one:
-        assert Config.from_context({"encrypt_volumes": True}, policy).encrypt_volumes
+        assert Config.from_context(own_key, policy).encrypt_volumes
         return
     said = (
         f"refuses it for {instance_type}, .*: take them out of training_instance_types in "
         "deployment_policy.json"
     )
     with pytest.raises(ConfigError, match=said):
-        Config.from_context({"encrypt_volumes": True}, policy)
-    assert Config.from_context({"encrypt_volumes": "false"}, policy).policy == policy
+        Config.from_context(own_key, policy)
+    assert Config.from_context({**own_key, "encrypt_volumes": "false"}, policy).policy == policy
 
 
 def test_volumes_have_no_key_where_the_deployment_has_none() -> None:
-    context = {"encrypt_volumes": "true", "encryption_key": "own"}
-    assert Config.from_context(context)
-    with pytest.raises(ConfigError, match="no key for volumes with encryption_key=s3"):
-        Config.from_context({**context, "encryption_key": "s3"})
+    context = {"encrypt_volumes": "true"}
+    assert Config.from_context({**context, "security": "hardened"})
+    for chosen in ({}, {"encryption_key": "s3"}):
+        with pytest.raises(ConfigError, match=r"no key for volumes .* write encryption_key=own"):
+            Config.from_context({**context, **chosen})
 
 
 def test_an_environment_begins_the_name_so_that_no_pipeline_of_the_project_can_have_it() -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from iam_judge import EVERYTHING, Decision, decide, document
+from profiles import HARDENED
 from rights import Context
 from role_table import ACCOUNT, BUCKET, DATA_KEY, KEYS, LOGS, PIPELINE_ROLE, REGION
-from test_infra_abuse import TEMPLATE, resolve
+from test_infra_abuse import resolve
 from test_infra_template import resources, synthesis, the_bucket, the_only
 
 __all__ = ["synthesis"]
@@ -53,45 +54,52 @@ def encryptions(template: dict[str, Any]) -> dict[str, Any]:
 # What has which key
 
 
-def test_one_key_that_rotates_encrypts_everything_by_default() -> None:
-    (name,) = [name for name, each in TEMPLATE["Resources"].items() if each["Type"] == "AWS::KMS::Key"]
+def test_one_key_that_rotates_encrypts_bucket_queue_and_log_where_it_is_hardened() -> None:
+    name = key_name(HARDENED, "Encryption")
     arn = {"Fn::GetAtt": [name, "Arn"]}
-    assert encryptions(TEMPLATE) == {"bucket": arn, "queue": arn, "log": arn, "jobs": True}
-    assert the_only(TEMPLATE, "AWS::SNS::Topic")["Properties"]["KmsMasterKeyId"] == arn
-    assert the_only(TEMPLATE, "AWS::KMS::Key")["Properties"]["EnableKeyRotation"] is True
-    alias = the_only(TEMPLATE, "AWS::KMS::Alias")["Properties"]
+    assert encryptions(HARDENED) == {"bucket": arn, "queue": arn, "log": arn, "jobs": True}
+    assert HARDENED["Resources"][name]["Properties"]["EnableKeyRotation"] is True
+    alias = the_only(HARDENED, "AWS::KMS::Alias")["Properties"]
     assert alias == {"AliasName": "alias/cv-birds", "TargetKeyId": arn}
 
 
 def test_s3_asks_the_key_once_in_a_while_and_not_for_each_object() -> None:
-    (rule,) = the_bucket(TEMPLATE)["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    (rule,) = the_bucket(HARDENED)["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert rule["BucketKeyEnabled"] is True
 
 
 def test_the_access_logs_keep_the_encryption_that_s3_delivers_them_with() -> None:
-    (logs,) = [each for each in resources(TEMPLATE, "AWS::S3::Bucket") if each != the_bucket(TEMPLATE)]
+    (logs,) = [each for each in resources(HARDENED, "AWS::S3::Bucket") if each != the_bucket(HARDENED)]
     (rule,) = logs["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
 
 
 def test_the_key_stays_with_the_data_and_the_alias_goes_with_the_stack(synthesis: ModuleType) -> None:
-    key = the_only(TEMPLATE, "AWS::KMS::Key")
+    key = HARDENED["Resources"][key_name(HARDENED, "Encryption")]
     assert {key["DeletionPolicy"], key["UpdateReplacePolicy"]} == {"Retain"}
     assert key["Properties"]["PendingWindowInDays"] == 30
-    assert "DeletionPolicy" not in the_only(TEMPLATE, "AWS::KMS::Alias")
-    forgotten = synthesis.synthesise({"retain_data": False})
+    assert "DeletionPolicy" not in the_only(HARDENED, "AWS::KMS::Alias")
+    forgotten = synthesis.synthesise({"encryption_key": "own", "retain_data": False})
     assert the_only(forgotten, "AWS::KMS::Key")["DeletionPolicy"] == "Delete"
 
 
-def test_a_key_of_ones_own_encrypts_all_but_the_topic_whose_key_must_let_services_in(
-    templates: dict[str, dict[str, Any]],
-) -> None:
+def test_a_key_of_ones_own_encrypts_bucket_queue_and_log(templates: dict[str, dict[str, Any]]) -> None:
     template = templates[FOREIGN]
     assert encryptions(template) == {"bucket": FOREIGN, "queue": FOREIGN, "log": FOREIGN, "jobs": True}
+    assert resources(template, "AWS::KMS::Key") == []
+    assert resources(template, "AWS::KMS::Alias") == []
+
+
+@pytest.mark.parametrize("choice", [*CHOICES, None])
+def test_the_topic_has_a_key_of_its_own_where_it_is_hardened_and_none_by_default(
+    synthesis: ModuleType, templates: dict[str, dict[str, Any]], choice: str | None
+) -> None:
+    given = {} if choice is None else {"encryption_key": choice}
+    template = synthesis.synthesise({"security": "hardened", **given})
     own = {"Fn::GetAtt": [key_name(template, "Notifications"), "Arn"]}
     assert the_only(template, "AWS::SNS::Topic")["Properties"]["KmsMasterKeyId"] == own
-    assert len(resources(template, "AWS::KMS::Key")) == 1
-    assert resources(template, "AWS::KMS::Alias") == []
+    for by_default in templates.values():
+        assert "KmsMasterKeyId" not in the_only(by_default, "AWS::SNS::Topic")["Properties"]
 
 
 def test_without_a_key_each_service_encrypts_with_its_own_and_no_role_has_rights_on_keys(
@@ -126,36 +134,44 @@ def test_another_choice_changes_what_there_is_and_replaces_nothing(
         }
         for template in templates.values()
     ]
-    assert len(held[0]) == 10
+    assert len(held[0]) == 8
     assert held[0] == held[1] == held[2]
 
 
 # Who may use it
 
 
-def key_policy() -> Any:
-    return resolve(the_only(TEMPLATE, "AWS::KMS::Key")["Properties"]["KeyPolicy"])
+def key_policy(of: str = "Encryption") -> Any:
+    return resolve(HARDENED["Resources"][key_name(HARDENED, of)]["Properties"]["KeyPolicy"])
 
 
-def key_allows(service: str, action: str, **context: str) -> bool:
+def key_allows(service: str, action: str, of: str = "Encryption", **context: str) -> bool:
     given = {key.replace("__", ":"): value for key, value in context.items()}
-    return decide(f"{service}.amazonaws.com", action, DATA_KEY, given, resource_policy=key_policy()).allowed
+    policy = key_policy(of)
+    return decide(f"{service}.amazonaws.com", action, DATA_KEY, given, resource_policy=policy).allowed
 
 
 @pytest.mark.parametrize("action", ["kms:GenerateDataKey", "kms:Decrypt"])
 def test_whoever_publishes_on_the_topic_may_use_its_key_and_no_more(action: str) -> None:
-    assert key_allows("events", action)
-    assert key_allows("cloudwatch", action)
-    assert not key_allows("s3", action)
-    assert not key_allows("sagemaker", action)
-    assert not key_allows("events", "kms:ScheduleKeyDeletion")
-    assert not key_allows("events", "kms:Encrypt")
+    topics = "Notifications"
+    assert key_allows("events", action, topics)
+    assert key_allows("cloudwatch", action, topics)
+    assert not key_allows("s3", action, topics)
+    assert not key_allows("sagemaker", action, topics)
+    assert not key_allows("events", "kms:ScheduleKeyDeletion", topics)
+    assert not key_allows("events", "kms:Encrypt", topics)
 
 
-def test_publishers_of_a_topic_of_ones_own_have_no_business_with_the_key(synthesis: ModuleType) -> None:
-    template = synthesis.synthesise({"alarm_topic_arn": f"arn:aws:sns:{REGION}:{ACCOUNT}:ours"})
-    policy = the_only(template, "AWS::KMS::Key")["Properties"]["KeyPolicy"]
-    assert [sid(each) for each in policy["Statement"]] == [None, "EncryptLog"]
+@pytest.mark.parametrize("service", ["events", "cloudwatch"])
+def test_publishers_have_no_business_with_the_key_of_the_data(service: str) -> None:
+    assert not key_allows(service, "kms:Decrypt")
+    assert not key_allows(service, "kms:GenerateDataKey")
+
+
+def test_a_topic_of_ones_own_needs_no_key_of_the_stack_s(synthesis: ModuleType) -> None:
+    ours = f"arn:aws:sns:{REGION}:{ACCOUNT}:ours"
+    template = synthesis.synthesise({"security": "hardened", "alarm_topic_arn": ours})
+    assert the_only(template, "AWS::KMS::Key") == HARDENED["Resources"][key_name(HARDENED, "Encryption")]
 
 
 # DescribeKey, which AWS's own example of this statement names as well, has no encryption context.
@@ -199,7 +215,7 @@ def sid(statement: dict[str, Any]) -> str | None:
 
 
 def refusing() -> Iterator[dict[str, Any]]:
-    for statement in bucket_policy(TEMPLATE):
+    for statement in bucket_policy(HARDENED):
         if sid(statement) in REFUSALS:
             yield resolve(statement)
 
@@ -240,7 +256,7 @@ def put(key: str, context: Context) -> Decision:
 
 
 def test_what_an_earlier_key_encrypted_is_read_and_nothing_is_written_with_it(synthesis: ModuleType) -> None:
-    template = synthesis.synthesise({"former_encryption_keys": [FOREIGN]})
+    template = synthesis.synthesise({"security": "hardened", "former_encryption_keys": [FOREIGN]})
     # The break-glass role reads and writes nothing.
     readers = [
         each for each in resources(template, "AWS::IAM::Role") if "break-glass" not in json.dumps(each)
@@ -260,4 +276,4 @@ def test_what_an_earlier_key_encrypted_is_read_and_nothing_is_written_with_it(sy
                 "StringEquals": {"kms:ViaService": [{"Fn::Sub": "s3.${AWS::Region}.amazonaws.com"}]}
             },
         }
-    assert "ReadWithFormerKeys" not in json.dumps(TEMPLATE)
+    assert "ReadWithFormerKeys" not in json.dumps(HARDENED)

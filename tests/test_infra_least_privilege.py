@@ -8,17 +8,33 @@ import people_table
 import role_table
 from iam_judge import Policies, Question, decide_all, document, find_wrong
 from policy_mutants import Mutant, Statement, mutants
+from profiles import DEFAULT, HARDENED
 from rights import Request, Right
 from role_table import BREAK_GLASS_ROLE, FUNCTION_ROLE, PIPELINE_ROLE, UPLOADER_ROLE
 from test_infra_abuse import statements
 
 RIGHTS: dict[str, tuple[Right, ...]] = {
-    FUNCTION_ROLE: role_table.FUNCTION,
-    PIPELINE_ROLE: role_table.PIPELINE,
+    FUNCTION_ROLE: role_table.FUNCTION_WITH_KEY,
+    PIPELINE_ROLE: role_table.PIPELINE_WITH_KEY,
     UPLOADER_ROLE: people_table.UPLOADER,
     BREAK_GLASS_ROLE: people_table.BREAK_GLASS,
 }
-ROLES = pytest.mark.parametrize("role_arn", RIGHTS, ids=lambda arn: arn.rpartition("/")[2])
+"""What the roles of the hardened profile are for."""
+RIGHTS_BY_DEFAULT: dict[str, tuple[Right, ...]] = {
+    FUNCTION_ROLE: role_table.FUNCTION,
+    PIPELINE_ROLE: role_table.PIPELINE,
+}
+ROLES = pytest.mark.parametrize(
+    ("role_arn", "rights", "given"),
+    [
+        pytest.param(arn, rights, statements(arn, template), id=f"{arn.rpartition('/')[2]}, {profile}")
+        for profile, template, table in (
+            ("default", DEFAULT, RIGHTS_BY_DEFAULT),
+            ("hardened", HARDENED, RIGHTS),
+        )
+        for arn, rights in table.items()
+    ],
+)
 SCORE = 0.95
 ASKED_ALL_THE_SAME = {
     "sagemaker:DescribePipelineDefinitionForExecution",
@@ -87,30 +103,41 @@ def allowed_actions(given: list[Statement]) -> set[str]:
 
 
 @ROLES
-def test_every_request_of_the_table_is_decided_as_it_says(role_arn: str) -> None:
-    assert wrong(role_arn, statements(role_arn), requests(role_arn)) == []
+def test_every_request_of_the_table_is_decided_as_it_says(
+    role_arn: str, rights: tuple[Right, ...], given: list[Statement]
+) -> None:
+    assert wrong(role_arn, given, decided(rights)) == []
 
 
 @ROLES
-def test_the_role_has_no_action_that_the_table_does_not_name(role_arn: str) -> None:
-    named = {action for right in RIGHTS[role_arn] for action in right.actions}
-    assert allowed_actions(statements(role_arn)) == named
+def test_the_role_has_no_action_that_the_table_does_not_name(
+    role_arn: str, rights: tuple[Right, ...], given: list[Statement]
+) -> None:
+    assert allowed_actions(given) == {action for right in rights for action in right.actions}
 
 
 @ROLES
-def test_a_change_in_one_place_of_a_policy_is_noticed(role_arn: str) -> None:
-    given = statements(role_arn)
+def test_a_change_in_one_place_of_a_policy_is_noticed(
+    role_arn: str, rights: tuple[Right, ...], given: list[Statement]
+) -> None:
     changed, golden = list(mutants(given)), allowed_actions(given)
     same_actions = [each for each in changed if allowed_actions(each.statements) == golden]
-    survivors = unnoticed(role_arn, same_actions, requests(role_arn))
+    survivors = unnoticed(role_arn, same_actions, decided(rights))
     score = 1 - len(survivors) / len(changed)
     assert score >= SCORE, f"{len(survivors)} of {len(changed)} went unnoticed:\n" + "\n".join(survivors)
 
 
 @ROLES
-def test_the_requests_alone_notice_nearly_every_change(role_arn: str) -> None:
+def test_the_requests_alone_notice_nearly_every_change(
+    role_arn: str, rights: tuple[Right, ...], given: list[Statement]
+) -> None:
     """Without the golden set of actions: a wider action is caught where the table asks for its neighbours."""
-    given = statements(role_arn)
     narrower = [each for each in mutants(given) if " becomes " not in each.what or "Resource" in each.what]
-    survivors = unnoticed(role_arn, narrower, requests(role_arn))
+    survivors = unnoticed(role_arn, narrower, decided(rights))
     assert 1 - len(survivors) / len(narrower) >= SCORE, "\n".join(survivors)
+
+
+def test_the_two_profiles_have_the_roles_that_the_tables_name() -> None:
+    for template, table in ((DEFAULT, RIGHTS_BY_DEFAULT), (HARDENED, RIGHTS)):
+        roles = [each for each in template["Resources"].values() if each["Type"] == "AWS::IAM::Role"]
+        assert len(roles) == len(table)

@@ -14,7 +14,8 @@ from iam_judge import decide
 from local.aws import LocalAWS
 from local.deploy import deploy
 from local.run import STACK
-from test_infra_abuse import TEMPLATE, resolve
+from profiles import DEFAULT as TEMPLATE
+from test_infra_abuse import resolve
 from test_infra_template import resources, synthesis, the_only
 
 __all__ = ["synthesis"]

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from iam_judge import NOTHING, Context, decide, document
+from profiles import HARDENED
 from role_table import ACCOUNT, BREAK_GLASS_ROLE, FUNCTION_ROLE, PIPELINE_ROLE, ROLES, UPLOADER_ROLE
-from test_infra_abuse import TEMPLATE, resolve
+from test_infra_abuse import resolve
 from test_infra_template import resources, synthesis
 
 __all__ = ["synthesis"]
@@ -47,9 +48,9 @@ def assumes(
 
 @pytest.mark.parametrize("who", [USER, SSO, f"{ROLES}/admin"])
 def test_iam_decides_who_of_the_account_may_upload(who: str) -> None:
-    assert assumes(TEMPLATE, UPLOADER_ROLE, who)
-    assert not assumes(TEMPLATE, UPLOADER_ROLE, who, allowed=False)
-    assert not assumes(TEMPLATE, UPLOADER_ROLE, who.replace(ACCOUNT, "999999999999"))
+    assert assumes(HARDENED, UPLOADER_ROLE, who)
+    assert not assumes(HARDENED, UPLOADER_ROLE, who, allowed=False)
+    assert not assumes(HARDENED, UPLOADER_ROLE, who.replace(ACCOUNT, "999999999999"))
 
 
 @pytest.mark.parametrize("own", [FUNCTION_ROLE, PIPELINE_ROLE])
@@ -57,34 +58,35 @@ def test_iam_decides_who_of_the_account_may_upload(who: str) -> None:
 def test_neither_a_job_nor_the_function_becomes_a_person_whatever_iam_allows_them(
     own: str, wanted: str
 ) -> None:
-    assert not assumes(TEMPLATE, wanted, own, WITH_MFA)
+    assert not assumes(HARDENED, wanted, own, WITH_MFA)
 
 
 @pytest.mark.parametrize("wanted", [UPLOADER_ROLE, BREAK_GLASS_ROLE])
 @pytest.mark.parametrize("service", ["sagemaker", "lambda", "ec2", "cloudformation"])
 def test_no_service_becomes_a_person(wanted: str, service: str) -> None:
-    trust = resolve(role(TEMPLATE, wanted)["AssumeRolePolicyDocument"])
+    trust = resolve(role(HARDENED, wanted)["AssumeRolePolicyDocument"])
     who, context = f"{service}.amazonaws.com", {"aws:SourceAccount": ACCOUNT, **WITH_MFA}
     assert not decide(who, "sts:AssumeRole", wanted, context, resource_policy=trust).allowed
 
 
 def test_break_glass_takes_a_second_factor() -> None:
-    assert assumes(TEMPLATE, BREAK_GLASS_ROLE, USER, WITH_MFA)
-    assert not assumes(TEMPLATE, BREAK_GLASS_ROLE, USER, {"aws:MultiFactorAuthPresent": "false"})
-    assert not assumes(TEMPLATE, BREAK_GLASS_ROLE, USER)
-    assert not assumes(TEMPLATE, BREAK_GLASS_ROLE, USER, WITH_MFA, allowed=False)
-    assert assumes(TEMPLATE, UPLOADER_ROLE, USER)
+    assert assumes(HARDENED, BREAK_GLASS_ROLE, USER, WITH_MFA)
+    assert not assumes(HARDENED, BREAK_GLASS_ROLE, USER, {"aws:MultiFactorAuthPresent": "false"})
+    assert not assumes(HARDENED, BREAK_GLASS_ROLE, USER)
+    assert not assumes(HARDENED, BREAK_GLASS_ROLE, USER, WITH_MFA, allowed=False)
+    assert assumes(HARDENED, UPLOADER_ROLE, USER)
 
 
 @pytest.mark.parametrize("wanted", [UPLOADER_ROLE, BREAK_GLASS_ROLE])
 def test_a_session_lasts_an_hour(wanted: str) -> None:
-    assert role(TEMPLATE, wanted)["MaxSessionDuration"] == 3600
+    assert role(HARDENED, wanted)["MaxSessionDuration"] == 3600
 
 
 def test_named_people_alone_may_assume_where_they_are_named(synthesis: ModuleType) -> None:
     pattern = SSO.replace("eu-west-1", "*").replace("0123456789abcdef", "*")
     template = synthesis.synthesise(
         {
+            "security": "hardened",
             "uploader_arns": [pattern, USER],
             "break_glass_arns": SSO,
             "break_glass_requires_mfa": False,
@@ -99,11 +101,11 @@ def test_named_people_alone_may_assume_where_they_are_named(synthesis: ModuleTyp
 
 
 def test_the_second_factor_stays_where_people_are_named(synthesis: ModuleType) -> None:
-    template = synthesis.synthesise({"break_glass_arns": [USER]})
+    template = synthesis.synthesise({"security": "hardened", "break_glass_arns": [USER]})
     assert assumes(template, BREAK_GLASS_ROLE, USER, WITH_MFA)
     assert not assumes(template, BREAK_GLASS_ROLE, USER)
 
 
 def test_the_upload_command_names_the_stack() -> None:
-    assert TEMPLATE["Outputs"]["UploadCommand"]["Value"] == "python -m ops upload --stack cv-birds"
-    assert json.dumps(TEMPLATE["Outputs"]["UploaderRoleArn"]["Value"]).count("PeopleUploader") == 1
+    assert HARDENED["Outputs"]["UploadCommand"]["Value"] == "python -m ops upload --stack cv-birds"
+    assert json.dumps(HARDENED["Outputs"]["UploaderRoleArn"]["Value"]).count("PeopleUploader") == 1

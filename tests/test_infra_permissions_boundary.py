@@ -44,7 +44,7 @@ FAILS_AT_ONCE = {
 def test_every_role_of_the_stack_has_the_boundary(
     synthesis: ModuleType, given: str | None, expected: Any
 ) -> None:
-    template = synthesis.synthesise({"permissions_boundary": given})
+    template = synthesis.synthesise({"security": "hardened", "permissions_boundary": given})
     bounds = [each["Properties"].get("PermissionsBoundary") for each in resources(template, "AWS::IAM::Role")]
     assert bounds == [expected] * len(RIGHTS)
 

@@ -16,7 +16,7 @@ import pytest
 import function_settings
 from infra.config import Config, ConfigError
 from infra.deployment_policy import FILE, RULES, Policy
-from test_infra_template import path_with_node
+from profiles import path_with_node
 
 COMMITTED = Path(__file__).resolve().parent.parent / FILE
 NAMES = [field.name for field in dataclasses.fields(Policy)]

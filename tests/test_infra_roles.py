@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from profiles import HARDENED as TEMPLATE
+
 ROOT = Path(__file__).parents[1]
-TEMPLATE = json.loads((ROOT / "infra" / "template.json").read_text(encoding="utf-8"))
 DEFINITION = json.loads((ROOT / "pipeline_definition" / "pipeline.json").read_text(encoding="utf-8"))
 ROLES = {
     name: resource["Properties"]
@@ -26,6 +27,9 @@ SUPPORTED_KEYS = {
         "sagemaker:MaxRuntimeInSeconds",
         "sagemaker:NetworkIsolation",
         "sagemaker:OutputKmsKeyArn",
+        "sagemaker:VolumeKmsKeyArn",
+        "sagemaker:VpcSecurityGroupIds",
+        "sagemaker:VpcSubnets",
     },
     "sagemaker:CreateProcessingJob": {
         "sagemaker:InstanceTypes",
@@ -33,8 +37,14 @@ SUPPORTED_KEYS = {
         "sagemaker:MaxRuntimeInSeconds",
         "sagemaker:NetworkIsolation",
         "sagemaker:OutputKmsKeyArn",
+        "sagemaker:VolumeKmsKeyArn",
+        "sagemaker:VpcSecurityGroupIds",
+        "sagemaker:VpcSubnets",
     },
-    "sagemaker:CreateModelPackage": {"sagemaker:ModelApprovalStatus"},
+    "sagemaker:CreateModelPackage": {
+        "sagemaker:ModelApprovalStatus",
+        "sagemaker:ModelLifeCycle:Stage",
+    },
     "sagemaker:AddTags": {"sagemaker:TaggingAction"},
     "sagemaker:StartPipelineExecution": {"sagemaker:PipelineVersionId"},
     "iam:PassRole": {"iam:PassedToService"},
@@ -156,7 +166,8 @@ def test_a_training_job_keeps_no_warm_pool_mounts_nothing_and_opens_no_shell() -
 def test_the_pipeline_registers_but_never_approves() -> None:
     register = by_sid("PipelineRole")["Register"]
     assert register["Condition"] == {
-        "StringEquals": {"sagemaker:ModelApprovalStatus": ["PendingManualApproval"]}
+        "StringEquals": {"sagemaker:ModelApprovalStatus": ["PendingManualApproval"]},
+        "Null": {"sagemaker:ModelLifeCycle:Stage": "true"},
     }
     actions = {action for st in statements(role("PipelineRole")) for action in as_list(st["Action"])}
     assert "sagemaker:UpdateModelPackage" not in actions

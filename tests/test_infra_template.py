@@ -13,14 +13,10 @@ from typing import Any
 import pytest
 
 from infra.deployment_policy import Policy
+from profiles import HARDENED, path_with_node
 
 ROOT = Path(__file__).parents[1]
 IMAGE = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/birds@sha256:{'a' * 64}"
-
-
-def path_with_node() -> str:
-    """Give a PATH that finds the environment's own Node, which the CDK's libraries run in."""
-    return os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +72,8 @@ def test_the_template_names_no_account_and_no_region(template: dict[str, Any]) -
 
 def test_no_hidden_function_or_role_is_deployed(template: dict[str, Any]) -> None:
     assert len(resources(template, "AWS::Lambda::Function")) == 1
-    assert len(resources(template, "AWS::IAM::Role")) == 4
+    assert len(resources(template, "AWS::IAM::Role")) == 2
+    assert len(resources(HARDENED, "AWS::IAM::Role")) == 4
     assert not [kind for kind in template["Resources"].values() if kind["Type"].startswith("Custom::")]
 
 
@@ -86,7 +83,7 @@ def test_the_bucket_is_versioned_private_encrypted_and_kept(template: dict[str, 
     assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
     assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
     (rule,) = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-    assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
+    assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
     assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("Retain", "Retain")
 
 
@@ -155,13 +152,10 @@ def test_the_function_gets_what_its_contract_names(template: dict[str, Any]) -> 
         "PIPELINE_PARAMETER_DEFAULTS",
         "PIPELINE_ROLE_ARN",
     }
-    assert set(json_of(variables["PIPELINE_PARAMETERS"])) == {
-        "ArtifactBucket",
-        "ExecutionRoleArn",
-        "ModelPackageGroupName",
-        "OutputKmsKeyId",
-        "TrainingImageUri",
-    }
+    given = {"ArtifactBucket", "ExecutionRoleArn", "ModelPackageGroupName", "TrainingImageUri"}
+    assert set(json_of(variables["PIPELINE_PARAMETERS"])) == given
+    of_hardened = the_only(HARDENED, "AWS::Lambda::Function")["Properties"]["Environment"]["Variables"]
+    assert set(json_of(of_hardened["PIPELINE_PARAMETERS"])) == {*given, "OutputKmsKeyId"}
     defaults = json_of(variables["PIPELINE_PARAMETER_DEFAULTS"])
     assert set(defaults) == {"InputDataUrl"}
 
@@ -181,8 +175,7 @@ def test_a_failed_upload_is_retried_twice_then_kept(template: dict[str, Any]) ->
 
 
 def test_the_outputs_are_those_the_operator_s_commands_read(template: dict[str, Any]) -> None:
-    assert set(template["Outputs"]) == {
-        "BreakGlassRoleArn",
+    both = {
         "BucketName",
         "FailureQueueUrl",
         "ModelPackageGroupName",
@@ -191,8 +184,22 @@ def test_the_outputs_are_those_the_operator_s_commands_read(template: dict[str, 
         "PipelineName",
         "StudioUrl",
         "UploadCommand",
-        "UploaderRoleArn",
     }
+    assert set(template["Outputs"]) == both
+    assert set(HARDENED["Outputs"]) == {*both, "BreakGlassRoleArn", "UploaderRoleArn"}
+
+
+def test_the_upload_command_is_a_plain_copy_by_default(template: dict[str, Any]) -> None:
+    bucket = "cv-birds-${AWS::AccountId}-${AWS::Region}"
+    assert template["Outputs"]["UploadCommand"]["Value"] == {
+        "Fn::Sub": f"aws s3 cp pipeline_definition/pipeline.json s3://{bucket}/pipeline/pipeline.json"
+    }
+
+
+def test_the_default_profile_costs_nothing_while_nothing_runs(template: dict[str, Any]) -> None:
+    """A key costs a dollar a month, whoever uses it."""
+    assert not resources(template, "AWS::KMS::Key")
+    assert "kms:" not in json.dumps(resources(template, "AWS::IAM::Role"))
 
 
 def test_every_choice_reaches_its_resource(synthesis: ModuleType) -> None:

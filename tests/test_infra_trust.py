@@ -7,8 +7,9 @@ import itertools
 import pytest
 
 from iam_judge import Context, Decision, decide
+from profiles import HARDENED
 from role_table import ACCOUNT, BREAK_GLASS_ROLE, FUNCTION_ROLE, PIPELINE_ROLE, REGION, ROLES, UPLOADER_ROLE
-from test_infra_abuse import TEMPLATE, resolve
+from test_infra_abuse import resolve
 from test_infra_least_privilege import RIGHTS
 from test_infra_people import MAY_ASSUME, role
 
@@ -23,7 +24,7 @@ SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/trainer/job"
 
 
 def asked(who: str, role_arn: str, context: Context, *, allowed: bool) -> Decision:
-    trust = resolve(role(TEMPLATE, role_arn)["AssumeRolePolicyDocument"])
+    trust = resolve(role(HARDENED, role_arn)["AssumeRolePolicyDocument"])
     identity = [MAY_ASSUME] if allowed else []
     decision = decide(who, "sts:AssumeRole", role_arn, context, identity=identity, resource_policy=trust)
     assert (decision.ignored, decision.unknown) == ((), None)

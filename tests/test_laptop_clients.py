@@ -13,6 +13,7 @@ import boto3
 import pytest
 
 from local_commands import read_env, up
+from profiles import HARDENED, write
 from toy_pipeline import SHIPPED
 
 BIN = Path(sys.executable).parent
@@ -26,15 +27,18 @@ def person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     with up(env_file) as server:
         assert env_file.stat().st_mode & 0o777 == 0o600
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        # The CLI's pager and configuration of this machine's user are not part of the promise.
-        config = folder / "config"
-        config.write_text(PROFILE)
-        # The CLI keeps the credentials of roles there, and would take those of an earlier one.
-        own = {"AWS_PAGER": "", "AWS_CONFIG_FILE": str(config), "HOME": str(folder)}
-        yield {**kept, **read_env(env_file), **own}
+        yield {**kept, **read_env(env_file), **own_settings(folder)}
         server.send_signal(signal.SIGINT)
         assert server.wait(timeout=30) == 0
     assert not env_file.exists()
+
+
+def own_settings(folder: Path) -> dict[str, str]:
+    """Return what the CLI of this machine's user is not to be asked: the pager and the configuration."""
+    config = folder / "config"
+    config.write_text(PROFILE)
+    # The CLI keeps the credentials of roles there, and would take those of an earlier one.
+    return {"AWS_PAGER": "", "AWS_CONFIG_FILE": str(config), "HOME": str(folder)}
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +53,10 @@ def definition(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 BUCKET = "cv-birds-123456789012-us-east-1"
-PROFILE = """
+UPLOADER = "arn:aws:iam::123456789012:role/cv-birds-uploader-us-east-1"
+PROFILE = f"""
 [profile cv-birds-uploader]
-role_arn = arn:aws:iam::123456789012:role/cv-birds-uploader-us-east-1
+role_arn = {UPLOADER}
 credential_source = Environment
 """
 AS_UPLOADER = ("--profile", "cv-birds-uploader")
@@ -75,8 +80,8 @@ def execution(person: dict[str, str], definition: Path, tmp_path_factory: pytest
     """An execution started and followed with the AWS CLI alone."""
     data = tmp_path_factory.mktemp("data") / "images.txt"
     data.write_text("1 a/a.jpg\n")
-    aws(person, *AS_UPLOADER, "s3", "cp", str(data), f"s3://{BUCKET}/data/toy/images.txt")
-    aws(person, *AS_UPLOADER, "s3", "cp", str(definition), f"s3://{BUCKET}/pipeline/pipeline.json")
+    aws(person, "s3", "cp", str(data), f"s3://{BUCKET}/data/toy/images.txt")
+    aws(person, "s3", "cp", str(definition), f"s3://{BUCKET}/pipeline/pipeline.json")
     subprocess.run(
         ["bash", "-c", WAIT, "bash", str(BIN / "aws")],
         env=person,
@@ -106,13 +111,23 @@ def test_the_cli_lists_the_steps(person: dict[str, str], execution: str) -> None
 
 
 @pytest.mark.slow
-def test_the_cli_uploads_as_the_uploader_role_alone(person: dict[str, str], definition: Path) -> None:
-    arguments = ["s3", "cp", str(definition), f"s3://{BUCKET}/pipeline/another/pipeline.json"]
-    done = subprocess.run(
-        [str(BIN / "aws"), *arguments], env=person, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert "with an explicit deny in a resource-based policy" in done.stderr
+def test_a_hardened_deployment_refuses_a_plain_copy_and_says_who_may(
+    definition: Path, tmp_path: Path
+) -> None:
+    env_file, template = tmp_path / "local.env", write(HARDENED, tmp_path)
+    copy = ["s3", "cp", str(definition), f"s3://{BUCKET}/pipeline/another/pipeline.json"]
+    with up(env_file, "--template", str(template)) as server:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        somebody = {**kept, **read_env(env_file), **own_settings(tmp_path)}
+        done = subprocess.run(
+            [str(BIN / "aws"), *copy], env=somebody, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1
+        only = f"statement OnlyTheUploaderWritesDefinitions lets only {UPLOADER} do it"
+        assert f"with an explicit deny in a resource-based policy: {only}; use python -m ops" in done.stderr
+        assert "upload:" in aws(somebody, *AS_UPLOADER, *copy)
+        server.send_signal(signal.SIGINT)
+        assert server.wait(timeout=30) == 0
 
 
 @pytest.mark.slow

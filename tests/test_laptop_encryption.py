@@ -1,6 +1,5 @@
 """The deployment's key on local AWS: changed in place, taken over, and in use from upload to models."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +9,8 @@ import pytest
 
 from laptop import Laptop, laptop
 from local.deploy import deploy
-from local.run import STACK, TEMPLATE
+from local.run import STACK
+from profiles import HARDENED, write
 from test_infra_template import synthesis
 from toy_pipeline import SHIPPED
 
@@ -24,7 +24,8 @@ RETAINED = ("AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::Logs::LogGroup", "AWS::S
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
-    with laptop(tmp_path_factory.mktemp("laptop"), interruptions=0) as started:
+    folder = tmp_path_factory.mktemp("laptop")
+    with laptop(folder, interruptions=0, template=write(HARDENED, folder)) as started:
         yield started
 
 
@@ -56,7 +57,7 @@ def physical_ids(running: Laptop) -> dict[str, str]:
 
 def choose(running: Laptop, synthesis: ModuleType, directory: Path, key: str, *former: str) -> None:
     path = directory / "template.json"
-    choice = {"encryption_key": key, "former_encryption_keys": list(former)}
+    choice = {"security": "hardened", "encryption_key": key, "former_encryption_keys": list(former)}
     path.write_text(synthesis.render(synthesis.synthesise(choice)))
     deploy(running.aws, path, STACK)
 
@@ -84,6 +85,7 @@ def test_everything_is_encrypted_with_the_deployments_key_from_the_upload_to_the
 ) -> None:
     assert ended(running, Seed="1") == "Succeeded"
     (key,) = set(encryption(running).values())
+    assert key is not None
     assert key.startswith("arn:aws:kms:")
     assert keys_of_outputs(running) == {key}
     (alias,) = [
@@ -113,8 +115,3 @@ def test_another_choice_is_deployed_in_place_and_executions_go_on(
     assert set(encryption(running).values()) == {own}
     assert physical_ids(running) == before
     assert ended(running, Seed="3") == "Succeeded"
-
-
-def test_the_committed_template_has_a_key_by_default() -> None:
-    types = {each["Type"] for each in json.loads(TEMPLATE.read_text())["Resources"].values()}
-    assert {"AWS::KMS::Key", "AWS::KMS::Alias"} <= types

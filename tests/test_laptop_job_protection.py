@@ -46,6 +46,7 @@ def running(synthesis: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> 
         context = {
             "subnet_ids": [each["SubnetId"] for each in subnets],
             "security_group_ids": [group["GroupId"]],
+            "encryption_key": "own",
             "encrypt_volumes": True,
         }
         template = tmp_path_factory.mktemp("template") / "template.json"

@@ -166,6 +166,29 @@ def test_a_bucket_policy_denies_and_allows_by_principal_and_condition(
     assert message.endswith("with an explicit deny in a resource-based policy")
 
 
+@pytest.mark.parametrize("trusted", [{"AWS": ACCOUNT}, {"Service": "lambda.amazonaws.com"}], ids=str)
+def test_a_denial_names_its_statement_and_whom_it_exempts(
+    aws: LocalAWS, role: Callable[..., str], trusted: dict[str, str]
+) -> None:
+    trust = {**TRUST, "Statement": [{"Effect": "Allow", "Principal": trusted, "Action": "sts:AssumeRole"}]}
+    one, other, denial = role(trust=trust), role(allow("s3:*")), {"effect": "Deny", "Principal": "*"}
+    on, exempt = "arn:aws:s3:::guarded/*", {"ArnNotEquals": {"aws:PrincipalArn": one}}
+    statements = [
+        allow("s3:PutObject", on=on, Sid="OnlyOne", Condition=exempt, **denial),
+        allow("s3:DeleteObject", on=on, Sid="Nobody", **denial),
+    ]
+    s3, admin = aws.client("s3", other), aws.client("s3")
+    admin.create_bucket(Bucket="guarded")
+    policy = {"Version": "2012-10-17", "Statement": statements}
+    admin.put_bucket_policy(Bucket="guarded", Policy=json.dumps(policy))
+    _, _, message = refusal(s3.put_object, Bucket="guarded", Key="k", Body=b"k")
+    advice = f"; use python -m ops or a profile with role_arn = {one}" if "AWS" in trusted else ""
+    assert message.endswith(f" in a resource-based policy: statement OnlyOne lets only {one} do it{advice}")
+    _, _, message = refusal(s3.delete_object, Bucket="guarded", Key="k")
+    assert message.endswith(" in a resource-based policy: statement Nobody")
+    admin.delete_bucket(Bucket="guarded")
+
+
 TLS_ONLY = {"Bool": {"aws:SecureTransport": "false"}}
 
 

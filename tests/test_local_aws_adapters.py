@@ -180,6 +180,14 @@ def resource_of_a_denial(aws: LocalAWS) -> bool:
     )
 
 
+def statement_of_a_denial(aws: LocalAWS) -> bool:
+    only = {"ArnNotEquals": {"aws:PrincipalArn": "arn:aws:iam::123456789012:role/only"}}
+    bucket(aws, "guarded", {**deny("guarded", **only), "Sid": "OnlyTheRole"})
+    said = denied(aws.client("s3").put_object, Bucket="guarded", Key="a", Body=b"")
+    assert "explicit deny in a resource-based policy" in said
+    return ": statement OnlyTheRole lets only arn:aws:iam::123456789012:role/only do it" in said
+
+
 def secret_keys(aws: LocalAWS) -> bool:
     arn = make_function(aws, "guessed", "def handler(event, context):\n    return 1\n", EVERYTHING)
     assert call(aws, "guessed") == 1
@@ -297,6 +305,7 @@ CHECKS: dict[str, Callable[[LocalAWS], bool]] = {
     "services by name": services_by_name,
     "namespace of metrics": namespace_of_metrics,
     "resource of a denial": resource_of_a_denial,
+    "statement of a denial": statement_of_a_denial,
     "secret keys of functions": secret_keys,
     "role of a function": role_of_a_function,
     "S3 asks the function": s3_asks_the_function,

@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from local.run import STACK
 from local_commands import ROOT, environment, processes_under, read_env, up
 from local_functions import eventually
-from ops import roles, upload
+from ops import upload
 from toy_pipeline import SHIPPED, SLEEPING_IMAGE
 
 pytestmark = [
@@ -27,7 +27,6 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc"),
 ]
 BUCKET = f"{STACK}-123456789012-us-east-1"
-UPLOADER = f"arn:aws:iam::123456789012:role/{STACK}-uploader-us-east-1"
 
 
 @dataclass
@@ -46,10 +45,6 @@ class Up:
             region_name=self.settings["AWS_REGION"],
             endpoint_url=endpoint_url or self.settings["AWS_ENDPOINT_URL"],
         )
-
-    def uploader(self) -> Any:
-        """Return a client of S3 that may upload."""
-        return roles.assume(self, UPLOADER).client("s3")
 
     def processes(self, what: str = "") -> list[str]:
         """Return the command lines of its processes that hold a text."""
@@ -74,7 +69,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Up, Up]]:
 
 def test_two_run_side_by_side_and_share_nothing(two: tuple[Up, Up]) -> None:
     one, other = two
-    one.uploader().put_object(Bucket=BUCKET, Key="data/mine", Body=b"")
+    one.client("s3").put_object(Bucket=BUCKET, Key="data/mine", Body=b"")
     assert other.client("s3").list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
     with pytest.raises(ClientError, match="InvalidAccessKeyId"):
         other.client("s3", one.settings["AWS_ENDPOINT_URL"]).list_buckets()
@@ -91,7 +86,7 @@ def test_the_port_of_another_one_is_refused_in_one_sentence(two: tuple[Up, Up], 
 
 def test_a_killed_one_leaves_no_process_and_the_other_goes_on(two: tuple[Up, Up]) -> None:
     one, other = two
-    s3 = one.uploader()
+    s3 = one.client("s3")
     s3.put_object(Bucket=BUCKET, Key="data/toy/images.txt", Body=b"1 a/a.jpg\n")
     upload.upload_definition(s3, BUCKET, SHIPPED, {"InputDataUrl": f"s3://{BUCKET}/data/toy/"})
     for what in ("local.aws.server", "training.preprocess", "signal.SIG_IGN"):

@@ -19,6 +19,7 @@ from local.run import STACK, TEMPLATE
 from ops import __main__ as cli
 from ops import destroy, holdings
 from ops.errors import DestroyFailed
+from profiles import HARDENED, write
 from toy_pipeline import SHIPPED
 
 BUCKET = f"{STACK}-123456789012-us-east-1"
@@ -72,7 +73,7 @@ def run(aws: LocalAWS, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 
 
 def template(folder: Path, *, stack: str = STACK, retain: bool = True) -> Path:
-    """Write the committed template for another name, or as `retain_data=false` makes it.
+    """Write the hardened template for another name, or as `retain_data=false` makes it.
 
     The break-glass role asks for no second factor there: local AWS knows none.
     """
@@ -132,8 +133,10 @@ NOTHING: dict[str, list[str]] = {"stacks": [], "buckets": [], "groups": [], "pip
 
 
 @pytest.mark.slow
-def test_a_retaining_deployment_keeps_its_data_and_says_how_to_remove_it(aws: LocalAWS, run: Run) -> None:
-    outputs = deploy(aws, TEMPLATE, STACK)
+def test_a_retaining_deployment_keeps_its_data_and_says_how_to_remove_it(
+    aws: LocalAWS, run: Run, tmp_path: Path
+) -> None:
+    outputs = deploy(aws, write(HARDENED, tmp_path), STACK)
     laptop = Laptop(aws, outputs)
     laptop.data_url = laptop.put_object("data/toy/images.txt", b"1 a/a.jpg\n").removesuffix("images.txt")
     fill(aws)
@@ -234,7 +237,7 @@ def test_without_a_terminal_and_without_yes_all_is_listed_and_nothing_is_removed
     before = left(aws)
     code, said = run("destroy", "--delete-data")
     assert code == 2
-    assert "4 IAM::Role" in said
+    assert "2 IAM::Role" in said
     assert "Say YES=1" in said
     assert left(aws) == before
 
@@ -252,10 +255,18 @@ def test_on_a_terminal_only_the_name_of_the_stack_removes_it(
     assert (left(aws)["stacks"] == []) == (code == 0)
 
 
-def test_a_stack_that_is_gone_needs_no_role_for_what_it_left(
-    aws: LocalAWS, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_by_default_definitions_and_verdicts_are_deleted_as_whoever_destroys(aws: LocalAWS, run: Run) -> None:
     laptop = Laptop(aws, deploy(aws, TEMPLATE, STACK))
+    laptop.put_object("pipeline/one/parameters.json", b"{}")
+    code, said = run("destroy", "--delete-data", YES="1")
+    assert (code, "Deleting definitions and verdicts as" in said) == (0, False), said
+    assert left(aws) == NOTHING
+
+
+def test_a_stack_that_is_gone_needs_no_role_for_what_it_left(
+    aws: LocalAWS, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    laptop = Laptop(aws, deploy(aws, write(HARDENED, tmp_path), STACK))
     laptop.put_object("pipeline/one/parameters.json", b"{}")
     assert run("destroy", YES="1")[0] == 0
     with monkeypatch.context() as patch:

@@ -12,8 +12,9 @@ import pytest
 
 from laptop import Laptop, write_template_without_second_factor
 from local.deploy import deploy
-from local.run import STACK
+from local.run import STACK, TEMPLATE
 from ops import __main__ as cli
+from profiles import HARDENED, write
 
 pytestmark = pytest.mark.slow
 
@@ -74,6 +75,13 @@ def person(
     iam.delete_user(UserName="person")
 
 
+def allowed(answer: tuple[int, str]) -> bool:
+    """Return True; fail with what was said where the command did not go well."""
+    code, said = answer
+    assert code == 0, said
+    return True
+
+
 def test_every_command_has_a_row() -> None:
     named = {each.split("`")[1].split()[0] for row in ROWS for each in row.split(", ")}
     assert named == set(cli.main.commands)
@@ -82,18 +90,18 @@ def test_every_command_has_a_row() -> None:
 def test_each_command_needs_no_more_than_its_row(person: Person, toy_laptop: Laptop, tmp_path: Path) -> None:
     path = tmp_path / "definition.json"
     path.write_text(json.dumps(DEFINITION))
-    assert person("validate", "validate", str(path), "--stack", "cv-birds")[0] == 0
-    assert person("upload", "upload", str(path))[0] == 0
-    assert person("upload", "upload", str(path), "-p", "Message=changed")[0] == 0
-    assert person("history", "history")[0] == 0
+    assert allowed(person("validate", "validate", str(path), "--stack", "cv-birds"))
+    assert allowed(person("upload", "upload", str(path)))
+    assert allowed(person("upload", "upload", str(path), "-p", "Message=changed"))
+    assert allowed(person("history", "history"))
     body = json.dumps({"requestPayload": {"Records": []}, "responsePayload": {}})
     queue = toy_laptop.outputs["FailureQueueUrl"]
     toy_laptop.aws.client("sqs").send_message(QueueUrl=queue, MessageBody=body)
     assert "an event of no upload" in person("failures", "failures")[1]
     assert "1 event replayed, 0 left" in person("redrive", "redrive")[1]
-    assert person("reconcile", "reconcile")[0] == 0
-    assert person("rollback", "rollback")[0] == 0
-    assert person("rollback --start-only", "rollback", "1", "--start-only")[0] == 0
+    assert allowed(person("reconcile", "reconcile"))
+    assert allowed(person("rollback", "rollback"))
+    assert allowed(person("rollback --start-only", "rollback", "1", "--start-only"))
     assert person("rollback", "rollback", "77")[0] == 2
     for command in ("watch", "report"):
         code, said = person("watch", command)
@@ -114,12 +122,31 @@ def test_a_right_that_is_missing_is_named(
     assert missing in said
 
 
+def test_uploading_to_a_hardened_deployment_needs_its_role_alone(
+    person: Person, toy_laptop: Laptop, tmp_path: Path
+) -> None:
+    deploy(toy_laptop.aws, write(HARDENED, tmp_path), STACK)
+    path = tmp_path / "definition.json"
+    path.write_text(json.dumps(DEFINITION))
+    for message in ("one", "another"):
+        assert allowed(person("upload (hardened)", "upload", str(path), "-p", f"Message={message}"))
+    assert allowed(person("rollback (hardened)", "rollback"))
+    # Whatever somebody's own rights are, it is said how to upload.
+    code, said = person("upload", "upload", str(path), "--as-role", "none")
+    assert code == 2
+    assert "statement OnlyTheUploaderWritesDefinitions lets only" in said
+    assert "leave --as-role out" in said
+    deploy(toy_laptop.aws, TEMPLATE, STACK)
+
+
 def test_destroying_needs_no_more_than_its_rows(
     person: Person, toy_laptop: Laptop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The last test here: the deployment is gone afterwards."""
+    hardened = "destroy --delete-data (hardened)"
     toy_laptop.put_object("pipeline/one/parameters.json", b"{}")
-    code, said = person("destroy --delete-data", "destroy", "--yes", "--delete-data")
+    deploy(toy_laptop.aws, write(HARDENED, tmp_path), STACK)
+    code, said = person(hardened, "destroy", "--yes", "--delete-data")
     assert code == 2
     assert "--mfa-serial" in said
     bucket = toy_laptop.outputs["BucketName"]
@@ -135,10 +162,15 @@ def test_destroying_needs_no_more_than_its_rows(
 
     monkeypatch.setattr("click.prompt", answer)
     serial = "arn:aws:iam::123456789012:mfa/person"
-    code, said = person("destroy --delete-data", "destroy", "--yes", "--delete-data", "--mfa-serial", serial)
+    code, said = person(hardened, "destroy", "--yes", "--delete-data", "--mfa-serial", serial)
     assert asked == [f"The code that {serial} shows"]
     assert "Deleting definitions and verdicts as arn:aws:iam::123456789012:role/cv-birds-break-glass" in said
     assert (code, "AWS refused" in said) == (0, False), said
     assert bucket not in [each["Name"] for each in toy_laptop.aws.client("s3").list_buckets()["Buckets"]]
     assert started
     assert not toy_laptop.sagemaker.list_pipelines()["PipelineSummaries"]
+    deploy(toy_laptop.aws, TEMPLATE, STACK)
+    toy_laptop.put_object("pipeline/one/parameters.json", b"{}")
+    code, said = person("destroy --delete-data", "destroy", "--yes", "--delete-data")
+    assert (code, "AWS refused" in said) == (0, False), said
+    assert bucket not in [each["Name"] for each in toy_laptop.aws.client("s3").list_buckets()["Buckets"]]

@@ -119,6 +119,7 @@ def _limits(parameters: Mapping[str, Any]) -> Context:
     cluster = cluster or {}
     vpc = network.get("VpcConfig") or {}
     version = parameters.get("PipelineVersionId")
+    life_cycle = parameters.get("ModelLifeCycle") or {}
     found: dict[str, Any] = {
         "sagemaker:NetworkIsolation": network.get("EnableNetworkIsolation"),
         "sagemaker:InterContainerTrafficEncryption": network.get("EnableInterContainerTrafficEncryption"),
@@ -132,6 +133,8 @@ def _limits(parameters: Mapping[str, Any]) -> Context:
         "sagemaker:KeepAlivePeriod": cluster.get("KeepAlivePeriodInSeconds"),
         "sagemaker:EnableRemoteDebug": (parameters.get("RemoteDebugConfig") or {}).get("EnableRemoteDebug"),
         "sagemaker:ModelApprovalStatus": parameters.get("ModelApprovalStatus"),
+        "sagemaker:ModelLifeCycle:Stage": life_cycle.get("Stage"),
+        "sagemaker:ModelLifeCycle:StageStatus": life_cycle.get("StageStatus"),
         "sagemaker:PipelineVersionId": version,
         **_kms_keys(cluster, parameters),
         **_metadata(parameters),

@@ -25,6 +25,7 @@ ADAPTERS: dict[str, Callable[[ServerHost], None]] = {
     "services by name": access.services_by_name,
     "namespace of metrics": access.namespace_of_metrics,
     "resource of a denial": access.resource_of_a_denial,
+    "statement of a denial": access.statement_of_a_denial,
     "secret keys of functions": functions.secret_keys,
     "role of a function": functions.role_of_a_function,
     "S3 asks the function": functions.s3_asks_the_function,

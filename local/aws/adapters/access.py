@@ -10,11 +10,13 @@ from typing import Any
 import cbor2
 import ministack.app
 from ministack.core import iam_actions, iam_evaluator, router
-from ministack.services import sts
+from ministack.services import iam, sts
 
 from local.aws.host import ServerHost, role_arn_of
 
 _SAGEMAKER = "sagemaker"
+_EXEMPTING = ("ArnNotEquals", "ArnNotLike", "StringNotEquals", "StringNotLike")
+"""The conditions of a Deny by which it is for everybody but some."""
 _BODY = 4
 """Where a request's body stands among what MiniStack's functions take."""
 _KEY_HEADERS = (
@@ -197,6 +199,41 @@ def resource_of_a_denial(_: ServerHost) -> None:
         return respond(service, action, principal, request_id, **more)
 
     iam_actions.access_denied_response = denied
+
+
+def statement_of_a_denial(host: ServerHost) -> None:
+    """Name the statement of a resource's policy that denies, and whom it exempts, which AWS does not."""
+    combine, say = iam_evaluator.combine_resource_policy, iam_actions._resource_policy_denial
+    denied: ContextVar[str] = ContextVar("denied", default="")
+
+    def combined(identity: Any, context: Any, policy: Any, *request: Any, **more: Any) -> Any:
+        result = combine(identity, context, policy, *request, **more)
+        denied.set(_statement(host, policy, result.matched_sid) if result.resource_policy_arn else "")
+        return result
+
+    iam_evaluator.combine_resource_policy = combined
+    iam_actions._resource_policy_denial = lambda *request: say(*request) + denied.get()
+
+
+def _statement(host: ServerHost, policy: Any, sid: str) -> str:
+    if not sid:
+        return ""
+    given = (json.loads(policy) if isinstance(policy, str) else policy)["Statement"]
+    statements = given if isinstance(given, list) else [given]
+    conditions = next(each for each in statements if each.get("Sid") == sid).get("Condition", {})
+    found = (conditions.get(name, {}).get("aws:PrincipalArn", []) for name in _EXEMPTING)
+    exempt = [arn for given in found for arn in ([given] if isinstance(given, str) else given)]
+    if not exempt:
+        return f": statement {sid}"
+    said = f": statement {sid} lets only {', '.join(exempt)} do it"
+    people = [arn for arn in exempt if _is_for_people(host, arn)]
+    return f"{said}; use python -m ops or a profile with role_arn = {people[0]}" if people else said
+
+
+def _is_for_people(host: ServerHost, arn: str) -> bool:
+    """Return whether a role trusts an account, and not a service alone."""
+    role = iam._roles.get_scoped(host.account, None, arn.rpartition("/")[2])
+    return role is not None and '"AWS"' in json.dumps(role["AssumeRolePolicyDocument"]).replace("\\", "")
 
 
 def allow_everything() -> None:
