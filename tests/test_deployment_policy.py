@@ -64,14 +64,14 @@ OFFENCES: dict[str, Change] = {
     "retries": lambda d: step(d, "RegisterSpot")["RetryPolicies"][0].update(MaxAttempts=6),
     "approval_status": lambda d: arguments(d, "RegisterSpot").update(ModelApprovalStatus="Approved"),
     "model_package_group": lambda d: arguments(d, "RegisterSpot").update(ModelPackageGroupName="others"),
-    "registration_gate": _ungated,
+    "registration": _ungated,
     "cost": lambda d: arguments(d, "TrainOnDemand")["StoppingCondition"].update(MaxRuntimeInSeconds=86_400),
 }
 """For each rule, something that it refuses."""
 ALSO = {
     # A step whose type is not known has no known cost; a model by another command has no proof.
     "step_types": {"cost"},
-    "entry_points": {"registration_gate"},
+    "entry_points": {"registration"},
     "instance_counts": {"cost"},
 }
 """Other rules that refuse the same thing."""

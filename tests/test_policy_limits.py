@@ -117,9 +117,9 @@ def test_a_limit_itself_is_allowed_and_one_more_is_not(
     others: list[Any] = [most + 1, 0, -1, 1.5, float(most), str(most), True]
     for other in others:
         message = refusal(place, other, rich)
-        assert f"a number from 1 to {most} is due ({setting}) [rule {rule}]" in message, other
+        assert f"it must be a whole number from 1 to {most} ({setting}) [rule {rule}]" in message, other
     lower = policy(**{setting: 1})
-    assert f"a number from 1 to 1 is due ({setting})" in refusal(place, 2, lower)
+    assert f"it must be a whole number from 1 to 1 ({setting})" in refusal(place, 2, lower)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ MODEL, TEST, MANIFEST = range(3)
 
 
 def gate(problems: list[Problem]) -> list[Problem]:
-    return [each for each in problems if each.message.endswith("[rule registration_gate]")]
+    return [each for each in problems if each.message.endswith("[rule registration]")]
 
 
 def evaluates(definition: Definition, index: int, uri: Any) -> str:

@@ -30,7 +30,7 @@ NUMBERS = "whoever approves the model reads the numbers there; write a Std:Join 
 
 
 def gate(problems: list[Problem]) -> list[Problem]:
-    return [each for each in problems if each.message.endswith("[rule registration_gate]")]
+    return [each for each in problems if each.message.endswith("[rule registration]")]
 
 
 def register(definition: Definition) -> Definition:

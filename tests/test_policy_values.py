@@ -149,7 +149,7 @@ def test_a_value_given_at_the_start_counts_and_not_the_default() -> None:
     arguments(definition, "TrainSpot")["ResourceConfig"]["VolumeSizeInGB"] = reference
     assert judge(definition) == []
     said = said_at(judge(definition, given={"Volume": "1000"}), AT_VOLUME)
-    assert "Parameters.Volume is 1000; a number from 1 to 100 is due (max_volume_gb)" in said
+    assert "Parameters.Volume is 1000; it must be a whole number from 1 to 100 (max_volume_gb)" in said
 
 
 def test_a_parameter_without_a_value_is_refused_where_it_is_used() -> None:
@@ -219,7 +219,7 @@ def test_no_other_reference_can_pass_for_a_steps_model(target: str) -> None:
     definition = shipped()
     arguments(definition, "EvaluateSpot")["ProcessingInputs"][0]["S3Input"]["S3Uri"] = {"Get": target}
     at = pointer(definition, "EvaluateSpot", "ProcessingInputs", 0, "S3Input", "S3Uri")
-    assert "[rule registration_gate]" in said_at(judge(definition), at)
+    assert "[rule registration]" in said_at(judge(definition), at)
 
 
 def test_either_kind_of_quotes_names_an_output() -> None:
