@@ -71,7 +71,7 @@ def read(definition: dict[str, Any]) -> Form:
         return form
     _read_parameters(definition.get("Parameters"), form)
     _read_steps(definition.get("Steps"), form)
-    if form.is_complete:
+    if not form.violations:
         _refuse_hidden_steps(definition, form)
     return form
 
@@ -179,8 +179,9 @@ def _name_step(step: dict[str, Any], path: Path, names: dict[str, str], form: Fo
         form.refuse(at, must_be(NAME_SAID, name))
         return
     # ARNs have the names of steps in lower case, so those that differ in case only could be taken for one.
-    first = names.setdefault(name.lower(), name)
-    if first is not name:
+    first = names.get(name.lower())
+    names.setdefault(name.lower(), name)
+    if first is not None:
         said = "another step has this name" if first == name else f"step {first} differs in case only"
         form.refuse(at, f"{said}; names must be unique, in all branches")
 

@@ -369,10 +369,9 @@ class Conditions:
                 pending.pop()
             elif not is_list:
                 yield from self._condition(each, at, scope)
-                inner = [(member, find(each, member)) for member in ("Condition", "Conditions")]
-                pending.append(
-                    iter([((*at, name), of, name == "Conditions") for name, of in inner if of is not None])
-                )
+                inner = each if isinstance(each, dict) else {}
+                members = [name for name in ("Condition", "Conditions") if name in inner]
+                pending.append(iter([((*at, name), inner[name], name == "Conditions") for name in members]))
             elif isinstance(each, list):
                 pending.append(_numbered(each, at))
             else:
@@ -394,7 +393,7 @@ def _numbered(listed: list[Any], path: Path) -> Iterator[tuple[Path, Any, bool]]
 
 _OPERANDS: dict[str, Shape] = {"Condition": anything, "Conditions": anything, "Values": ListOf(expression)}
 _CONDITIONS = {
-    kind: Object({each: optional(_OPERANDS.get(each, expression)) for each in ("Type", *operands)})
+    kind: Object({each: required(_OPERANDS.get(each, expression)) for each in ("Type", *operands)})
     for kind, operands in CONDITION_TYPES.items()
 }
 """The conditions inside a Not or an Or are judged by `Conditions`, each on its own."""
