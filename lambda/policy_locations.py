@@ -105,14 +105,15 @@ def _why_not_below(scope: Scope, uri: str, prefixes: tuple[str, ...]) -> str | N
     """Return why a location is not below these prefixes, maybe in no words; None when it is."""
     match, bucket = _URI.fullmatch(uri), scope.deployed.get("ArtifactBucket")
     if not match:
-        return " is no s3://<bucket>/<prefix>"
+        is_made = made_by(uri)[0]
+        return ", which no step here makes" if is_made else ", which is no s3://<bucket>/<prefix>"
     if not bucket or match[1] != bucket:
-        return ' is not in the deployment\'s bucket, {"Get": "Parameters.ArtifactBucket"}'
+        return ', which is not in the deployment\'s bucket, {"Get": "Parameters.ArtifactBucket"}'
     key = match[2]
     if not _KEY.fullmatch(key):
-        return " has something in its key that may not be there"
+        return ", which has something in its key that may not be there"
     if any(part in ("", ".", "..") for part in key.removesuffix("/").split("/")):
-        return " has an empty, . or .. folder in its key"
+        return ", which has an empty, . or .. folder in its key"
     return None if key.startswith(prefixes) else ""
 
 

@@ -143,4 +143,3 @@ def said_at(problems: list[Problem], pointer: str) -> str:
     said = [each.message for each in problems if each.pointer == pointer]
     assert said, f"nothing at {pointer}: {problems}"
     return "\n".join(said)
-
