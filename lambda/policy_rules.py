@@ -10,7 +10,7 @@ from pipeline_problems import Path, find, show
 from pipeline_walk import CONDITION_TYPES, EXCEPTION_TYPES
 from policy_form import Violation
 from policy_shapes import ListOf, MapOf, Object, Shape, Value, optional, required
-from policy_values import TOKEN, Scope, shown, token
+from policy_values import TOKEN, Scope, UnknownValueError, shown, token
 
 
 def _of_deployment(value: Any, scope: Scope, name: str, also: tuple[str, ...] = ()) -> str | None:
@@ -267,7 +267,10 @@ def _why_no_true(value: Any, scope: Scope) -> str | None:
 
 
 def _why_no_expression(value: Any, scope: Scope) -> str | None:
-    scope.evaluate(value)
+    try:
+        scope.evaluate(value)
+    except UnknownValueError as error:
+        return str(error)
     return None
 
 
