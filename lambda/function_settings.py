@@ -43,6 +43,10 @@ RULES = (
     "registration",
     "cost",
 )
+STEP_TYPES = ("Condition", "Fail", "Processing", "RegisterModel", "Training")
+"""The types of steps that the policy judges; `further_step_types` lets others run unjudged."""
+FORMER_RULES = {"registration_gate": "registration"}
+"""Rules that an earlier edition had, and what to write now."""
 # SageMaker's on-demand prices of us-east-1, in USD an hour: assumed, see docs/live-checks.md. Other regions
 # cost up to half as much again: that is what `instance_prices` in deployment_policy.json is for.
 PRICES = {
@@ -109,7 +113,6 @@ class Policy:
     max_cache_days: int = 30
     """The oldest result of a step that a CacheConfig may take instead of running the step."""
     model_approval_statuses: tuple[str, ...] = ("PendingManualApproval",)
-    min_accuracy_threshold: float = 0.5
     instance_prices: Mapping[str, float] = field(default_factory=dict)
     """USD an hour, beside and instead of `PRICES`."""
     max_execution_cost_usd: float = 150.0
@@ -118,22 +121,37 @@ class Policy:
     def read(cls, text: str) -> Policy:
         """Read the environment variable; raise SettingsError with one sentence on what is wrong."""
         name = "DEPLOYMENT_POLICY"
-        given = _object(name, text)
+        written = _object(name, text)
         fields = {each.name: each.type for each in dataclasses.fields(cls)}
-        for key, value in given.items():
+        for key, value in written.items():
             if key not in fields:
                 raise SettingsError(f"{name}: {key} is no setting of it{did_you_mean(key, fields)}")
-            due, is_legal = _FORMS[str(fields[key])]
+            must, is_legal = _FORMS[str(fields[key])]
             if not is_legal(value):
-                raise SettingsError(f"{name}: {key} must be {due}, not {json.dumps(value)[:80]}")
-        for rule, reason in given.get("policy_off", {}).items():
-            if rule not in RULES or not reason.strip():
-                what = f"{name}: policy_off gives rules of the policy and why they are off: {rule}"
-                raise SettingsError(what + ("" if rule in RULES else did_you_mean(rule, RULES)))
+                raise SettingsError(f"{name}: {key} must be {must}, not {json.dumps(value)[:80]}")
+        _check_reasons(name, written)
         settings: dict[str, Any] = {
-            key: tuple(each) if isinstance(each, list) else each for key, each in given.items()
+            key: tuple(each) if isinstance(each, list) else each for key, each in written.items()
         }
         return cls(**settings)
+
+
+def _check_reasons(name: str, written: Mapping[str, Any]) -> None:
+    """Raise SettingsError unless what is switched off or let in has a reason, and is there to be."""
+    for rule, reason in written.get("policy_off", {}).items():
+        if rule in FORMER_RULES:
+            what = f"{name}: policy_off names {rule}, which is now called {FORMER_RULES[rule]}"
+            raise SettingsError(f"{what}: write {FORMER_RULES[rule]} in its place")
+        if rule not in RULES:
+            what = f"{name}: policy_off names {rule}, which is no rule"
+            raise SettingsError(what + did_you_mean(rule, RULES))
+        if not reason.strip():
+            raise SettingsError(f"{name}: policy_off must say why {rule} is off")
+    for kind, reason in written.get("further_step_types", {}).items():
+        if kind in STEP_TYPES:
+            raise SettingsError(f"{name}: further_step_types names {kind}, which the policy judges already")
+        if not reason.strip():
+            raise SettingsError(f"{name}: further_step_types must say why {kind} steps may run")
 
 
 def _is_number(value: Any) -> bool:
@@ -159,7 +177,7 @@ _FORMS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "int": ("a number from 0", lambda value: _is_number(value) and isinstance(value, int)),
     "float": ("a number from 0", _is_number),
 }
-"""By the type of a setting: what is due in JSON."""
+"""By the type of a setting: what it must be in JSON."""
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def mutants(definition: Definition, bucket: str) -> Iterator[Mutant]:
                 yield Mutant(path, kind, replaced(definition, path, new))
         if path:
             yield Mutant(path, "removed", replaced(definition, path, REMOVED))
-    yield from gate_mutants(definition)
+    yield from reference_mutants(definition)
 
 
 def _is_value(path: Path, value: Any) -> bool:
@@ -156,56 +156,13 @@ def _of_leaf(value: Any) -> Iterator[tuple[str, Any]]:
         yield "a hundred times", value * 100
 
 
-def gate_mutants(definition: Definition) -> Iterator[Mutant]:
-    """Yield a definition with each of its gates weakened, or gone round, in every way."""
-    for index, step in enumerate(definition["Steps"]):
-        path: Path = ("Steps", index, "Arguments")
-        arguments = step.get("Arguments", {})
-        registrations = [each for each in arguments.get("IfSteps", []) if each["Type"] == "RegisterModel"]
-        if registrations:
-            condition_at: Path = (*path, "Conditions", 0)
-            for kind, condition in _weaker(at(definition, condition_at)):
-                yield Mutant(condition_at, kind, replaced(definition, condition_at, condition))
-            for kind, changed in _moved(arguments).items():
-                yield Mutant(path, kind, replaced(definition, path, changed))
-            without = replaced(definition, (*path, "IfSteps"), [])
-            steps: Path = ("Steps", len(definition["Steps"]))
-            outside = {**without, "Steps": [*without["Steps"], *registrations]}
-            yield Mutant(steps, "registered outside", outside)
-
-
-def _weaker(condition: Definition) -> Iterator[tuple[str, Definition]]:
-    left, right = condition["LeftValue"], condition["RightValue"]
-    always = {"Type": "Equals", "LeftValue": 1, "RightValue": 1}
-    for kind in ("Equals", "GreaterThan", "LessThan", "LessThanOrEqualTo"):
-        yield f"is {kind}", {**condition, "Type": kind}
-    yield "swapped", {**condition, "LeftValue": right, "RightValue": left}
-    yield "of itself", {**condition, "RightValue": left}
-    yield "of constants", {**condition, "LeftValue": 1, "RightValue": 0.9}
-    yield "negated", {"Type": "Not", "Condition": condition}
-    yield "or always", {"Type": "Or", "Conditions": [condition, always]}
-    yield "is In", {"Type": "In", "QueryValue": left, "Values": [right]}
-    yield "always", always
-    for metric in ("top_5_accuracy.value", "accuracy.confidence_interval.upper", "macro_f1.value"):
-        path = f"multiclass_classification_metrics.{metric}"
-        yield metric, replaced(condition, ("LeftValue", "Std:JsonGet", "Path"), path)
-    for threshold in (0, 0.49, "0.9", True):
-        yield f"threshold {threshold!r}", {**condition, "RightValue": threshold}
-
-
-def _moved(arguments: Definition) -> dict[str, Definition]:
-    conditions, steps = arguments["Conditions"], arguments["IfSteps"]
-    inner = {"Name": "Inner", "Type": "Condition", "Arguments": arguments}
-    return {
-        "registered otherwise": {"Conditions": conditions, "IfSteps": [], "ElseSteps": steps},
-        "registered in any case": {
-            "Conditions": conditions,
-            "IfSteps": [],
-            "ElseSteps": [{**inner, "Arguments": {**arguments, "IfSteps": [], "ElseSteps": steps}}],
-        },
-        "one condition more": {
-            **arguments,
-            "Conditions": [{"Type": "Equals", "LeftValue": 1, "RightValue": 1}, *conditions],
-        },
-        "one gate more": {**arguments, "IfSteps": [inner]},
+def reference_mutants(definition: Definition) -> Iterator[Mutant]:
+    """Yield a definition with each reference to a step replaced by each other one that is in it."""
+    references = {
+        path: value["Get"]
+        for path, value in nodes(definition)
+        if isinstance(value, dict) and str(value.get("Get")).startswith("Steps.")
     }
+    for path, target in references.items():
+        for other in sorted(set(references.values()) - {target}):
+            yield Mutant(path, "another reference", replaced(definition, path, {"Get": other}))

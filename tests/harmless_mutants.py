@@ -1,4 +1,6 @@
-"""Which mutants of the shipped definition may start, and why that does no harm.
+"""Which mutants of the shipped definition the policy lets pass, and why that does no harm.
+
+Some are valid and gain nothing; others are invalid, which is SageMaker's to say: nothing runs, or no job.
 
 A place is a JSON pointer in which what is in a list has its name (`/Steps/TrainSpot/Arguments`), or a
 pattern: `*` is within one member, `**` any members, `{a,b}` either.
@@ -15,6 +17,10 @@ TEXT = ("longer", "emptied", "foreign role", "a parameter", "a variable")
 CONSTANT = ("longer", "emptied", "foreign role")
 CHANGED = ("longer", "foreign role")
 LOCATION = ("foreign bucket", "definitions' prefix")
+ANYTHING = (
+    *("foreign role", "foreign bucket", "definitions' prefix"),
+    *("a thousand", "nowhere", "a parameter", "a variable"),
+)
 LIMITED = ("zero", "negative", "one more", "a hundred times", "a thousand")
 ORDER = ("reversed", "its first entry twice")
 FEWER = ("removed", "emptied")
@@ -35,6 +41,14 @@ OWN_CODE = (
 FOLDER = "another folder of the same execution, in which no other output lies"
 ADVICE = "advice to whoever deploys the model: nothing starts by it"
 MESSAGE = "decides about the failure's message alone: nothing is registered there"
+DECIDES = "decides whether a model is registered, and a person whether it is approved"
+# What is invalid: whose matter that is, and what happens then.
+UNREAD = "CreatePipeline refuses what it cannot read, and what refers to nothing"
+NO_CONDITION = (
+    "a condition that SageMaker refuses, or that decides whether a model is registered: a person approves"
+)
+REFUSED = "SageMaker refuses the request for the job, so nothing runs"
+NUMBER = "SageMaker refuses a number where a text must be, and to others it says no more than a text"
 HARMLESS = [
     Harmless("/Steps/**/{Description,DisplayName}", (*CONSTANT, *LOCATION, "removed"), FOR_PEOPLE),
     Harmless("/Steps/**/ErrorMessage", (*TEXT[2:], *LOCATION), FOR_PEOPLE),
@@ -47,6 +61,9 @@ HARMLESS = [
     Harmless(
         "/Steps/Check*/Arguments/IfSteps/*/Name", ("longer",), "nothing refers to the name of a last step"
     ),
+    Harmless("/Steps/**/ErrorMessage", ("nowhere", "a thousand", "removed"), f"{FOR_PEOPLE}; {UNREAD}"),
+    Harmless("/Steps/**/ErrorMessage/Std:Join/Values/*", ("nowhere",), f"{FOR_PEOPLE}; {UNREAD}"),
+    Harmless("/Steps/**/AccuracyTooLow/Arguments", ("emptied",), f"{FOR_PEOPLE}; {UNREAD}"),
     # Parameters: whatever they say is judged where it is used.
     Harmless("/Parameters", ("reversed",), "their order means nothing"),
     Harmless(
@@ -60,10 +77,12 @@ HARMLESS = [
         LIMITED,
         OWN_CODE,
     ),
+    Harmless("/Parameters/AccuracyThreshold/DefaultValue", LIMITED, DECIDES),
     Harmless(
-        "/Parameters/AccuracyThreshold/DefaultValue",
-        ("one more", "a hundred times", "a thousand"),
-        "nothing is ever registered",
+        "/Parameters/{ProcessingInstanceCount,AccuracyThreshold,Epochs,FineTuneEpochs,BatchSize,LearningRate,"
+        "FineTuneLearningRate,WeightDecay,Dropout,ImageSize,Seed}/DefaultValue",
+        ("another type",),
+        "the text of a number, which is judged as the number, as StartPipelineExecution gets it",
     ),
     Harmless("/Parameters/ProcessingInstanceCount/DefaultValue", ("one more",), "within the limits"),
     Harmless(
@@ -73,21 +92,24 @@ HARMLESS = [
     ),
     Harmless(
         "/Parameters/ModelApprovalStatus/EnumValues",
-        ("an entry more", "removed", *ORDER),
+        ("null", "another type", "an entry more", "emptied", "removed", *ORDER),
         "the value itself is judged, whatever the definition would allow",
     ),
     Harmless(
-        "/Parameters/ModelApprovalStatus/EnumValues/{0,1}",
-        (*CONSTANT, *LOCATION, "removed"),
+        "/Parameters/ModelApprovalStatus/EnumValues/*",
+        ("null", "another type", "longer", "emptied", *ANYTHING, "removed"),
         "the value itself is judged, whatever the definition would allow",
     ),
     # What our own code is told.
     Harmless(
         "/Steps/*/Arguments/AppSpecification/ContainerArguments",
-        ("an entry more", "removed", *ORDER),
+        ("an entry more", *FEWER, *ORDER),
         OWN_CODE,
     ),
     Harmless("/Steps/*/Arguments/AppSpecification/ContainerArguments/*", (*TEXT, "removed"), OWN_CODE),
+    Harmless(
+        "/Steps/*/Arguments/{AppSpecification/ContainerArguments,HyperParameters}/*", ("a thousand",), NUMBER
+    ),
     Harmless("/Steps/*/Arguments/HyperParameters", ("a member more", *FEWER), OWN_CODE),
     Harmless("/Steps/*/Arguments/HyperParameters/*", (*TEXT[2:], "removed"), OWN_CODE),
     Harmless(
@@ -117,11 +139,12 @@ HARMLESS = [
     ),
     Harmless(
         "/Steps/*/Arguments/AlgorithmSpecification/MetricDefinitions/*/{Name,Regex}",
-        ("longer", *TEXT[2:]),
+        (*TEXT, "a thousand"),
         "says what CloudWatch finds in the job's own log, in SageMaker's own namespace",
     ),
     # What does less, or the same.
     Harmless("/Steps", ("reversed",), "references give the order, not the list"),
+    Harmless("/Steps", ("emptied",), "nothing runs"),
     Harmless("/Steps/Check*", ("removed",), "less is registered, or no failure is told"),
     Harmless("/Steps/Check*/Arguments/IfSteps", FEWER, "less is registered, or no failure is told"),
     Harmless("/Steps/Check*/Arguments/IfSteps/*", ("removed",), "less is registered, or no failure is told"),
@@ -132,6 +155,7 @@ HARMLESS = [
     ),
     Harmless("/Steps/**/RetryPolicies/*", ("removed",), "fewer retries"),
     Harmless("/Steps/**/RetryPolicies/*/ExceptionType", ORDER, "the same exceptions"),
+    Harmless("/Steps/**/RetryPolicies/*/ExceptionType", FEWER, "no more retries than the cost allows for"),
     Harmless("/Steps/**/RetryPolicies/*/ExceptionType/*", ("removed",), "retried for less"),
     Harmless("/Steps/**/RetryPolicies/*/MaxAttempts", ("zero",), "fewer retries"),
     Harmless(
@@ -149,9 +173,6 @@ HARMLESS = [
     ),
     Harmless("/Steps/*/CacheConfig", ("removed",), "every step runs, within the cost"),
     Harmless("/Steps/*/CacheConfig/Enabled", ("turned",), "every step runs, within the cost"),
-    Harmless(
-        "/Steps/*/CacheConfig/ExpireAfter", ("removed",), "an old result of the very same step and inputs"
-    ),
     Harmless(
         "/Steps/Evaluate*/Arguments/ProcessingResources/ClusterConfig/InstanceCount",
         ("one more",),
@@ -177,18 +198,28 @@ HARMLESS = [
         ("one more",),
         "within the limits",
     ),
+    Harmless("/Steps/TrainSpot/**/MaxWaitTimeInSeconds", ("a thousand", "removed"), REFUSED),
+    Harmless(
+        "/Steps/Train*/Arguments/EnableManagedSpotTraining",
+        ("turned", "removed"),
+        f"{REFUSED}; else it costs no more than counted",
+    ),
+    Harmless(
+        "/Steps/TrainSpot/Arguments/CheckpointConfig", ("removed",), "an interrupted training begins again"
+    ),
+    Harmless("/Steps/Train*/Arguments/**/TrainingInputMode", ("removed",), REFUSED),
+    Harmless("/Steps/**/S3UploadMode", ("removed",), REFUSED),
     Harmless("/Steps/*/Arguments/Tags", FEWER, "the bill tells training types apart no more"),
     Harmless("/Steps/*/Arguments/Tags", ("reversed",), "tags have no order"),
     Harmless("/Steps/*/Arguments/Tags/*", ("removed",), "the bill tells training types apart no more"),
     Harmless("/Steps/*/Arguments/Tags/*/Value", TEXT, "no right hangs on a tag of a job"),
+    Harmless("/Steps/*/Arguments/Tags/*/Value", ("a thousand",), NUMBER),
+    Harmless("/Steps/*/Arguments/Tags/*/Value/Get", ("longer",), UNREAD),
     # What has the same value unless it is written, or stands anywhere in its list.
     Harmless(
         "/Steps/*/Arguments/**/VolumeKmsKeyId",
-        ("removed",),
+        ("removed", "null"),
         "empty unless written, where volumes have no key",
-    ),
-    Harmless(
-        "/Steps/TrainOnDemand/Arguments/EnableManagedSpotTraining", ("removed",), "false unless written"
     ),
     Harmless("/Steps/Train*/Arguments/InputDataConfig", ("reversed",), "channels have names"),
     Harmless("/Steps/Train*/Arguments/InputDataConfig/validation", ("removed",), "training fails without it"),
@@ -231,42 +262,34 @@ HARMLESS = [
         "another folder of this pipeline's checkpoints, each of which carries what it belongs to",
     ),
     # What a model package says of itself, beside the numbers of its evaluation.
-    Harmless("/Steps/**/CustomerMetadataProperties", ("a member more", "removed"), FOR_PEOPLE),
-    Harmless("/Steps/**/CustomerMetadataProperties/*", ("longer", *TEXT[2:]), FOR_PEOPLE),
+    Harmless("/Steps/**/CustomerMetadataProperties", ("a member more", *FEWER), FOR_PEOPLE),
+    Harmless("/Steps/**/CustomerMetadataProperties/*", (*TEXT, "removed"), FOR_PEOPLE),
     Harmless("/Steps/**/ModelPackageDescription", (*TEXT, "removed"), FOR_PEOPLE),
-    Harmless("/Steps/**/Statistics/ContentType", TEXT, "the numbers are where they were"),
+    Harmless("/Steps/**/{CustomerMetadataProperties/*,ModelPackageDescription}", ("a thousand",), NUMBER),
+    Harmless("/Steps/**/Statistics/ContentType", (*TEXT, "removed"), "the numbers are where they were"),
+    Harmless("/Steps/**/Statistics/ContentType", ("a thousand",), NUMBER),
     Harmless(
-        "/Steps/**/Supported{ContentTypes,ResponseMIMETypes}", ("its first entry twice", *FEWER), ADVICE
-    ),
-    Harmless("/Steps/**/SupportedContentTypes", ("an entry more",), ADVICE),
-    Harmless("/Steps/**/SupportedContentTypes/*", (*TEXT, "removed"), ADVICE),
-    Harmless(
-        "/Steps/**/SupportedResponseMIMETypes/*", ("longer", "a parameter", "a variable", "removed"), ADVICE
-    ),
-    Harmless("/Steps/**/Supported*InstanceTypes", ("removed", *ORDER), ADVICE),
-    Harmless("/Steps/**/SupportedRealtimeInferenceInstanceTypes", ("emptied",), ADVICE),
-    Harmless(
-        "/Steps/**/Supported*InstanceTypes/*",
-        ("instance type", "a parameter", "a variable", "removed"),
+        "/Steps/**/Supported{ContentTypes,ResponseMIMETypes}",
+        ("an entry more", "its first entry twice", *FEWER),
         ADVICE,
     ),
-    # Conditions that say the same, or more.
+    Harmless("/Steps/**/Supported{ContentTypes,ResponseMIMETypes}/*", (*TEXT, "removed"), ADVICE),
+    Harmless("/Steps/**/Supported*InstanceTypes", ("an entry more", *FEWER, *ORDER), ADVICE),
+    Harmless("/Steps/**/Supported*InstanceTypes/*", (*TEXT, "instance type", "removed"), ADVICE),
+    Harmless("/Steps/**/Supported*/*", ("a thousand",), NUMBER),
+    # What decides whether a model is registered proves nothing, and what nobody can read decides nothing.
+    Harmless("/Steps/*/PropertyFiles", FEWER, UNREAD),
+    Harmless("/Steps/*/PropertyFiles/*", ("removed",), UNREAD),
+    Harmless("/Steps/*/PropertyFiles/*/{FilePath,OutputName,PropertyFileName}", ("longer",), UNREAD),
     Harmless("/Steps/Check*/Arguments/Conditions", ("its first entry twice",), "the same condition"),
-    Harmless(
-        "/Steps/Check*Accuracy/Arguments/Conditions/0/RightValue",
-        ("a thousand",),
-        "nothing is ever registered",
-    ),
-    Harmless("/Steps/Check*/Arguments/Conditions/0", ("is GreaterThan",), "stricter"),
-    Harmless("/Steps/Check*/Arguments", ("one condition more", "one gate more"), "stricter, or the same"),
-    Harmless("/Steps/CheckAnyAccuracy/**/Condition/Conditions", ORDER, MESSAGE),
+    Harmless("/Steps/Check*/Arguments/Conditions", ("emptied",), NO_CONDITION),
+    Harmless("/Steps/Check*/Arguments/Conditions/*", ("removed",), NO_CONDITION),
+    Harmless("/Steps/Check*/**/{LeftValue,RightValue}", ANYTHING, NO_CONDITION),
+    Harmless("/Steps/Check*/**/Std:JsonGet/Path", (*CONSTANT, *LOCATION), NO_CONDITION),
+    Harmless("/Steps/Check*/**/Std:JsonGet/PropertyFile", ("nowhere", "another reference"), NO_CONDITION),
+    Harmless("/Steps/Check*/**/Std:JsonGet/PropertyFile/Get", ("longer",), NO_CONDITION),
+    Harmless("/Steps/CheckAnyAccuracy/**/Condition/Conditions", ("emptied", *ORDER), MESSAGE),
     Harmless("/Steps/CheckAnyAccuracy/**/Condition/Conditions/*", ("removed",), MESSAGE),
-    Harmless(
-        "/Steps/CheckAnyAccuracy/**/Condition/Conditions/*/{LeftValue,RightValue}",
-        (*TEXT[2:], *LOCATION, "a thousand"),
-        MESSAGE,
-    ),
-    Harmless("/Steps/CheckAnyAccuracy/**/Std:JsonGet/Path", (*CONSTANT, *LOCATION), MESSAGE),
 ]
 
 

@@ -1,4 +1,4 @@
-"""The shipped definition, changed in some place and judged as the function would: what may it do here?"""
+"""The shipped definition, changed in some place and judged by the policy alone: what may it do here?"""
 
 from __future__ import annotations
 
@@ -9,16 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import admission
 import deployment_policy
-from direct_client import DirectClient
-from fake_s3 import FakeS3
-from function_settings import Policy, Settings
-from object_versions import Upload
-from ops.service_model import bundled_model
-from pipeline_document import InvalidDefinition
+import pipeline_walk
+from function_settings import Policy
 from pipeline_problems import Problem
-from uploads import BUCKET, ENVIRONMENT, KEY, ROLE
+from uploads import BUCKET, ROLE
 
 Definition = dict[str, Any]
 Place = tuple[str | int, ...]
@@ -38,12 +33,11 @@ DEPLOYED = {
 }
 DATA = f"s3://{BUCKET}/data/"
 EXECUTION = {"Get": "Execution.PipelineExecutionId"}
-SETTINGS = Settings.read({**ENVIRONMENT, "PIPELINE_PARAMETERS": json.dumps(DEPLOYED)})
 DEFAULT = Policy()
 
 
 def shipped() -> Definition:
-    """Give the shipped definition, to be changed."""
+    """Return the shipped definition, to be changed."""
     return copy.deepcopy(SHIPPED)
 
 
@@ -58,7 +52,7 @@ def step(definition: Definition, name: str) -> Definition:
 
 
 def arguments(definition: Definition, name: str) -> Definition:
-    """Give the Arguments of a step."""
+    """Return the Arguments of a step."""
     found: Definition = step(definition, name)["Arguments"]
     return found
 
@@ -116,11 +110,10 @@ def values(
     given: Mapping[str, object] | None = None,
     deployed: Mapping[str, str] = DEPLOYED,
 ) -> dict[str, Any]:
-    """Give every parameter the value it would start with; `given` is what parameters.json says."""
+    """Return the value that every parameter would start with; `given` is what parameters.json says."""
     known: dict[str, object] = {"InputDataUrl": DATA, **(given or {}), **deployed}
-    return {
-        each["Name"]: known.get(each["Name"], each.get("DefaultValue")) for each in definition["Parameters"]
-    }
+    declared = pipeline_walk.parameters(definition)
+    return {name: known.get(name, each.get("DefaultValue")) for name, each in declared.items()}
 
 
 def judge(
@@ -146,20 +139,7 @@ def rules(definition: Definition, limits: Policy = DEFAULT) -> set[str]:
 
 
 def said_at(problems: list[Problem], pointer: str) -> str:
-    """Give all that is said of one place; fail when nothing is."""
+    """Return all that is said of one place; fail when nothing is."""
     said = [each.message for each in problems if each.pointer == pointer]
     assert said, f"nothing at {pointer}: {problems}"
     return "\n".join(said)
-
-
-_S3 = DirectClient("s3", FakeS3(BUCKET))
-
-
-def admit(document: Any) -> list[Problem]:
-    """Say everything that the function has against an upload; nothing when it would start it."""
-    upload = Upload(BUCKET, KEY, "version", "0")
-    try:
-        admission.admit(json.dumps(document).encode(), upload, SETTINGS, _S3, bundled_model())
-    except InvalidDefinition as refused:
-        return refused.problems
-    return []

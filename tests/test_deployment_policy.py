@@ -8,9 +8,22 @@ from pathlib import Path
 import pytest
 
 import deployment_policy
-from function_settings import PRICES, RULES, Policy, SettingsError
+import policy_members
+from function_settings import PRICES, RULES, STEP_TYPES, Policy, SettingsError
 from infra import deployment_policy as written_policy
-from policy_cases import DEFAULT, Definition, arguments, judge, pointer, rules, said_at, shipped, step, values
+from policy_cases import (
+    DEFAULT,
+    Definition,
+    arguments,
+    judge,
+    pointer,
+    policy,
+    rules,
+    said_at,
+    shipped,
+    step,
+    values,
+)
 from uploads import BUCKET
 
 Change = Callable[[Definition], object]
@@ -24,12 +37,6 @@ def _step_type(definition: Definition) -> None:
 def _resources(definition: Definition) -> Definition:
     found: Definition = arguments(definition, "TrainOnDemand")["ResourceConfig"]
     return found
-
-
-def _ungated(definition: Definition) -> None:
-    arguments(definition, "CheckSpotAccuracy")["Conditions"] = [
-        {"Type": "Equals", "LeftValue": 1, "RightValue": 1}
-    ]
 
 
 OFFENCES: dict[str, Change] = {
@@ -60,16 +67,17 @@ OFFENCES: dict[str, Change] = {
         MaxWaitTimeInSeconds=172_801
     ),
     "retries": lambda d: step(d, "RegisterSpot")["RetryPolicies"][0].update(MaxAttempts=6),
+    "cache": lambda d: step(d, "TrainSpot")["CacheConfig"].update(ExpireAfter="P31D"),
     "approval_status": lambda d: arguments(d, "RegisterSpot").update(ModelApprovalStatus="Approved"),
     "model_package_group": lambda d: arguments(d, "RegisterSpot").update(ModelPackageGroupName="others"),
-    "registration_gate": _ungated,
+    "registration": lambda d: arguments(d, "RegisterSpot").pop("ModelMetrics"),
     "cost": lambda d: arguments(d, "TrainOnDemand")["StoppingCondition"].update(MaxRuntimeInSeconds=86_400),
 }
 """For each rule, something that it refuses."""
 ALSO = {
-    # A step whose type is not known has no known cost; a model by another command has no proof.
+    # A step whose type is not known has no known cost; a model by another command is none of training.train.
     "step_types": {"cost"},
-    "entry_points": {"registration_gate"},
+    "entry_points": {"registration"},
     "instance_counts": {"cost"},
 }
 """Other rules that refuse the same thing."""
@@ -101,6 +109,17 @@ def test_a_rule_that_is_off_refuses_nothing_and_every_other_one_still_does(rule:
         definition = shipped()
         OFFENCES[other](definition)
         assert (other in rules(definition, off)) is (other != rule)
+
+
+def test_what_cannot_be_walked_is_refused_whatever_is_off() -> None:
+    off = policy(policy_off=dict.fromkeys(RULES, "nobody watches"))
+    definition = shipped()
+    for offend in OFFENCES.values():
+        offend(definition)
+    assert judge(definition, off) == []
+    definition["Steps"] = {"0": definition["Steps"]}
+    (problem,) = judge(definition, off)
+    assert str(problem) == "/Steps: must be a list of steps, not an object [rule form]"
 
 
 def test_everything_is_refused_at_once() -> None:
@@ -141,7 +160,7 @@ def test_a_member_that_the_policy_does_not_know_is_refused_by_its_name() -> None
         ('{"max_instance_count": true}', "max_instance_count must be a number from 0, not true"),
         ('{"max_instance_count": 2.5}', "max_instance_count must be a number from 0, not 2.5"),
         ('{"max_instance_count": -1}', "max_instance_count must be a number from 0, not -1"),
-        ('{"min_accuracy_threshold": NaN}', "min_accuracy_threshold must be a number from 0, not NaN"),
+        ('{"max_cache_days": NaN}', "max_cache_days must be a number from 0, not NaN"),
         (
             '{"max_execution_cost_usd": Infinity}',
             "max_execution_cost_usd must be a number from 0, not Infinity",
@@ -153,8 +172,19 @@ def test_a_member_that_the_policy_does_not_know_is_refused_by_its_name() -> None
         ('{"instance_prices": {"ml.m5.large": NaN}}', "instance_prices must be an object of numbers"),
         ('{"policy_off": ["cost"]}', "policy_off must be an object of texts"),
         ('{"policy_off": {"cost": true}}', "policy_off must be an object of texts"),
-        ('{"policy_off": {"costs": "why"}}', "why they are off: costs; did you mean cost?"),
-        ('{"policy_off": {"cost": " "}}', "policy_off gives rules of the policy and why they are off: cost"),
+        ('{"policy_off": {"costs": "why"}}', "policy_off names costs, which is no rule; did you mean cost?"),
+        ('{"policy_off": {"cost": " "}}', "policy_off must say why cost is off"),
+        (
+            '{"policy_off": {"registration_gate": "we try things out"}}',
+            "policy_off names registration_gate, which is now called registration: write registration in its",
+        ),
+        ('{"policy_off": {"form": "why not"}}', "policy_off names form, which is no rule"),
+        ('{"further_step_types": ["Lambda"]}', "further_step_types must be an object of texts"),
+        ('{"further_step_types": {"Lambda": ""}}', "further_step_types must say why Lambda steps may run"),
+        (
+            '{"further_step_types": {"Training": "why not"}}',
+            "further_step_types names Training, which the policy judges already",
+        ),
     ],
 )
 def test_an_environment_that_the_stack_does_not_write_is_refused_in_one_sentence(
@@ -169,7 +199,7 @@ def test_an_environment_that_the_stack_does_not_write_is_refused_in_one_sentence
 def test_every_setting_is_read() -> None:
     given = {
         "policy_off": {"texts": "tried out"},
-        "further_step_types": {"Lambda": "it tells our own service"},
+        "further_step_types": {"Lambda": "it tells the chat"},
         "allowed_images": ["a"],
         "entry_points": ["b"],
         "environment_keys": ["C"],
@@ -183,7 +213,6 @@ def test_every_setting_is_read() -> None:
         "max_retry_attempts": 0,
         "max_cache_days": 7,
         "model_approval_statuses": ["Approved"],
-        "min_accuracy_threshold": 0.25,
         "instance_prices": {"ml.m5.large": 1},
         "max_execution_cost_usd": 7.5,
     }
@@ -200,6 +229,10 @@ def test_what_the_document_switches_off_is_off() -> None:
     assert judge(definition) != []
 
 
+def test_there_are_arguments_for_every_type_of_step() -> None:
+    assert tuple(policy_members.ARGUMENTS) == STEP_TYPES
+
+
 def test_every_instance_type_that_is_allowed_by_default_has_a_price() -> None:
     assert {*DEFAULT.processing_instance_types, *DEFAULT.training_instance_types} <= set(PRICES)
 
@@ -211,12 +244,12 @@ def test_the_worst_case_is_told_for_what_may_start() -> None:
     assert 0 < cost < DEFAULT.max_execution_cost_usd
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", ["form", *RULES])
 def test_the_document_has_a_section_on_every_rule(rule: str) -> None:
     assert f"\n### `{rule}`" in DOC
 
 
-@pytest.mark.parametrize("setting", [each.name for each in dataclasses.fields(written_policy.Policy)])
+@pytest.mark.parametrize("setting", [each.name for each in dataclasses.fields(Policy)])
 def test_the_document_names_every_setting(setting: str) -> None:
     assert f"`{setting}`" in DOC
 

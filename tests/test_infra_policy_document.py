@@ -88,7 +88,7 @@ def test_a_document_saved_on_windows_is_one(tmp_path: Path) -> None:
 
 def test_the_function_has_the_same_members_with_the_same_defaults() -> None:
     # The gate's own threshold is neither sent nor configurable any more.
-    theirs = {each.name for each in dataclasses.fields(function_settings.Policy)} - {"min_accuracy_threshold"}
+    theirs = {each.name for each in dataclasses.fields(function_settings.Policy)}
     assert set(NAMES) == theirs
     for name in NAMES:
         assert getattr(Policy(), name) == getattr(function_settings.Policy(), name), name

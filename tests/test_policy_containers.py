@@ -44,7 +44,7 @@ def test_another_command_may_be_configured() -> None:
         ("TrainOnDemand", "AlgorithmSpecification", "ContainerEntrypoint"), ["python", "mine.py"]
     )
     problems = judge(definition, Policy(entry_points=(*DEFAULT.entry_points, "python mine.py")))
-    # It runs, but what it trains is no proven model.
+    # It runs, but what it trains is not registered.
     assert {each.pointer for each in problems} == {at}
     assert "does not run training.train" in said_at(problems, at)
 

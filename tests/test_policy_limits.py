@@ -117,9 +117,9 @@ def test_a_limit_itself_is_allowed_and_one_more_is_not(
     others: list[Any] = [most + 1, 0, -1, 1.5, float(most), str(most), True]
     for other in others:
         message = refusal(place, other, rich)
-        assert f"a number from 1 to {most} is due ({setting}) [rule {rule}]" in message, other
+        assert f"it must be a whole number from 1 to {most} ({setting}) [rule {rule}]" in message, other
     lower = policy(**{setting: 1})
-    assert f"a number from 1 to 1 is due ({setting})" in refusal(place, 2, lower)
+    assert f"it must be a whole number from 1 to 1 ({setting})" in refusal(place, 2, lower)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +147,54 @@ def test_retries_have_a_bound() -> None:
     retries["ExpireAfterMin"] = 10_000
     said = {each.message.partition("[rule ")[2] for each in judge(definition)}
     assert said == {"retries]", "members]", "cost]"}
+
+
+@pytest.mark.parametrize(
+    ("duration", "seconds"),
+    [
+        ("P30D", 30 * 86_400),
+        ("p30d", 30 * 86_400),
+        ("30d", 30 * 86_400),
+        ("T12H", 43_200),
+        ("PT12H", 43_200),
+        ("P1DT12H30M5S", 86_400 + 43_200 + 1_805),
+        ("P4W", 28 * 86_400),
+        ("1M", 31 * 86_400),
+        ("PT1M", 60),
+        ("P1Y", 366 * 86_400),
+        ("", None),
+        ("P", None),
+        ("T", None),
+        ("PT", None),
+        ("12H", None),
+        ("-P1D", None),
+        ("P1D ", None),
+        ("P1.5D", None),
+        ("P1DT", 86_400),
+        ("P\u0661D", None),
+        ("P9999999999D", None),
+    ],
+)
+def test_a_cached_result_has_an_age(duration: str, seconds: int | None) -> None:
+    at = "/Steps/0/CacheConfig/ExpireAfter"
+    days = 0 if seconds is None else -(-seconds // 86_400)
+    definition = shipped()
+    step(definition, "Preprocess")["CacheConfig"] = {"Enabled": True, "ExpireAfter": duration}
+    if seconds is None:
+        assert "is no duration; write how old" in said_at(judge(definition), at)
+        return
+    problems = judge(definition, policy(max_cache_days=days))
+    assert not [each for each in problems if each.pointer == at]
+    said = said_at(judge(definition, policy(max_cache_days=days - 1)), at)
+    assert "is too long; write how old a result may be" in said
+    assert f"at most {days - 1} days (max_cache_days), such as P{days - 1}D [rule cache]" in said
+
+
+def test_a_cache_that_is_off_may_say_anything() -> None:
+    for config in ({"Enabled": False}, {"Enabled": False, "ExpireAfter": "P9Y"}):
+        definition = shipped()
+        step(definition, "Preprocess")["CacheConfig"] = config
+        assert judge(definition) == []
 
 
 def test_the_approval_is_a_persons() -> None:

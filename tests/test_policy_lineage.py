@@ -1,4 +1,4 @@
-"""What an evaluation proves: it is of the very model, by our own code, on images that this has not seen."""
+"""The numbers beside a model are its own: measured by our own code, on images that it has not seen."""
 
 import copy
 from typing import Any
@@ -27,8 +27,8 @@ MODEL, TEST, MANIFEST = range(3)
 """Where in an evaluation's inputs each is."""
 
 
-def gate(problems: list[Problem]) -> list[Problem]:
-    return [each for each in problems if each.message.endswith("[rule registration_gate]")]
+def registration(problems: list[Problem]) -> list[Problem]:
+    return [each for each in problems if each.message.endswith("[rule registration]")]
 
 
 def evaluates(definition: Definition, index: int, uri: Any) -> str:
@@ -83,14 +83,14 @@ def test_an_evaluation_is_of_this_model_on_the_images_set_apart(index: int, uri:
     second_preprocess(definition)
     assert judge(definition, Policy(max_execution_cost_usd=1000)) == []
     at = evaluates(definition, index, uri)
-    assert said in said_at(gate(judge(definition)), at)
+    assert said in said_at(registration(judge(definition)), at)
 
 
 @pytest.mark.parametrize("index", [MODEL, TEST, MANIFEST])
 def test_an_evaluation_without_one_of_its_inputs_is_none(index: int) -> None:
     definition = shipped()
     del arguments(definition, "EvaluateSpot")["ProcessingInputs"][index]
-    said = said_at(gate(judge(definition)), pointer(definition, "EvaluateSpot", "ProcessingInputs"))
+    said = said_at(registration(judge(definition)), pointer(definition, "EvaluateSpot", "ProcessingInputs"))
     assert f"input {('model', 'test', 'manifest')[index]} is missing" in said
 
 
@@ -104,58 +104,30 @@ def test_inputs_count_by_their_names() -> None:
     _swap_names(definition)
     problems = judge(definition)
     at = pointer(definition, "EvaluateSpot", "ProcessingInputs", TEST, "S3Input", "S3Uri")
-    assert "input manifest is" in said_at(gate(problems), at)
+    assert "input manifest is" in said_at(registration(problems), at)
 
 
-@pytest.mark.parametrize(
-    ("change", "member", "due"),
-    [
-        ({"FilePath": "other.json"}, "FilePath", "evaluation.json"),
-        ({"FilePath": "../../x/evaluation.json"}, "FilePath", "evaluation.json"),
-        ({"OutputName": "notes"}, "OutputName", "evaluation"),
-    ],
-)
-def test_the_property_file_is_our_evaluation(change: dict[str, str], member: str, due: str) -> None:
+def shows(definition: Definition, evaluation: str) -> str:
+    """Let RegisterSpot show the numbers of another step, and point at them."""
+    statistics = ("ModelMetrics", "ModelQuality", "Statistics")
+    shown = joined(output(evaluation, "evaluation"), "evaluation.json")
+    arguments(definition, "RegisterSpot")["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"] = shown
+    return pointer(definition, "RegisterSpot", *statistics, "S3Uri")
+
+
+def test_the_numbers_of_another_model_are_not_shown() -> None:
     definition = shipped()
-    notes = {"OutputName": "notes", "S3Output": {"LocalPath": "/opt/ml/processing/output/notes"}}
-    notes["S3Output"] = {**notes["S3Output"], "S3UploadMode": "EndOfJob", "S3Uri": own("notes")}  # type: ignore[dict-item]
-    arguments(definition, "EvaluateSpot")["ProcessingOutputConfig"]["Outputs"].append(notes)
-    step(definition, "EvaluateSpot")["PropertyFiles"][0].update(change)
-    said = said_at(gate(judge(definition)), f"/Steps/3/PropertyFiles/0/{member}")
-    assert f'our evaluation is "{due}"' in said
-
-
-def _get(definition: Definition, target: str) -> str:
-    left = arguments(definition, "CheckSpotAccuracy")["Conditions"][0]["LeftValue"]
-    left["Std:JsonGet"]["PropertyFile"]["Get"] = target
-    members = ("Conditions", 0, "LeftValue", "Std:JsonGet", "PropertyFile", "Get")
-    return pointer(definition, "CheckSpotAccuracy", *members)
-
-
-def test_the_evaluation_of_another_model_is_no_proof() -> None:
-    definition = shipped()
-    _get(definition, "Steps.EvaluateOnDemand.PropertyFiles.EvaluationOnDemand")
+    shows(definition, "EvaluateOnDemand")
     at = pointer(definition, "EvaluateOnDemand", "ProcessingInputs", MODEL, "S3Input", "S3Uri")
-    said = said_at(gate(judge(definition)), at)
-    assert 'not the model of "TrainSpot", whose model "RegisterSpot" registers' in said
+    said = said_at(registration(judge(definition)), at)
+    assert 'not the model of "TrainSpot", whose model "RegisterSpot" registers with these numbers' in said
 
 
-@pytest.mark.parametrize(
-    ("target", "said"),
-    [
-        ("Steps.EvaluateSpot.PropertyFiles.Other", 'there is no property file "Other"'),
-        (
-            "Steps.Preprocess.PropertyFiles.EvaluationSpot",
-            "does not run training.evaluate, so its files",
-        ),
-        ("Steps.TrainSpot.PropertyFiles.EvaluationSpot", "does not run training.evaluate"),
-        ("Steps.Nowhere.PropertyFiles.EvaluationSpot", "does not run training.evaluate"),
-    ],
-)
-def test_the_accuracy_is_in_a_file_of_an_evaluation(target: str, said: str) -> None:
+@pytest.mark.parametrize("name", ["Preprocess", "TrainSpot", "CheckSpotAccuracy", "Nowhere"])
+def test_only_an_evaluation_has_numbers(name: str) -> None:
     definition = shipped()
-    at = _get(definition, target)
-    assert said in said_at(gate(judge(definition)), at)
+    at = shows(definition, name)
+    assert "of a step that runs training.evaluate" in said_at(registration(judge(definition)), at)
 
 
 @pytest.mark.parametrize(
@@ -164,9 +136,9 @@ def test_the_accuracy_is_in_a_file_of_an_evaluation(target: str, said: str) -> N
 def test_another_command_evaluates_nothing(command: list[Any]) -> None:
     definition = shipped()
     arguments(definition, "EvaluateSpot")["AppSpecification"]["ContainerEntrypoint"] = command
-    off = Policy(policy_off={"entry_points": "so that the gate is what refuses"})
-    at = _get(definition, "Steps.EvaluateSpot.PropertyFiles.EvaluationSpot")
-    assert "does not run training.evaluate" in said_at(gate(judge(definition, off)), at)
+    off = Policy(policy_off={"entry_points": "so that this rule is what refuses"})
+    at = shows(definition, "EvaluateSpot")
+    assert "of a step that runs training.evaluate" in said_at(registration(judge(definition, off)), at)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +157,7 @@ def test_another_command_evaluates_nothing(command: list[Any]) -> None:
 def test_a_registered_model_has_seen_train_and_validation_only(index: int, uri: Any, said: str) -> None:
     definition = shipped()
     at = learns(definition, index, uri)
-    told = said_at(gate(judge(definition)), at)
+    told = said_at(registration(judge(definition)), at)
     assert said in told
     assert '"RegisterOnDemand" registers its model' in told
 
@@ -205,7 +177,7 @@ def test_a_registered_model_sees_no_other_channel() -> None:
     ):
         definition = shipped()
         arguments(definition, "TrainOnDemand")["InputDataConfig"].append(channel(name, uri))
-        problems = gate(judge(definition))
+        problems = registration(judge(definition))
         assert (problems == []) is allowed, (name, uri)
         if not allowed:
             at = pointer(
@@ -215,13 +187,15 @@ def test_a_registered_model_sees_no_other_channel() -> None:
 
 
 def test_a_registered_model_is_trained_by_our_own_code_on_our_own_split() -> None:
-    off = Policy(policy_off={"entry_points": "so that the gate is what refuses"})
+    off = Policy(policy_off={"entry_points": "so that this rule is what refuses"})
     definition = shipped()
     arguments(definition, "TrainOnDemand")["AlgorithmSpecification"]["ContainerEntrypoint"] = ["python", "x"]
     at = pointer(definition, "TrainOnDemand", "AlgorithmSpecification", "ContainerEntrypoint")
-    assert 'step "TrainOnDemand" does not run training.train' in said_at(gate(judge(definition, off)), at)
+    assert 'step "TrainOnDemand" does not run training.train' in said_at(
+        registration(judge(definition, off)), at
+    )
     definition = shipped()
     arguments(definition, "Preprocess")["AppSpecification"]["ContainerEntrypoint"] = ["python", "x"]
     at = learns(definition, 0, output("Preprocess", "train"))
-    said = said_at(gate(judge(definition, off)), at)
+    said = said_at(registration(judge(definition, off)), at)
     assert "not the output train of a step that runs training.preprocess" in said

@@ -213,7 +213,7 @@ def test_a_name_is_no_path() -> None:
     arguments(definition, "EvaluateSpot")["ProcessingInputs"].append(added)
     problems = judge(definition)
     at = pointer(definition, "EvaluateSpot", "ProcessingInputs", 3)
-    assert "is no name" in said_at(problems, f"{at}/InputName")
+    assert "must be 1 to 64 of A-Z a-z 0-9 - _" in said_at(problems, f"{at}/InputName")
     assert "is not the folder of" in said_at(problems, f"{at}/S3Input/LocalPath")
 
 

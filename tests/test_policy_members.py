@@ -1,11 +1,24 @@
 """The policy is a closed world: step types, conditions and members that it does not know may not be there."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from policy_cases import Definition, Place, arguments, judge, pointer, put, said_at, shipped, step
+from policy_cases import (
+    Definition,
+    Place,
+    arguments,
+    joined,
+    judge,
+    pointer,
+    policy,
+    put,
+    said_at,
+    shipped,
+    step,
+)
 from uploads import ROLE
 
 
@@ -14,7 +27,6 @@ from uploads import ROLE
     [
         (("Preprocess", "ExperimentConfig"), {"ExperimentName": "x"}),
         (("Preprocess", "ProcessingInputs", 0, "DatasetDefinition"), {"AthenaDatasetDefinition": {}}),
-        (("Preprocess", "ProcessingInputs", 0, "AppManaged"), True),
         (
             ("Preprocess", "ProcessingOutputConfig", "Outputs", 0, "FeatureStoreOutput"),
             {"FeatureGroupName": "f"},
@@ -25,7 +37,7 @@ from uploads import ROLE
             ("TrainSpot", "AlgorithmSpecification", "TrainingImageConfig"),
             {"TrainingRepositoryAccessMode": "Vpc"},
         ),
-        (("TrainSpot", "ProfilerConfig"), {"S3OutputPath": "s3://another-bucket/"}),
+        (("TrainSpot", "ProfilerRuleConfigurations"), []),
         (("TrainSpot", "DebugHookConfig"), {"S3OutputPath": "s3://another-bucket/"}),
         (("TrainSpot", "DebugRuleConfigurations"), []),
         (("TrainSpot", "TensorBoardOutputConfig"), {"S3OutputPath": "s3://another-bucket/"}),
@@ -45,7 +57,8 @@ from uploads import ROLE
         (("RegisterSpot", "SourceUri"), "https://example.com"),
         (("RegisterSpot", "MetadataProperties"), {}),
         (("RegisterSpot", "ModelCard"), {}),
-        (("RegisterSpot", "ModelMetrics", "Bias"), {}),
+        (("RegisterSpot", "ModelLifeCycle"), {"Stage": "Production", "StageStatus": "Approved"}),
+        (("RegisterSpot", "DriftCheckBaselines"), {}),
         (("RegisterSpot", "InferenceSpecification", "Containers", 0, "ModelDataSource"), {}),
         (("RegisterSpot", "InferenceSpecification", "Containers", 0, "AdditionalS3DataSource"), {}),
         (("RegisterSpot", "InferenceSpecification", "Containers", 0, "ProductId"), "p"),
@@ -62,15 +75,18 @@ def test_what_the_service_knows_and_the_policy_does_not_is_refused_by_name(place
 @pytest.mark.parametrize(
     "change",
     [
-        lambda d: d.update(PipelineExperimentConfig={"ExperimentName": "x", "TrialName": "y"}),
+        lambda d: d.update(PipelineExperimentConfig={"ExperimentName": "somebody-elses"}),
+        lambda d: d.update(PipelineExperimentConfig={"Trial": {"Get": "Execution.PipelineName"}}),
         lambda d: d.update(MlflowConfig={}),
+        lambda d: d.update(MlflowConfig={"MlflowResourceArn": "arn"}),
         lambda d: d.update(Metadata={"x": 1}),
+        lambda d: d.update(Version="2030-01-01"),
+        lambda d: d.pop("Version"),
         lambda d: d["Parameters"][0].update(Secret=True),
         lambda d: d["Steps"][0].update(ClusterId="x"),
         lambda d: d["Steps"][0]["CacheConfig"].update(Key="x"),
         lambda d: d["Steps"][3]["PropertyFiles"][0].update(S3Uri="x"),
         lambda d: d["Steps"][1].update(DependsOn=[{"Step": "Preprocess", "Trigger": "Failed"}]),
-        lambda d: d["Steps"][1].update(DependsOn="Preprocess"),
     ],
 )
 def test_nothing_unknown_stands_around_a_steps_arguments(change: Callable[[Definition], None]) -> None:
@@ -78,6 +94,65 @@ def test_nothing_unknown_stands_around_a_steps_arguments(change: Callable[[Defin
     change(definition)
     (problem,) = judge(definition)
     assert problem.message.endswith("[rule members]")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.update(
+            PipelineExperimentConfig={
+                "ExperimentName": {"Get": "Execution.PipelineName"},
+                "TrialName": {"Get": "Execution.PipelineExecutionId"},
+            }
+        ),
+        lambda d: d.update(PipelineExperimentConfig=None),
+        lambda d: d.update(PipelineExperimentConfig={}),
+        lambda d: d.update(
+            PipelineExperimentConfig={"TrialName": joined({"Get": "Execution.PipelineName"}, "x")}
+        ),
+        lambda d: d.update(MlflowConfig=None),
+        lambda d: d.update(Metadata={}),
+        lambda d: d.update(Metadata={"Project": "birds", "see": "s3://another-bucket/"}),
+        lambda d: arguments(d, "Preprocess")["ProcessingInputs"][0].update(AppManaged=False),
+        lambda d: arguments(d, "Preprocess")["ProcessingOutputConfig"]["Outputs"][0].update(AppManaged=False),
+        lambda d: arguments(d, "RegisterSpot")["ModelMetrics"].update(Bias={}, Explainability={}),
+        lambda d: arguments(d, "RegisterSpot")["ModelMetrics"].update(ModelDataQuality={}),
+        lambda d: arguments(d, "RegisterSpot")["InferenceSpecification"]["Containers"][0].update(
+            Environment={}
+        ),
+        lambda d: arguments(d, "TrainSpot")["InputDataConfig"][0].update(
+            ContentType="application/x-image", CompressionType="None", RecordWrapperType="None"
+        ),
+        lambda d: arguments(d, "TrainSpot").update(ProfilerConfig={"DisableProfiler": True}),
+        lambda d: arguments(d, "TrainSpot").update(Environment={}),
+        lambda d: d["Steps"][0].update(DependsOn=[]),
+    ],
+)
+def test_what_every_sdk_writes_and_does_no_harm_passes(change: Callable[[Definition], None]) -> None:
+    definition = shipped()
+    change(definition)
+    assert judge(definition) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "at"),
+    [
+        (("Preprocess", "ProcessingInputs", 0, "AppManaged"), True, ""),
+        (("Preprocess", "ProcessingInputs", 0, "AppManaged"), "false", ""),
+        (("Preprocess", "ProcessingInputs", 0, "AppManaged"), None, ""),
+        (("EvaluateSpot", "ProcessingOutputConfig", "Outputs", 0, "AppManaged"), True, ""),
+        (("EvaluateSpot", "ProcessingOutputConfig", "Outputs", 0, "AppManaged"), 0, ""),
+        (("TrainSpot", "ProfilerConfig"), {"DisableProfiler": False}, "/DisableProfiler"),
+        (("TrainSpot", "ProfilerConfig"), {"S3OutputPath": "s3://another-bucket/"}, "/S3OutputPath"),
+        (("RegisterSpot", "ModelMetrics", "Bias"), {"Report": {}}, "/Report"),
+        (("RegisterSpot", "ModelMetrics", "Explainability"), {"Report": {"S3Uri": "x"}}, "/Report"),
+        (("TrainSpot", "InputDataConfig", 0, "CompressionType"), "Gzip", ""),
+        (("TrainSpot", "InputDataConfig", 0, "RecordWrapperType"), "RecordIO", ""),
+    ],
+)
+def test_the_same_members_with_other_values_do_not(place: Place, value: Any, at: str) -> None:
+    definition, pointer_ = put(place, value)
+    assert said_at(judge(definition), f"{pointer_}{at}").endswith("[rule members]")
 
 
 def test_a_step_may_wait_for_another() -> None:
@@ -140,7 +215,7 @@ def test_other_steps_may_not_run(kind: Any) -> None:
     definition = shipped()
     definition["Steps"].append({"Name": "Other", "Type": kind, "Arguments": {}})
     said = said_at(judge(definition), f"/Steps/{len(definition['Steps']) - 1}/Type")
-    assert "steps may not run here; only Condition, Fail, Processing, RegisterModel, Training" in said
+    assert "steps may not run here; only Condition, Fail, Processing, RegisterModel, Training (" in said
     assert said.endswith("[rule step_types]")
 
 
@@ -151,9 +226,43 @@ def test_other_steps_may_not_run(kind: Any) -> None:
 def test_objects_and_lists_are_written_out(place: Place) -> None:
     for value in ({"Get": "Parameters.Backbone"}, {"Std:Join": {"On": "", "Values": ["x"]}}, "x", None):
         definition, at = put(place, value)
-        assert "is due, not " in said_at(judge(definition), at)
+        assert ", written out, not " in said_at(judge(definition), at)
     definition, at = put(place, {"Get": "Parameters.Backbone"})
-    assert "is due, not an expression: write it out" in said_at(judge(definition), at)
+    said = said_at(judge(definition), at)
+    assert re.search(r"must be (an object|a list), written out, not an expression \[rule form\]", said)
+
+
+FURTHER = {"further_step_types": {"Lambda": "it tells the chat", "ForEach": "one model for each place"}}
+
+
+def _lambda(**more: Any) -> Definition:
+    return {"Name": "Tell", "Type": "Lambda", "FunctionArn": "arn", "Arguments": {"a": [1]}, **more}
+
+
+def test_a_further_type_of_step_may_run_unjudged_where_its_cost_is_accepted() -> None:
+    definition = shipped()
+    definition["Steps"].append(_lambda())
+    problems = judge(definition, policy(**FURTHER))
+    assert [each.message for each in problems] == ["what such a step costs is not known here [rule cost]"]
+    off = policy(**FURTHER, policy_off={"cost": "it calls one function"})
+    assert judge(definition, off) == []
+    definition["Steps"][-1]["RetryPolicies"] = [{"ExceptionType": ["Step.THROTTLING"], "MaxAttempts": 99}]
+    assert "[rule retries]" in "".join(each.message for each in judge(definition, off))
+
+
+def test_steps_inside_a_further_type_are_judged_like_all_others() -> None:
+    off = policy(**FURTHER, policy_off={"cost": "it calls one function"})
+    definition = shipped()
+    hidden = {**step(definition, "TrainSpot"), "Name": "Hidden"}
+    stronger = {**hidden["Arguments"], "RoleArn": "arn:aws:iam::123456789012:role/admin"}
+    body = {"ForEachBody": [{**hidden, "Arguments": stronger}], "IterableItems": [1]}
+    definition["Steps"].append({"Name": "Each", "Type": "ForEach", "Arguments": body})
+    at = f"/Steps/{len(definition['Steps']) - 1}/Arguments"
+    assert "[rule roles]" in said_at(judge(definition, off), f"{at}/ForEachBody/0/Arguments/RoleArn")
+    body["Elsewhere"] = body.pop("ForEachBody")
+    assert "in a place where nobody judges it" in said_at(judge(definition, off), f"{at}/Elsewhere/0")
+    definition["Steps"][-1] = _lambda(Arguments={"deep": [{"down": hidden}]})
+    assert said_at(judge(definition, off), f"{at}/deep/0/down").endswith("[rule form]")
 
 
 def test_a_condition_has_no_further_members() -> None:

@@ -1,5 +1,6 @@
-"""What is registered is what was evaluated, and no execution prepares the ground for another one's proof."""
+"""What the approver of a model is shown is true, and no execution prepares the ground for another one."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from policy_cases import (
     pointer,
     said_at,
     shipped,
+    step,
 )
 from uploads import BUCKET
 
@@ -25,12 +27,12 @@ OTHER_IMAGE = f"{IMAGE[:-1]}1"
 CONTAINER = ("InferenceSpecification", "Containers", 0)
 CONTAINERS = ("InferenceSpecification", "Containers", "ModelDataUrl")
 STATISTICS = ("ModelMetrics", "ModelQuality", "Statistics")
-NO_MODEL = '"RegisterSpot" registers no model of a Training step'
-NUMBERS = "whoever approves the model reads the numbers there; write a Std:Join of Steps.EvaluateSpot"
+NO_MODEL = '"RegisterSpot" must register the model of one Training step'
+NUMBERS = "whoever approves the model reads the numbers there; write a Std:Join, On /, of Steps.<name>."
 
 
-def gate(problems: list[Problem]) -> list[Problem]:
-    return [each for each in problems if each.message.endswith("[rule registration_gate]")]
+def registration(problems: list[Problem]) -> list[Problem]:
+    return [each for each in problems if each.message.endswith("[rule registration]")]
 
 
 def register(definition: Definition) -> Definition:
@@ -38,7 +40,7 @@ def register(definition: Definition) -> Definition:
 
 
 def refused(definition: Definition, members: tuple[str | int, ...], said: str) -> None:
-    problems = gate(judge(definition, Policy(allowed_images=(OTHER_IMAGE,))))
+    problems = registration(judge(definition, Policy(allowed_images=(OTHER_IMAGE,))))
     assert said in said_at(problems, pointer(definition, "RegisterSpot", *members))
 
 
@@ -75,11 +77,14 @@ def test_a_model_package_has_one_container() -> None:
 @pytest.mark.parametrize(
     "uri",
     [
-        joined(output("EvaluateOnDemand", "evaluation"), "evaluation.json"),
         joined(output("EvaluateSpot", "evaluation"), "better.json"),
         output("EvaluateSpot", "evaluation"),
         own("evaluation", "spot", "evaluation.json"),
         f"s3://{BUCKET}/data/evaluation.json",
+        joined(output("EvaluateSpot", "evaluation"), "x", "evaluation.json"),
+        joined(model_of("TrainSpot"), "evaluation.json"),
+        {"Get": "Parameters.Missing"},
+        None,
     ],
 )
 def test_the_package_shows_the_numbers_of_its_evaluation(uri: Any) -> None:
@@ -94,10 +99,45 @@ def test_the_model_is_served_by_the_image_that_evaluated_it() -> None:
     allowing = Policy(allowed_images=(OTHER_IMAGE,))
     definition = shipped()
     arguments(definition, "EvaluateSpot")["AppSpecification"]["ImageUri"] = OTHER_IMAGE
-    assert len(gate(judge(definition, allowing))) == 1
-    refused(definition, (*CONTAINER, "Image"), "not the image that evaluated the model")
+    assert len(registration(judge(definition, allowing))) == 1
+    refused(definition, (*CONTAINER, "Image"), 'not the image of "EvaluateSpot", which evaluated the model')
     register(definition)["InferenceSpecification"]["Containers"][0]["Image"] = OTHER_IMAGE
     assert judge(definition, allowing) == []
+
+
+def test_a_model_is_registered_whatever_decides_about_it() -> None:
+    """A condition proves nothing against whoever writes data and definition: a person approves."""
+    definition = shipped()
+    check = arguments(definition, "CheckSpotAccuracy")
+    check["Conditions"][0]["RightValue"] = 0
+    assert judge(definition) == []
+    check["Conditions"] = [{"Type": "Equals", "LeftValue": 1, "RightValue": 1}]
+    assert judge(definition) == []
+    check["IfSteps"], check["ElseSteps"] = [], check["IfSteps"]
+    assert judge(definition) == []
+    definition["Steps"] += check.pop("ElseSteps")
+    assert judge(definition) == []
+    del register(definition)["ModelMetrics"]
+    assert registration(judge(definition))
+
+
+def test_every_registration_is_judged() -> None:
+    definition = shipped()
+    other = copy.deepcopy(step(definition, "RegisterOnDemand")) | {"Name": "Another"}
+    other["Arguments"]["ModelMetrics"] = copy.deepcopy(register(definition)["ModelMetrics"])
+    definition["Steps"].append(other)
+    at = pointer(definition, "EvaluateSpot", "ProcessingInputs", 0, "S3Input", "S3Uri")
+    said = said_at(registration(judge(definition)), at)
+    assert 'not the model of "TrainOnDemand", whose model "Another" registers' in said
+
+
+def test_it_holds_without_the_closed_world_around_it() -> None:
+    off = Policy(policy_off={"members": "tried out", "locations": "tried out"})
+    definition = shipped()
+    names = arguments(definition, "EvaluateSpot")["ProcessingInputs"][0]
+    names["InputName"] = {"Get": "Parameters.Backbone"}
+    at = pointer(definition, "EvaluateSpot", "ProcessingInputs")
+    assert "input model is missing" in said_at(registration(judge(definition, off)), at)
 
 
 def learns(definition: Definition, index: int, uri: Any, name: str = "TrainOnDemand") -> str:
@@ -117,21 +157,21 @@ def test_a_training_that_may_look_at_the_test_images_leaves_no_checkpoints_for_l
     # from what this one learned by heart.
     definition = only(shipped(), "Preprocess", "TrainSpot")
     at = learns(definition, 0, output("Preprocess", "test"), "TrainSpot")
-    said = said_at(gate(judge(definition)), at)
+    said = said_at(registration(judge(definition)), at)
     assert "a later execution would go on from its checkpoints; keep them below executions/<id>/" in said
 
 
 def test_no_other_data_and_no_other_code_leave_checkpoints_either() -> None:
-    off = Policy(policy_off={"entry_points": "so that the gate is what refuses"})
+    off = Policy(policy_off={"entry_points": "so that this rule is what refuses"})
     definition = only(shipped(), "Preprocess", "TrainSpot")
     learns(definition, 0, f"s3://{BUCKET}/data/with-a-forged-digest/", "TrainSpot")
-    assert gate(judge(definition))
+    assert registration(judge(definition))
     definition = only(shipped(), "Preprocess", "TrainSpot")
     learns(definition, 1, output("Preprocess", "test"), "TrainSpot")
-    assert gate(judge(definition))
+    assert registration(judge(definition))
     definition = only(shipped(), "Preprocess", "TrainSpot")
     arguments(definition, "TrainSpot")["AlgorithmSpecification"]["ContainerEntrypoint"] = ["python", "x"]
-    assert gate(judge(definition, off))
+    assert registration(judge(definition, off))
 
 
 def test_checkpoints_of_the_execution_itself_are_its_own_matter() -> None:

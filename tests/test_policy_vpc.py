@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from policy_cases import DEPLOYED, Definition, admit, arguments, judge, pointer, rule, said_at, shipped, step
+from policy_cases import DEPLOYED, Definition, arguments, judge, pointer, rule, said_at, shipped, step
 
 SUBNETS = {"SubnetId1": "subnet-0a", "SubnetId2": "subnet-0b"}
 GROUPS = {"SecurityGroupId1": "sg-0a"}
@@ -69,12 +69,9 @@ def test_one_job_outside_of_the_vpc_is_enough_to_be_refused(job: str) -> None:
         ({**CONFIG, "Subnets": [{"Get": "Execution.PipelineExecutionId"}]}, "/Subnets/0"),
         ({**CONFIG, "Subnets": [{"Get": "Parameters.Nowhere"}]}, "/Subnets/0"),
         ({**CONFIG, "Subnets": [{"Std:Join": {"On": "", "Values": ["subnet-0a", "b"]}}]}, "/Subnets/0"),
-        ({**CONFIG, "Subnets": {"Get": "Parameters.SubnetId1"}}, "/Subnets"),
         ({"Subnets": CONFIG["Subnets"]}, "/SecurityGroupIds"),
         ({"SecurityGroupIds": CONFIG["SecurityGroupIds"]}, "/Subnets"),
-        ({"Get": "Steps.Preprocess.NetworkConfig.VpcConfig"}, ""),
         ({}, "/Subnets"),
-        ([], ""),
     ],
 )
 def test_no_subnet_and_no_group_but_the_deployments(job: str, config: Any, below: str) -> None:
@@ -82,16 +79,30 @@ def test_no_subnet_and_no_group_but_the_deployments(job: str, config: Any, below
     assert "[rule vpc]" in said_at(problems, place_of(job) + below)
 
 
+@pytest.mark.parametrize(
+    ("config", "below"),
+    [
+        ({**CONFIG, "Subnets": {"Get": "Parameters.SubnetId1"}}, "/Subnets"),
+        ({"Get": "Steps.Preprocess.NetworkConfig.VpcConfig"}, ""),
+        ([], ""),
+    ],
+)
+def test_subnets_and_groups_are_written_out(config: Any, below: str) -> None:
+    problems = judge(in_vpc(config, "TrainSpot"), deployed=VPC)
+    assert "[rule form]" in said_at(problems, place_of("TrainSpot") + below)
+
+
 def test_what_vpc_config_may_hold_beside_is_not_known() -> None:
     problems = judge(in_vpc({**CONFIG, "AssignPublicIp": True}, "TrainSpot"), deployed=VPC)
     assert said_at(problems, f"{place_of('TrainSpot')}/AssignPublicIp").endswith("[rule members]")
 
 
-def test_an_empty_list_is_refused_as_the_service_would() -> None:
-    definition = shipped()
-    arguments(definition, "TrainSpot")["VpcConfig"] = {"Subnets": [], "SecurityGroupIds": []}
-    said = [each.message for each in admit(definition)]
-    assert "0 entries; at least 1 are due" in said
+@pytest.mark.parametrize("member", ["Subnets", "SecurityGroupIds"])
+def test_an_empty_list_is_no_vpc(member: str) -> None:
+    problems = judge(in_vpc({**CONFIG, member: []}, "TrainSpot"), deployed=VPC)
+    said = said_at(problems, f"{place_of('TrainSpot')}/{member}")
+    assert said.startswith("must name at least one; python -m pipeline_definition")
+    assert said.endswith("[rule vpc]")
 
 
 def test_a_deployment_without_a_vpc_lets_no_job_into_one() -> None:
@@ -104,8 +115,7 @@ def test_a_deployment_without_a_vpc_lets_no_job_into_one() -> None:
 
 
 def test_a_value_given_at_the_start_leads_into_no_other_vpc() -> None:
-    told = [each.message for each in admit(in_vpc())]
-    assert any("SubnetId1 needs a DefaultValue" in each for each in told)
+    assert {rule(each) for each in judge(in_vpc())} == {"vpc"}
     defaults = in_vpc()
     for each in defaults["Parameters"]:
         if each["Name"] in {**SUBNETS, **GROUPS}:

@@ -74,7 +74,7 @@ def command(step: str, scale: float) -> list[str]:
 @contextmanager
 def sleeping_laptop(directory: Path) -> Iterator[Laptop]:
     """Bring up a local AWS whose policy lets containers start that prove nothing of a model."""
-    template = write_template_without(("entry_points", "registration_gate"), directory)
+    template = write_template_without(("entry_points", "registration"), directory)
     with laptop(directory / "aws", template=template) as running:
         yield running
 
