@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import policy_cost
+import policy_form
 import policy_locations
 import policy_members
 import policy_registration
@@ -17,7 +18,7 @@ from pipeline_problems import Path, Problem, problem, show
 from policy_form import Violation
 from policy_values import Scope
 
-MAX_PROBLEMS = 100
+MAX_PROBLEMS = policy_form.MAX_VIOLATIONS
 
 
 def problems(

@@ -23,6 +23,7 @@ MAX_STEPS = 1000
 MAX_PARAMETERS = 200
 """SageMaker's own limit."""
 MAX_VIOLATIONS = 100
+"""Nobody mends more at once, and a hostile file must not make this write a book."""
 NAME = re.compile("[A-Za-z0-9_-]{1,64}")
 NAME_SAID = "1 to 64 of A-Z a-z 0-9 - _"
 _PARAMETER_NAME = re.compile("[A-Za-z0-9_-]{1,256}")

@@ -135,6 +135,10 @@ def _wrong(lineage: _Lineage, scope: Scope, step: dict[str, Any], path: Path) ->
         due = f"write a Std:Join, On /, of {join}, of a step that runs training.evaluate"
         yield ((*path, *statistics), f"{what}; {due}")
         return
+    for each in (training, evaluation, lineage.trained(training)[0]):
+        at_each = scope.find(each)[0]
+        if "ForEachBody" in at_each:
+            yield (at_each, f"each iteration would write over the other's results, and {name} registers them")
     for where, what in lineage.evaluated(training, evaluation):
         yield (where, f"{what}, whose model {name} registers with these numbers")
     image = scope.value(find(scope.step(evaluation), "Arguments", "AppSpecification", "ImageUri"))

@@ -93,6 +93,9 @@ HOUR = 1 + GIGABYTE_HOUR
             ),
             1,
         ),
+        # What is retried for nothing in particular may be retried for anything.
+        (processing("A", RetryPolicies=[{**retried(2), "ExceptionType": []}]), 3),
+        (processing("A", RetryPolicies=[{"MaxAttempts": 2}]), 3),
         (training("A"), 2),
         (training("A", EnableManagedSpotTraining=True, stopping={"MaxWaitTimeInSeconds": 86_400}), 2),
     ],

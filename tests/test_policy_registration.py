@@ -131,6 +131,21 @@ def test_every_registration_is_judged() -> None:
     assert 'not the model of "TrainOnDemand", whose model "Another" registers' in said
 
 
+def test_what_is_written_over_and_over_is_not_registered() -> None:
+    """Each iteration of a ForEach writes to the same place, so nobody could tell whose the numbers are."""
+    further = Policy(
+        further_step_types={"ForEach": "one model for each place"}, policy_off={"cost": "it is watched"}
+    )
+    definition = shipped()
+    evaluate = definition["Steps"].pop(3)
+    assert evaluate["Name"] == "EvaluateSpot"
+    body = {"ForEachBody": [evaluate], "IterableItems": [1, 2]}
+    definition["Steps"].append({"Name": "Each", "Type": "ForEach", "Arguments": body})
+    at = f"/Steps/{len(definition['Steps']) - 1}/Arguments/ForEachBody/0"
+    said = said_at(registration(judge(definition, further)), at)
+    assert "each iteration would write over the other's results" in said
+
+
 def test_it_holds_without_the_closed_world_around_it() -> None:
     off = Policy(policy_off={"members": "tried out", "locations": "tried out"})
     definition = shipped()
