@@ -130,9 +130,7 @@ def test_local_aws_takes_what_create_pipeline_is_not_known_to_refuse(what: str) 
     if only["Type"] in STEP_TYPES:
         assert [*parse(json.dumps(definition)).steps] == [only["Name"]]
     else:
-        with pytest.raises(
-            DefinitionError, match="is of type QuantumAnnealing, which local AWS does not run"
-        ):
+        with pytest.raises(DefinitionError, match="type QuantumAnnealing, which local AWS does not run"):
             parse(json.dumps(definition))
 
 
@@ -189,3 +187,4 @@ def test_public_definitions_are_taken_or_refused_by_name() -> None:
         refusals = deployment_policy.problems(definition, values, {}, Policy())
         rules = {each.message.rpartition("[rule ")[2].rstrip("]") for each in refusals}
         assert rules <= set(RULES), path.name
+        assert {f"{at}/Type" for at in not_run} <= {each.pointer for each in refusals}, path.name
