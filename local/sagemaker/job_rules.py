@@ -35,6 +35,7 @@ def check_training(call: Call) -> None:
 
 def check_processing(call: Call) -> None:
     """Raise ValidationError for a request that SageMaker refuses or local AWS cannot serve."""
+    _check_command(call["AppSpecification"])
     for item in call.get("ProcessingInputs", []):
         _check_processing_input(item)
     outputs = call.get("ProcessingOutputConfig", {}).get("Outputs", [])
