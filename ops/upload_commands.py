@@ -12,6 +12,7 @@ from rich.console import Console
 from ops import function, outcome, roles, validation
 from ops import stack as cloudformation_stack
 from ops import upload as uploads
+from ops.endpoint import Clients
 from ops.errors import DENIED, UploadError, error_code
 from ops.session import AS_ROLE, NAME, STACK, Session
 from ops.settling import TIMEOUT, WAIT, settle
@@ -120,7 +121,7 @@ def upload(
         values = uploads.values_beside(s3, bucket, key, replaced)
     else:
         values = validation.values_of(parameters_file)
-    settings = _known_settings(session, stack, console)
+    settings = _known_settings(uploader, stack, console)
     if settings is not None:
         anywhere = {"InputDataUrl": f"s3://{bucket}/data/"} if data else {}
         uploads.check_start(definition, {**given, **anywhere}, values, settings)
@@ -135,17 +136,17 @@ def upload(
         settle(uploader, deployed, uploaded, timeout, console)
 
 
-def _settings(session: Session, stack: str) -> Settings:
+def _settings(clients: Clients, stack: str) -> Settings:
     """Read the settings of a stack's function, its policy among them."""
-    name = cloudformation_stack.function_name(session.client("cloudformation"), stack)
-    environment = function.environment(session.client("lambda"), name)
+    name = cloudformation_stack.function_name(clients.client("cloudformation"), stack)
+    environment = function.environment(clients.client("lambda"), name)
     return validation.settings_of(environment, stack)
 
 
-def _known_settings(session: Session, stack: str, console: Console) -> Settings | None:
+def _known_settings(clients: Clients, stack: str, console: Console) -> Settings | None:
     """Read the settings of a stack's function, or say that the person may not."""
     try:
-        return _settings(session, stack)
+        return _settings(clients, stack)
     except ClientError as error:
         if error_code(error) not in DENIED:
             raise
