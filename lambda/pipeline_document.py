@@ -18,9 +18,10 @@ from pipeline_problems import Problem, problem, walk
 __all__ = ["InvalidDefinition", "Problem", "load", "serialise"]
 MAX_BYTES = 1_048_576
 """The service's own limit on PipelineDefinition."""
-MAX_DEPTH = 200
-"""A guard of the stack alone: Python bears 1,000 calls inside one another, and what walks a definition makes
-up to four for a level. Airflow's test of a pipeline, which runs on AWS, nests 31 conditions in 96 levels."""
+MAX_DEPTH = 400
+"""A guard of the stack alone: Python 3.11 bears 1,000 calls inside one another, those of its JSON reader among
+them, and a copy of a definition takes two for a level. How deep one may be is SageMaker's and the policy's to
+say; Airflow's test of a pipeline, which runs on AWS, nests 31 conditions in 96 levels."""
 MAX_PROBLEMS = 100
 """Nobody mends more at once, and a hostile file must not make us write a book."""
 

@@ -117,7 +117,7 @@ def nested_steps() -> dict[str, Any]:
     get = {"Type": "Equals", "LeftValue": {"Get": "Execution.PipelineName"}, "RightValue": 1}
     inner: list[Any] = [step(f"F{n}") for n in range(2_000)]
     for n in range(NESTED):
-        conditions = [get] * 140
+        conditions = [get] * 60
         inner = [step(f"C{n}", Type="Condition", Arguments={"Conditions": conditions, "IfSteps": inner})]
     return small(*inner)
 
@@ -214,7 +214,11 @@ HOSTILE: dict[str, Made] = {
     ),
     "channels": lambda: arguments("Training", '"InputDataConfig":[', '{"ChannelName":"a"},', "{}]"),
     "long pointers": lambda: json.dumps(
-        {"Version": "2020-12-01", "Steps": [_nested("\U0001f426" * 128, MAX_DEPTH - 6, [[None] * 20])] * 3}
+        {
+            "Version": "2020-12-01",
+            "Steps": [_nested("\U0001f426" * 128, MAX_DEPTH - 6, [[None] * 20])]
+            * (LARGEST // MAX_DEPTH // 1_600),
+        }
     ).encode(),
     "lineage": lambda: arguments("Lineage", '"Artifacts":[', '{"ArtifactName":"a-!"},', "{}]"),
     "tuned jobs": lambda: arguments("Tuning", '"TrainingJobDefinitions":[', "{},", "{}]"),

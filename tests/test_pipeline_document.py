@@ -45,7 +45,7 @@ def refusals(body: bytes) -> list[tuple[str, str]]:
         (b"\0", "UTF-16"),
         (gzip.compress(b"{}"), "compressed by gzip; write it uncompressed (gunzip does)"),
         (b'{"a": "\xff"}', "not UTF-8 (byte 7"),
-        (b"[" * 201 + b"]" * 201, "nested deeper than 200 levels"),
+        (b"[" * 401 + b"]" * 401, "nested deeper than 400 levels"),
         (b" " * 1_048_577, "1,048,577 bytes; SageMaker takes at most 1,048,576"),
     ],
 )
