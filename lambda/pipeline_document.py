@@ -19,7 +19,7 @@ __all__ = ["InvalidDefinition", "Problem", "load", "serialise"]
 MAX_BYTES = 1_048_576
 """The service's own limit on PipelineDefinition."""
 MAX_DEPTH = 400
-"""A guard of the stack alone: Python 3.11 bears 1,000 calls inside one another, those of its JSON reader among
+"""A guard of the stack alone: Python 3.11 bears 1,000 calls inside one another, its JSON reader's among
 them, and a copy of a definition takes two for a level. How deep one may be is SageMaker's and the policy's to
 say; Airflow's test of a pipeline, which runs on AWS, nests 31 conditions in 96 levels."""
 MAX_PROBLEMS = 100
