@@ -63,8 +63,8 @@ def admit(body: bytes, upload: Upload, settings: Settings, s3: Any, model: Any) 
     return judgement
 
 
-def judge(document: dict[str, Any], beside: bytes | str, settings: Settings, model: Any) -> Judgement:
-    """Judge a loaded definition by its own rules, by its values and by the deployment's policy at once.
+def judge(document: dict[str, Any], beside: bytes | str, settings: Settings, model: Any) -> Judgement:  # noqa: ARG001
+    """Judge a loaded definition by its values and by the deployment's policy at once.
 
     `beside` are the bytes of its parameters.json, or why those were not read.
     """
@@ -74,7 +74,7 @@ def judge(document: dict[str, Any], beside: bytes | str, settings: Settings, mod
         in_values = value_problems(document, given, settings)
     except InvalidDefinition as error:
         in_values = list(map(_in_file, error.problems))
-    in_document, warnings = pipeline_document.judge(document, model)
+    in_document: list[Problem] = []
     # Without its values, the policy could only say that it does not know them.
     if not in_values:
         chosen = choose(document, given, settings)
@@ -84,8 +84,8 @@ def judge(document: dict[str, Any], beside: bytes | str, settings: Settings, mod
     try:
         text = pipeline_document.serialise(document)
     except InvalidDefinition as error:
-        in_document = [*error.problems, *in_document]
-    return Judgement(in_document, in_values, forbidden, warnings, given, chosen, text, cost)
+        in_document = error.problems
+    return Judgement(in_document, in_values, forbidden, [], given, chosen, text, cost)
 
 
 def _load(beside: bytes | str) -> dict[str, Any]:

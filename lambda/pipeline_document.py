@@ -1,8 +1,8 @@
-"""Read pipeline.json strictly, and say everything that is wrong with it at once.
+"""Read pipeline.json strictly, and write it as SageMaker gets it.
 
-`load` refuses what means one thing to whoever wrote the file and another to the service: a key given twice,
-NaN, UTF-16. `judge` looks at the structure, whether every reference leads somewhere, and each step's
-Arguments. Time and memory are bounded by the size limit, whatever the bytes are.
+`load` refuses what means one thing to whoever wrote the file and another to a reader: a key given twice, NaN,
+UTF-16. Whether what it says is a valid definition is not asked here. Time and memory are bounded by the size
+limit, whatever the bytes are.
 """
 
 import itertools
@@ -10,20 +10,18 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
-import pipeline_arguments
-import pipeline_references
-import pipeline_step_options
-import pipeline_structure
-import pipeline_walk
-from pipeline_problems import Doubt, Finding, Problem, problem, walk
+from pipeline_problems import Problem, problem, walk
 
-__all__ = ["InvalidDefinition", "Problem", "judge", "load", "serialise"]
+__all__ = ["InvalidDefinition", "Problem", "load", "serialise"]
 MAX_BYTES = 1_048_576
 """The service's own limit on PipelineDefinition."""
-MAX_DEPTH = 64
+MAX_DEPTH = 400
+"""A guard of the stack alone: Python 3.11 bears 1,000 calls inside one another, its JSON reader's among
+them, and a copy of a definition takes two for a level. How deep one may be is SageMaker's and the policy's to
+say; Airflow's test of a pipeline, which runs on AWS, nests 31 conditions in 96 levels."""
 MAX_PROBLEMS = 100
 """Nobody mends more at once, and a hostile file must not make us write a book."""
 
@@ -49,10 +47,7 @@ def load(body: bytes) -> dict[str, Any]:
     """Decode a definition (strict JSON, UTF-8, an object at the top) or raise `InvalidDefinition`."""
     if len(body) > MAX_BYTES:
         raise _refusal(f"{len(body):,} bytes; SageMaker takes at most {MAX_BYTES:,}")
-    try:
-        text = body.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise _refusal(f"not UTF-8 (byte {error.start}: {error.reason}); save the file as UTF-8") from error
+    text = _text(body)
     if _depth(text) > MAX_DEPTH:
         raise _refusal(f"nested deeper than {MAX_DEPTH} levels")
     document, suspicious = _decode(text)
@@ -62,32 +57,6 @@ def load(body: bytes) -> dict[str, Any]:
     if problems:
         raise InvalidDefinition(problems)
     return dict(document)
-
-
-def judge(definition: dict[str, Any], model: Any) -> tuple[list[Problem], list[Problem]]:
-    """List what is wrong with a loaded definition, and what SageMaker may take although it is not known here.
-
-    At most `MAX_PROBLEMS` each; `model` is that of a SageMaker client.
-    """
-    problems: list[Problem] = []
-    doubts: list[Doubt] = []
-    for finding in _findings(definition, model):
-        if isinstance(finding, Doubt):
-            if len(doubts) < MAX_PROBLEMS:
-                doubts.append(finding)
-        else:
-            problems.append(finding)
-            if len(problems) == MAX_PROBLEMS:
-                break
-    return problems, [doubt.problem() for doubt in doubts]
-
-
-def _findings(definition: dict[str, Any], model: Any) -> Iterator[Finding]:
-    yield from pipeline_structure.findings(definition)
-    yield from pipeline_references.findings(definition)
-    yield from pipeline_arguments.findings(definition, model)
-    for path, step, _ in pipeline_walk.steps(definition):
-        yield from pipeline_step_options.between_arguments(step, path)
 
 
 def serialise(definition: dict[str, Any]) -> str:
@@ -100,6 +69,19 @@ def serialise(definition: dict[str, Any]) -> str:
 
 def _refusal(message: str) -> InvalidDefinition:
     return InvalidDefinition([Problem("", message)])
+
+
+def _text(body: bytes) -> str:
+    """Decode UTF-8, with a byte order mark or without; name what Windows and gzip make instead."""
+    if body.startswith(b"\x1f\x8b"):
+        raise _refusal("compressed by gzip; write it uncompressed (gunzip does)")
+    # JSON begins with two ASCII characters, of which UTF-16 makes four bytes, two of them zero.
+    if body.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in body[:2]:
+        raise _refusal("UTF-16, as > and Out-File write it in Windows PowerShell; save the file as UTF-8")
+    try:
+        return body.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _refusal(f"not UTF-8 (byte {error.start}: {error.reason}); save the file as UTF-8") from error
 
 
 def _depth(text: str) -> int:

@@ -1,9 +1,8 @@
 """What is wrong with a pipeline definition: where it is, what it is, and what to write instead."""
 
-import functools
 import itertools
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,21 +24,6 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.pointer or 'the document'}: {self.message}"
-
-
-@dataclass(frozen=True)
-class Doubt:
-    """Something that SageMaker may take although we do not know it, written only when somebody reads it."""
-
-    path: Path
-    describe: Callable[[], str]
-
-    def problem(self) -> Problem:
-        """Write the warning."""
-        return problem(self.path, self.describe())
-
-
-Finding = Problem | Doubt
 
 
 def problem(path: Path, message: str) -> Problem:
@@ -72,12 +56,8 @@ def did_you_mean(name: str, legal: Iterable[str]) -> str:
     return f"; legal: {listed}{', ...' if len(candidates) > 12 else ''}"
 
 
-def no_such(path: Path, what: str, name: object, legal: Iterable[str]) -> Problem:
-    """Say that a name is none of the legal ones; `what` begins the message."""
-    return problem(path, f"{what} {show(name)}{did_you_mean(str(name), legal)}")
-
-
-def _is_slip(name: str, legal: list[str]) -> bool:
+def is_slip(name: str, legal: list[str]) -> bool:
+    """Return whether a name is one of the legal ones with a slip of the pen in it."""
     if not 2 < len(name) <= _LONGEST_SLIP:
         return False
     for word in legal[:_CANDIDATES]:
@@ -85,25 +65,6 @@ def _is_slip(name: str, legal: list[str]) -> bool:
         if _distance(name, word) <= 2 and not longer:
             return True
     return False
-
-
-def unknown(path: Path, name: object, legal: Iterable[str], what: str) -> Finding:
-    """Judge a name that is not `legal`: a slip of the pen is a problem, any other may be newer than this."""
-    known = list(legal)
-    if not isinstance(name, str) or _is_slip(name, known):
-        return no_such(path, f"{what}:", name, known)
-    return Doubt(path, lambda: f"{what} that is known here: {show(name)}{did_you_mean(name, known)}")
-
-
-def unknown_members(value: dict[str, Any], known: Collection[str], path: Path, what: str) -> Iterator[Doubt]:
-    """Doubt the members of an object that are not `known`."""
-    for key in value:
-        if key not in known:
-            yield Doubt((*path, key), functools.partial(_no_member, key, known, what))
-
-
-def _no_member(key: str, known: Collection[str], what: str) -> str:
-    return f"no member of {what} that is known here{did_you_mean(key, known)}"
 
 
 def _nearest(name: str, candidates: Iterable[str]) -> list[str]:

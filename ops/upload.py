@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import ClientError
@@ -28,9 +28,11 @@ from ops.errors import UploadError, error_code
 from ops.parameters import with_defaults
 from ops.terminal import is_live
 
+if TYPE_CHECKING:
+    from function_settings import Settings
+
 NAME = re.compile(r"[a-z0-9](-*[a-z0-9])*")
 NAME_LIMIT = 100  # characters; SageMaker's 256 less the project's name, and an S3 key that people can read
-VALUES_LIMIT = 262_144  # bytes of a parameters.json; the function reads no more either
 CONNECTIONS = 10  # boto3's connection pool holds as many
 
 
@@ -54,7 +56,7 @@ def check_data(source: Path) -> None:
 
 
 def check_parameters(path: Path, parameters: Mapping[str, str], beside: Path | None = None) -> None:
-    """Raise UploadError unless the definition at `path` is sound and takes `parameters`.
+    """Raise UploadError unless AWS would take the definition at `path`, which takes `parameters`.
 
     `beside` is a parameters.json to be uploaded with it, which must fit and give none of `parameters` again.
     """
@@ -64,21 +66,20 @@ def check_parameters(path: Path, parameters: Mapping[str, str], beside: Path | N
     twice = sorted(validation.read_parameters(beside).keys() & parameters.keys())
     if twice:
         raise UploadError(f"{beside} gives {', '.join(twice)}, too, and would win: give each value once")
-    validation.judge(path, definition, beside, by_policy=False)
+    validation.check_parameters(path, definition, validation.values_of(beside))
 
 
-def check_values_beside(s3: Any, bucket: str, key: str, parameters: Mapping[str, str]) -> None:
-    """Raise UploadError when the parameters.json in the bucket gives one of `parameters`: it would win."""
-    if not parameters:
-        return
+def values_beside(s3: Any, bucket: str, key: str, parameters: Mapping[str, str]) -> bytes:
+    """Read the parameters.json in the bucket; raise UploadError when it gives one of `parameters`."""
     beside = parameters_key(key)
     try:
         with closing(s3.get_object(Bucket=bucket, Key=beside)["Body"]) as body:
-            values = outcome.json_object(body.read(VALUES_LIMIT))
+            found: bytes = body.read(validation.VALUES_LIMIT + 1)
     except ClientError as error:
         if error_code(error) not in outcome.MISSING:
             raise
-        return
+        return b"{}"
+    values = outcome.json_object(found)
     twice = [name for name in parameters if name in values]
     if twice:
         given = ", ".join(f"{name}={values[name]!r}" for name in twice)
@@ -87,6 +88,12 @@ def check_values_beside(s3: Any, bucket: str, key: str, parameters: Mapping[str,
             f"--parameters FILE, or delete it: aws s3 rm s3://{bucket}/{beside}, in a hardened deployment as "
             "the uploader role"
         )
+    return found
+
+
+def check_start(path: Path, parameters: Mapping[str, str], values: bytes, settings: Settings) -> None:
+    """Raise UploadError with all that AWS and the deployment's function would refuse the upload for."""
+    validation.judge(path, _body(path, parameters)[1], values, settings)
 
 
 def upload_data(s3: Any, bucket: str, source: Path, console: Console) -> str:
@@ -163,7 +170,7 @@ def _body(path: Path, parameters: Mapping[str, str]) -> tuple[bytes, dict[str, A
     changed = with_defaults(definition, parameters)
     if changed == definition:
         return path.read_bytes(), definition
-    validation.check(path, changed)
+    validation.refuse_what_aws_refuses(path, changed)
     return _serialise(changed), changed
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from botocore.exceptions import ClientError
 from rich.console import Console
 
 from ops import function, outcome, roles, validation
 from ops import stack as cloudformation_stack
 from ops import upload as uploads
-from ops.errors import UploadError
+from ops.endpoint import Clients
+from ops.errors import DENIED, UploadError, error_code
 from ops.session import AS_ROLE, NAME, STACK, Session
 from ops.settling import TIMEOUT, WAIT, settle
 from ops.terminal import say
+
+if TYPE_CHECKING:
+    from function_settings import Settings
 
 DEFINITION = Path(__file__).resolve().parent.parent / "pipeline_definition" / "pipeline.json"
 FILE = click.Path(path_type=Path)
@@ -31,25 +37,21 @@ FILE = click.Path(path_type=Path)
     "--stack", metavar="NAME", help="Judge by the policy of this deployed stack.  [default: offline]"
 )
 def validate(definition: Path, parameters: Path | None, stack: str | None) -> None:
-    """Say everything that is wrong with the definition FILE.
+    """Say everything that is wrong with the definition FILE, and where it would be met.
 
-    Judges as the deployed function judges an upload, with the same messages: the JSON pointer of what is
-    wrong, what it is, and what to write. Needs no credentials: the default policy judges, unless a stack is
-    named whose policy is to judge.
+    First what CreatePipeline would refuse, what the API of a step's job would refuse when the step starts,
+    and advice on what may be newer than this library; then what the deployed function would reject the
+    upload for, in its words. Each line has the JSON pointer of what is wrong, what it is, and what to write.
+    Needs no credentials: the default policy judges, unless a stack is named whose policy is to judge.
 
-    Exits with 0 when FILE is sound, warnings or not, and with 2 when the function would reject it.
+    Exits with 0 when nothing is wrong, advice or not, else with 2.
     """
     document = validation.load(definition)
-    settings = None
-    if stack:
-        session = Session()
-        name = cloudformation_stack.function_name(session.client("cloudformation"), stack)
-        environment = function.environment(session.client("lambda"), name)
-        settings = validation.settings_of(environment, stack)
-    judgement = validation.judge(definition, document, parameters, settings)
+    settings = _settings(Session(), stack) if stack else None
+    judgement = validation.judge(definition, document, validation.values_of(parameters), settings)
     console = Console()
-    for warning in judgement.warnings:
-        say(console, f"  warning: {warning}")
+    for advice in judgement.advice:
+        say(console, f"  {validation.tell(advice)}")
     steps = outcome.counted(judgement.steps, "step")
     said = f"{definition} is sound: {steps}, {outcome.counted(judgement.parameters, 'parameter')}"
     if judgement.worst_case_cost is not None:
@@ -98,8 +100,8 @@ def upload(
     content (data/<digest>/), so unchanged data is uploaded once; InputDataUrl is set to that prefix. Without
     --data the execution reads what InputDataUrl says, by default all of data/ in the stack's bucket.
     Parameters replace the defaults in the uploaded copy. Nothing is uploaded before all that is given has
-    been checked. In a hardened deployment all of it is done as the stack's uploader role, which you have to
-    be allowed to assume.
+    been checked as `validate` checks it, by the stack's policy. In a hardened deployment all of it is done as
+    the stack's uploader role, which you have to be allowed to assume.
 
     Waits for the verdict and prints it: the execution that was started, or every reason why none was.
     """
@@ -116,7 +118,13 @@ def upload(
     uploader = roles.uploader(session, deployed, as_role)
     s3, bucket = uploader.client("s3"), deployed.bucket
     if parameters_file is None:
-        uploads.check_values_beside(s3, bucket, key, replaced)
+        values = uploads.values_beside(s3, bucket, key, replaced)
+    else:
+        values = validation.values_of(parameters_file)
+    settings = _known_settings(uploader, stack, console)
+    if settings is not None:
+        anywhere = {"InputDataUrl": f"s3://{bucket}/data/"} if data else {}
+        uploads.check_start(definition, {**given, **anywhere}, values, settings)
     if data is not None:
         given["InputDataUrl"] = uploads.upload_data(s3, bucket, data, console)
     if parameters_file is not None:
@@ -126,6 +134,24 @@ def upload(
     say(console, f"Uploaded {uploaded.url}, version {uploaded.version_id}")
     if wait:
         settle(uploader, deployed, uploaded, timeout, console)
+
+
+def _settings(clients: Clients, stack: str) -> Settings:
+    """Read the settings of a stack's function, its policy among them."""
+    name = cloudformation_stack.function_name(clients.client("cloudformation"), stack)
+    environment = function.environment(clients.client("lambda"), name)
+    return validation.settings_of(environment, stack)
+
+
+def _known_settings(clients: Clients, stack: str, console: Console) -> Settings | None:
+    """Read the settings of a stack's function, or say that the person may not."""
+    try:
+        return _settings(clients, stack)
+    except ClientError as error:
+        if error_code(error) not in DENIED:
+            raise
+        say(console, f"The policy is not asked before the upload: AWS refuses {error.operation_name} to you.")
+        return None
 
 
 def _pairs(parameters: tuple[str, ...]) -> dict[str, str]:

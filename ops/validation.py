@@ -1,54 +1,80 @@
-"""Judge a definition on this machine as the function will judge its upload: same code, same messages.
+"""Say what AWS and the deployed function would say of a definition, before it is uploaded.
 
-Offline, the default policy judges, with a deployment's settings that deployment's.
+What SageMaker would refuse is said by `pipeline_definition.checks`, and what the deployment forbids by the
+function's own code, in the function's own words. Offline, the default policy judges, with a deployment's
+settings that deployment's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pipeline_document
+import pipeline_walk
 from ops.errors import NotFoundError, UploadError
-from ops.parameters import DEPLOYMENT_PARAMETERS, VPC_PARAMETER
+from ops.parameters import DEPLOYMENT_PARAMETERS, VPC_PARAMETER, is_deployments
 from ops.service_model import bundled_model
-from pipeline_document import InvalidDefinition, Problem
+from pipeline_definition.checks import Finding, Place, check, check_values
+from pipeline_document import InvalidDefinition
 
 if TYPE_CHECKING:
+    import admission
     from function_settings import Settings
 
 
 DEFINITION = "a pipeline definition"
+VALUES_LIMIT = 262_144
+"""Bytes of a parameters.json; the function reads no more either."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A sound definition, with what there is to say of it all the same."""
+    """A definition that nothing is known against, with what there is to say of it all the same."""
 
     steps: int
     parameters: int
-    warnings: list[Problem]
+    advice: list[Finding]
     worst_case_cost: float | None
-    """In USD; None when no policy was asked, or the policy sets no bound."""
+    """In USD; None when the policy sets no bound."""
 
 
 def load(path: Path) -> dict[str, Any]:
     """Read what is to be a definition, or raise UploadError when it is no strict JSON."""
-    return _load(path, "definition", DEFINITION)
+    try:
+        return pipeline_document.load(_bytes(path, "definition", pipeline_document.MAX_BYTES))
+    except InvalidDefinition as error:
+        raise UploadError(_told(f"{path} is not {DEFINITION}", error.problems)) from error
 
 
 def read_definition(path: Path) -> dict[str, Any]:
-    """Read a pipeline definition, or raise UploadError with everything that is wrong with it."""
+    """Read a definition, or raise UploadError with all that AWS would refuse whatever its parameters are."""
     definition = load(path)
-    check(path, definition)
+    refuse_what_aws_refuses(path, definition)
     return definition
 
 
-def check(path: Path, definition: dict[str, Any]) -> None:
-    """Raise UploadError with everything that is wrong with the loaded definition of `path`."""
-    _refuse(path, f"is not {DEFINITION}", pipeline_document.judge(definition, bundled_model())[0])
+def refuse_what_aws_refuses(path: Path, definition: dict[str, Any]) -> None:
+    """Raise UploadError with all that AWS would refuse of a definition, whatever its parameters are."""
+    lines = [tell(each) for each in check(definition, bundled_model(), {}) if each.place is not Place.ADVICE]
+    if lines:
+        raise UploadError(_told(f"{path} would not run", lines))
+
+
+def tell(finding: Finding) -> str:
+    """Say a finding in one line, with who on AWS would say it."""
+    match finding.place:
+        case Place.CREATE:
+            return f"CreatePipeline refuses: {finding}"
+        case Place.START:
+            return f"StartPipelineExecution refuses: {finding}"
+        case Place.RUN:
+            return f"the job of step {finding.step} would be refused: {finding}"
+        case Place.ADVICE:
+            return f"advice: {finding}"
 
 
 def offline(definition: Mapping[str, Any]) -> Settings:
@@ -76,42 +102,66 @@ def offline(definition: Mapping[str, Any]) -> Settings:
     )
 
 
-def read_parameters(path: Path | None) -> dict[str, Any]:
-    """Read a parameters.json, or raise UploadError; without a path it is an empty one."""
-    return _load(path, "parameters", "a JSON object of parameters") if path else {}
+def values_of(path: Path | None) -> bytes:
+    """Read the bytes of a parameters.json, those of an empty one without a path, or raise UploadError."""
+    return _bytes(path, "parameters", VALUES_LIMIT) if path else b"{}"
+
+
+def read_parameters(path: Path) -> dict[str, Any]:
+    """Read a parameters.json, or raise UploadError."""
+    try:
+        return pipeline_document.load(values_of(path))
+    except InvalidDefinition as error:
+        raise UploadError(_told(f"{path} is not a JSON object of parameters", error.problems)) from error
+
+
+def check_parameters(path: Path, definition: dict[str, Any], values: bytes) -> None:
+    """Raise UploadError when a definition does not take the `values` of a parameters.json."""
+    import admission  # noqa: PLC0415
+
+    judged = admission.judge(definition, values, offline(definition), bundled_model())
+    lines = [*map(tell, _empty(judged)), *map(str, judged.in_values)]
+    if lines:
+        raise UploadError(_told(f"{path} cannot be started", lines))
 
 
 def judge(
-    path: Path,
-    definition: dict[str, Any],
-    parameters: Path | None = None,
-    settings: Settings | None = None,
-    *,
-    by_policy: bool = True,
+    path: Path, definition: dict[str, Any], values: bytes = b"{}", settings: Settings | None = None
 ) -> Judgement:
-    """Judge the loaded definition of `path`, with the values of `parameters` and a deployment's `settings`.
+    """Judge the loaded definition of `path`, with the values beside it and a deployment's `settings`.
 
     Raises:
-        UploadError: With every problem that the function would reject the upload for.
+        UploadError: With all that AWS would refuse, and all that the function would reject the upload for.
     """
     import admission  # noqa: PLC0415
 
-    deployed = settings or offline(definition)
-    beside = _bytes(parameters, "parameters") if parameters else b"{}"
-    judged = admission.judge(definition, beside, deployed, bundled_model())
-    if not by_policy:
-        judged = replace(judged, forbidden=[])
-    whose = "the deployment's policy" if settings else "the default policy; --stack NAME asks a deployment's"
-    why = f"is forbidden by {whose}"
-    if judged.in_document or judged.in_values:
-        why = f"is not {DEFINITION}" if judged.in_document else "cannot be started"
-    _refuse(path, why, judged.problems)
+    judged = admission.judge(definition, values, settings or offline(definition), bundled_model())
+    known = admission.effective(definition, judged.parameters) if judged.parameters else {}
+    if settings is None:
+        known = {name: None if is_deployments(name) else value for name, value in known.items()}
+    found = sorted([*check(definition, bundled_model(), known), *_empty(judged)], key=_order)
+    refused = any(each.place is not Place.ADVICE for each in found)
+    said = []
+    if found:
+        said.append(_told(f"{path} would {'not run' if refused else 'run, with advice'}", map(tell, found)))
+    if judged.problems:
+        whose = "this deployment" if settings else "the default policy (--stack NAME asks a deployment's)"
+        said.append(_told(f"{path} would be rejected by {whose}", judged.problems))
+    if refused or judged.problems:
+        raise UploadError("\n".join(said))
     return Judgement(
-        steps=_count_steps(definition.get("Steps", [])),
-        parameters=len(definition.get("Parameters", [])),
-        warnings=judged.warnings,
-        worst_case_cost=judged.worst_case_cost if by_policy else None,
+        steps=sum(1 for _ in pipeline_walk.steps(definition)),
+        parameters=len(pipeline_walk.parameters(definition)),
+        advice=found,
+        worst_case_cost=judged.worst_case_cost,
     )
+
+
+def _empty(judged: admission.Judgement) -> list[Finding]:
+    """Return the empty values among those beside the definition, unless the function itself names them."""
+    named = {each.pointer for each in judged.problems}
+    found = [replace(each, pointer=f"parameters.json#{each.pointer}") for each in check_values(judged.given)]
+    return [each for each in found if each.pointer not in named]
 
 
 def settings_of(environment: Mapping[str, str], stack: str) -> Settings:
@@ -124,33 +174,27 @@ def settings_of(environment: Mapping[str, str], stack: str) -> Settings:
         raise NotFoundError(f"stack {stack}: {error}") from error
 
 
-def _load(path: Path, what: str, due: str) -> dict[str, Any]:
-    try:
-        return pipeline_document.load(_bytes(path, what))
-    except InvalidDefinition as error:
-        _refuse(path, f"is not {due}", error.problems)
-        raise
-
-
 def _entries(listed: Any) -> list[dict[str, Any]]:
     return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
 
 
-def _bytes(path: Path, what: str) -> bytes:
+def _bytes(path: Path, what: str, most: int) -> bytes:
+    """Read a file, but not one that is larger than it may be."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            # Of a pipe the size is not known before.
+            body, size = file.read(most + 1), os.fstat(file.fileno()).st_size
     except OSError as error:
         raise UploadError(f"cannot read the {what} {path}: {error.strerror}") from error
+    if len(body) > most:
+        larger = f"{size:,}" if size > most else f"more than {most:,}"
+        raise UploadError(f"the {what} {path} has {larger} bytes; at most {most:,} are taken")
+    return body
 
 
-def _refuse(path: Path, why: str, problems: list[Problem]) -> None:
-    if problems:
-        raise UploadError("\n  ".join([f"{path} {why}:", *map(str, problems)]))
+def _order(finding: Finding) -> int:
+    return [*Place].index(finding.place)
 
 
-def _count_steps(steps: list[Any]) -> int:
-    """Count the steps, those in the branches of conditions too."""
-    branches = [
-        step.get("Arguments", {}).get(branch, []) for step in steps for branch in ("IfSteps", "ElseSteps")
-    ]
-    return len(steps) + sum(map(_count_steps, branches))
+def _told(why: str, lines: Iterable[object]) -> str:
+    return "\n  ".join([f"{why}:", *map(str, lines)])

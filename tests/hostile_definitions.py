@@ -4,9 +4,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from pipeline_document import MAX_DEPTH
 from small_definitions import small, step
 
 LARGEST = 1_048_576
+NESTED = (MAX_DEPTH - 9) // 3
+"""How often what takes three levels fits into itself."""
 Made = Callable[[], bytes]
 _HEAD = '{"Version":"2020-12-01","Steps":['
 _FAIL = '{"Name":"A","Type":"Fail","Arguments":{"ErrorMessage":"a"'
@@ -30,7 +33,7 @@ def many(unit: dict[str, Any], **more: Any) -> bytes:
     return filled(before, text + ",", "0]}")
 
 
-def deep(unit: str, levels: int = 58, opening: str = "[", closing: str = "]") -> bytes:
+def deep(unit: str, levels: int = MAX_DEPTH - 6, opening: str = "[", closing: str = "]") -> bytes:
     """Put a long list at the greatest depth that is read."""
     before = f'{_HEAD}{_FAIL},"x":{opening * levels}'
     return filled(before, unit, f"0{closing * levels}}}}}]}}")
@@ -104,7 +107,7 @@ def files_and_references() -> dict[str, Any]:
 def nested_conditions() -> dict[str, Any]:
     """Conditions inside conditions as deep as may be, then wide."""
     inner: Any = {"Type": "Or", "Conditions": [{"Type": "Equals", "LeftValue": 1, "RightValue": 1}] * 15_000}
-    for _ in range(18):
+    for _ in range(NESTED):
         inner = {"Type": "Not", "Condition": {"Type": "Or", "Conditions": [inner]}}
     return small(step("C", Type="Condition", Arguments={"Conditions": [inner], "IfSteps": []}))
 
@@ -113,8 +116,8 @@ def nested_steps() -> dict[str, Any]:
     """Condition steps inside condition steps, each with many references of its own."""
     get = {"Type": "Equals", "LeftValue": {"Get": "Execution.PipelineName"}, "RightValue": 1}
     inner: list[Any] = [step(f"F{n}") for n in range(2_000)]
-    for n in range(18):
-        conditions = [get] * 500
+    for n in range(NESTED):
+        conditions = [get] * 60
         inner = [step(f"C{n}", Type="Condition", Arguments={"Conditions": conditions, "IfSteps": inner})]
     return small(*inner)
 
@@ -157,7 +160,7 @@ HOSTILE: dict[str, Made] = {
     "deep objects": lambda: deep('{"a":0},'),
     "deep references": lambda: deep('{"Get":"Execution.PipelineName"},'),
     "deep numbers": lambda: deep("0,"),
-    "joins of joins": lambda: deep('{"Std:Join":{"On":1,"Values":[]}},', 18, _JOINS, "]}}"),
+    "joins of joins": lambda: deep('{"Std:Join":{"On":1,"Values":[]}},', NESTED, _JOINS, "]}}"),
     "many joins": lambda: message('{"Std:Join":{"On":"","Values":["",""]}},'),
     "a long separator": lambda: message('"",', "-" * 100_000),
     "nested conditions": lambda: written(nested_conditions()),
@@ -211,7 +214,11 @@ HOSTILE: dict[str, Made] = {
     ),
     "channels": lambda: arguments("Training", '"InputDataConfig":[', '{"ChannelName":"a"},', "{}]"),
     "long pointers": lambda: json.dumps(
-        {"Version": "2020-12-01", "Steps": [_nested("\U0001f426" * 128, 55, [[None] * 20])] * 10}
+        {
+            "Version": "2020-12-01",
+            "Steps": [_nested("\U0001f426" * 128, MAX_DEPTH - 6, [[None] * 20])]
+            * (LARGEST // MAX_DEPTH // 1_600),
+        }
     ).encode(),
     "lineage": lambda: arguments("Lineage", '"Artifacts":[', '{"ArtifactName":"a-!"},', "{}]"),
     "tuned jobs": lambda: arguments("Tuning", '"TrainingJobDefinitions":[', "{},", "{}]"),

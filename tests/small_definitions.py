@@ -3,9 +3,9 @@
 import copy
 from typing import Any
 
-import pipeline_document
 from ops.service_model import bundled_model
-from pipeline_problems import Problem
+from pipeline_definition import checks
+from pipeline_definition.checks import Finding, Place
 
 Step = dict[str, Any]
 Said = list[tuple[str, str]]
@@ -108,19 +108,20 @@ def without(definition: dict[str, Any], *path: str | int) -> dict[str, Any]:
     return copied
 
 
-def check(definition: dict[str, Any]) -> list[Problem]:
-    """List what is wrong with a definition."""
-    return pipeline_document.judge(definition, bundled_model())[0]
+def check(definition: dict[str, Any]) -> list[Finding]:
+    """List what AWS would refuse of a definition."""
+    return [each for each in checks.check(definition, bundled_model()) if each.place is not Place.ADVICE]
 
 
 def problems(definition: dict[str, Any]) -> Said:
-    """Give what is wrong."""
+    """Give what AWS would refuse."""
     return [(each.pointer, each.message) for each in check(definition)]
 
 
 def warnings(definition: dict[str, Any]) -> Said:
-    """Give what is not known."""
-    return [(each.pointer, each.message) for each in pipeline_document.judge(definition, bundled_model())[1]]
+    """Give the advice."""
+    found = checks.check(definition, bundled_model())
+    return [(each.pointer, each.message) for each in found if each.place is Place.ADVICE]
 
 
 def the_problem(definition: dict[str, Any]) -> tuple[str, str]:
@@ -130,7 +131,7 @@ def the_problem(definition: dict[str, Any]) -> tuple[str, str]:
 
 
 def the_warning(definition: dict[str, Any]) -> tuple[str, str]:
-    """Give the one thing that is not known of a definition in which nothing is wrong."""
+    """Give the one advice on a definition in which nothing is wrong."""
     assert problems(definition) == []
     (found,) = warnings(definition)
     return found

@@ -40,7 +40,7 @@ def test_every_fault_is_said_at_once_with_its_pointer() -> None:
         processing("A"),
         {"Name": "T", "Type": "Tuning", "Arguments": {}},
         processing("B", CacheConfig={"Enabled": True, "ExpireAfter": "soon"}),
-        processing("C", RetryPolicies=[{"ExceptionType": ["Step.TIRED"], "MaxAttempts": -1}]),
+        processing("C", RetryPolicies=[{"ExceptionType": ["Step.THROTTLING"], "MaxAttempts": -1}]),
         parameters=[{"Name": "Input", "Type": "String"}],
     )
     errors = "\n".join(errors_of(document))
@@ -50,9 +50,8 @@ def test_every_fault_is_said_at_once_with_its_pointer() -> None:
         "did you mean Input?",
         "/Steps/1/Name",
         "/Steps/2/Type: step T is of type Tuning, which local AWS does not run",
-        "/Steps/3/CacheConfig/ExpireAfter: ExpireAfter 'soon' is not an ISO 8601 duration",
-        "/Steps/4/RetryPolicies/0/ExceptionType: 'Step.TIRED' is none of Step.SERVICE_FAULT",
-        "/Steps/4/RetryPolicies/0/MaxAttempts: must be a number of at least 0, not -1",
+        '/Steps/3/CacheConfig/ExpireAfter: "soon" is no ISO 8601 duration',
+        "/Steps/4/RetryPolicies/0/MaxAttempts: a whole number from 0 to 20 is due, not -1",
     ):
         assert said in errors
 
@@ -70,7 +69,22 @@ def test_steps_that_wait_for_each_other_are_refused() -> None:
     assert any("wait for each other" in error for error in errors_of(pipeline(one, two)))
 
 
-@pytest.mark.parametrize("text", ["{", '{"Version": 1, "Version": 2}', "[]", '{"Version": NaN}'])
+def test_a_step_that_waits_for_a_failure_is_refused_by_what_it_waits_for() -> None:
+    after = [{"Step": "A", "Trigger": "Failed"}]
+    [error] = errors_of(pipeline(processing("A"), processing("B", DependsOn=after)))
+
+    assert error.startswith("/Steps/1/DependsOn: step B waits for a Trigger, which local AWS does not know")
+
+
+def test_what_only_the_api_of_a_job_refuses_is_left_to_it() -> None:
+    step = processing("A", inputs={"x": get("Parameters.Input")})
+    step["Arguments"]["RoleArn"] = "no ARN"
+    step["Arguments"]["ProcessingInputs"] *= 11
+
+    assert parse(json.dumps(pipeline(step, parameters=[{"Name": "Input", "Type": "String"}]))).steps
+
+
+@pytest.mark.parametrize("text", ["{", '{"Version": 1, "Version": 2}', "[]", '{"Version": NaN}', '"\ud800"'])
 def test_what_is_not_strict_json_is_refused(text: str) -> None:
     with pytest.raises(DefinitionError):
         parse(text)

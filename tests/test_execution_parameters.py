@@ -301,7 +301,7 @@ def test_a_named_pipeline_has_a_file_of_its_own() -> None:
         (b"[]", "parameters.json#: a JSON object is due"),
         (b'{"Epochs": 1, "Epochs": 2}', "parameters.json#/Epochs: this key is given more than once"),
         (b'{"Rate": NaN}', "parameters.json#/Rate: not a finite number of 64 bits"),
-        (b"[" * 200_000, "parameters.json#: nested deeper than 64 levels"),
+        (b"[" * 200_000, "parameters.json#: nested deeper than 400 levels"),
         (b" " * 262_145, "parameters.json#: 262,145 bytes; at most 262,144 are read"),
     ],
 )

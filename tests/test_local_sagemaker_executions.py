@@ -101,6 +101,7 @@ PARAMETERS: list[dict[str, Any]] = [
         ({"Bucket": "b", "Epoch": "3"}, "Epochs"),
         ({"Bucket": "b", "Epochs": "many"}, "Epochs"),
         ({"Bucket": "b", "Mode": "c"}, "Mode"),
+        ({"Bucket": ""}, '[string "" is too short (length: 0, required minimum: 1)]'),
     ],
 )
 def test_parameters_that_do_not_fit_are_refused_at_the_start(

@@ -44,13 +44,6 @@ def error_of(laptop: Laptop, operation: str, **request: Any) -> tuple[str, str]:
             "greater than or equal to MaxRuntimeInSeconds",
         ),
         ({"StoppingCondition": {"MaxWaitTimeInSeconds": 59}}, "EnableManagedSpotTraining"),
-        (
-            spot(
-                CheckpointConfig=None,
-                StoppingCondition={"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 9999},
-            ),
-            "CheckpointConfig",
-        ),
         ({"StoppingCondition": {"MaxRuntimeInSeconds": 0}}, "at 'stoppingCondition.maxRuntimeInSeconds'"),
         ({"StoppingCondition": None}, "StoppingCondition"),
         (
@@ -96,7 +89,10 @@ def test_more_than_one_training_instance_is_a_local_limit(laptop: Laptop) -> Non
         (("ProcessingInputs", 0, "S3Input", "LocalPath"), "/data", "must be under /opt/ml/processing"),
         (("ProcessingInputs", 0, "S3Input", "LocalPath"), "/opt/ml/processing/../x", "must be under"),
         (("ProcessingInputs", 0, "S3Input", "S3DataType"), "ManifestFile", "S3Prefix"),
-        (("ProcessingInputs", 0, "InputName"), "other", "other is given twice"),
+        (("ProcessingInputs", 0, "InputName"), "other", "names must be globally unique: [other]"),
+        (("ProcessingInputs", 0, "InputName"), "result", "names must be globally unique: [result]"),
+        (("AppSpecification", "ContainerArguments"), ["-k", ""], "string in ContainerArguments at index 1"),
+        (("AppSpecification", "ContainerEntrypoint"), [""], "string in ContainerEntrypoint at index 0"),
         (("ProcessingOutputConfig", "Outputs", 0, "S3Output", "LocalPath"), "/out", "Outputs['result']"),
         (("AppSpecification", "ContainerArguments"), ["x" * 257], "length less than or equal to 256"),
         (("ProcessingResources", "ClusterConfig", "InstanceCount"), 0, "greater than or equal to 1"),

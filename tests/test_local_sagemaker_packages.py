@@ -151,6 +151,19 @@ def test_packages_and_groups_have_tags(laptop: Laptop) -> None:
     assert laptop.sagemaker.list_tags(ResourceArn=package)["Tags"] == [{"Key": "c", "Value": "d"}]
 
 
+def test_a_version_of_a_group_is_registered_without_tags(laptop: Laptop) -> None:
+    make_group(laptop, "without-tags")
+    request = {"ModelPackageGroupName": "without-tags", "InferenceSpecification": INFERENCE}
+    tags = [{"Key": "a", "Value": "b"}]
+    code, message = error_of(laptop, "create_model_package", **request, Tags=tags)
+    assert code == "ValidationException"
+    assert "you cannot supply Tags" in message
+    assert (
+        laptop.sagemaker.list_model_packages(ModelPackageGroupName="without-tags")["ModelPackageSummaryList"]
+        == []
+    )
+
+
 def test_a_package_without_a_group_has_a_name(laptop: Laptop) -> None:
     arn = laptop.sagemaker.create_model_package(ModelPackageName="alone", InferenceSpecification=INFERENCE)[
         "ModelPackageArn"

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from sagemaker_jobs import BUCKET, EVERYTHING, ROLE, Laptop
 from sagemaker_laptop import open_laptop
-from sagemaker_pipelines import create, definition, error_of, fail, pipeline_names
+from sagemaker_pipelines import create, definition, error_of, fail, pipeline_names, process, run, steps
 
 TOKEN = "t" * 32
 METRIC_QUERY = {
@@ -92,6 +92,64 @@ def test_a_definition_that_cannot_run_is_refused_when_it_is_stored(laptop: Lapto
     code, message = error_of(laptop, "update_pipeline", PipelineName="to-break", PipelineDefinition=text)
     assert code == "ValidationException"
     assert "broken" not in pipeline_names(laptop)
+
+
+def refused(laptop: Laptop, text: str) -> str:
+    """Return why CreatePipeline refuses a definition."""
+    code, message = error_of(
+        laptop,
+        "create_pipeline",
+        PipelineName="refused",
+        PipelineDefinition=text,
+        RoleArn=ROLE,
+        ClientRequestToken=TOKEN,
+    )
+    assert code == "ValidationException"
+    assert message.startswith("Unable to parse pipeline definition. ")
+    return message
+
+
+def test_all_faults_are_told_in_one_message_of_bounded_length(laptop: Laptop) -> None:
+    faults = [fail(f"S{number}") | {"DependsOn": ["Nobody"]} for number in range(90)]
+    message = refused(laptop, definition(*faults[:3]))
+    assert message.count('no step "Nobody"') == 3
+    long = refused(laptop, definition(*(each | {"Type": "F" * 3_000} for each in faults)))
+    assert len(long) < 10_000
+    assert "; and " in long
+
+
+def test_a_step_that_local_aws_does_not_run_is_refused_by_its_name(laptop: Laptop) -> None:
+    step = {"Name": "Notify", "Type": "Lambda", "FunctionArn": "arn", "Arguments": {}}
+    said = "/Steps/0/Type: step Notify is of type Lambda, which local AWS does not run"
+    assert said in refused(laptop, definition(step))
+
+
+def test_what_only_a_job_s_api_refuses_fails_the_step_when_it_starts(laptop: Laptop) -> None:
+    step = process("Score")
+    step["Arguments"]["AppSpecification"]["ContainerArguments"] = [""]
+    create(laptop, "refused-later", definition(step))
+    arn, execution = run(laptop, "refused-later")
+    assert execution["PipelineExecutionStatus"] == "Failed"
+    assert steps(laptop, arn)["Score"]["FailureReason"].startswith(
+        "ClientError: Failed to invoke sagemaker:CreateProcessingJob. Error Details: ValidationException: "
+        "Found null or empty string in ContainerArguments at index 0."
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ({"Get": "Account.Region"}, "local AWS does not know Account.Region"),
+        ({"Get": "PipelineExperimentConfig.TrialName"}, "local AWS does not know PipelineExperimentConfig"),
+        ({"Std:Uppercase": "a"}, "local AWS does not know the function Std:Uppercase"),
+    ],
+)
+def test_what_may_be_newer_fails_the_step_that_needs_it(laptop: Laptop, message: Any, said: str) -> None:
+    name = f"newer-{len(said)}"
+    create(laptop, name, definition(fail(message=message)))
+    arn, execution = run(laptop, name)
+    assert execution["PipelineExecutionStatus"] == "Failed"
+    assert steps(laptop, arn)["Stop"]["FailureReason"].startswith(f"ClientError: {said}")
 
 
 def test_creating_twice_with_the_same_token_answers_once_and_another_request_is_refused(

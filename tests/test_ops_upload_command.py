@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from ops import __main__ as cli
 from ops_deployment import BUCKET, KEY, Deployment, definition, deployment
+from policy_cases import DEPLOYED
+from small_definitions import small, training
 
 __all__ = ["deployment"]  # a fixture
 
@@ -40,6 +43,15 @@ def is_empty(deployment: Deployment) -> bool:
     return "Contents" not in deployment.s3.list_objects_v2(Bucket=BUCKET)
 
 
+def deny_settings(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody read the function's settings."""
+
+    def refuse(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "GetFunctionConfiguration")
+
+    monkeypatch.setattr(deployment.function, "get_function_configuration", refuse)
+
+
 def data_set(folder: Path) -> Path:
     (folder / "images").mkdir(parents=True)
     (folder / "images" / "a.jpg").write_bytes(b"jpeg")
@@ -51,6 +63,7 @@ def test_upload_sets_input_data_url_and_parameters(
     deployment: Deployment, tmp_path: Path, capsys: Captured
 ) -> None:
     deployment.delivers = False
+    deployment.function.environment["PIPELINE_PARAMETERS"] = json.dumps(DEPLOYED)
     data = data_set(tmp_path / "birds")
     code, said = upload(
         capsys, "--data", str(data), "-p", "Epochs=3", "-p", "ClassSelection=1, 2", "--no-wait"
@@ -80,6 +93,8 @@ def test_upload_tells_cost_and_warnings_of_the_verdict(
     deployment.delivers = False
 
     def settle(params: dict[str, Any], **_: Any) -> None:
+        if "verdicts/" not in params["url_path"]:
+            return
         version = deployment.uploaded()[0]
         verdict = {
             "verdict": "STARTED",
@@ -102,15 +117,49 @@ def test_upload_tells_cost_and_warnings_of_the_verdict(
 
 
 def test_a_rejected_upload_ends_with_1_and_every_reason(
-    deployment: Deployment, tmp_path: Path, capsys: Captured
+    deployment: Deployment, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    deny_settings(deployment, monkeypatch)
     needy = definition(parameters=[{"Name": each, "Type": "String"} for each in ("Bucket", "Folder")])
     code, said = upload(capsys, write(tmp_path / "d.json", needy))
     assert code == 1
+    assert "The policy is not asked before the upload: AWS refuses GetFunctionConfiguration to you." in said
     assert "is REJECTED and started nothing:" in said
     assert "\n  /Parameters/0: Bucket needs" in said
     assert "\n  /Parameters/1: Folder needs" in said
     assert not deployment.sagemaker.executions
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ({"Name": "A", "Type": "Fale", "Arguments": {}}, "CreatePipeline refuses: /Steps/0/Type: "),
+        (training(Tags=[{"Key": "a", "Value": ""}] * 2), "the job of step T would be refused: /Steps/0/"),
+        (
+            {"Name": "A", "Type": "Lambda", "FunctionArn": "f"},
+            '/Steps/0/Type: "Lambda" steps may not run here',
+        ),
+    ],
+)
+def test_what_aws_or_the_policy_refuses_is_not_uploaded(
+    deployment: Deployment, tmp_path: Path, capsys: Captured, step: dict[str, Any], said: str
+) -> None:
+    code, output = upload(capsys, write(tmp_path / "d.json", small(step)))
+    assert code == 2
+    assert f"\n  {said}" in output
+    assert is_empty(deployment)
+
+
+def test_values_in_the_bucket_count_in_what_is_checked_before_an_upload(
+    deployment: Deployment, tmp_path: Path, capsys: Captured
+) -> None:
+    needy = write(tmp_path / "d.json", definition(parameters=[{"Name": "Folder", "Type": "String"}]))
+    deployment.put({"Folder": 7}, BESIDE)
+    code, said = upload(capsys, needy)
+    assert code == 2
+    assert "parameters.json#/Folder: 7 is no String" in said
+    deployment.put({"Folder": "birds"}, BESIDE)
+    assert upload(capsys, needy)[0] == 0
 
 
 def test_a_failed_upload_ends_with_1_and_names_redrive(

@@ -14,6 +14,7 @@ from ops import __main__ as cli
 from ops import validation
 from ops.parameters import DEPLOYMENT_PARAMETERS
 from ops_deployment import ENVIRONMENT, Deployment, definition, deployment
+from small_definitions import processing, small, step
 
 __all__ = ["deployment"]  # a fixture
 
@@ -63,10 +64,67 @@ def test_everything_that_is_wrong_is_said_at_once_with_its_place(tmp_path: Path,
     document["Parameters"] = [{"Name": "Epochs", "Type": "Integr"}]
     code, said = validate(capsys, write(tmp_path / "d.json", document))
     assert code == 2
-    assert "d.json is not a pipeline definition:" in said
-    assert "\n  /Steps/0/Type: " in said
-    assert "\n  /Parameters/0/Type: " in said
+    assert "d.json would not run:" in said
+    assert "\n  CreatePipeline refuses: /Steps/0/Type: " in said
+    assert "\n  CreatePipeline refuses: /Parameters/0/Type: " in said
+    assert "d.json would be rejected by the default policy (--stack NAME asks a deployment's):" in said
+    assert "\n  /Parameters/0: Epochs needs a DefaultValue" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.usefixtures("offline")
+def test_each_fault_is_told_with_who_on_aws_would_refuse_it(tmp_path: Path, capsys: Captured) -> None:
+    command = {"ImageUri": "scores:1", "ContainerArguments": ["--name", {"Get": "Parameters.Name"}]}
+    document = small(
+        processing("Score", AppSpecification=command),
+        step("Stop", DependsOn=["Nobody"], Newer=1),
+        Parameters=[{"Name": "Name", "Type": "String", "DefaultValue": ""}],
+    )
+    path = write(tmp_path / "d.json", document)
+    code, said = validate(capsys, path, "--parameters", write(tmp_path / "v.json", {"Name": ""}))
+    assert code == 2
+    lines = said.splitlines()
+    assert lines[0].endswith(f"{path} would not run:")
+    assert [line.partition(": /")[0] for line in lines[1:5]] == [
+        "  CreatePipeline refuses",
+        "  StartPipelineExecution refuses: parameters.json#/Name: an empty value; leave the parameter out, "
+        "or give it one",
+        "  the job of step Score would be refused",
+        "  advice",
+    ]
+    assert lines[5].startswith(f"{path} would be rejected by the default policy ")
+    named = write(tmp_path / "v.json", {"Name": "birds"})
+    assert "would be refused" not in validate(capsys, path, "--parameters", named)[1]
+
+
+@pytest.mark.usefixtures("offline")
+def test_of_a_value_that_the_deployment_gives_nothing_is_said_offline(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    command = {"ImageUri": "i", "ContainerArguments": [{"Get": "Parameters.OutputKmsKeyId"}]}
+    declared = [{"Name": "OutputKmsKeyId", "Type": "String", "DefaultValue": ""}]
+    document = small(processing(AppSpecification=command), Parameters=declared)
+    assert "would be refused" not in validate(capsys, write(tmp_path / "d.json", document))[1]
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_file_that_is_too_large_is_refused_by_its_size(tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "d.json"
+    with path.open("wb") as file:
+        file.truncate(6_000_000_000)  # a sparse file: whoever reads it all takes minutes
+    for arguments in ([str(path)], [str(SHIPPED), "--parameters", str(path)]):
+        code, said = validate(capsys, *arguments)
+        assert code == 2
+        assert "d.json has 6,000,000,000 bytes; at most " in said
+
+
+@pytest.mark.usefixtures("offline")
+def test_what_windows_saves_is_read_or_told_by_its_name(tmp_path: Path, capsys: Captured) -> None:
+    body = SHIPPED.read_bytes()
+    assert validate(capsys, write(tmp_path / "bom.json", b"\xef\xbb\xbf" + body))[0] == 0
+    code, said = validate(capsys, write(tmp_path / "utf16.json", body.decode().encode("utf-16")))
+    assert code == 2
+    assert "UTF-16" in said
 
 
 @pytest.mark.usefixtures("offline")
@@ -88,11 +146,12 @@ def test_what_the_code_does_not_know_is_refused_by_the_default_policy_by_name(
     document["Steps"].append({"Name": "Quantum", "Type": "QuantumAnnealing", "Arguments": {}})
     code, said = validate(capsys, write(tmp_path / "d.json", document))
     assert code == 2
-    assert "is forbidden by the default policy; --stack NAME asks a deployment's" in said
+    assert "d.json would run, with advice:\n  advice: /Steps/1/Type: " in said
+    assert "would be rejected by the default policy (--stack NAME asks a deployment's):" in said
     assert '\n  /Steps/1/Type: "QuantumAnnealing" steps may not run here' in said
 
 
-def test_what_neither_the_code_nor_a_deployment_minds_is_a_warning(
+def test_what_neither_the_code_nor_a_deployment_minds_is_advice(
     deployment: Deployment, tmp_path: Path, capsys: Captured
 ) -> None:
     off = dict.fromkeys(("step_types", "cost"), "we try what is new")
@@ -101,7 +160,7 @@ def test_what_neither_the_code_nor_a_deployment_minds_is_a_warning(
     document["Steps"].append({"Name": "Quantum", "Type": "QuantumAnnealing", "Arguments": {}})
     code, said = validate(capsys, write(tmp_path / "d.json", document), "--stack", "cv-birds")
     assert code == 0
-    assert "\n  warning: /Steps/1/Type: " in f"\n{said}"
+    assert "\n  advice: /Steps/1/Type: " in f"\n{said}"
     assert "is sound: 2 steps, 0 parameters" in said
 
 
@@ -117,11 +176,10 @@ def test_what_only_the_size_as_it_is_sent_forbids_is_told(tmp_path: Path, capsys
 @pytest.mark.usefixtures("offline")
 def test_both_files_are_told_of_when_both_are_wrong(tmp_path: Path, capsys: Captured) -> None:
     path, values = write(tmp_path / "d.json", {"Version": "1", "Steps": []}), tmp_path / "v.json"
-    for beside, due in ((b"{", "not JSON"), (b" " * 262_145, "262,145 bytes; at most 262,144 are read")):
-        code, said = validate(capsys, path, "--parameters", write(values, beside))
-        assert code == 2
-        assert "\n  /Version: " in said
-        assert f"\n  parameters.json#: {due}" in said
+    code, said = validate(capsys, path, "--parameters", write(values, b"{"))
+    assert code == 2
+    assert "\n  CreatePipeline refuses: /Version: " in said
+    assert "\n  parameters.json#: not JSON" in said
 
 
 @pytest.mark.usefixtures("offline")
@@ -158,7 +216,11 @@ def test_the_messages_are_those_of_the_functions_verdict(
     said = validate(capsys, write(tmp_path / "d.json", document), "--stack", "cv-birds")[1]
     assert verdict["verdict"] == "REJECTED"
     lines = [f"  {each['pointer']}: {each['message']}" for each in verdict["reasons"]]
-    assert said.splitlines()[1:] == lines
+    assert lines
+    assert said.splitlines()[-len(lines) - 1 :] == [
+        f"{tmp_path / 'd.json'} would be rejected by this deployment:",
+        *lines,
+    ]
 
 
 def test_what_validate_takes_for_given_is_what_the_template_gives() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-import pipeline_document
 from ops.service_model import bundled_model
+from pipeline_definition.checks import check
 from policy_cases import DEPLOYED, judge
 
 ROOT = Path(__file__).parent.parent
@@ -91,7 +91,7 @@ def test_the_variant_for_a_vpc_differs_by_its_ids_alone_and_may_start_there(tmp_
     names = ["SubnetId1", "SubnetId2", "SubnetId3", "SecurityGroupId1", "SecurityGroupId2"]
     given = {**DEPLOYED, **{name: name.lower() for name in names}}
     assert judge(variant, deployed=given) == []
-    assert pipeline_document.judge(variant, bundled_model()) == ([], [])
+    assert check(variant, bundled_model()) == []
     for name in names:
         variant["Parameters"].remove({"Name": name, "Type": "String"})
     configured = 0

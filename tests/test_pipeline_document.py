@@ -1,6 +1,7 @@
 """What a pipeline definition may be: read strictly, checked whole, each fault with its place and remedy."""
 
 import copy
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,14 @@ def refusals(body: bytes) -> list[tuple[str, str]]:
         (b"", "not JSON: Expecting value at line 1, column 1"),
         (b'{\n "a": 1,\n}', "line 3, column 1"),
         (b"[]", "a JSON object is due"),
-        (b"\xef\xbb\xbf{}", "BOM"),
-        ('{"a": 1}'.encode("utf-16"), "not UTF-8 (byte 0: invalid start byte)"),
+        (b"\xef\xbb\xbf", "not JSON: Expecting value at line 1, column 1"),
+        ('{"a": 1}'.encode("utf-16"), "UTF-16, as > and Out-File write it in Windows PowerShell; save the"),
+        ('{"a": 1}'.encode("utf-16-le"), "UTF-16"),
+        ('{"a": 1}'.encode("utf-16-be"), "UTF-16"),
+        (b"\0", "UTF-16"),
+        (gzip.compress(b"{}"), "compressed by gzip; write it uncompressed (gunzip does)"),
         (b'{"a": "\xff"}', "not UTF-8 (byte 7"),
-        (b"[" * 65 + b"]" * 65, "nested deeper than 64 levels"),
+        (b"[" * 401 + b"]" * 401, "nested deeper than 400 levels"),
         (b" " * 1_048_577, "1,048,577 bytes; SageMaker takes at most 1,048,576"),
     ],
 )
@@ -71,8 +76,8 @@ def test_a_bracket_in_a_string_is_no_depth() -> None:
     assert load(json.dumps({"a": '["\\' * 1000}).encode()) == {"a": '["\\' * 1000}
 
 
-def test_sixty_four_levels_are_read() -> None:
-    assert load(b'{"a": ' + b"[" * 63 + b"]" * 63 + b"}")
+def test_a_byte_order_mark_is_no_part_of_a_definition() -> None:
+    assert load(b"\xef\xbb\xbf" + b'{"a": "\xc3\xa9\xef\xbb\xbf"}') == {"a": "\u00e9\ufeff"}
 
 
 def test_the_committed_definition_is_sound() -> None:

@@ -1,6 +1,7 @@
 """Any bytes, and any value anywhere in a definition, are judged with bounded work and without an accident."""
 
 import copy
+import functools
 import json
 import math
 import re
@@ -17,6 +18,7 @@ import admission
 from function_settings import PARALLEL, Policy, Settings
 from hostile_definitions import HOSTILE, HOSTILE_VALUES
 from ops.service_model import bundled_model
+from pipeline_definition.checks import MAX_FINDINGS, Place
 from pipeline_document import MAX_BYTES, MAX_PROBLEMS, InvalidDefinition, load, serialise
 from pipeline_problems import Problem
 from small_definitions import check
@@ -98,14 +100,14 @@ def test_a_definition_with_anything_anywhere_is_judged_without_an_accident(data:
     found = places(definition)
     container, key = found[data.draw(st.integers(0, len(found) - 1))]
     container[key] = data.draw(values)
-    assert all(each.message for each in judged(definition).problems)
+    assert all(each.message for each in [*check(definition), *judged(definition).problems])
 
 
 @unhurried
 @given(objects)
 def test_any_object_is_judged_without_an_accident(document: dict[str, Any]) -> None:
     assert check(document)
-    assert judged(document).problems
+    assert judged(document)
 
 
 def judged(definition: dict[str, Any], given_values: dict[str, Any] | None = None) -> admission.Judgement:
@@ -128,10 +130,19 @@ def count_work(task: Callable[[], list[Problem]]) -> tuple[list[Problem], int]:
 
 
 def problems_of(body: bytes) -> list[Problem]:
+    """What the function says of a definition."""
     try:
         return judged(load(body)).problems
     except InvalidDefinition as error:
         return error.problems
+
+
+def findings_of(body: bytes) -> list[Problem]:
+    """What the checks say of it."""
+    try:
+        return [*check(load(body))]
+    except InvalidDefinition:
+        return []
 
 
 @pytest.mark.slow
@@ -139,11 +150,12 @@ def problems_of(body: bytes) -> list[Problem]:
 def test_no_file_keeps_the_reader_busy_or_makes_it_write_a_book(make: Callable[[], bytes]) -> None:
     bundled_model()
     body = make()
-    problems, work = count_work(lambda: problems_of(body))
     assert 600_000 < len(body) <= MAX_BYTES
-    assert work < WORK * len(body)
-    assert len(problems) <= MAX_PROBLEMS
-    assert sum(len(str(each)) for each in problems) < 100_000
+    for judge, most in ((problems_of, MAX_PROBLEMS), (findings_of, len(Place) * MAX_FINDINGS)):
+        problems, work = count_work(functools.partial(judge, body))
+        assert work < WORK * len(body)
+        assert len(problems) <= most
+        assert sum(len(str(each)) for each in problems) < most * 1_000
 
 
 def problems_of_values(body: bytes) -> list[Problem]:

@@ -12,13 +12,11 @@ import pytest
 
 import deployment_policy
 import pipeline_document
-import pipeline_references
-import pipeline_step_options
-import pipeline_structure
 import pipeline_walk
 import policy_members
 from function_settings import RULES, Policy
 from ops.service_model import bundled_model
+from pipeline_definition.checks import check, options, references, structure
 from pipeline_problems import walk
 
 pytestmark = pytest.mark.slow
@@ -59,24 +57,22 @@ def test_the_sdk_writes_every_definition_of_the_corpus(written: dict[str, Any]) 
     assert written["errors"] == {}
 
 
-def test_no_definition_of_the_sdk_has_a_problem_or_a_doubt(definitions: dict[str, Any]) -> None:
+def test_nothing_is_said_against_a_definition_of_the_sdk(definitions: dict[str, Any]) -> None:
     judged = {
-        name: pipeline_document.judge(
-            pipeline_document.load(json.dumps(definition).encode()), bundled_model()
-        )
+        name: check(pipeline_document.load(json.dumps(definition).encode()), bundled_model())
         for name, definition in definitions.items()
     }
-    assert judged == {name: ([], []) for name in definitions}
+    assert judged == {name: [] for name in definitions}
 
 
 def test_what_is_known_here_is_what_the_sdk_lists(written: dict[str, Any]) -> None:
     known = {
         "condition types": pipeline_walk.CONDITION_TYPES,
         "exception types": pipeline_walk.EXCEPTION_TYPES,
-        "execution variables": pipeline_references.EXECUTION_VARIABLES,
+        "execution variables": references.EXECUTION_VARIABLES,
         "parameter types": pipeline_walk.PARAMETER_TYPES,
-        "step types": pipeline_structure.STEP_TYPES,
-        "triggers": pipeline_references.TRIGGERS,
+        "step types": structure.STEP_TYPES,
+        "triggers": references.TRIGGERS,
         "step types without arguments": NOT_WRITTEN,
     }
     assert {kind: set(names) for kind, names in written["vocabulary"].items()} == {
@@ -102,7 +98,7 @@ def steps_of(definitions: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def test_the_corpus_has_every_type_of_step(definitions: dict[str, Any]) -> None:
     types = {step["Type"] for step in steps_of(definitions)}
-    assert types == set(pipeline_structure.STEP_TYPES) - NOT_WRITTEN.keys()
+    assert types == set(structure.STEP_TYPES) - NOT_WRITTEN.keys()
 
 
 def test_the_corpus_has_every_type_of_condition_function_and_variable(definitions: dict[str, Any]) -> None:
@@ -110,22 +106,22 @@ def test_the_corpus_has_every_type_of_condition_function_and_variable(definition
     keys = {key for _, found in walk(definitions) if isinstance(found, dict) for key in found}
     assert types.issuperset(pipeline_walk.CONDITION_TYPES)
     assert types.issuperset(pipeline_walk.PARAMETER_TYPES)
-    assert {key for key in keys if key.startswith("Std:")} == set(pipeline_references.FUNCTIONS)
-    assert gets.issuperset(f"Execution.{name}" for name in pipeline_references.EXECUTION_VARIABLES)
-    assert {get.partition(".")[0] for get in gets} == set(pipeline_references.ROOTS)
+    assert {key for key in keys if key.startswith("Std:")} == set(references.FUNCTIONS)
+    assert gets.issuperset(f"Execution.{name}" for name in references.EXECUTION_VARIABLES)
+    assert {get.partition(".")[0] for get in gets} == set(references.ROOTS)
 
 
 def test_the_corpus_has_everything_that_a_step_may_have(definitions: dict[str, Any]) -> None:
     members = {member for step in steps_of(definitions) for member in step}
-    known = {name for own in pipeline_step_options.OWN_MEMBERS.values() for name in own}
-    assert members == {*pipeline_step_options.MEMBERS, *known}
+    known = {name for own in options.OWN_MEMBERS.values() for name in own}
+    assert members == {*options.MEMBERS, *known}
     # Of a step that is to have completed, the SDK writes the name alone.
-    assert values_of(definitions, "Trigger") == set(pipeline_references.TRIGGERS) - {"Completed"}
+    assert values_of(definitions, "Trigger") == set(references.TRIGGERS) - {"Completed"}
     assert values_of(definitions, "ExceptionType") == set(pipeline_walk.EXCEPTION_TYPES)
     policies = {
         key for step in steps_of(definitions) for each in step.get("RetryPolicies", []) for key in each
     }
-    assert policies == set(pipeline_step_options.POLICY_MEMBERS)
+    assert policies == set(options.POLICY_MEMBERS)
 
 
 def test_the_policy_accepts_what_the_sdk_writes_or_refuses_it_by_name(definitions: dict[str, Any]) -> None:

@@ -140,7 +140,7 @@ def test_a_parameter_that_nobody_gives_is_refused_before_anything_changes(laptop
         (b"{", "not JSON"),
         (b'{"Version": "1", "Steps": []}', "/Version: write"),
         (b" " * 1_048_577, "1,048,577 bytes"),
-        (json.dumps(definition()).encode("utf-16"), "not UTF-8"),
+        (json.dumps(definition()).encode("utf-16"), "UTF-16, as > and Out-File write it"),
     ],
 )
 def test_a_refused_definition_changes_nothing_and_says_why(laptop: Laptop, body: bytes, reason: str) -> None:

@@ -124,7 +124,8 @@ def expiry(cache_config: Mapping[str, Any]) -> timedelta | None:
     match = _DURATION.fullmatch(text)
     if not match or not any(match.groups()):
         raise ValueError(f'ExpireAfter {text!r} is not an ISO 8601 duration such as "P30D" or "T12H"')
-    return timedelta(seconds=sum(int(n or 0) * unit for n, unit in zip(match.groups(), _UNITS, strict=True)))
+    seconds = sum(int(n or 0) * unit for n, unit in zip(match.groups(), _UNITS, strict=True))
+    return timedelta(seconds=min(seconds, timedelta.max // timedelta(seconds=1)))
 
 
 def _key(step_type: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

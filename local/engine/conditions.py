@@ -33,6 +33,8 @@ def holds(condition: Mapping[str, Any], value: Callable[[Any], Any]) -> bool:
         if not isinstance(values, list):
             raise ExpressionError(f"In needs a list of Values, not {values!r}")
         return any(_equal(query, item) for item in values)
+    if kind != "Equals" and kind not in _ORDER:
+        raise ExpressionError(f"local AWS does not know conditions of type {kind}")
     left, right = value(condition["LeftValue"]), value(condition["RightValue"])
     if kind == "Equals":
         return _equal(left, right)

@@ -1,6 +1,7 @@
 """Read a pipeline definition (2020-12-01) into steps with their order, and its parameters into values.
 
-Whatever is wrong with a definition is said at once, each fault with its JSON pointer, before anything runs.
+What CreatePipeline refuses is refused at once, each fault with its JSON pointer, and so is what this engine
+does not run. What only the API of a step's job refuses is left to that API, when the step starts.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pipeline_document
-from local.engine.cache import expiry
+import pipeline_walk
 from local.engine.references import did_you_mean, references
-from local.engine.retry import policy_errors
 from ops.service_model import bundled_model
+from pipeline_definition.checks import Place, check
+from pipeline_problems import Problem, problem
 
 STEP_TYPES = ("Condition", "Fail", "Processing", "RegisterModel", "Training")
 
@@ -69,7 +71,8 @@ class Definition:
 def parse(text: str) -> Definition:
     """Return the definition of a text; raise DefinitionError with all of its faults."""
     try:
-        document = pipeline_document.load(text.encode())
+        # Half of a surrogate pair is no UTF-8, and refused as such.
+        document = pipeline_document.load(text.encode(errors="surrogatepass"))
     except pipeline_document.InvalidDefinition as error:
         raise DefinitionError([str(problem) for problem in error.problems]) from error
     return read(document)
@@ -77,41 +80,27 @@ def parse(text: str) -> Definition:
 
 def read(document: Mapping[str, Any]) -> Definition:
     """Return the definition of a JSON document; raise DefinitionError with all of its faults."""
-    errors = [str(problem) for problem in pipeline_document.judge(dict(document), bundled_model())[0]]
-    errors += [
-        error for pointer, step in _walk(document.get("Steps")) for error in _step_errors(pointer, step)
-    ]
+    definition = dict(document)
+    refused = [each for each in check(definition, bundled_model()) if each.place is Place.CREATE]
+    errors = [str(each) for each in (*refused, *_not_run(definition))]
     if errors:
         raise DefinitionError(errors)
     return Definition(document, {step.name: step for step in _steps(document["Steps"])})
 
 
-def _walk(steps: Any, pointer: str = "/Steps") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every step that is an object, nested ones too, with its JSON pointer."""
-    for index, step in enumerate(steps if isinstance(steps, list) else ()):
-        if isinstance(step, dict):
-            yield f"{pointer}/{index}", step
-            arguments = step.get("Arguments")
-            if step.get("Type") == "Condition" and isinstance(arguments, dict):
-                for branch in ("IfSteps", "ElseSteps"):
-                    yield from _walk(arguments.get(branch), f"{pointer}/{index}/Arguments/{branch}")
-
-
-def _step_errors(pointer: str, step: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what SageMaker knows and this engine does not, and policies that make no sense."""
-    name, kind = step.get("Name"), step.get("Type")
-    if kind not in STEP_TYPES:
-        legal = ", ".join(STEP_TYPES)
-        yield f"{pointer}/Type: step {name} is of type {kind}, which local AWS does not run; it runs {legal}"
-    cache = step.get("CacheConfig") or {}
-    if not isinstance(cache, dict):
-        yield f'{pointer}/CacheConfig: write {{"Enabled": true, "ExpireAfter": "P30D"}}'
-    else:
-        try:
-            expiry(cache)
-        except ValueError as error:
-            yield f"{pointer}/CacheConfig/ExpireAfter: {error}"
-    yield from (f"{pointer}/RetryPolicies{error}" for error in policy_errors(step.get("RetryPolicies") or []))
+def _not_run(definition: dict[str, Any]) -> Iterator[Problem]:
+    """Yield what SageMaker runs and this engine does not."""
+    for path, step, _ in pipeline_walk.steps(definition):
+        name, kind, after = step.get("Name"), step.get("Type"), step.get("DependsOn")
+        if kind not in STEP_TYPES:
+            legal = ", ".join(STEP_TYPES)
+            what = f"step {name} is of type {kind}, which local AWS does not run; it runs {legal}"
+            yield problem((*path, "Type"), what)
+        if isinstance(after, list) and any(isinstance(each, dict) for each in after):
+            what = (
+                f"step {name} waits for a Trigger, which local AWS does not know; write the step's name alone"
+            )
+            yield problem((*path, "DependsOn"), what)
 
 
 def _steps(steps: list[Any], gate: tuple[str, bool] | None = None) -> Iterator[Step]:

@@ -70,6 +70,9 @@ class Scope:
             return str(join.get("On", "")).join(_text(self.value(v, job_name)) for v in join["Values"])
         if set(expression) == {"Std:JsonGet"}:
             return self._json_get(expression["Std:JsonGet"], job_name)
+        for key in expression:
+            if key.startswith("Std:"):
+                raise ExpressionError(f"local AWS does not know the function {key}")
         return {key: self.value(item, job_name) for key, item in expression.items()}
 
     def _get(self, ref: Reference, job_name: str | None) -> Any:
@@ -83,6 +86,8 @@ class Scope:
             if job_name is None:
                 raise ExpressionError(f"Execution.{ref.name} has a value only in the arguments of a job")
             return job_name
+        if ref.root != "Execution" or ref.name not in self._variables:
+            raise ExpressionError(f"local AWS does not know {ref.root}.{ref.name}")
         return self._variables[ref.name]
 
     def _json_get(self, arguments: Mapping[str, Any], job_name: str | None) -> Any:

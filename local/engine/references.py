@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
+from pipeline_problems import walk
+
 _STEP = re.compile(r"([A-Za-z0-9_-]+)(.*)", re.DOTALL)
 _TOKEN = re.compile(r"\.?([A-Za-z_][\w-]*)|\['([^']*)'\]|\[\"([^\"]*)\"\]|\[(\d+)\]")
 
@@ -39,11 +41,9 @@ def is_get(value: Any) -> bool:
 
 def references(value: Any) -> Iterator[Reference]:
     """Yield every reference below `value`, in the order of the text."""
-    if is_get(value):
-        yield reference(value["Get"])
-    elif isinstance(value, dict | list):
-        for member in value.values() if isinstance(value, dict) else value:
-            yield from references(member)
+    for _, each in walk(value, objects_only=True):
+        if is_get(each):
+            yield reference(each["Get"])
 
 
 def path_tokens(path: str) -> list[str | int]:

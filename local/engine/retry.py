@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
@@ -12,8 +12,6 @@ THROTTLING = "Step.THROTTLING"
 JOB_INTERNAL_ERROR = "SageMaker.JOB_INTERNAL_ERROR"
 CAPACITY_ERROR = "SageMaker.CAPACITY_ERROR"
 RESOURCE_LIMIT = "SageMaker.RESOURCE_LIMIT"
-
-EXCEPTION_TYPES = (SERVICE_FAULT, THROTTLING, JOB_INTERNAL_ERROR, CAPACITY_ERROR, RESOURCE_LIMIT)
 
 # The service retries these two of its own accord; a policy of the step comes first.
 _DEFAULT_POLICY = {"ExceptionType": [SERVICE_FAULT, THROTTLING], "IntervalSeconds": 1, "MaxAttempts": 5}
@@ -69,25 +67,6 @@ def _call_exception_type(error: ClientError | BotoCoreError) -> str | None:
         return THROTTLING
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
     return SERVICE_FAULT if status >= 500 else None
-
-
-def policy_errors(policies: Any) -> Iterator[str]:
-    """Yield what is wrong with a step's RetryPolicies, each line with the rest of its JSON pointer."""
-    if not isinstance(policies, list):
-        yield ": must be a list of policies"
-        return
-    for index, policy in enumerate(policies):
-        kinds = policy.get("ExceptionType") if isinstance(policy, dict) else None
-        if not isinstance(kinds, list) or not kinds:
-            yield f"/{index}/ExceptionType: must be a list of at least one of {', '.join(EXCEPTION_TYPES)}"
-            continue
-        for kind in kinds:
-            if kind not in EXCEPTION_TYPES:
-                yield f"/{index}/ExceptionType: {kind!r} is none of {', '.join(EXCEPTION_TYPES)}"
-        for name in ("IntervalSeconds", "BackoffRate", "MaxAttempts", "ExpireAfterMin"):
-            value = policy.get(name, 1)
-            if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-                yield f"/{index}/{name}: must be a number of at least 0, not {value!r}"
 
 
 class Retries:

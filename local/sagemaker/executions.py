@@ -208,6 +208,8 @@ def _parameters(call: Call, definition: str) -> tuple[dict[str, str], list[dict[
     for parameter in call.get("PipelineParameters", []):
         if parameter["Name"] in given:
             raise ValidationError(f"Parameter {parameter['Name']} is given twice.")
+        if not parameter["Value"]:
+            raise ValidationError('[string "" is too short (length: 0, required minimum: 1)]')
         given[parameter["Name"]] = parameter["Value"]
     try:
         values = resolve_parameters(parse(definition), given)

@@ -10,7 +10,6 @@ from typing import Any
 from local.sagemaker.errors import LimitExceededError, ValidationError
 from local.sagemaker.requests import Call
 
-_WAIT_WITHOUT_CHECKPOINTS = 3600
 _NOT_HERE = "is not implemented on local AWS"
 
 
@@ -36,6 +35,7 @@ def check_training(call: Call) -> None:
 
 def check_processing(call: Call) -> None:
     """Raise ValidationError for a request that SageMaker refuses or local AWS cannot serve."""
+    _check_command(call["AppSpecification"])
     for item in call.get("ProcessingInputs", []):
         _check_processing_input(item)
     outputs = call.get("ProcessingOutputConfig", {}).get("Outputs", [])
@@ -46,10 +46,22 @@ def check_processing(call: Call) -> None:
             )
         name = f"ProcessingOutputConfig.Outputs['{output['OutputName']}'].S3Output.LocalPath"
         _check_path(name, output["S3Output"]["LocalPath"], "/opt/ml/processing")
-    _unique("Processing input", (item["InputName"] for item in call.get("ProcessingInputs", [])))
-    _unique("Processing output", (output["OutputName"] for output in outputs))
+    names = [item["InputName"] for item in call.get("ProcessingInputs", [])]
+    names += [output["OutputName"] for output in outputs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValidationError(f"Input and Output names must be globally unique: [{', '.join(twice)}]")
     paths = [item["S3Input"]["LocalPath"] for item in call.get("ProcessingInputs", []) if item.get("S3Input")]
     _unique("LocalPath", [*paths, *(output["S3Output"]["LocalPath"] for output in outputs)])
+
+
+def _check_command(specification: Mapping[str, Any]) -> None:
+    for member in ("ContainerEntrypoint", "ContainerArguments"):
+        for index, text in enumerate(specification.get(member) or []):
+            if not text:
+                raise ValidationError(
+                    f"Found null or empty string in {member} at index {index}. ContainerArguments and "
+                    "ContainerEntrypoint may not contain null or empty strings."
+                )
 
 
 def _check_processing_input(item: Mapping[str, Any]) -> None:
@@ -93,11 +105,6 @@ def _check_times(call: Call, condition: Mapping[str, Any]) -> None:
         raise ValidationError(
             "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to "
             "MaxRuntimeInSeconds"
-        )
-    if not call.get("CheckpointConfig") and wait > _WAIT_WITHOUT_CHECKPOINTS:
-        raise ValidationError(
-            "Invalid MaxWaitTimeInSeconds. Without a CheckpointConfig it is at most "
-            f"{_WAIT_WITHOUT_CHECKPOINTS}."
         )
 
 

@@ -144,11 +144,15 @@ class Packages:
         return answer
 
     def _versioned(self, call: Call) -> ModelPackage:
+        if call.get("Tags"):
+            raise ValidationError(
+                "A version of a model package group has the tags of its group: you cannot supply Tags."
+            )
         name = self._group(call["ModelPackageGroupName"]).name
         version = self._versions[name] = self._versions.get(name, 0) + 1
         said = {"ModelApprovalStatus": "PendingManualApproval", **_said(call)}
         arn = self._runtime.arn(f"model-package/{name}/{version}")
-        return ModelPackage(name, arn, version, said, list(call.get("Tags", [])))
+        return ModelPackage(name, arn, version, said, [])
 
     def _unversioned(self, call: Call) -> ModelPackage:
         name = call["ModelPackageName"]

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from local.sagemaker.execution import Execution
 
 
+_LONGEST_MESSAGE = 8192
+"""Characters. The first fault may be longer, so that at least one is told."""
+
+
 @dataclass
 class PipelineVersion:
     """One definition that a pipeline has or had."""
@@ -256,9 +260,7 @@ class Pipelines:
         try:
             parse(text)
         except DefinitionError as error:
-            raise ValidationError(
-                f"Unable to parse pipeline definition. {'; '.join(error.errors)}"
-            ) from error
+            raise ValidationError(f"Unable to parse pipeline definition. {_said(error.errors)}") from error
         return str(text)
 
     def _read(self, location: dict[str, str], call: Call) -> str:
@@ -272,3 +274,13 @@ class Pipelines:
         except (ClientError, UnicodeDecodeError) as error:
             where = f"s3://{location['Bucket']}/{location['ObjectKey']}"
             raise ValidationError(f"Unable to read the pipeline definition from {where}: {error}") from error
+
+
+def _said(errors: list[str]) -> str:
+    """Join errors to a message of bounded length, with how many it leaves out."""
+    shown: list[str] = []
+    for error in errors:
+        if shown and sum(map(len, shown)) + len(error) > _LONGEST_MESSAGE:
+            return "; ".join([*shown, f"and {len(errors) - len(shown)} more"])
+        shown.append(error)
+    return "; ".join(shown)

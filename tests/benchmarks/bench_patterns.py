@@ -20,9 +20,9 @@ from types import FrameType
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "lambda"), str(ROOT / "tests")]
 
-import service_patterns  # noqa: E402 - its folder was unknown before
-from benchmarks.measure import machine  # noqa: E402
+from benchmarks.measure import machine  # noqa: E402 - its folder was unknown before
 from ops.service_model import bundled_model  # noqa: E402
+from pipeline_definition.checks.patterns import LONGEST, matches  # noqa: E402
 
 SECONDS = 1.0
 GIVE_UP = 20.0
@@ -67,7 +67,7 @@ def patterns() -> dict[str, tuple[str, int]]:
     found: dict[str, tuple[str, int]] = {}
     for name in model.shape_names:
         shape = model.shape_for(name).metadata
-        longest = min(shape.get("max", service_patterns.LONGEST), service_patterns.LONGEST)
+        longest = min(shape.get("max", LONGEST), LONGEST)
         if "pattern" in shape and longest > found.get(shape["pattern"], ("", 0))[1]:
             found[shape["pattern"]] = (name, longest)
     return found
@@ -94,7 +94,7 @@ def cost(pattern: str, longest: int) -> tuple[float, str]:
 
 def _seconds(pattern: str, text: str) -> float:
     begin = time.perf_counter()
-    service_patterns.matches(pattern, text)
+    matches(pattern, text)
     return time.perf_counter() - begin
 
 

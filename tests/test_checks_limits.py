@@ -12,15 +12,17 @@ import pytest
 import admission
 import object_versions
 import pipeline_document
-import pipeline_step_options
-import pipeline_structure
 import pipeline_walk
-import service_patterns
 from direct_client import DirectClient
 from fake_s3 import FakeS3
+from function_settings import PARALLEL, Policy, Settings
+from local.engine.definition import parse
+from ops.parameters import with_defaults
 from ops.service_model import bundled_model
-from pipeline_document import InvalidDefinition, load, serialise
+from pipeline_definition.checks import options, patterns, structure
+from pipeline_document import MAX_DEPTH, InvalidDefinition, load, serialise
 from small_definitions import (
+    condition,
     for_each,
     parameter,
     problems,
@@ -30,10 +32,8 @@ from small_definitions import (
     spot,
     step,
     the_problem,
-    the_warning,
     training,
     warnings,
-    without,
 )
 
 
@@ -189,11 +189,11 @@ def test_what_is_below_the_least_is_refused_at_its_place(what: str) -> None:
 
 def test_the_limits_that_are_written_here_are_the_service_model_s() -> None:
     assert most("PipelineDefinition") == pipeline_document.MAX_BYTES
-    assert most("ParameterList") == pipeline_structure.MAX_PARAMETERS
+    assert most("ParameterList") == structure.MAX_PARAMETERS
     assert most("String1024") == pipeline_walk.MAX_PARAMETER_LENGTH
     assert most("String1024") == pipeline_walk.MAX_PARAMETER_LENGTH
-    assert most("StepDisplayName") == pipeline_step_options.MAX_DISPLAY_NAME
-    assert most("StepDescription") == pipeline_step_options.MAX_DESCRIPTION
+    assert most("StepDisplayName") == options.MAX_DISPLAY_NAME
+    assert most("StepDescription") == options.MAX_DESCRIPTION
 
 
 def test_a_definition_of_the_greatest_size_is_read_and_one_of_a_byte_more_is_not() -> None:
@@ -213,11 +213,64 @@ def test_what_sagemaker_would_get_is_measured_as_it_is_sent() -> None:
 
 
 @pytest.mark.parametrize("brackets", ["[]", "{}"])
-def test_the_sixty_fourth_level_is_read_and_the_next_is_not(brackets: str) -> None:
+def test_the_last_level_is_read_and_the_next_is_not(brackets: str) -> None:
     begin, end = ("[", "]") if brackets == "[]" else ('{"a":', "}")
-    assert load(f'{{"a":{begin * 62}{brackets}{end * 62}}}'.encode())
-    with pytest.raises(InvalidDefinition, match="nested deeper than 64 levels"):
-        load(f'{{"a":{begin * 63}{brackets}{end * 63}}}'.encode())
+    inner = MAX_DEPTH - 2
+    deepest = load(f'{{"a":{begin * inner}{brackets}{end * inner}}}'.encode())
+    assert load(serialise(deepest).encode()) == deepest
+    with pytest.raises(InvalidDefinition, match=f"nested deeper than {MAX_DEPTH} levels"):
+        load(f'{{"a":{begin * (inner + 1)}{brackets}{end * (inner + 1)}}}'.encode())
+
+
+def deepest(inner: Any, wrap: Callable[[Any], Any], put: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    """Wrap something until the definition that it is put in is as deep as one may be."""
+    definition: dict[str, Any] = put(inner)
+    while True:
+        inner = wrap(inner)
+        try:
+            definition = load(json.dumps(put(inner)).encode())
+        except InvalidDefinition:
+            return definition
+
+
+EQUAL = {"Type": "Equals", "LeftValue": 1, "RightValue": 1}
+DEEP: dict[str, Callable[[], dict[str, Any]]] = {
+    "conditions inside Not": lambda: deepest(
+        EQUAL, lambda inner: {"Type": "Not", "Condition": inner}, lambda inner: small(condition(inner))
+    ),
+    "conditions inside Or": lambda: deepest(
+        EQUAL, lambda inner: {"Type": "Or", "Conditions": [inner]}, lambda inner: small(condition(inner))
+    ),
+    "steps inside Condition steps": lambda: deepest(
+        step("S0"),
+        lambda inner: condition(EQUAL, ElseSteps=[inner]) | {"Name": f"S{int(inner['Name'][1:]) + 1}"},
+        small,
+    ),
+    "joined texts": lambda: deepest(
+        "a",
+        lambda inner: {"Std:Join": {"On": "", "Values": [inner]}},
+        lambda inner: container("b", inner),
+    ),
+    "an argument": lambda: deepest(
+        {"a": 1}, lambda inner: {"a": [inner]}, lambda inner: small(processing(Environment={"K": inner}))
+    ),
+    "outside of the steps": lambda: deepest(
+        {"a": 1}, lambda inner: {"a": [inner]}, lambda inner: small(step(), Metadata=inner)
+    ),
+}
+
+
+@pytest.mark.parametrize("what", DEEP)
+def test_all_that_walks_a_definition_bears_the_greatest_depth(what: str) -> None:
+    definition = DEEP[what]()
+    beside = json.dumps({}).encode()
+    settings = Settings("p", "r", {}, {}, Policy(), PARALLEL)
+    expected = {"an argument": 1}.get(what, 0)
+    assert len(problems(definition)) == expected
+    assert admission.judge(definition, beside, settings, bundled_model()).text == serialise(definition)
+    assert with_defaults(definition, {}) == definition
+    if not expected:
+        assert len(parse(json.dumps(definition)).steps) == sum(1 for _ in pipeline_walk.steps(definition))
 
 
 @pytest.mark.parametrize("number", [2**63 - 1, -(2**63), 1.7976931348623157e308, 5e-324])
@@ -272,7 +325,7 @@ def test_the_name_of_a_pipeline_has_256_characters_at_most() -> None:
 
 @pytest.mark.parametrize("name", ["a", "a-b", "0--1", "-a", "a-", "a_b", "a b", "\u00e9"])
 def test_the_name_of_a_pipeline_has_the_form_that_the_service_model_states(name: str) -> None:
-    legal = service_patterns.matches(bundled_model().shape_for("PipelineName").metadata["pattern"], name)
+    legal = patterns.matches(bundled_model().shape_for("PipelineName").metadata["pattern"], name)
     assert (object_versions.PIPELINE_NAME.fullmatch(name) is not None) == legal
 
 
@@ -290,11 +343,3 @@ def test_parameters_of_the_greatest_size_are_read_and_those_of_a_byte_more_are_n
     s3.put("pipeline/parameters.json", b"{" + b" " * 262_143 + b"}")
     with pytest.raises(object_versions.TooLarge, match="262,145 bytes; at most 262,144 are read"):
         admission.read_beside(client, upload)
-
-
-def test_a_spot_job_without_a_checkpoint_may_wait_for_an_hour() -> None:
-    def waiting(seconds: int) -> dict[str, Any]:
-        return without(small(spot(wait=seconds)), "Steps", 0, "Arguments", "CheckpointConfig")
-
-    assert the_warning(waiting(3_600))[0] == "/Steps/0/Arguments/CheckpointConfig"
-    assert the_problem(waiting(3_601))[0] == "/Steps/0/Arguments/CheckpointConfig"

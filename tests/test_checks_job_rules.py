@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from ops.service_model import bundled_model
+from pipeline_definition import checks
 from small_definitions import (
     changed,
     problems,
@@ -13,6 +15,7 @@ from small_definitions import (
     the_problem,
     the_warning,
     training,
+    warnings,
     without,
 )
 
@@ -55,17 +58,10 @@ def test_what_only_the_run_will_tell_is_let_pass(path: tuple[str]) -> None:
     assert problems(without(either, *AT, "StoppingCondition", *path)) == []
 
 
-def test_a_spot_job_of_hours_needs_a_checkpoint() -> None:
-    pointer, said = the_problem(without(small(spot(wait=86_400)), *AT, "CheckpointConfig"))
+def test_a_spot_job_without_a_checkpoint_is_advised_to_have_one() -> None:
+    pointer, said = the_warning(without(small(spot(wait=86_400)), *AT, "CheckpointConfig"))
     assert pointer == "/Steps/0/Arguments/CheckpointConfig"
     assert said.endswith('write {"S3Uri": "s3://...", "LocalPath": "/opt/ml/checkpoints"}')
-
-
-def test_a_spot_job_of_minutes_without_a_checkpoint_is_a_warning() -> None:
-    assert (
-        the_warning(without(small(spot()), *AT, "CheckpointConfig"))[0]
-        == "/Steps/0/Arguments/CheckpointConfig"
-    )
 
 
 def test_no_warm_pool_is_kept_for_spot() -> None:
@@ -115,7 +111,77 @@ def test_the_jobs_of_a_tuning_step_are_judged_as_training_jobs_are(several: bool
         "HyperParameterTuningJobConfig": {"Strategy": "Bayesian", "ResourceLimits": limits},
         member: [job] if several else job,
     }
-    found = [pointer for pointer, _ in problems(small({"Name": "T", "Type": "Tuning", "Arguments": tuning}))]
+    tuned = small({"Name": "T", "Type": "Tuning", "Arguments": tuning})
     at = f"/Steps/0/Arguments/{member}{'/0' if several else ''}"
-    assert f"{at}/CheckpointConfig" in found
-    assert f"{at}/StoppingCondition/MaxWaitTimeInSeconds" in found
+    assert f"{at}/CheckpointConfig" in dict(warnings(tuned))
+    assert f"{at}/StoppingCondition/MaxWaitTimeInSeconds" in dict(problems(tuned))
+
+
+def command(*arguments: Any, kind: str = "Processing", member: str = "ContainerArguments") -> dict[str, Any]:
+    """Make a definition of a step with a command; Name and Count are its parameters."""
+    specification = {"ImageUri": "scores:1", member: list(arguments)}
+    declared = [
+        {"Name": "Name", "Type": "String", "DefaultValue": ""},
+        {"Name": "Count", "Type": "Integer", "DefaultValue": 0},
+    ]
+    return small(processing(AppSpecification=specification) | {"Type": kind}, Parameters=declared)
+
+
+NAME = {"Get": "Parameters.Name"}
+EMPTY = [
+    ("", "leave it out"),
+    (NAME, "Name is empty; give it a value"),
+    ({"Std:Join": {"On": "", "Values": []}}, "leave it out"),
+    (
+        {"Std:Join": {"On": "", "Values": ["", NAME, {"Std:Join": {"On": "-", "Values": [NAME]}}]}},
+        "leave it out",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "what"), EMPTY)
+@pytest.mark.parametrize("kind", ["Processing", "QualityCheck", "ClarifyCheck"])
+@pytest.mark.parametrize("member", ["ContainerArguments", "ContainerEntrypoint"])
+def test_no_text_of_a_processing_job_s_command_is_empty(text: Any, what: str, kind: str, member: str) -> None:
+    found, said = the_problem(command("--selection", text, kind=kind, member=member))
+    assert found == f"/Steps/0/Arguments/AppSpecification/{member}/1"
+    assert said == f"CreateProcessingJob takes no empty text here; {what}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " ",
+        {"Get": "Execution.PipelineName"},
+        {"Std:Join": {"On": "-", "Values": [NAME, NAME]}},
+        {"Std:Join": {"On": "", "Values": [NAME, {"Get": "Parameters.Count"}]}},
+        {"Std:Join": {"On": "", "Values": [NAME, {"Get": "Execution.PipelineName"}]}},
+    ],
+)
+def test_what_is_not_known_to_be_empty_may_be_part_of_a_command(text: Any) -> None:
+    assert problems(command("--selection", text)) == []
+
+
+def test_a_value_that_is_given_is_part_of_a_command_instead_of_an_empty_default() -> None:
+    assert checks.check(command(NAME), bundled_model(), {"Name": "birds"}) == []
+    assert checks.check(command(NAME), bundled_model(), {"Name": None}) == []
+
+
+def test_a_version_of_a_group_takes_no_tags() -> None:
+    def registering(**arguments: Any) -> dict[str, Any]:
+        return small({"Name": "R", "Type": "RegisterModel", "Arguments": arguments})
+
+    tags = [{"Key": "a", "Value": ""}]
+    assert problems(registering(ModelPackageGroupName="birds")) == []
+    assert problems(registering(Tags=tags)) == []
+    found, said = the_problem(registering(ModelPackageGroupName="birds", Tags=tags))
+    assert found == "/Steps/0/Arguments/Tags"
+    assert said.startswith("CreateModelPackage takes no Tags for a version of a group")
+
+
+def test_an_input_and_an_output_of_a_job_have_names_of_their_own() -> None:
+    step = processing(ProcessingInputs=[{"InputName": "train"}])
+    assert the_problem(small(step)) == (
+        "/Steps/0/Arguments/ProcessingOutputConfig/Outputs/0/OutputName",
+        '"train" is given more than once; keep one',
+    )

@@ -2,15 +2,17 @@
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pipeline_problems import Doubt, Finding, Path, entries, find, problem, show, unknown, unknown_members
+from pipeline_definition.checks.findings import Found, advice, create, run, unknown, unknown_members
+from pipeline_definition.checks.values import known_text, parameter_of
+from pipeline_problems import Path, entries, find, show
 from pipeline_walk import EXCEPTION_TYPES
 
 MAX_DISPLAY_NAME = 256
 MAX_DESCRIPTION = 3072
-MAX_WAIT_WITHOUT_CHECKPOINT = 3600
+_CHECKPOINT = '{"S3Uri": "s3://...", "LocalPath": "/opt/ml/checkpoints"}'
 _POLICY_NUMBERS: dict[str, tuple[str, tuple[type, ...], int | None]] = {
     "BackoffRate": ("a number", (int, float), None),
     "IntervalSeconds": ("a whole number", (int,), 43_200),
@@ -45,15 +47,22 @@ OWN_MEMBERS = {
     "QualityCheck": (*_CHECK, "SuppliedBaselineStatistics"),
 }
 _REQUIRED = {"Callback": "SqsQueueUrl", "Lambda": "FunctionArn"}
-# Where each member of a list has a name of its own: (path inside the Arguments, member with the name).
-_UNIQUE = {
-    "Processing": (
-        (("ProcessingInputs",), "InputName"),
-        (("ProcessingOutputConfig", "Outputs"), "OutputName"),
-        (("Tags",), "Key"),
+_PROCESSING = ("Processing", "ClarifyCheck", "QualityCheck")
+"""The types whose Arguments are a processing job's."""
+# What has a name of its own in a job: the lists that share their names, each a path inside the Arguments and
+# the member with the name.
+_TAGS = (("Tags",), "Key")
+_UNIQUE: dict[str, tuple[tuple[tuple[tuple[str, ...], str], ...], ...]] = {
+    # An output may not have the name of an input either.
+    **dict.fromkeys(
+        _PROCESSING,
+        (
+            ((("ProcessingInputs",), "InputName"), (("ProcessingOutputConfig", "Outputs"), "OutputName")),
+            (_TAGS,),
+        ),
     ),
-    "Training": ((("InputDataConfig",), "ChannelName"), (("Tags",), "Key")),
-    "RegisterModel": ((("Tags",), "Key"),),
+    "Training": (((("InputDataConfig",), "ChannelName"),), (_TAGS,)),
+    "RegisterModel": ((_TAGS,),),
 }
 # ISO 8601, and the short forms that SageMaker's documentation shows: 30d, T12H, 30dT5h.
 _DURATION = re.compile(
@@ -62,55 +71,55 @@ _DURATION = re.compile(
 )
 
 
-def findings(step: dict[str, Any], path: Path) -> Iterator[Finding]:
+def findings(step: dict[str, Any], path: Path) -> Iterator[Found]:
     """Yield what is wrong with a step, its Name, Type, each of its Arguments and references apart."""
     kind = step["Type"] if isinstance(step.get("Type"), str) else ""
     yield from unknown_members(step, (*MEMBERS, *OWN_MEMBERS.get(kind, ())), path, "a step")
     needed = _REQUIRED.get(kind)
     if needed and not isinstance(step.get(needed), str | dict):
-        yield problem((*path, needed), f"missing, or no text: a {kind} step needs it")
+        yield create((*path, needed), f"missing, or no text: a {kind} step needs it")
     yield from _text(step, "DisplayName", MAX_DISPLAY_NAME, path)
     yield from _text(step, "Description", MAX_DESCRIPTION, path)
     yield from _cache(step.get("CacheConfig"), (*path, "CacheConfig"))
     policies = step.get("RetryPolicies", [])
     if not isinstance(policies, list):
-        yield problem((*path, "RetryPolicies"), "a list of policies is due")
+        yield create((*path, "RetryPolicies"), "a list of policies is due")
     for index, policy in enumerate(policies if isinstance(policies, list) else ()):
         yield from _policy(policy, (*path, "RetryPolicies", index))
     yield from _property_files(step, path)
 
 
-def _text(step: dict[str, Any], member: str, longest: int, path: Path) -> Iterator[Finding]:
+def _text(step: dict[str, Any], member: str, longest: int, path: Path) -> Iterator[Found]:
     text = step.get(member, "")
     if not isinstance(text, str):
-        yield problem((*path, member), f"a text is due, not {show(text)}")
+        yield create((*path, member), f"a text is due, not {show(text)}")
     elif len(text) > longest:
-        yield problem((*path, member), f"{len(text):,} characters; SageMaker takes at most {longest:,}")
+        yield create((*path, member), f"{len(text):,} characters; SageMaker takes at most {longest:,}")
 
 
-def _cache(config: Any, path: Path) -> Iterator[Finding]:
+def _cache(config: Any, path: Path) -> Iterator[Found]:
     if config is None:
         return
     if not isinstance(config, dict):
-        yield problem(path, 'write {"Enabled": true, "ExpireAfter": "P30D"}')
+        yield create(path, 'write {"Enabled": true, "ExpireAfter": "P30D"}')
         return
     if not isinstance(config.get("Enabled"), bool):
-        yield problem((*path, "Enabled"), f"true or false is due, not {show(config.get('Enabled'))}")
+        yield create((*path, "Enabled"), f"true or false is due, not {show(config.get('Enabled'))}")
     after = config.get("ExpireAfter", "P1D")
     if not isinstance(after, str) or not _DURATION.fullmatch(after):
-        yield problem(
+        yield create(
             (*path, "ExpireAfter"), f'{show(after)} is no ISO 8601 duration such as "P30D" or "T12H"'
         )
     yield from unknown_members(config, ("Enabled", "ExpireAfter"), path, "a step")
 
 
-def _policy(policy: Any, path: Path) -> Iterator[Finding]:
+def _policy(policy: Any, path: Path) -> Iterator[Found]:
     if not isinstance(policy, dict):
-        yield problem(path, f"a policy is an object, not {show(policy)}")
+        yield create(path, f"a policy is an object, not {show(policy)}")
         return
     kinds = policy.get("ExceptionType")
     if not isinstance(kinds, list) or not kinds:
-        yield problem((*path, "ExceptionType"), f"a list of at least one of {', '.join(EXCEPTION_TYPES)}")
+        yield create((*path, "ExceptionType"), f"a list of at least one of {', '.join(EXCEPTION_TYPES)}")
     for index, kind in enumerate(kinds if isinstance(kinds, list) else ()):
         if kind not in EXCEPTION_TYPES:
             yield unknown((*path, "ExceptionType", index), kind, EXCEPTION_TYPES, "no exception type")
@@ -118,21 +127,21 @@ def _policy(policy: Any, path: Path) -> Iterator[Finding]:
         value = policy.get(member, 1)
         if type(value) not in types or value < 0 or (most is not None and value > most):
             limits = f"{due} of at least 0" if most is None else f"{due} from 0 to {most:,}"
-            yield problem((*path, member), f"{limits} is due, not {show(value)}")
+            yield create((*path, member), f"{limits} is due, not {show(value)}")
         elif value < 1 and member in ("BackoffRate", "IntervalSeconds"):
-            yield Doubt(
+            yield advice(
                 (*path, member),
                 functools.partial("{} retries faster and faster; write at least 1".format, show(value)),
             )
     if "MaxAttempts" in policy and "ExpireAfterMin" in policy:
-        yield problem(path, "write MaxAttempts or ExpireAfterMin, not both")
+        yield create(path, "write MaxAttempts or ExpireAfterMin, not both")
     yield from unknown_members(policy, POLICY_MEMBERS, path, "a step")
 
 
-def _property_files(step: dict[str, Any], path: Path) -> Iterator[Finding]:
+def _property_files(step: dict[str, Any], path: Path) -> Iterator[Found]:
     listed = step.get("PropertyFiles", [])
     if not isinstance(listed, list):
-        yield problem((*path, "PropertyFiles"), "a list of property files is due")
+        yield create((*path, "PropertyFiles"), "a list of property files is due")
         return
     members = ("PropertyFileName", "OutputName", "FilePath")
     seen: set[str] = set()
@@ -140,38 +149,59 @@ def _property_files(step: dict[str, Any], path: Path) -> Iterator[Finding]:
         at = (*path, "PropertyFiles", index)
         missing = [key for key in members if not isinstance(file, dict) or not isinstance(file.get(key), str)]
         if missing:
-            yield problem(at, f"missing, or no text: {', '.join(missing)}")
+            yield create(at, f"missing, or no text: {', '.join(missing)}")
         elif file["PropertyFileName"] in seen:
             what = f"{show(file['PropertyFileName'])} is declared more than once; keep one"
-            yield problem((*at, "PropertyFileName"), what)
+            yield create((*at, "PropertyFileName"), what)
         else:
             seen.add(file["PropertyFileName"])
 
 
-def between_arguments(step: dict[str, Any], path: Path) -> Iterator[Finding]:
-    """Yield what breaks a rule between several members of a step's Arguments."""
-    arguments, at = step.get("Arguments"), (*path, "Arguments")
-    for where, member in _UNIQUE.get(str(step.get("Type")), ()):
-        yield from _unique(arguments, where, member, at)
-    if step.get("Type") == "Training":
+def between_arguments(step: dict[str, Any], path: Path, values: Mapping[str, Any]) -> Iterator[Found]:
+    """Yield what breaks a rule of the step's API that its model does not state.
+
+    `values` are those of the parameters, None where one is not known.
+    """
+    kind, arguments, at = step.get("Type"), step.get("Arguments"), (*path, "Arguments")
+    for lists in _UNIQUE.get(kind, ()) if isinstance(kind, str) else ():
+        yield from _unique(arguments, lists, at)
+    if kind in _PROCESSING:
+        yield from _empty_texts(arguments, at, values)
+    elif kind == "Training":
         yield from _training(arguments, at)
-    elif step.get("Type") == "Tuning":
+    elif kind == "Tuning":
         yield from _training(find(arguments, "TrainingJobDefinition"), (*at, "TrainingJobDefinition"))
         for inner, each in entries(arguments, at, "TrainingJobDefinitions"):
             yield from _training(each, inner)
+    elif kind == "RegisterModel" and find(arguments, "Tags") and find(arguments, "ModelPackageGroupName"):
+        what = "CreateModelPackage takes no Tags for a version of a group; leave them out, or tag the group"
+        yield run((*at, "Tags"), what)
 
 
-def _unique(arguments: Any, where: tuple[str, ...], member: str, path: Path) -> Iterator[Finding]:
+def _unique(arguments: Any, lists: Iterable[tuple[tuple[str, ...], str]], path: Path) -> Iterator[Found]:
     seen: set[str] = set()
-    for at, entry in entries(arguments, path, *where):
-        name = entry.get(member)
-        if isinstance(name, str):
-            if name in seen:
-                yield problem((*at, member), f"{show(name)} is given more than once; keep one")
-            seen.add(name)
+    for where, member in lists:
+        for at, entry in entries(arguments, path, *where):
+            name = entry.get(member)
+            if isinstance(name, str):
+                if name in seen:
+                    yield run((*at, member), f"{show(name)} is given more than once; keep one")
+                seen.add(name)
 
 
-def _training(job: Any, path: Path) -> Iterator[Finding]:
+def _empty_texts(arguments: Any, path: Path, values: Mapping[str, Any]) -> Iterator[Found]:
+    """Find the empty texts that CreateProcessingJob takes nowhere in a command."""
+    for member in ("ContainerEntrypoint", "ContainerArguments"):
+        texts = find(arguments, "AppSpecification", member)
+        for index, text in enumerate(texts if isinstance(texts, list) else ()):
+            if known_text(text, values) == "":
+                what = "CreateProcessingJob takes no empty text here"
+                name = parameter_of(text)
+                why = f"{name} is empty; give it a value" if name else "leave it out"
+                yield run((*path, "AppSpecification", member, index), f"{what}; {why}")
+
+
+def _training(job: Any, path: Path) -> Iterator[Found]:
     if not isinstance(job, dict):
         return
     spot = job.get("EnableManagedSpotTraining", False)
@@ -180,23 +210,16 @@ def _training(job: Any, path: Path) -> Iterator[Finding]:
     at = (*path, "StoppingCondition", "MaxWaitTimeInSeconds")
     if spot is True:
         if not job.get("CheckpointConfig"):
-            yield _no_checkpoint(wait, (*path, "CheckpointConfig"))
+            # SageMaker asks it of its own algorithms alone, and of those when they wait for over an hour.
+            what = "missing: an interrupted spot job would start from nothing; write "
+            yield advice((*path, "CheckpointConfig"), what + _CHECKPOINT)
         if find(job, "ResourceConfig", "KeepAlivePeriodInSeconds"):
             what = "a warm pool is not kept for managed spot training; leave it out"
-            yield problem((*path, "ResourceConfig", "KeepAlivePeriodInSeconds"), what)
+            yield run((*path, "ResourceConfig", "KeepAlivePeriodInSeconds"), what)
         if wait is None:
-            yield problem(at, "missing: managed spot training needs it, at least MaxRuntimeInSeconds")
+            yield run(at, "missing: managed spot training needs it, at least MaxRuntimeInSeconds")
     elif spot is False and wait is not None:
-        yield problem(at, "only with EnableManagedSpotTraining: true; leave it out")
+        yield run(at, "only with EnableManagedSpotTraining: true; leave it out")
     if type(wait) is int and type(runtime) is int and wait < runtime:
         what = f"{wait} is less than the MaxRuntimeInSeconds of {runtime}; write at least {runtime}"
-        yield problem(at, what)
-
-
-def _no_checkpoint(wait: Any, path: Path) -> Finding:
-    # SageMaker lets its own algorithms without checkpoints wait for an hour at most. From others it takes
-    # more, but nobody means to pay for hours of training that an interruption throws away.
-    what = "missing: an interrupted spot job would start from nothing"
-    if type(wait) is int and wait <= MAX_WAIT_WITHOUT_CHECKPOINT:
-        return Doubt(path, lambda: what)
-    return problem(path, f'{what}; write {{"S3Uri": "s3://...", "LocalPath": "/opt/ml/checkpoints"}}')
+        yield run(at, what)

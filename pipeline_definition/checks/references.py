@@ -7,19 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pipeline_walk
-from pipeline_problems import (
-    Doubt,
-    Finding,
-    Path,
-    Problem,
-    entries,
-    find,
-    no_such,
-    problem,
-    show,
-    unknown,
-    walk,
-)
+from pipeline_definition.checks.findings import Found, Place, create, no_such, unknown
+from pipeline_problems import Path, entries, find, show, walk
 
 EXECUTION_VARIABLES = (
     "CurrentDateTime",
@@ -52,7 +41,7 @@ class _Declared:
     property_files: dict[str, dict[str, None]]
 
 
-def findings(definition: dict[str, Any]) -> Iterator[Finding]:
+def findings(definition: dict[str, Any]) -> Iterator[Found]:
     """Yield every reference that leads nowhere, then the cycles."""
     listed = [step for _, step, _ in pipeline_walk.steps(definition)]
     steps = {step["Name"]: step for step in listed if isinstance(step.get("Name"), str)}
@@ -96,13 +85,13 @@ def _outputs(step: dict[str, Any]) -> dict[str, None] | None:
     return _texts(config, "OutputName", "Outputs") if isinstance(find(config, "Outputs"), list) else None
 
 
-def _expression(value: dict[str, Any], path: Path, declared: _Declared) -> Iterator[Finding]:
+def _expression(value: dict[str, Any], path: Path, declared: _Declared) -> Iterator[Found]:
     if "Get" in value and len(value) == 1:
         yield from _get(value["Get"], (*path, "Get"), declared)
         return
     functions = [key for key in value if key.startswith("Std:")]
     if functions and len(value) > 1:
-        yield problem(path, f"{show(functions[0])} must be the only member of its object")
+        yield create(path, f"{show(functions[0])} must be the only member of its object")
     for name in functions:
         if name not in FUNCTIONS:
             yield unknown((*path, name), name, FUNCTIONS, "no function of a definition")
@@ -112,33 +101,33 @@ def _expression(value: dict[str, Any], path: Path, declared: _Declared) -> Itera
             yield from _json_get(value[name], (*path, name))
 
 
-def _join(body: Any, path: Path) -> Iterator[Finding]:
+def _join(body: Any, path: Path) -> Iterator[Found]:
     if not isinstance(body, dict) or not isinstance(body.get("Values"), list):
-        yield problem(path, 'write {"On": "<separator>", "Values": [...]}')
+        yield create(path, 'write {"On": "<separator>", "Values": [...]}')
         return
     if not isinstance(body.get("On"), str):
-        yield problem((*path, "On"), "the text between the values is due")
+        yield create((*path, "On"), "the text between the values is due")
     for index, value in enumerate(body["Values"]):
         if value is None or isinstance(value, list) or (isinstance(value, dict) and len(value) != 1):
-            yield problem((*path, "Values", index), f"{show(value)} cannot be joined")
+            yield create((*path, "Values", index), f"{show(value)} cannot be joined")
 
 
-def _json_get(body: Any, path: Path) -> Iterator[Finding]:
+def _json_get(body: Any, path: Path) -> Iterator[Found]:
     if not isinstance(body, dict) or ("PropertyFile" in body) == ("S3Uri" in body):
-        yield problem(
+        yield create(
             path, 'write {"PropertyFile": {"Get": ...}, "Path": "a.b"}, or "S3Uri" for "PropertyFile"'
         )
         return
     if not isinstance(body.get("Path"), str):
-        yield problem((*path, "Path"), "the path of the value inside the JSON file is due")
+        yield create((*path, "Path"), "the path of the value inside the JSON file is due")
     target = find(body, "PropertyFile", "Get")
     if "PropertyFile" in body and not (isinstance(target, str) and ".PropertyFiles." in target):
-        yield problem((*path, "PropertyFile"), 'write {"Get": "Steps.<name>.PropertyFiles.<name>"}')
+        yield create((*path, "PropertyFile"), 'write {"Get": "Steps.<name>.PropertyFiles.<name>"}')
     if "S3Uri" in body and not isinstance(body["S3Uri"], str | dict):
-        yield problem((*path, "S3Uri"), "the URI of a JSON file is due")
+        yield create((*path, "S3Uri"), "the URI of a JSON file is due")
 
 
-def _get(target: Any, path: Path, declared: _Declared) -> Iterator[Finding]:
+def _get(target: Any, path: Path, declared: _Declared) -> Iterator[Found]:
     text = target if isinstance(target, str) else ""
     kind, dot, name = text.partition(".")
     step = _STEP.fullmatch(text)
@@ -155,22 +144,22 @@ def _get(target: Any, path: Path, declared: _Declared) -> Iterator[Finding]:
         yield from _other(text, target, path)
 
 
-def _other(text: str, target: Any, path: Path) -> Iterator[Finding]:
+def _other(text: str, target: Any, path: Path) -> Iterator[Found]:
     """Judge a reference that is inside a ForEach, of a newer root, or nonsense."""
     match = _OTHER.fullmatch(text)
     root = match["root"] if match else None
     if root in ("ForEach", "IterationOutput"):
         if "ForEachBody" not in path and "Selector" not in path:
-            yield problem(path, f"{root} is known inside a ForEach step only")
+            yield create(path, f"{root} is known inside a ForEach step only")
         return
     finding = unknown(path, root, ROOTS, "no reference") if root and root not in ROOTS else None
-    if isinstance(finding, Doubt):
+    if finding and finding.place is Place.ADVICE:
         yield finding
     else:
-        yield problem(path, f"{show(target)} is no reference: {_FORMS}")
+        yield create(path, f"{show(target)} is no reference: {_FORMS}")
 
 
-def _step_property(reference: re.Match[str], path: Path, declared: _Declared) -> Iterator[Finding]:
+def _step_property(reference: re.Match[str], path: Path, declared: _Declared) -> Iterator[Found]:
     name, member = reference["step"], reference["property"]
     if name not in declared.outputs:
         yield no_such(path, "no step", name, declared.outputs)
@@ -182,15 +171,15 @@ def _step_property(reference: re.Match[str], path: Path, declared: _Declared) ->
             yield no_such(path, f"step {name} has no property file", file["name"], files)
         if path[-3:] != ("Std:JsonGet", "PropertyFile", "Get"):
             how = '{"Std:JsonGet": {"PropertyFile": ..., "Path": ...}}'
-            yield problem(path, f"a property file is read by {how} only")
+            yield create(path, f"a property file is read by {how} only")
     elif output and outputs is not None and output["name"] not in outputs:
         yield no_such(path, f"step {name} has no output", output["name"], outputs)
 
 
-def _depends_on(step: dict[str, Any], path: Path, declared: _Declared) -> Iterator[Finding]:
+def _depends_on(step: dict[str, Any], path: Path, declared: _Declared) -> Iterator[Found]:
     given = step.get("DependsOn", [])
     if not isinstance(given, list):
-        yield problem((*path, "DependsOn"), "a list of step names is due")
+        yield create((*path, "DependsOn"), "a list of step names is due")
         return
     for index, entry in enumerate(given):
         at: Path = (*path, "DependsOn", index)
@@ -198,10 +187,10 @@ def _depends_on(step: dict[str, Any], path: Path, declared: _Declared) -> Iterat
         if not isinstance(name, str) or name not in declared.outputs:
             yield no_such(at, "no step", name, declared.outputs)
         if isinstance(entry, dict) and entry.get("Trigger") not in TRIGGERS:
-            yield problem((*at, "Trigger"), f"one of {', '.join(TRIGGERS)} is due")
+            yield create((*at, "Trigger"), f"one of {', '.join(TRIGGERS)} is due")
 
 
-def _property_file_outputs(step: dict[str, Any], path: Path) -> Iterator[Finding]:
+def _property_file_outputs(step: dict[str, Any], path: Path) -> Iterator[Found]:
     outputs = _outputs(step)
     for at, file in entries(step, path, "PropertyFiles"):
         name = file.get("OutputName")
@@ -209,7 +198,7 @@ def _property_file_outputs(step: dict[str, Any], path: Path) -> Iterator[Finding
             yield no_such((*at, "OutputName"), "the step has no output", name, outputs)
 
 
-def _cycles(waits_for: dict[str, set[str]]) -> Iterator[Finding]:
+def _cycles(waits_for: dict[str, set[str]]) -> Iterator[Found]:
     waited_for_by: dict[str, list[str]] = {name: [] for name in waits_for}
     for name, others in waits_for.items():
         for other in others:
@@ -230,7 +219,7 @@ def _cycles(waits_for: dict[str, set[str]]) -> Iterator[Finding]:
         if left:
             cycle = _cycle_among(left, waits_for)
             names = [*cycle, cycle[0]] if len(cycle) <= 10 else [*cycle[:10], "..."]
-            yield Problem("/Steps", f"these steps wait for each other: {' -> '.join(names)}")
+            yield create(("Steps",), f"these steps wait for each other: {' -> '.join(names)}")
             ready.extend(cycle)  # count them as done, to find the cycles that do not touch this one
 
 

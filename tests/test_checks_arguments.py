@@ -6,7 +6,8 @@ import pytest
 from botocore.loaders import create_loader
 from botocore.model import ServiceModel
 
-import pipeline_document
+from ops.service_model import bundled_model
+from pipeline_definition.checks import Place, check
 from small_definitions import (
     ROLE,
     changed,
@@ -106,16 +107,25 @@ def test_an_instance_type_newer_than_the_model_is_a_warning(kind: str) -> None:
 @pytest.mark.parametrize(
     ("path", "hint"),
     [
-        (("RoleArnn",), ""),
-        (("Hyperparameters",), "did you mean HyperParameters?"),
-        (("ResourceConfig", "InstanceGroup"), "did you mean InstanceGroups?"),
+        (("Quantum",), "; legal: "),
+        (("ResourceConfig", "InstanceFleet"), "; legal: "),
     ],
 )
-def test_a_member_newer_than_the_model_is_a_warning(path: Any, hint: str) -> None:
+def test_a_member_newer_than_the_model_is_advice(path: Any, hint: str) -> None:
     found, said = the_warning(arguments(*path, to={"any": "thing"}))
     assert found == pointer(*path)
     assert "that is known here" in said
     assert hint in said
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [(("Hyperparameters",), "HyperParameters"), (("ResourceConfig", "InstanceGroup"), "InstanceGroups")],
+)
+def test_a_member_with_a_slip_of_the_pen_is_refused_with_the_one_meant(path: Any, meant: str) -> None:
+    found, said = the_problem(arguments(*path, to={"any": "thing"}))
+    assert found == pointer(*path)
+    assert said.endswith(f"did you mean {meant}?")
 
 
 SCALARS = [
@@ -148,8 +158,10 @@ def beside(definition: dict[str, Any]) -> dict[str, Any]:
 def test_an_expression_may_stand_where_one_value_is_due(path: Any, expression: Any) -> None:
     definition = changed(TRAINED, *AT, "HyperParameters", to={"k": "v"})
     found = problems(beside(changed(definition, *AT, *path, to=expression)))
-    # Of a text that is known, it is known whether it fits.
-    assert found == [] or (expression == JOIN and path in [("RoleArn",), ("ResourceConfig", "InstanceType")])
+    # Of a text that is known, it is known whether it fits, and no number is a text.
+    texts = [("RoleArn",), ("ResourceConfig", "InstanceType")]
+    wrong = {str(JOIN): texts, str(SCALARS[0]): [*texts, ("TrainingJobName",), ("HyperParameters", "k")]}
+    assert (found != []) == (path in wrong.get(str(expression), []))
 
 
 @pytest.mark.parametrize(
@@ -193,13 +205,12 @@ def test_a_joined_text_is_checked_when_all_of_it_is_known(values: list[Any], mes
     assert [said[: len(message)] for _, said in found] == ([message] if message else [])
 
 
-def test_a_parameter_of_another_type_than_its_place_is_a_warning() -> None:
+def test_a_number_where_a_text_is_due_is_refused_with_the_join_to_write() -> None:
     definition = arguments("HyperParameters", to={"count": {"Get": "Parameters.Count"}})
-    found, said = the_warning(definition)
-    assert found == pointer("HyperParameters", "count")
-    assert said == (
+    assert the_problem(definition) == (
+        pointer("HyperParameters", "count"),
         'a text is due, and "Parameters.Count" is of type Integer; '
-        'write {"Std:Join": {"On": "", "Values": [...]}}'
+        'write {"Std:Join": {"On": "", "Values": [...]}}',
     )
 
 
@@ -213,19 +224,37 @@ def test_a_whole_number_will_do_where_a_number_is_due(kind: str, count: int) -> 
     assert len(warnings(definition)) == count
 
 
-def test_a_default_value_that_does_not_fit_where_it_is_used_is_a_warning_at_each_use() -> None:
+def used(*names: str) -> dict[str, Any]:
+    """Make a definition of Training steps whose instance type is a parameter, "large" unless given."""
     declared = [{"Name": "Kind", "Type": "String", "DefaultValue": "large"}]
     use = {"Get": "Parameters.Kind"}
-    steps = [changed(small(training(name)), *AT, "ResourceConfig", "InstanceType", to=use) for name in "ST"]
-    definition = small(*(each["Steps"][0] for each in steps), Parameters=declared)
-    assert problems(definition) == []
-    assert [found for found, _ in warnings(definition)] == [
+    steps = [changed(small(training(name)), *AT, "ResourceConfig", "InstanceType", to=use) for name in names]
+    return small(*(each["Steps"][0] for each in steps), Parameters=declared)
+
+
+def test_a_value_that_does_not_fit_is_told_at_each_use() -> None:
+    found = problems(used("S", "T"))
+    assert [place for place, _ in found] == [
         f"/Steps/{index}/Arguments/ResourceConfig/InstanceType" for index in (0, 1)
     ]
-    assert (
-        'the DefaultValue of Kind does not fit here: no TrainingInstanceType: "large"'
-        in warnings(definition)[0][1]
-    )
+    assert 'the value of Kind does not fit here: no TrainingInstanceType: "large"' in found[0][1]
+
+
+@pytest.mark.parametrize(
+    ("value", "count"), [("ml.m5.large", 0), ("small", 1), ("ml.m9.large", 1), (None, 0), (7, 0)]
+)
+def test_a_value_that_is_given_stands_for_the_default(value: Any, count: int) -> None:
+    found = check(used("T"), bundled_model(), {"Kind": value})
+    assert len(found) == count
+    assert [each.place for each in found] == [Place.ADVICE if value == "ml.m9.large" else Place.RUN] * count
+
+
+def test_a_number_that_is_given_is_within_the_limits_of_its_place() -> None:
+    definition = arguments("ResourceConfig", "InstanceCount", to={"Get": "Parameters.Count"})
+    assert [str(each) for each in check(definition, bundled_model(), {"Count": -1})] == [
+        f"{pointer('ResourceConfig', 'InstanceCount')}: the value of Count does not fit here: "
+        "-1; at least 0 are due"
+    ]
 
 
 def test_of_a_union_exactly_one_member_is_due() -> None:
@@ -259,10 +288,9 @@ def test_of_a_request_that_the_model_lacks_nothing_but_that_is_said() -> None:
         name: each for name, each in description["operations"].items() if name != "CreateTrainingJob"
     }
     older = ServiceModel(description, "sagemaker")
-    found = pipeline_document.judge(arguments("RoleArn", to=5), older)
-    assert [[str(each) for each in listed] for listed in found] == [
-        [],
-        ["/Steps/0/Arguments: CreateTrainingJob is not known here: unchecked"],
+    found = check(arguments("RoleArn", to=5), older)
+    assert [(each.place, str(each)) for each in found] == [
+        (Place.ADVICE, "/Steps/0/Arguments: CreateTrainingJob is not known here: unchecked")
     ]
 
 

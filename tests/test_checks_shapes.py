@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pipeline_arguments
 import pipeline_walk
-import service_patterns
 from ops.service_model import bundled_model
+from pipeline_definition.checks import arguments, patterns
 from pipeline_walk import is_expression
 from small_definitions import changed, problems
 
@@ -35,7 +34,7 @@ def shaped(value: Any, shape: Any, path: Place) -> Iterator[tuple[Place, Any]]:
 def places() -> Iterator[tuple[Place, Any]]:
     """Yield every value of every request, with its shape."""
     for path, step, _ in pipeline_walk.steps(SHIPPED):
-        operation = pipeline_arguments.OPERATIONS.get(step["Type"])
+        operation = arguments.OPERATIONS.get(step["Type"])
         if operation:
             shape = bundled_model().operation_model(operation).input_shape
             yield from shaped(step["Arguments"], shape, (*path, "Arguments"))
@@ -50,7 +49,7 @@ def outside(shape: Any) -> Iterator[Any]:
         yield from [shape.enum[0] + "x", shape.enum[0][:-1]] if shape.enum else []
         pattern = shape.metadata.get("pattern", r"[\s\S]*")
         texts = [each * max(least or 1, 1) for each in ("\0", "!", " ", "\n", "-", "\u2028")]
-        yield from [text for text in texts if not service_patterns.matches(pattern, text)]
+        yield from [text for text in texts if not patterns.matches(pattern, text)]
     elif shape.type_name in ("integer", "long", "float", "double"):
         yield from [least - 1] if least is not None else []
         yield from [greatest + 1] if greatest is not None else []

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import pipeline_arguments
 from ops.service_model import bundled_model
-from service_patterns import LONGEST, matches
+from pipeline_definition.checks import arguments
+from pipeline_definition.checks.patterns import LONGEST, matches
 
 URI = "(https|s3)://([^/]+)/?(.*)"
 NOT_TRIED = {
@@ -23,7 +23,7 @@ NOT_TRIED = {
 def shapes_of_requests() -> Iterator[Any]:
     """Every shape in a request that some step makes."""
     model = bundled_model()
-    operations = {*pipeline_arguments.OPERATIONS.values(), *pipeline_arguments.LINEAGE.values()}
+    operations = {*arguments.OPERATIONS.values(), *arguments.LINEAGE.values()}
     pending = [model.operation_model(each).input_shape for each in (*operations, "CreateAutoMLJobV2")]
     seen: set[str] = set()
     while pending:

@@ -1,18 +1,23 @@
 """A step's Arguments against botocore's model of the request that SageMaker makes of them.
 
 An expression may stand where one value is due, for a list or an object only when it reads the result of a
-step: parameters, execution variables and joined text are single values. A member or an instance type that the
-model does not know may be newer than the model: a warning. Any other value that it does not allow is wrong.
+step: parameters, execution variables and joined text are single values.
+
+CreatePipeline is known to refuse members that a request does not have, an object or a list that is none, a
+value outside of an enumeration, and a parameter of another type where a text is due. What it is not known to
+look at (lengths, numbers, patterns, what is missing), the API of the job refuses when the step starts. A
+member or an instance type that the model does not know, and that is no slip of the pen, may be newer than it.
 """
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import pipeline_walk
-import service_patterns
-from pipeline_problems import Doubt, Finding, Path, did_you_mean, entries, find, no_such, problem, show
+from pipeline_definition.checks import patterns
+from pipeline_definition.checks.findings import Found, Place, advice, create, no_member, no_such, run
+from pipeline_definition.checks.values import parameter_of
+from pipeline_problems import Path, did_you_mean, entries, find, is_slip, show
 from pipeline_walk import is_expression
 
 if TYPE_CHECKING:
@@ -48,6 +53,8 @@ NAMED_BY_THE_SERVICE = frozenset(
         "TransformJobName",
     }
 )
+NOT_IN_A_PIPELINE = frozenset({("CreateModelPackageInput", "ModelPackageName")})
+"""Members of a request that are none of a step's arguments: the service gives a version its name."""
 _SCALARS: dict[str, tuple[str, tuple[type, ...], tuple[str, ...]]] = {
     # type of the shape: what is due, as JSON has it, from which types of parameter
     "string": ("a text", (str,), ("String",)),
@@ -59,19 +66,6 @@ _SCALARS: dict[str, tuple[str, tuple[type, ...], tuple[str, ...]]] = {
 }
 _CONTAINERS = {"structure": "an object", "map": "an object", "list": "a list"}
 _INSTANCE_TYPE = re.compile(r"ml\.[a-z0-9-]{1,20}\.(?:small|medium|large|[0-9]{0,3}xlarge|metal)", re.ASCII)
-
-
-def findings(definition: dict[str, Any], model: "ServiceModel") -> Iterator[Finding]:
-    """Yield what is wrong with the Arguments of each step that makes a request of SageMaker."""
-    check = _Check(pipeline_walk.parameters(definition))
-    known = frozenset(model.operation_names)
-    for path, step, _ in pipeline_walk.steps(definition):
-        for at, arguments, operation in _requests(step, (*path, "Arguments")):
-            if operation in known:
-                shape = model.operation_model(operation).input_shape
-                yield from check.value(arguments, shape, at)
-            else:
-                yield Doubt(at, functools.partial("{} is not known here: unchecked".format, operation))
 
 
 def _requests(step: dict[str, Any], path: Path) -> Iterator[tuple[Path, dict[str, Any], str]]:
@@ -88,21 +82,35 @@ def _requests(step: dict[str, Any], path: Path) -> Iterator[tuple[Path, dict[str
                 yield at, entity, operation
 
 
-class _Check:
+class Arguments:
     """One pass over the Arguments of a definition's steps."""
 
-    def __init__(self, parameters: dict[str, dict[str, Any]]) -> None:
-        self._parameters = parameters
-        self._said: dict[tuple[str, str], list[str]] = {}
+    def __init__(
+        self, model: "ServiceModel", parameters: Mapping[str, Mapping[str, Any]], values: Mapping[str, Any]
+    ) -> None:
+        self._model, self._parameters, self._values = model, parameters, values
+        self._known = frozenset(model.operation_names)
+        self._said: dict[tuple[str, str], list[Found]] = {}
 
-    def value(self, value: Any, shape: Any, path: Path) -> Iterator[Finding]:
+    def findings(self, step: dict[str, Any], path: Path) -> Iterator[Found]:
+        """Yield what is wrong with the Arguments of a step that makes a request of SageMaker."""
+        for at, arguments, operation in _requests(step, (*path, "Arguments")):
+            if operation in self._known:
+                shape = self._model.operation_model(operation).input_shape
+                yield from self._value(arguments, shape, at)
+            else:
+                yield advice(at, functools.partial("{} is not known here: unchecked".format, operation))
+
+    def _value(self, value: Any, shape: Any, path: Path) -> Iterator[Found]:
         """Check a value against the shape that is due at its place."""
         kind = shape.type_name
         if is_expression(value):
             yield from self._expression(value, shape, path)
         elif kind in _CONTAINERS and not isinstance(value, dict if kind != "list" else list):
             name = f" ({shape.name})" if kind == "structure" else ""
-            yield problem(path, f"{_CONTAINERS[kind]} is due{name}, not {show(value)}")
+            # What null is to CreatePipeline is not known.
+            refused = run if value is None else create
+            yield refused(path, f"{_CONTAINERS[kind]} is due{name}, not {show(value)}")
         elif kind == "structure":
             yield from self._structure(value, shape, path)
         elif kind == "list":
@@ -112,73 +120,78 @@ class _Check:
         elif kind in _SCALARS:
             yield from _scalar(value, shape, path)
 
-    def _structure(self, value: dict[str, Any], shape: Any, path: Path) -> Iterator[Finding]:
+    def _structure(self, value: dict[str, Any], shape: Any, path: Path) -> Iterator[Found]:
         members = shape.members
         for key in shape.required_members:
             if key not in value and key not in NAMED_BY_THE_SERVICE:
-                yield problem((*path, key), f"missing: {shape.name} needs it")
+                yield run((*path, key), f"missing: {shape.name} needs it")
         if shape.is_tagged_union and len(value) != 1:
-            yield problem(path, f"exactly one of {', '.join(members)} is due")
+            yield run(path, f"exactly one of {', '.join(members)} is due")
         for key, child in value.items():
-            if key in members:
-                yield from self.value(child, members[key], (*path, key))
+            if (shape.name, key) in NOT_IN_A_PIPELINE:
+                yield create((*path, key), "CreatePipeline knows no such argument; leave it out")
+            elif key in members:
+                yield from self._value(child, members[key], (*path, key))
             else:
-                yield Doubt((*path, key), functools.partial(_unknown_member, key, value, shape))
+                absent = [member for member in members if member not in value]
+                said = functools.partial(no_member, key, absent, shape.name)
+                yield (create if is_slip(key, absent) else advice)((*path, key), said)
 
-    def _list(self, value: list[Any], shape: Any, path: Path) -> Iterator[Finding]:
+    def _list(self, value: list[Any], shape: Any, path: Path) -> Iterator[Found]:
         yield from _size(len(value), shape, path, " entries")
         for index, child in enumerate(value[: shape.metadata.get("max")]):
-            yield from self.value(child, shape.member, (*path, index))
+            yield from self._value(child, shape.member, (*path, index))
 
-    def _map(self, value: dict[str, Any], shape: Any, path: Path) -> Iterator[Finding]:
+    def _map(self, value: dict[str, Any], shape: Any, path: Path) -> Iterator[Found]:
         yield from _size(len(value), shape, path, " members")
         for key, child in value.items():
             yield from _scalar(key, shape.key, (*path, key))
-            yield from self.value(child, shape.value, (*path, key))
+            yield from self._value(child, shape.value, (*path, key))
 
-    def _expression(self, value: dict[str, Any], shape: Any, path: Path) -> Iterator[Finding]:
+    def _expression(self, value: dict[str, Any], shape: Any, path: Path) -> Iterator[Found]:
         given = self._type_of(value)
         if shape.type_name in _CONTAINERS:
             if given is not None:
                 due = _CONTAINERS[shape.type_name]
-                yield problem(path, f"{due} is due ({shape.name}); {_say(value)} is one value")
+                yield create(path, f"{due} is due ({shape.name}); {_say(value)} is one value")
             return
         due, _, takes = _SCALARS.get(shape.type_name, ("", (), ()))
         if given is not None and takes and given not in takes:
-            how = '; write {"Std:Join": {"On": "", "Values": [...]}}' if shape.type_name == "string" else ""
-            yield Doubt(path, lambda: f"{due} is due, and {_say(value)} is of type {given}{how}")
-        if "Std:Join" in value:
+            said = f"{due} is due, and {_say(value)} is of type {given}"
+            if shape.type_name == "string":
+                yield create(path, said + '; write {"Std:Join": {"On": "", "Values": [...]}}')
+            else:
+                yield advice(path, said)
+        elif "Std:Join" in value:
             yield from _joined(value["Std:Join"], shape, path)
-        elif given is not None:
-            yield from self._default(value, shape, path)
+        elif (name := parameter_of(value)) is not None:
+            yield from self._given(name, shape, path)
 
     def _type_of(self, expression: dict[str, Any]) -> str | None:
-        """Give the type of parameter that an expression is like, None when only a run will tell."""
+        """Return the type of parameter that an expression is like, None when only a run will tell."""
         if "Std:Join" in expression:
             return "String"
         root, _, name = str(expression.get("Get")).partition(".")
         if root == "Execution":
             return "String"
-        kind = find(self._parameters, name, "Type") if root == "Parameters" else None
+        kind = self._parameters.get(name, {}).get("Type") if root == "Parameters" else None
         return kind if isinstance(kind, str) else None
 
-    def _default(self, value: dict[str, Any], shape: Any, path: Path) -> Iterator[Finding]:
-        name = str(value["Get"]).partition(".")[2]
-        default = self._parameters.get(name, {}).get("DefaultValue")
-        if not isinstance(default, str) or shape.type_name != "string":
+    def _given(self, name: str, shape: Any, path: Path) -> Iterator[Found]:
+        """Check the value that a parameter has against the shape that is due where it is used."""
+        value = self._values.get(name)
+        types = _SCALARS.get(shape.type_name, ("", (), ()))[1]
+        if isinstance(value, bool) or not isinstance(value, types):
             return
-        # One long DefaultValue may be used ten thousand times.
+        # One long value may be used ten thousand times.
         if (name, shape.name) not in self._said:
-            wrong = _scalar(default, shape, path)
-            self._said[name, shape.name] = [
-                each.describe() if isinstance(each, Doubt) else each.message for each in wrong
-            ]
-        for said in self._said[name, shape.name]:
-            what = "the DefaultValue of {} does not fit here: {}"
-            yield Doubt(path, functools.partial(what.format, name, said))
+            self._said[name, shape.name] = list(_scalar(value, shape, path))
+        for found in self._said[name, shape.name]:
+            said = functools.partial("the value of {} does not fit here: {}".format, name, found.text())
+            yield Found(_later(found.place), path, said)
 
 
-def _joined(body: Any, shape: Any, path: Path) -> Iterator[Finding]:
+def _joined(body: Any, shape: Any, path: Path) -> Iterator[Found]:
     """Check a Std:Join that holds texts only, or else the length of its texts."""
     values, between = find(body, "Values"), find(body, "On")
     if not isinstance(values, list) or not isinstance(between, str) or shape.type_name != "string":
@@ -186,17 +199,24 @@ def _joined(body: Any, shape: Any, path: Path) -> Iterator[Finding]:
     texts = [each for each in values if isinstance(each, str)]
     known = sum(map(len, texts)) + len(between) * max(0, len(values) - 1)
     most = shape.metadata.get("max")
-    if len(texts) == len(values) and known <= service_patterns.LONGEST:
-        yield from _scalar(between.join(texts), shape, path)
+    if len(texts) == len(values) and known <= patterns.LONGEST:
+        # CreatePipeline joins nothing.
+        for found in _scalar(between.join(texts), shape, path):
+            yield found._replace(place=_later(found.place))
     elif most is not None and known > most:
-        yield problem(path, f"the texts in it alone have {known:,} characters; at most {most:,} are due")
+        yield run(path, f"the texts in it alone have {known:,} characters; at most {most:,} are due")
 
 
-def _scalar(value: Any, shape: Any, path: Path) -> Iterator[Finding]:
+def _later(place: Place) -> Place:
+    """Return where a value is refused that is known when the step starts."""
+    return Place.ADVICE if place is Place.ADVICE else Place.RUN
+
+
+def _scalar(value: Any, shape: Any, path: Path) -> Iterator[Found]:
     due, types, _ = _SCALARS[shape.type_name]
     fits = isinstance(value, types) and (bool in types or not isinstance(value, bool))
     if not fits:
-        yield problem(path, f"{due} is due, not {show(value)}{_instead(value, shape)}")
+        yield run(path, f"{due} is due, not {show(value)}{_instead(value, shape)}")
     elif isinstance(value, str):
         wrong = list(_size(len(value), shape, path, " characters"))
         yield from wrong or _text(value, shape, path)
@@ -204,31 +224,26 @@ def _scalar(value: Any, shape: Any, path: Path) -> Iterator[Finding]:
         yield from _size(value, shape, path)
 
 
-def _text(value: str, shape: Any, path: Path) -> Iterator[Finding]:
+def _text(value: str, shape: Any, path: Path) -> Iterator[Found]:
     legal = shape.enum
     if legal and value not in legal:
         if shape.name.endswith("InstanceType") and _INSTANCE_TYPE.fullmatch(value):
-            yield Doubt(
+            yield advice(
                 path, lambda: f"no {shape.name} that is known here: {show(value)}{did_you_mean(value, legal)}"
             )
         else:
             yield no_such(path, f"no {shape.name}:", value, legal)
     pattern = shape.metadata.get("pattern")
-    if pattern and not service_patterns.matches(pattern, value):
-        yield problem(path, f"{show(value)} does not fit {shape.name}: {pattern}")
+    if pattern and not patterns.matches(pattern, value):
+        yield run(path, f"{show(value)} does not fit {shape.name}: {pattern}")
 
 
-def _size(size: float, shape: Any, path: Path, unit: str = "") -> Iterator[Finding]:
+def _size(size: float, shape: Any, path: Path, unit: str = "") -> Iterator[Found]:
     least, most = shape.metadata.get("min"), shape.metadata.get("max")
     if most is not None and size > most:
-        yield problem(path, f"{size:,}{unit}; at most {most:,} are due")
+        yield run(path, f"{size:,}{unit}; at most {most:,} are due")
     elif least is not None and size < least:
-        yield problem(path, f"{size:,}{unit}; at least {least:,} are due")
-
-
-def _unknown_member(key: str, value: dict[str, Any], shape: Any) -> str:
-    absent = [member for member in shape.members if member not in value]
-    return f"no member of {shape.name} that is known here{did_you_mean(key, absent)}"
+        yield run(path, f"{size:,}{unit}; at least {least:,} are due")
 
 
 def _instead(value: Any, shape: Any) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipeline_references import EXECUTION_VARIABLES, TRIGGERS
+from pipeline_definition.checks.references import EXECUTION_VARIABLES, TRIGGERS
 from small_definitions import (
     CONDITION,
     condition,

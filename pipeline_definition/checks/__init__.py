@@ -1,0 +1,64 @@
+"""What AWS would say of a definition, told before an upload: each fault with its place and what to write.
+
+Whether a definition is valid is SageMaker's to say, and it says one thing at a time: this says everything at
+once, with where on AWS it would be met. Nothing here needs the SageMaker SDK, credentials or a network.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pipeline_walk
+from pipeline_definition.checks import options, references, structure
+from pipeline_definition.checks.arguments import Arguments
+from pipeline_definition.checks.findings import Finding, Found, Place
+from pipeline_definition.checks.values import defaults
+
+if TYPE_CHECKING:
+    from botocore.model import ServiceModel
+
+__all__ = ["MAX_FINDINGS", "Finding", "Place", "check", "check_values"]
+MAX_FINDINGS = 100
+"""Of each place. Nobody mends more at once, and a hostile file must not make us write a book."""
+
+
+def check(
+    definition: dict[str, Any], model: "ServiceModel", values: Mapping[str, Any] | None = None
+) -> list[Finding]:
+    """Return what is wrong with a loaded definition, by place; at most `MAX_FINDINGS` of each.
+
+    `model` is that of a SageMaker client. `values` are those that the parameters have in an execution, None
+    for one that is not known yet; unless given, the parameters have their DefaultValues.
+    """
+    found: dict[Place, list[Finding]] = {place: [] for place in Place}
+    for each, step in _all(definition, model, values):
+        if len(found[each.place]) < MAX_FINDINGS:
+            found[each.place].append(each.finding(step))
+        elif each.place is Place.CREATE:
+            break
+    return [finding for place in Place for finding in found[place]]
+
+
+def check_values(given: Mapping[str, Any]) -> list[Finding]:
+    """Return what is wrong with values that a start gives to parameters, whatever the definition."""
+    what = "an empty value; leave the parameter out, or give it one"
+    empty = [name for name, value in given.items() if value == ""]
+    return [Found(Place.START, (name,), what).finding() for name in empty[:MAX_FINDINGS]]
+
+
+def _all(
+    definition: dict[str, Any], model: "ServiceModel", values: Mapping[str, Any] | None
+) -> Iterator[tuple[Found, str]]:
+    """Yield everything, with the step whose job it is about."""
+    for found in structure.findings(definition):
+        yield found, ""
+    for found in references.findings(definition):
+        yield found, ""
+    parameters = pipeline_walk.parameters(definition)
+    known = defaults(parameters) if values is None else values
+    arguments = Arguments(model, parameters, known)
+    for path, step, _ in pipeline_walk.steps(definition):
+        name = str(step.get("Name"))[:64]
+        for found in arguments.findings(step, path):
+            yield found, name
+        for found in options.between_arguments(step, path, known):
+            yield found, name
