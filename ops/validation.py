@@ -5,8 +5,9 @@ Offline, the default policy judges, with a deployment's settings that deployment
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 DEFINITION = "a pipeline definition"
+_IN_EXPRESSION = re.compile(r"/(?:Get$|Std:)")
 
 
 @dataclass(frozen=True)
@@ -98,18 +100,19 @@ def judge(
 
     deployed = settings or offline(definition)
     beside = _bytes(parameters, "parameters") if parameters else b"{}"
-    judged = admission.judge(definition, beside, deployed, bundled_model())
-    if not by_policy:
-        judged = replace(judged, forbidden=[])
+    in_document, warnings = pipeline_document.judge(definition, bundled_model())
+    judged = admission.judge(definition, beside, deployed)
+    forbidden = judged.forbidden if by_policy else []
     whose = "the deployment's policy" if settings else "the default policy; --stack NAME asks a deployment's"
     why = f"is forbidden by {whose}"
-    if judged.in_document or judged.in_values:
-        why = f"is not {DEFINITION}" if judged.in_document else "cannot be started"
-    _refuse(path, why, judged.problems)
+    in_document = [*judged.in_document, *in_document]
+    if in_document or judged.in_values:
+        why = f"is not {DEFINITION}" if in_document else "cannot be started"
+    _refuse(path, why, _together(in_document, judged.in_values, forbidden))
     return Judgement(
         steps=_count_steps(definition.get("Steps", [])),
         parameters=len(definition.get("Parameters", [])),
-        warnings=judged.warnings,
+        warnings=warnings,
         worst_case_cost=judged.worst_case_cost if by_policy else None,
     )
 
@@ -122,6 +125,21 @@ def settings_of(environment: Mapping[str, str], stack: str) -> Settings:
         return Settings.read(environment)
     except SettingsError as error:
         raise NotFoundError(f"stack {stack}: {error}") from error
+
+
+def _together(*lists: list[Problem]) -> list[Problem]:
+    """Join lists, without what a later one says of a value that an earlier one has refused."""
+    told: list[Problem] = []
+    refused: set[str] = set()
+    for problems in lists:
+        told.extend(each for each in problems if _place(each) not in refused)
+        refused.update(map(_place, problems))
+    return told[: pipeline_document.MAX_PROBLEMS]
+
+
+def _place(found: Problem) -> str:
+    """Return where the value that a problem is in stands, which an expression is as a whole."""
+    return _IN_EXPRESSION.split(found.pointer, maxsplit=1)[0]
 
 
 def _load(path: Path, what: str, due: str) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from direct_client import DirectClient
 from fake_s3 import FakeS3
 from function_settings import Policy, Settings
 from object_versions import Upload
-from ops.service_model import bundled_model
 from pipeline_document import InvalidDefinition
 from pipeline_problems import Problem
 from uploads import BUCKET, ENVIRONMENT, KEY, ROLE
@@ -152,14 +151,16 @@ def said_at(problems: list[Problem], pointer: str) -> str:
     return "\n".join(said)
 
 
-_S3 = DirectClient("s3", FakeS3(BUCKET))
+_FAKE_S3 = FakeS3(BUCKET)
+_FAKE_S3.put("data/birds/images.txt", b"1 a.jpg")
+_S3 = DirectClient("s3", _FAKE_S3)
 
 
 def admit(document: Any) -> list[Problem]:
     """Say everything that the function has against an upload; nothing when it would start it."""
     upload = Upload(BUCKET, KEY, "version", "0")
     try:
-        admission.admit(json.dumps(document).encode(), upload, SETTINGS, _S3, bundled_model())
+        admission.admit(json.dumps(document).encode(), upload, SETTINGS, _S3)
     except InvalidDefinition as refused:
         return refused.problems
     return []
