@@ -68,8 +68,8 @@ def admit(body: bytes, upload: Upload, settings: Settings, s3: Any) -> Judgement
 def judge(document: dict[str, Any], beside: bytes | str, settings: Settings, s3: Any = None) -> Judgement:
     """Judge a loaded definition by its values, by the deployment's policy and by its data.
 
-    `beside` are the bytes of its parameters.json, or why those were not read. Without `s3` nobody looks at the
-    data: what the deployment says by default stands.
+    `beside` are the bytes of its parameters.json, or why those were not read. Without `s3` nobody looks at
+    the data: what the deployment says by default stands.
     """
     found = Judgement()
     try:

@@ -66,7 +66,7 @@ def only_data_set(s3: Any, bucket: str, url: str) -> str:
 
 
 def look(s3: Any, bucket: str, url: str, *, digest: bool) -> InputData:
-    """Return what is below a location, with its digest where it is wanted; raise NoDataSet where nothing is."""
+    """Return what is below a location, with its digest if it is wanted; raise NoDataSet if nothing is."""
     key = _key(bucket, url)
     if key is None:
         where = f"{url} is not below s3://{bucket}/{FOLDER}, where alone the function may look"

@@ -223,8 +223,8 @@ class Reconciliation:
         for upload in uploads:
             is_open = verdicts.key(upload.key, upload.version_id) not in written
             known = None if is_open else verdicts.load(self.services.s3, upload)
-            again = known is None or known.kind in (FAILED, UNREADABLE)
-            if again or verdicts.lacks_parameters(known.verdict):
+            wants_more = known is not None and verdicts.lacks_parameters(known.verdict)
+            if known is None or known.kind in (FAILED, UNREADABLE) or wants_more:
                 yield replace(upload, sequencer=_sequencer(known)), known
 
     def _settle_or_fail(self, upload: Upload, known: Kept | None) -> Verdict:

@@ -24,7 +24,7 @@ ARN = "arn:aws:sagemaker:us-east-1:123456789012:pipeline"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_DESCRIPTION = 3072
 REFUSED_WHEN_STORED, REFUSED_WHEN_STARTED = "RefusedWhenStored", "RefusedWhenStarted"
-"""Names of steps: a definition with one is refused by Create- and UpdatePipeline, or by StartPipelineExecution."""
+"""Names of steps: a definition with one is refused when it is stored, or when it is started."""
 MUTATING = frozenset(
     {"CreatePipeline", "UpdatePipeline", "DeletePipeline", "StartPipelineExecution", "StopPipelineExecution"}
 )

@@ -38,6 +38,7 @@ PREPROCESS = ("Steps", 0, "Arguments")
 IMAGE = (*PREPROCESS, "AppSpecification", "ImageUri")
 LAMBDA = {"Name": "Call", "Type": "Lambda", "FunctionArn": "f", "Arguments": {}}
 
+
 def admit(definition: Any, values: bytes | None = None, data: Iterable[str] = ("birds/1.jpg",)) -> Judgement:
     s3 = FakeS3(BUCKET)
     for key in data:

@@ -207,8 +207,7 @@ def test_what_the_deployment_gives_cannot_be_given(definition: dict[str, Any]) -
     names = ("ExecutionRoleArn", "ArtifactBucket", "InputDataDigest")
     given = {"Needed": "a", **dict.fromkeys(names, "mine")}
     assert problems(definition, given) == [
-        (f"parameters.json#/{name}", "the deployment itself gives this value; leave it out")
-        for name in names
+        (f"parameters.json#/{name}", "the deployment itself gives this value; leave it out") for name in names
     ]
 
 

@@ -148,8 +148,9 @@ def test_an_object_beside_one_whose_name_begins_alike_is_refused_because_both_wo
     other: str,
 ) -> None:
     bucket = Bucket("birds.tgz", other)
-    assert f"{DATA}{other} begins with {DATA}birds.tgz, so a job would read both" in (
-        bucket.refusal(InputDataUrl=f"{DATA}birds.tgz")[1]
+    assert (
+        f"{DATA}{other} begins with {DATA}birds.tgz, so a job would read both"
+        in (bucket.refusal(InputDataUrl=f"{DATA}birds.tgz")[1])
     )
 
 

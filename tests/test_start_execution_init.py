@@ -62,7 +62,7 @@ def test_in_lambda_the_clients_are_made_while_it_is_imported(task: Path) -> None
 
 
 def test_without_a_region_the_first_event_says_so(task: Path) -> None:
-    variables = {name: "{}" for name in ("PIPELINE_PARAMETER_DEFAULTS", "DEPLOYMENT_POLICY")}
+    variables = dict.fromkeys(("PIPELINE_PARAMETER_DEFAULTS", "DEPLOYMENT_POLICY"), "{}")
     variables |= dict.fromkeys(("PIPELINE_NAME", "PIPELINE_ROLE_ARN"), "birds")
     variables |= {"PIPELINE_PARAMETERS": '{"ArtifactBucket": "birds"}', "ON_RUNNING": "parallel"}
     done = run(task, f"import start_execution{EVENT}", {**CREDENTIALS, **variables})

@@ -20,7 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from training import images, job
 from training.cub import ImageRecord, read_annotations
@@ -65,7 +65,7 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
     add("--class-selection", default="", help="numbers, ranges or names; empty or all = every class")
     add("--annotation-file-name", default="classes.txt", help="the file that lists the classes")
     add("--seed", type=int, default=7, help="of the split, where the data set leaves a choice")
-    add("--data-digest", default="unknown", help="of the objects read, to be recorded: other data, other step")
+    add("--data-digest", default="unknown", help="of the objects that are read; recorded")
     add("--validation-share", type=float, default=0.1, help="of the train images, carved out for validation")
     add("--test-share", type=float, default=0.2, help="of all images, where there is no train_test_split.txt")
     add("--short-side", type=int, default=256, help="pixels of the stored images; 440 to train with 384")
@@ -240,10 +240,8 @@ def preprocess(paths: Paths, argv: Sequence[str] | None = None) -> None:
         + f"; {len(progress.unreadable)} unreadable"
     )
     seconds = time.perf_counter() - started
-    print(
-        f"{summary}; {progress.handled} written in {seconds:.1f} s, {progress.handled / seconds:.0f} images/s; "
-        f"input digest {arguments.data_digest}"
-    )
+    speed = f"{progress.handled} written in {seconds:.1f} s, {progress.handled / seconds:.0f} images/s"
+    print(f"{summary}; {speed}; input digest {arguments.data_digest}")
     job.write_reason(paths.message, summary)
 
 
