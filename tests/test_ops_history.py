@@ -52,7 +52,7 @@ def test_every_upload_has_its_verdict_and_execution_newest_first(
     deployment: Deployment, capsys: Captured
 ) -> None:
     started = deployment.put(definition("first"))
-    rejected = deployment.put({"Version": "2020-12-01", "Steps": [], "Parameters": 7})
+    rejected = deployment.put({"Version": "2020-12-01", "Steps": [{"Name": name, "Type": "Lambda"} for name in "AB"]})
     deployment.deny()
     failed = deployment.put(definition("denied"))
     deployment.delivers = False

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from policy_cases import DEPLOYED, Definition, admit, arguments, judge, pointer, rule, said_at, shipped, step
+from small_definitions import check
 
 SUBNETS = {"SubnetId1": "subnet-0a", "SubnetId2": "subnet-0b"}
 GROUPS = {"SecurityGroupId1": "sg-0a"}
@@ -90,7 +91,7 @@ def test_what_vpc_config_may_hold_beside_is_not_known() -> None:
 def test_an_empty_list_is_refused_as_the_service_would() -> None:
     definition = shipped()
     arguments(definition, "TrainSpot")["VpcConfig"] = {"Subnets": [], "SecurityGroupIds": []}
-    said = [each.message for each in admit(definition)]
+    said = [each.message for each in check(definition)]
     assert "0 entries; at least 1 are due" in said
 
 
