@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from infra.encryption import bucket_key_grants, key_grant
 from infra.grants import Grant
-from infra.names import DEFINITION_SUFFIX, DEFINITIONS, PARAMETERS_SUFFIX, VERDICTS, Names
+from infra.names import DATA, DEFINITION_SUFFIX, DEFINITIONS, PARAMETERS_SUFFIX, VERDICTS, Names
 
 
 def function_grants(
@@ -46,12 +46,13 @@ def _upload_grants(names: Names) -> list[Grant]:
             resources=[names.bucket_arn],
             conditions={"StringLike": {"s3:prefix": f"{DEFINITIONS}*"}},
         ),
-        # A missing verdict is found out by listing: reading it would be refused like a forbidden one.
+        # A missing verdict is found out by listing: reading it would be refused like a forbidden one. Which
+        # data there is, and whether it has changed, a listing tells, too: no object of it is read.
         Grant(
-            sid="ListVerdicts",
+            sid="ListVerdictsAndData",
             actions=["s3:ListBucket"],
             resources=[names.bucket_arn],
-            conditions={"StringLike": {"s3:prefix": f"{VERDICTS}*"}},
+            conditions={"StringLike": {"s3:prefix": [f"{VERDICTS}*", f"{DATA}*"]}},
         ),
         Grant(
             sid="LeaveVerdict",

@@ -1,91 +1,131 @@
-"""What a definition has to pass before SageMaker hears of it, and the values that it would start with.
+"""What is held against an upload before SageMaker hears of it, and the values that it would start with.
 
-Those are the deployment's, those of parameters.json beside the definition, and the defaults.
+Its bytes have to be strict JSON, its values those of its parameters, what it does allowed by the deployment's
+policy, and its data there. Whether it is a definition at all is SageMaker's to say.
 """
 
 import itertools
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import deployment_policy
+import input_data
 import object_versions
 import pipeline_document
 import pipeline_walk
 from function_settings import Settings
+from input_data import DIGEST, UNKNOWN, URL, NoDataSet
 from object_versions import Upload
 from pipeline_document import MAX_PROBLEMS, InvalidDefinition
 from pipeline_problems import Path, Problem, did_you_mean, entries, problem, show
 from pipeline_walk import MAX_PARAMETER_LENGTH
 
-_IN_EXPRESSION = re.compile(r"/(?:Get$|Std:)")
 FILE = "parameters.json"
 MAX_BYTES = 262_144
 """Two hundred values of 1,024 characters, and then some."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Judgement:
     """Everything that there is to say of a definition and its values, each list in its order."""
 
-    in_document: list[Problem]
-    in_values: list[Problem]
-    forbidden: list[Problem]
-    warnings: list[Problem]
-    given: dict[str, Any]
+    in_document: list[Problem] = field(default_factory=list)
+    in_values: list[Problem] = field(default_factory=list)
+    forbidden: list[Problem] = field(default_factory=list)
+    """Empty, too, while the values are wrong: the policy judges values."""
+    warnings: list[Problem] = field(default_factory=list)
+    given: dict[str, Any] = field(default_factory=dict)
     """What its parameters.json says."""
-    parameters: dict[str, str]
+    parameters: dict[str, str] = field(default_factory=dict)
     """What it would start with."""
-    text: str
+    text: str = ""
     """As SageMaker is to get it."""
-    worst_case_cost: float | None
+    worst_case_cost: float | None = None
     """In USD, None where the policy does not bound it."""
 
     @property
     def problems(self) -> list[Problem]:
-        """Give every reason against it, at most `MAX_PROBLEMS`; none = it may start."""
-        return _together(self.in_document, self.in_values, self.forbidden)
+        """Return every reason against it, at most `MAX_PROBLEMS`; none = it may start."""
+        return [*self.in_document, *self.in_values, *self.forbidden][:MAX_PROBLEMS]
 
 
-def admit(body: bytes, upload: Upload, settings: Settings, s3: Any, model: Any) -> Judgement:
+def admit(body: bytes, upload: Upload, settings: Settings, s3: Any) -> Judgement:
     """Read a definition and what it is to start with; raise InvalidDefinition with every reason against."""
     document = pipeline_document.load(body)
     try:
         beside: bytes | str = read_beside(s3, upload)
     except object_versions.TooLarge as error:
         beside = str(error)
-    judgement = judge(document, beside, settings, model)
+    judgement = judge(document, beside, settings, s3)
     if judgement.problems:
         raise InvalidDefinition(judgement.problems)
     return judgement
 
 
-def judge(document: dict[str, Any], beside: bytes | str, settings: Settings, model: Any) -> Judgement:  # noqa: ARG001
-    """Judge a loaded definition by its values and by the deployment's policy at once.
+def judge(document: dict[str, Any], beside: bytes | str, settings: Settings, s3: Any = None) -> Judgement:
+    """Judge a loaded definition by its values, by the deployment's policy and by its data.
 
-    `beside` are the bytes of its parameters.json, or why those were not read.
+    `beside` are the bytes of its parameters.json, or why those were not read. Without `s3` nobody looks at
+    the data: what the deployment says by default stands.
     """
-    given, chosen, forbidden, text, cost = {}, {}, [], "", None
+    found = Judgement()
     try:
-        given = _load(beside)
-        in_values = value_problems(document, given, settings)
+        found.text = pipeline_document.serialise(document)
     except InvalidDefinition as error:
-        in_values = list(map(_in_file, error.problems))
-    in_document: list[Problem] = []
-    # Without its values, the policy could only say that it does not know them.
-    if not in_values:
-        chosen = choose(document, given, settings)
-        values = effective(document, chosen)
-        forbidden = deployment_policy.problems(document, values, settings.parameters, settings.policy)
-        cost = deployment_policy.worst_case_cost(document, values, settings.policy)
+        found.in_document = error.problems
     try:
-        text = pipeline_document.serialise(document)
+        found.given = _load(beside)
+        found.in_values = value_problems(document, found.given, settings)
     except InvalidDefinition as error:
-        in_document = error.problems
-    return Judgement(in_document, in_values, forbidden, [], given, chosen, text, cost)
+        found.in_values = list(map(_in_file, error.problems))
+    if found.in_values:
+        return found
+    found.parameters = choose(document, found.given, settings)
+    try:
+        if s3 is not None:
+            _choose_data_set(found, settings, s3)
+        values = effective(document, found.parameters)
+        found.forbidden = deployment_policy.problems(document, values, settings.parameters, settings.policy)
+        found.worst_case_cost = deployment_policy.worst_case_cost(document, values, settings.policy)
+        # Last, because only what the policy lets a job read may be looked at.
+        if s3 is not None and not found.problems:
+            _look_at_data(document, found, values, settings, s3)
+    except NoDataSet as error:
+        found.in_values = [_at_url(document, found.given, str(error))]
+    return found
+
+
+def _choose_data_set(found: Judgement, settings: Settings, s3: Any) -> None:
+    """Choose the one data set that there is where nobody says which to read."""
+    if URL in found.parameters and URL not in found.given:
+        url = found.parameters[URL]
+        found.parameters[URL] = input_data.only_data_set(s3, settings.bucket, url)
+
+
+def _look_at_data(
+    document: dict[str, Any], found: Judgement, values: Mapping[str, Any], settings: Settings, s3: Any
+) -> None:
+    """See that there is data, and let the execution have its digest."""
+    url = values.get(URL)
+    if not isinstance(url, str):
+        return
+    data = input_data.look(s3, settings.bucket, url, digest=DIGEST in values)
+    given = {**found.parameters, **({DIGEST: data.digest} if DIGEST in values else {})}
+    if data.url != url:
+        given[URL] = data.url
+    found.parameters = {name: given[name] for name in values if name in given}
+    found.warnings = [_at_url(document, found.given, data.warning)] if data.warning else []
+
+
+def _at_url(document: dict[str, Any], given: Mapping[str, Any], message: str) -> Problem:
+    """Point at where InputDataUrl has its value, or is declared."""
+    if URL in given:
+        return _in_file(problem((URL,), message))
+    declared = entries(document, (), "Parameters")
+    return problem(next(path for path, each in declared if each.get("Name") == URL), message)
 
 
 def _load(beside: bytes | str) -> dict[str, Any]:
@@ -94,21 +134,6 @@ def _load(beside: bytes | str) -> dict[str, Any]:
     if isinstance(beside, str):
         raise InvalidDefinition([Problem("", beside)])
     return pipeline_document.load(beside)
-
-
-def _together(*lists: list[Problem]) -> list[Problem]:
-    """Join lists, without what a later one says of a value that an earlier one has refused."""
-    told: list[Problem] = []
-    refused: set[str] = set()
-    for problems in lists:
-        told.extend(each for each in problems if _place(each) not in refused)
-        refused.update(map(_place, problems))
-    return told[:MAX_PROBLEMS]
-
-
-def _place(found: Problem) -> str:
-    """Point at the value that a problem is in, which an expression is as a whole."""
-    return _IN_EXPRESSION.split(found.pointer, maxsplit=1)[0]
 
 
 def read_beside(s3: Any, upload: Upload) -> bytes:
@@ -126,6 +151,8 @@ def choose(definition: dict[str, Any], given: Mapping[str, Any], settings: Setti
     for name, parameter in pipeline_walk.parameters(definition).items():
         if name in settings.parameters:
             chosen[name] = settings.parameters[name]
+        elif name == DIGEST:
+            chosen[name] = UNKNOWN
         elif name in given:
             chosen[name] = _text(given[name])
         elif "DefaultValue" not in parameter and name in settings.parameter_defaults:
@@ -141,18 +168,22 @@ def value_problems(definition: dict[str, Any], given: Mapping[str, Any], setting
 
 
 def effective(definition: dict[str, Any], chosen: Mapping[str, str]) -> dict[str, Any]:
-    """Give the value that each declared parameter has in the execution, None where it has none."""
+    """Return the value that each declared parameter has in the execution, None where it has none."""
     declared = pipeline_walk.parameters(definition)
     return {name: chosen.get(name, parameter.get("DefaultValue")) for name, parameter in declared.items()}
 
 
 def _unknown(given: Mapping[str, Any], declared: Mapping[str, Any], settings: Settings) -> Iterator[Problem]:
     for name in given:
-        if name in settings.parameters:
+        if _is_deployments(name, settings):
             yield _in_file(problem((name,), "the deployment itself gives this value; leave it out"))
         elif name not in declared:
             hint = did_you_mean(name, declared)
             yield _in_file(problem((name,), f"the definition has no such parameter{hint}"))
+
+
+def _is_deployments(name: str, settings: Settings) -> bool:
+    return name in settings.parameters or name == DIGEST
 
 
 def _unfit(definition: dict[str, Any], given: Mapping[str, Any], settings: Settings) -> Iterator[Problem]:
@@ -160,16 +191,16 @@ def _unfit(definition: dict[str, Any], given: Mapping[str, Any], settings: Setti
         name = parameter.get("Name")
         if not isinstance(name, str):
             continue
-        if name in given and name not in settings.parameters:
+        if name in given and not _is_deployments(name, settings):
             yield from map(_in_file, _wrong(name, given[name], parameter))
-        elif name in settings.parameters or "DefaultValue" not in parameter:
+        elif _is_deployments(name, settings) or "DefaultValue" not in parameter:
             yield from _of_deployment(name, parameter, path, settings)
 
 
 def _of_deployment(
     name: str, parameter: Mapping[str, Any], path: Path, settings: Settings
 ) -> Iterator[Problem]:
-    names = {*settings.parameters, *settings.parameter_defaults}
+    names = {*settings.parameters, *settings.parameter_defaults, DIGEST}
     if name not in names:
         what = f"{name} needs a DefaultValue, or a value in {FILE} beside the definition"
         yield problem(path, f"{what}: this deployment gives values to {', '.join(sorted(names))} only")
@@ -180,9 +211,11 @@ def _of_deployment(
 def _wrong(name: str, value: Any, parameter: Mapping[str, Any]) -> Iterator[Problem]:
     kind, legal, path = parameter.get("Type"), parameter.get("EnumValues"), (name,)
     if not isinstance(kind, str) or kind not in pipeline_walk.PARAMETER_TYPES:
-        return  # told where the parameter is declared
+        return  # SageMaker refuses the declaration
     if not _is_a(kind, value):
         yield problem(path, f"{show(value)} is no {kind}")
+    elif value == "":
+        yield problem(path, "SageMaker takes no empty value; leave it out")
     elif len(_text(value)) > MAX_PARAMETER_LENGTH:
         said = f"{len(_text(value)):,} characters; a value has at most {MAX_PARAMETER_LENGTH:,}"
         yield problem(path, said)
@@ -192,7 +225,7 @@ def _wrong(name: str, value: Any, parameter: Mapping[str, Any]) -> Iterator[Prob
 
 
 def _is_a(kind: str, value: Any) -> bool:
-    """Tell whether a value, or the text of one, is of a parameter's type."""
+    """Return whether a value, or the text of one, is of a parameter's type."""
     known = _read(kind, value)
     if not pipeline_walk.is_a(kind, known):
         return False
@@ -202,7 +235,7 @@ def _is_a(kind: str, value: Any) -> bool:
 
 
 def _read(kind: str, value: Any) -> Any:
-    """Give what a text stands for where no text is due, None when it stands for nothing."""
+    """Return what a text stands for where no text is due, None when it stands for nothing."""
     if kind == "String" or not isinstance(value, str):
         return value
     try:

@@ -24,11 +24,13 @@ from admission import Judgement
 from function_settings import STOP, Settings
 from object_versions import UnknownPipeline, Upload
 from pipeline_document import InvalidDefinition
-from pipeline_problems import Problem
+from pipeline_problems import Problem, find
 from service_calls import Execution
 from verdicts import FAILED, REJECTED, SETTLED, STARTED, SUPERSEDED, Kept, Verdict
 
 log = logging.getLogger("start_execution")
+
+VALIDATE = "`python -m ops validate FILE` may tell more"
 
 
 class Clients(NamedTuple):
@@ -56,9 +58,9 @@ class Delivery:
         return self.write(upload, verdict, known)
 
     def settle(self, upload: Upload, known: Kept | None = None) -> Verdict:
-        """Give the verdict on one upload, the known one if it holds; what may pass by itself is raised."""
+        """Return the verdict on one upload, the known one if it holds; what may pass by itself is raised."""
         if known and known.kind == STARTED:
-            return known.verdict
+            return self._completed(known.verdict)
         settled = known.verdict if known and known.kind in SETTLED else None
         try:
             return self._judge(upload, settled)
@@ -82,15 +84,20 @@ class Delivery:
         if settled:
             return settled
         try:
-            model = self._sagemaker.meta.service_model
-            definition = admission.admit(content.body, upload, self._settings, self._s3, model)
+            definition = admission.admit(content.body, upload, self._settings, self._s3)
         except InvalidDefinition as error:
             given = verdicts.reasons(error.problems)
             return verdicts.make(upload, REJECTED, sha256=sha256, reasons=given)
         if seen:
             newer = {"versionId": seen.upload.version_id, "executionArn": seen.arn}
             return verdicts.make(upload, SUPERSEDED, sha256=sha256, pipelineName=name, supersededBy=newer)
-        version, arn = self._start(name, upload, definition, sha256)
+        try:
+            version, arn = self._start(name, upload, definition, sha256)
+        except ClientError as error:
+            if service_calls.code(error) != service_calls.INVALID:
+                raise
+            why = [Problem("", f"SageMaker refuses it: {service_calls.sentence(error)}; {VALIDATE}")]
+            return verdicts.make(upload, REJECTED, sha256=sha256, reasons=verdicts.reasons(why))
         verdict = self.started(name, Execution(arn, upload, sha256), version)
         if definition.worst_case_cost is not None:
             verdict["worstCaseCostUSD"] = definition.worst_case_cost
@@ -166,6 +173,24 @@ class Delivery:
             parameters=parameters,
             warnings=verdicts.reasons(refused),
         )
+
+    def _completed(self, verdict: Verdict) -> Verdict:
+        """Return a verdict with the parameters that SageMaker refused to tell when it was given.
+
+        While it refuses them still, that is the verdict itself.
+        """
+        arn, warnings = verdict.get("executionArn"), verdict.get("warnings")
+        if not verdicts.lacks_parameters(verdict) or not isinstance(arn, str):
+            return verdict
+        try:
+            parameters = service_calls.parameters(self._sagemaker, arn)
+        except ClientError as error:
+            if service_calls.is_transient(error):
+                raise
+            return verdict
+        refused = service_calls.LIST_PARAMETERS
+        left = [each for each in warnings or () if refused not in str(find(each, "message"))]
+        return {**verdict, "parameters": parameters, "warnings": left}
 
     def converge(self, bucket: str, key: str, settled: dict[str, Verdict]) -> None:
         """Look for what is newest until it is what was stored last, settling what came after `settled`."""

@@ -13,6 +13,9 @@ from pipeline_problems import find
 
 CLOCK_SKEW = timedelta(minutes=5)  # between S3's clock and SageMaker's
 RUNNING = "Executing"
+INVALID = "ValidationException"
+"""SageMaker's word on a definition, or on the values to start it with."""
+LIST_PARAMETERS = "ListPipelineParametersForExecution"
 TRANSIENT = frozenset(
     {
         "ConditionalRequestConflict",

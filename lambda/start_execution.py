@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
+import botocore
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -36,6 +37,8 @@ log.setLevel(logging.INFO)
 CLIENT_CONFIG = Config(
     connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3}
 )
+LEAST_BOTOCORE = "1.40.0"
+"""Runtimes have their SDK by region and month."""
 ENOUGH_TIME = 30_000
 """Milliseconds that a reconciliation leaves for the uploads at hand."""
 SECOND_LOOK = timedelta(days=7)
@@ -57,8 +60,21 @@ class Unfinished(RuntimeError):  # noqa: N818 - says what the reconciliation is
 
 @functools.cache
 def clients() -> Clients:
-    """Make the boto3 clients at the first event, once for the life of the process."""
-    return Clients(*(boto3.client(service, config=CLIENT_CONFIG) for service in ("s3", "sagemaker")))
+    """Return the boto3 clients, made once for the life of the process."""
+    s3, sagemaker = (boto3.client(service, config=CLIENT_CONFIG) for service in ("s3", "sagemaker"))
+    start = sagemaker.meta.service_model.operation_model("StartPipelineExecution").input_shape
+    if "PipelineVersionId" not in start.members:
+        raise StartError(
+            f"this runtime has botocore {botocore.__version__}, whose StartPipelineExecution has no "
+            f"PipelineVersionId; botocore {LEAST_BOTOCORE} or later is needed"
+        )
+    return Clients(s3, sagemaker)
+
+
+# Lambda sets its region before it imports this, and lends an import a whole processor: later it would take
+# seconds. Elsewhere the first event makes them, and says what is missing.
+if "AWS_REGION" in os.environ:
+    clients()
 
 
 def handler(event: Any, context: Any) -> list[Verdict]:
@@ -195,17 +211,20 @@ class Reconciliation:
             settled = {upload.version_id: self._settle_or_fail(upload, known) for upload, known in batch}
             self._delivery.converge(self.settings.bucket, key, settled)
             for upload, known in batch:
-                self.made.append(self._delivery.write(upload, settled[upload.version_id], known))
+                verdict = settled[upload.version_id]
+                if known is None or verdict is not known.verdict:
+                    self.made.append(self._delivery.write(upload, verdict, known))
             self._check_time()
 
     def _due(
         self, uploads: list[Upload], written: dict[str, datetime]
     ) -> Iterator[tuple[Upload, Kept | None]]:
-        """Yield uploads without a verdict, and where it is wanted those that FAILED."""
+        """Yield uploads without a verdict, and where it is wanted those that FAILED or lack parameters."""
         for upload in uploads:
             is_open = verdicts.key(upload.key, upload.version_id) not in written
             known = None if is_open else verdicts.load(self.services.s3, upload)
-            if known is None or known.kind in (FAILED, UNREADABLE):
+            wants_more = known is not None and verdicts.lacks_parameters(known.verdict)
+            if known is None or known.kind in (FAILED, UNREADABLE) or wants_more:
                 yield replace(upload, sequencer=_sequencer(known)), known
 
     def _settle_or_fail(self, upload: Upload, known: Kept | None) -> Verdict:

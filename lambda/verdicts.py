@@ -2,7 +2,7 @@
 
 STARTED      with the execution, the pipeline version and the parameters
 SUPERSEDED   a newer upload of the same key had started when this one's event came
-REJECTED     with every reason; nothing was changed in SageMaker
+REJECTED     with every reason, the deployment's or SageMaker's; the pipeline is as it was
 FAILED       with the reason; `python -m ops redrive` tries it again
 """
 
@@ -63,6 +63,11 @@ def make(upload: Upload, verdict: str, **members: Any) -> Verdict:
     given = {name: value for name, value in members.items() if value is not None}
     at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {"verdict": verdict, **named, "at": at, **given}
+
+
+def lacks_parameters(verdict: Verdict) -> bool:
+    """Return whether an execution is there, and what it started with could not be asked."""
+    return verdict["verdict"] == STARTED and "parameters" not in verdict
 
 
 def reasons(problems: Iterable[Problem]) -> list[dict[str, str]]:

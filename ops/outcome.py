@@ -121,6 +121,10 @@ def _started(verdict: Verdict) -> list[str]:
     said = [f"execution {verdict.get('executionArn')}", f"pipeline {verdict.get('pipelineName')}"]
     if "pipelineVersionId" in verdict:
         said[1] += f", version {verdict['pipelineVersionId']}"
+    parameters = verdict.get("parameters")
+    if isinstance(parameters, dict) and "InputDataUrl" in parameters:
+        digest = parameters.get("InputDataDigest")
+        said.append(f"reads {parameters['InputDataUrl']}" + (f", digest {digest}" if digest else ""))
     if isinstance(verdict.get("worstCaseCostUSD"), int | float):
         said.append(f"costs {cost(verdict['worstCaseCostUSD'])}")
     return said

@@ -21,6 +21,8 @@ DEPLOYMENT_PARAMETERS = frozenset(
     }
 )
 """Set by the deployed Lambda at StartPipelineExecution; a value in the definition would never be used."""
+DATA_DIGEST = "InputDataDigest"
+"""Set by the Lambda, too, which makes it of the objects that it finds."""
 VPC_PARAMETER = re.compile(r"(?:SubnetId|SecurityGroupId)\d+")
 """The names of those that a deployment with a VPC sets, too."""
 
@@ -33,7 +35,8 @@ Value = str | int | float | bool
 
 def is_deployments(name: str) -> bool:
     """Tell whether the deployment sets a parameter."""
-    return name in DEPLOYMENT_PARAMETERS or VPC_PARAMETER.fullmatch(name) is not None
+    is_named = name in DEPLOYMENT_PARAMETERS or name == DATA_DIGEST
+    return is_named or VPC_PARAMETER.fullmatch(name) is not None
 
 
 def with_defaults(definition: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:

@@ -98,7 +98,8 @@ def upload(
 
     DEFINITION is pipeline_definition/pipeline.json unless given. The data goes to a prefix named after its
     content (data/<digest>/), so unchanged data is uploaded once; InputDataUrl is set to that prefix. Without
-    --data the execution reads what InputDataUrl says, by default all of data/ in the stack's bucket.
+    --data the execution reads what InputDataUrl says, by default the one data set below data/ in the
+    stack's bucket.
     Parameters replace the defaults in the uploaded copy. Nothing is uploaded before all that is given has
     been checked as `validate` checks it, by the stack's policy. In a hardened deployment all of it is done as
     the stack's uploader role, which you have to be allowed to assume.

@@ -135,7 +135,7 @@ def judge(
     """
     import admission  # noqa: PLC0415
 
-    judged = admission.judge(definition, values, settings or offline(definition), bundled_model())
+    judged = admission.judge(definition, values, settings or offline(definition))
     known = admission.effective(definition, judged.parameters) if judged.parameters else {}
     if settings is None:
         known = {name: None if is_deployments(name) else value for name, value in known.items()}

@@ -52,7 +52,19 @@ PARAMETERS = (
         "",
         "KMS key of the jobs' volumes; the deployment gives its own. Empty: one of SageMaker's.",
     ),
-    Parameter("InputDataUrl", "String", None, "S3 prefix of the images in CUB-200-2011's layout."),
+    Parameter(
+        "InputDataUrl",
+        "String",
+        None,
+        "S3 location of the images in CUB-200-2011's layout; the one data set below `data/` unless given.",
+    ),
+    # Not empty by default: SageMaker refuses an empty value of a parameter or an argument.
+    Parameter(
+        "InputDataDigest",
+        "String",
+        "unknown",
+        "Digest of the objects there, the deployment's own: changed data misses the step cache.",
+    ),
     Parameter("AnnotationFileName", "String", "classes.txt", "File in the data that lists the classes."),
     Parameter(
         "ClassSelection",

@@ -53,6 +53,8 @@ def preprocess(context: Context) -> Any:
         *("--class-selection", given["ClassSelection"]),
         *("--annotation-file-name", given["AnnotationFileName"]),
         *("--seed", given["Seed"].to_string()),
+        # The step cache looks at arguments, and not at the objects behind InputDataUrl.
+        *("--data-digest", given["InputDataDigest"]),
     ]
     outputs = [
         jobs.processing_output(name, context.output("preprocess", name))

@@ -7,7 +7,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from delivery_uploads import BAD, GIVEN, KEYS, PIPELINES, TEXTS, Upload, is_valid
+from delivery_uploads import (
+    BAD,
+    GIVEN,
+    KEYS,
+    PIPELINES,
+    TEXTS,
+    UNSTARTABLE,
+    UNSTORABLE,
+    Upload,
+    is_admitted,
+    is_valid,
+)
 from fake_s3 import FakeS3
 from fake_sagemaker import MUTATING, FakeExecution, FakeSageMaker
 from invocations import Call, Invocation
@@ -75,7 +86,9 @@ def _is_true(
             yield f"G3: {upload} was REJECTED without a reason: {verdict}"
     else:
         yield f"G3: at rest, after a redrive, the verdict on {upload} is {verdict}"
-    if kind in ("STARTED", "SUPERSEDED") and not any(is_valid(upload.kind, each) for each in beside):
+    # Of what is SUPERSEDED, SageMaker was not asked.
+    legal = {"STARTED": is_valid, "SUPERSEDED": is_admitted}.get(str(kind))
+    if legal and not any(legal(upload.kind, each) for each in beside):
         yield f"G5: {upload} is invalid, but its verdict is {kind}"
 
 
@@ -110,8 +123,9 @@ def _newest_wins(watch: "Watch", key: str) -> Iterator[str]:
     for execution in watch.executions(started[-1]) if started else []:
         if execution.status != "Executing":
             yield f"G2: the execution of the newest upload {started[-1]} was stopped"
-    if pipeline and all(upload.kind in BAD for upload in uploads):
-        yield f"G5: {key} has no valid upload, but a pipeline {pipeline}"
+    # Where nothing has ever started, there is nothing that a refused start could leave the pipeline as.
+    if pipeline and all(upload.kind in (*BAD, UNSTORABLE) for upload in uploads):
+        yield f"G5: {key} has no upload that SageMaker stores, but a pipeline {pipeline}"
 
 
 @dataclass
@@ -127,6 +141,8 @@ class Watch:
         default_factory=lambda: defaultdict(lambda: [(-1, "none")])
     )
     """By the definition's key, when which parameters.json was uploaded."""
+    at_work: list[Invocation] = field(default_factory=list)
+    """The world's."""
     broken: list[str] = field(default_factory=list)
     _started: dict[str, int] = field(default_factory=dict)
     """By versionId, when the invocation that started it began."""
@@ -155,8 +171,6 @@ class Watch:
         if call.operation != "StartPipelineExecution":
             return
         upload = self.uploads[json.loads(given["PipelineExecutionDescription"])["versionId"]]
-        if upload.kind in BAD:
-            yield f"G5: {upload} was started although it is {upload.kind}"
         if len(self.executions(upload)) > 1:
             yield f"G1: {upload} was started {len(self.executions(upload))} times"
         if upload.version_id not in self._started:
@@ -180,7 +194,22 @@ class Watch:
         corrects = kind == "STARTED" and old and old[0] >= self._started.get(version_id, invocation.began)
         if old and old[1] in FINAL and old[1:] != new[1:] and not corrects:
             yield f"G3: {self.uploads[version_id]} was {old[1]} and is now {kind}: a verdict is given once"
+        if kind == "REJECTED" and version_id in self.uploads:
+            yield from self._left_as_it_was(invocation, self.uploads[version_id])
         self._verdicts[version_id] = new
+
+    def _left_as_it_was(self, invocation: Invocation, upload: Upload) -> Iterator[str]:
+        """The pipeline holds no definition that SageMaker would not start, if ever another one was.
+
+        Asked of an invocation that is alone at work: another one may be about to put the pipeline right.
+        """
+        if upload.kind != UNSTARTABLE or self.at_work != [invocation]:
+            return
+        started = [self.uploads[each] for each, (_, kind, _) in self._verdicts.items() if kind == "STARTED"]
+        earlier = [each for each in started if each.key == upload.key]
+        pipeline = self.sagemaker.pipelines.get(upload.pipeline)
+        if earlier and pipeline and pipeline.versions[-1] == upload.text:
+            yield f"G5: {upload} is REJECTED, and the pipeline is left with it and not with {earlier[-1]}"
 
     def executions(self, upload: Upload) -> list[FakeExecution]:
         """Give the executions that say they come from an upload."""

@@ -12,7 +12,7 @@ Choose = Callable[[Sequence[Any]], Any]
 """Chooses one of several."""
 Move = Callable[[World, Choose], None]
 
-KINDS = (*PLAIN, *PLAIN, *BODIES)
+KINDS = (*PLAIN, *PLAIN, *PLAIN, *BODIES)
 FAULT_NAMES = tuple(FAULTS)
 AT_ONCE = 3
 """More invocations than this add time and nothing else."""

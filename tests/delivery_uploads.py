@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pipeline_document
+from fake_sagemaker import REFUSED_WHEN_STARTED, REFUSED_WHEN_STORED
 from uploads import BUCKET, ENVIRONMENT
 
 __all__ = ["BODIES", "BUCKET", "ENVIRONMENT", "KEYS", "PARAMETERS", "Upload"]
@@ -16,8 +17,8 @@ _EPOCHS = {"Name": "Epochs", "Type": "Integer", "DefaultValue": 3}
 _NOTE = {"Name": "Note", "Type": "String"}
 
 
-def _definition(message: str, *parameters: dict[str, Any]) -> bytes:
-    step = {"Name": "Stop", "Type": "Fail", "Arguments": {"ErrorMessage": message}}
+def _definition(message: str, *parameters: dict[str, Any], step_name: str = "Stop") -> bytes:
+    step = {"Name": step_name, "Type": "Fail", "Arguments": {"ErrorMessage": message}}
     document = {"Version": "2020-12-01", "Parameters": [_EPOCHS, *parameters], "Steps": [step]}
     # Not as the handler writes it, so that sending the bytes as they came would show.
     return json.dumps(document, indent=1).encode()
@@ -36,13 +37,17 @@ BODIES = {
     "third": _definition("third"),
     "needs a note": _definition("noted", _NOTE),
     "no JSON": b'{"Version": ',
-    "no steps": b'{"Version": "2020-12-01", "Steps": []}',
     "forbidden": json.dumps({"Version": "2020-12-01", "Steps": [_FOREIGN]}).encode(),
+    "refused when stored": _definition("refused", step_name=REFUSED_WHEN_STORED),
+    "refused when started": _definition("refused", step_name=REFUSED_WHEN_STARTED),
 }
 """By kind, the bytes of a definition."""
 PLAIN = ("first", "second", "third")
 NEEDY = "needs a note"
-BAD = frozenset({"no JSON", "no steps", "forbidden"})
+UNSTORABLE, UNSTARTABLE = "refused when stored", "refused when started"
+"""What SageMaker refuses, and the function does not."""
+BAD = frozenset({"no JSON", "forbidden"})
+"""What must never reach SageMaker."""
 
 PARAMETERS = {
     "none": b"{}",
@@ -86,6 +91,11 @@ class Upload:
 
 def is_valid(kind: str, parameters: str) -> bool:
     """Tell whether a definition may start with the parameters.json of a kind beside it."""
+    return is_admitted(kind, parameters) and kind not in (UNSTORABLE, UNSTARTABLE)
+
+
+def is_admitted(kind: str, parameters: str) -> bool:
+    """Tell whether the function has nothing against it, whatever SageMaker will say."""
     if kind in BAD or parameters not in GIVEN:
         return False
     return (parameters == "a note") == (kind == NEEDY)

@@ -72,7 +72,7 @@ class World:
         self.s3 = FakeS3(BUCKET, clock=lambda: _Time.current.replace(microsecond=0))
         ahead = timedelta(seconds=self.skew)
         self.sagemaker = FakeSageMaker(clock=lambda: _Time.current + ahead, lag=self.lag)
-        self.watch = Watch(self.s3, self.sagemaker)
+        self.watch = Watch(self.s3, self.sagemaker, at_work=self.at_work)
 
     def upload(self, kind: str, key: str = KEYS[0]) -> dict[str, Any]:
         """Upload a definition; its event is on its way."""

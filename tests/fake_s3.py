@@ -139,20 +139,28 @@ class FakeS3:
         return {"VersionId": version_id}
 
     def _ListObjectsV2(self, given: Given) -> dict[str, Any]:  # noqa: N802
+        prefix, delimiter = given.get("Prefix", ""), given.get("Delimiter", "")
         keys = [key for key in self._keys(given) if self.latest(key)]
+        folder_of = {key: _folder(key, prefix, delimiter) for key in keys}
         start: str = given.get("ContinuationToken", "")
-        keys = [key for key in keys if key > start]
+        after = [name for name in dict.fromkeys(folder_of[key] or key for key in keys) if name > start]
         limit = given.get("MaxKeys", 1000)
-        shown = [version for key in keys[:limit] if (version := self.latest(key))]
-        truncated = len(keys) > limit
+        shown, truncated = after[:limit], len(after) > limit
+        there = {*folder_of.values()}
+        folders = [name for name in shown if name in there]
+        objects = [each for name in shown if name not in folders and (each := self.latest(name))]
         answer = {"KeyCount": len(shown), "MaxKeys": limit, "IsTruncated": truncated, "Name": self.bucket}
-        if shown:
-            answer["Contents"] = [{"Key": each.key, **_entry(each)} for each in shown]
+        if objects:
+            answer["Contents"] = [{"Key": each.key, **_entry(each)} for each in objects]
+        if folders:
+            answer["CommonPrefixes"] = [{"Prefix": name} for name in folders]
         if truncated:
-            answer["NextContinuationToken"] = shown[-1].key
+            answer["NextContinuationToken"] = shown[-1]
         return answer
 
     def _ListObjectVersions(self, given: Given) -> dict[str, Any]:  # noqa: N802
+        if "Delimiter" in given:
+            raise NotImplementedError("Delimiter")
         everything = [(key, each) for key in self._keys(given) for each in reversed(self.objects[key])]
         marker = (given.get("KeyMarker", ""), given.get("VersionIdMarker"))
         everything = list(_after(everything, *marker))
@@ -173,8 +181,6 @@ class FakeS3:
         return {"Key": version.key, "VersionId": version.version_id, "IsLatest": is_latest, **entry}
 
     def _keys(self, given: Given) -> list[str]:
-        if "Delimiter" in given:
-            raise NotImplementedError("Delimiter")
         prefix = given.get("Prefix", "")
         return sorted(key for key, versions in self.objects.items() if versions and key.startswith(prefix))
 
@@ -207,6 +213,12 @@ class _Raw(BytesIO):
         content = super().read(amount)
         self._s3.bytes_read += len(content)
         return content
+
+
+def _folder(key: str, prefix: str, delimiter: str) -> str:
+    """Return the folder that a listing shows for a key, nothing when it shows the key itself."""
+    inside, found, _ = key.removeprefix(prefix).partition(delimiter) if delimiter else (key, "", "")
+    return f"{prefix}{inside}{delimiter}" if found else ""
 
 
 def _after(

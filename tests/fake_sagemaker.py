@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from botocore.awsrequest import AWSRequest, AWSResponse
 from moto.core.models import botocore_stubber
@@ -23,6 +23,8 @@ __all__ = ["FakeExecution", "FakePipeline", "FakeSageMaker", "Fault", "Killed", 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:pipeline"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_DESCRIPTION = 3072
+REFUSED_WHEN_STORED, REFUSED_WHEN_STARTED = "RefusedWhenStored", "RefusedWhenStarted"
+"""Names of steps: a definition with one is refused when it is stored, or when it is started."""
 MUTATING = frozenset(
     {"CreatePipeline", "UpdatePipeline", "DeletePipeline", "StartPipelineExecution", "StopPipelineExecution"}
 )
@@ -74,6 +76,8 @@ class FakeSageMaker:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     lag: int = 0
     """How many lists of executions a new one is missing from."""
+    refused: int = 0
+    """How often a definition, or the values to start it with, was refused as not valid."""
     strict_tokens: bool = True
     """Whether a token that comes again with other parameters is refused; AWS tells neither."""
     _tokens: dict[str, str] = field(default_factory=dict)
@@ -125,14 +129,16 @@ class FakeSageMaker:
         if token not in self._tokens:
             if name in self.pipelines:
                 raise ServiceError("ValidationException", f"Pipeline names must be unique: {name}")
+            self._check(given["PipelineDefinition"], REFUSED_WHEN_STORED)
             self.pipelines[name] = FakePipeline(given["RoleArn"], [given["PipelineDefinition"]])
             self._tokens[token] = name
         return {"PipelineArn": f"{ARN}/{name}"}
 
     def _UpdatePipeline(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         pipeline = self._pipeline(given)
-        pipeline.role_arn = given.get("RoleArn", pipeline.role_arn)
         definition = given.get("PipelineDefinition", pipeline.versions[-1])
+        self._check(definition, REFUSED_WHEN_STORED)
+        pipeline.role_arn = given.get("RoleArn", pipeline.role_arn)
         if pipeline.versions[-1] != definition:
             pipeline.versions.append(definition)
         return {"PipelineArn": f"{ARN}/{given['PipelineName']}", "PipelineVersionId": len(pipeline.versions)}
@@ -167,11 +173,12 @@ class FakeSageMaker:
         version = _version(pipeline, given)
         definition = pipeline.versions[version - 1]
         parameters = {each["Name"]: each["Value"] for each in given.get("PipelineParameters", [])}
+        self._check(definition, REFUSED_WHEN_STARTED)
         wrong = list(_wrong_parameters(json.loads(definition), parameters))
         if len(given.get("PipelineExecutionDescription", "")) > MAX_DESCRIPTION:
             wrong.append("PipelineExecutionDescription is too long")
         if wrong:
-            raise ServiceError("ValidationException", f"not valid: {wrong}")
+            self._refuse(f"not valid: {wrong}")
         execution = FakeExecution(
             arn=f"{ARN}/{given['PipelineName']}/execution/{number:012d}",
             pipeline=given["PipelineName"],
@@ -225,6 +232,21 @@ class FakeSageMaker:
             execution.status = "Stopping"
             self._tokens[token] = execution.arn
         return {"PipelineExecutionArn": execution.arn}
+
+    def _check(self, definition: str, refused: str) -> None:
+        """Refuse a definition that is marked so, and one that is none to anybody."""
+        document = json.loads(definition)
+        declared, steps = (document.get(name, []) for name in ("Parameters", "Steps"))
+        if not all(isinstance(each, list) for each in (declared, steps)):
+            self._refuse("Parameters and Steps must be lists")
+        if not all(isinstance(each, dict) and isinstance(each.get("Name"), str) for each in declared + steps):
+            self._refuse("every parameter and step must be an object with a Name")
+        if any(step["Name"] == refused for step in steps):
+            self._refuse(f"step {refused} is not valid")
+
+    def _refuse(self, message: str) -> NoReturn:
+        self.refused += 1
+        raise ServiceError("ValidationException", message)
 
     def _execution(self, given: dict[str, Any]) -> FakeExecution:
         for execution in self.executions:

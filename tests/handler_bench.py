@@ -34,7 +34,7 @@ class Bench:
 
     def handle(self, event: Any, calls: int = CALLS) -> list[dict[str, Any]] | None:
         """Run the handler and hold it to its bounds; None when it raised `StartError`."""
-        self.s3.bytes_read = 0
+        self.s3.bytes_read, refused = 0, self.sagemaker.refused
         invocation = Invocation(event, self.s3, self.sagemaker, strict=True)
         invocation.advance()
         if invocation.error is not None and not isinstance(invocation.error, StartError):
@@ -42,7 +42,8 @@ class Bench:
         assert len(invocation.calls) <= calls, [call.operation for call in invocation.calls]
         assert self.s3.bytes_read <= BYTES * max(calls // CALLS, 1)
         mutating = [call.operation for call in invocation.calls if call.operation in MUTATING]
-        if invocation.error is None and {"REJECTED"} >= {each["verdict"] for each in invocation.answer or []}:
+        rejected = {"REJECTED"} >= {each["verdict"] for each in invocation.answer or []}
+        if invocation.error is None and rejected and self.sagemaker.refused == refused:
             assert mutating == []
         assert len(json.dumps(invocation.answer)) <= ANSWER_BYTES
         written = [call.given["Body"] for call in invocation.calls if call.operation == "PutObject"]

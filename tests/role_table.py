@@ -98,7 +98,15 @@ FUNCTION = (
         (f"{BUCKET}-more",),
         (("s3:prefix", "verdicts/pipeline/pipeline.json/v1.json"),),
         required=("s3:prefix",),
-        never=(("s3:prefix", ""), ("s3:prefix", "data/"), ("s3:prefix", "pipeline/"), ("s3:prefix", "v")),
+        never=(("s3:prefix", ""), ("s3:prefix", "pipeline/"), ("s3:prefix", "v"), ("s3:prefix", "database/")),
+    ),
+    Right(
+        ("s3:ListBucket",),
+        (BUCKET,),
+        (f"{BUCKET}-more",),
+        (("s3:prefix", "data/"),),
+        required=("s3:prefix",),
+        never=(("s3:prefix", "data"), ("s3:prefix", "executions/1/"), ("s3:prefix", "checkpoints/")),
     ),
     Right(
         ("s3:GetObject", "s3:PutObject"),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from delivery_uploads import KEYS, NEEDY
+from delivery_uploads import KEYS, NEEDY, UNSTARTABLE, UNSTORABLE
 from delivery_world import World, inhabited
 from invocations import Invocation
 
@@ -34,7 +34,34 @@ def unchanged(world: World, doom: Doom) -> None:
 
 def rejected(world: World, doom: Doom) -> None:
     world.run(world.deliver(world.upload("first")))
-    world.run(doom(world.deliver(world.upload("no steps"))))
+    world.run(doom(world.deliver(world.upload("forbidden"))))
+
+
+def refused_when_stored(world: World, doom: Doom) -> None:
+    world.run(world.deliver(world.upload("first")))
+    world.run(doom(world.deliver(world.upload(UNSTORABLE))))
+
+
+def refused_when_created(world: World, doom: Doom) -> None:
+    world.run(doom(world.deliver(world.upload(UNSTORABLE))))
+
+
+def refused_when_started(world: World, doom: Doom) -> None:
+    """The pipeline holds the refused definition for a moment, and then the one that runs."""
+    world.run(world.deliver(world.upload("first")))
+    world.run(doom(world.deliver(world.upload(UNSTARTABLE))))
+
+
+def refused_when_started_first(world: World, doom: Doom) -> None:
+    """There is no definition that the pipeline could be given back."""
+    world.run(doom(world.deliver(world.upload(UNSTARTABLE))))
+
+
+def refused_when_started_and_found_by_the_schedule(world: World, doom: Doom) -> None:
+    world.run(world.deliver(world.upload("first")))
+    for kind in (UNSTARTABLE, UNSTORABLE):
+        world.drop(world.upload(kind))
+    world.run(doom(world.reconcile()))
 
 
 def superseded(world: World, doom: Doom) -> None:
@@ -99,7 +126,7 @@ def stops_what_runs(world: World, doom: Doom) -> None:
 
 def reconcile(world: World, doom: Doom) -> None:
     """Everything is found by the schedule, no event came."""
-    for kind, key in (("first", KEYS[0]), ("second", KEYS[0]), ("no steps", KEYS[0]), ("third", KEYS[1])):
+    for kind, key in (("first", KEYS[0]), ("second", KEYS[0]), ("forbidden", KEYS[0]), ("third", KEYS[1])):
         world.drop(world.upload(kind, key))
     world.run(doom(world.reconcile()))
 
@@ -128,6 +155,11 @@ SCENARIOS = [
     update,
     unchanged,
     rejected,
+    refused_when_stored,
+    refused_when_created,
+    refused_when_started,
+    refused_when_started_first,
+    refused_when_started_and_found_by_the_schedule,
     superseded,
     newer_one_was_lost,
     newer_one_is_invalid,

@@ -13,10 +13,11 @@ import pytest
 
 import delivery
 import object_versions
+import service_calls
 import verdicts
 from delivery import Delivery
 from delivery_schedules import roll
-from delivery_uploads import NEEDY
+from delivery_uploads import NEEDY, UNSTARTABLE
 from delivery_world import Broken, World, inhabited
 from direct_client import DirectClient
 from invocations import Invocation
@@ -169,6 +170,26 @@ def one_upload(world: World) -> None:
     world.run(world.deliver(world.upload("first")))
 
 
+def left_as_it_was_refused(patch: pytest.MonkeyPatch) -> None:
+    converge = Delivery.converge
+
+    def look(self: Delivery, bucket: str, key: str, settled: dict[str, Any]) -> None:
+        if {each["verdict"] for each in settled.values()} != {"REJECTED"}:
+            converge(self, bucket, key, settled)
+
+    patch.setattr(Delivery, "converge", look)
+
+
+def refused_when_started(world: World) -> None:
+    """SageMaker stores the newer definition, and then does not start it."""
+    world.run(world.deliver(world.upload("first")))
+    world.run(world.deliver(world.upload(UNSTARTABLE)))
+
+
+def refusal_is_told_as_a_failure(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(service_calls, "INVALID", "nothing is")
+
+
 MECHANISMS = [
     Mechanism("the token", "G1", random_token, delivered_twice_at_once),
     Mechanism("the pin", "G1", unpinned_start, older_overtaken_before_its_start),
@@ -177,6 +198,8 @@ MECHANISMS = [
     Mechanism("the second look", "G2", no_second_look, older_overtaken_before_it_is_stored),
     Mechanism("the look at the verdict", "G3", verdict_not_consulted, rejected_upload_is_repeated),
     Mechanism("the verdict", "G3", verdict_not_written, one_upload),
+    Mechanism("the converging after a refused start", "G5", left_as_it_was_refused, refused_when_started),
+    Mechanism("the verdict on a refusal", "G3", refusal_is_told_as_a_failure, refused_when_started),
     Mechanism("the first verdict", "G3", last_verdict_stands, delivered_twice_and_one_is_refused),
     Mechanism(
         "the start before the stop",
@@ -229,5 +252,5 @@ def search() -> None:
 def test_the_search_finds_that_the_mechanism_is_gone(mechanism: Mechanism, patch: pytest.MonkeyPatch) -> None:
     mechanism.take_away(patch)
     # It may come upon another promise first that falls with this one.
-    with pytest.raises(Broken, match=f"^({mechanism.promise}|G4): "):
+    with pytest.raises(Broken, match=f"^({mechanism.promise}|G4|G5): "):
         search()

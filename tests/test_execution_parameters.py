@@ -10,7 +10,6 @@ from direct_client import DirectClient
 from fake_s3 import FakeS3
 from function_settings import PARALLEL, Policy, Settings
 from object_versions import Upload
-from ops.service_model import bundled_model
 from small_definitions import small, step
 
 SETTINGS = Settings(
@@ -95,7 +94,6 @@ def test_what_is_in_force_is_every_declared_value() -> None:
     ("kind", "value", "sent"),
     [
         ("String", "a", "a"),
-        ("String", "", ""),
         ("String", "a" * 1024, "a" * 1024),
         ("Integer", 5, "5"),
         ("Integer", "5", "5"),
@@ -150,6 +148,11 @@ def test_a_value_of_another_type_is_refused_at_its_place_in_the_file(kind: str, 
     assert message.endswith(f"is no {kind}")
 
 
+def test_an_empty_text_is_refused_as_sagemaker_would() -> None:
+    found = problems(one("String"), {"P": ""})
+    assert found == [("parameters.json#/P", "SageMaker takes no empty value; leave it out")]
+
+
 def test_a_text_has_1024_characters_at_most() -> None:
     found = problems(one("String"), {"P": "a" * 1025})
     assert found == [("parameters.json#/P", "1,025 characters; a value has at most 1,024")]
@@ -201,10 +204,10 @@ def test_a_name_that_is_not_declared_is_refused_with_the_nearest() -> None:
 
 @pytest.mark.parametrize("definition", [ALL, declared(text("Needed"))], ids=["declared", "not declared"])
 def test_what_the_deployment_gives_cannot_be_given(definition: dict[str, Any]) -> None:
-    given = {"Needed": "a", "ExecutionRoleArn": "mine", "ArtifactBucket": "mine"}
+    names = ("ExecutionRoleArn", "ArtifactBucket", "InputDataDigest")
+    given = {"Needed": "a", **dict.fromkeys(names, "mine")}
     assert problems(definition, given) == [
-        (f"parameters.json#/{name}", "the deployment itself gives this value; leave it out")
-        for name in ("ExecutionRoleArn", "ArtifactBucket")
+        (f"parameters.json#/{name}", "the deployment itself gives this value; leave it out") for name in names
     ]
 
 
@@ -213,11 +216,11 @@ def test_a_parameter_that_nothing_gives_a_value_to_is_told_where_it_is_declared(
     assert pointer == "/Parameters/4"
     assert message == (
         "Needed needs a DefaultValue, or a value in parameters.json beside the definition: "
-        "this deployment gives values to ArtifactBucket, ExecutionRoleArn, InputDataUrl only"
+        "this deployment gives values to ArtifactBucket, ExecutionRoleArn, InputDataDigest, InputDataUrl only"
     )
 
 
-@pytest.mark.parametrize("name", ["ArtifactBucket", "InputDataUrl"])
+@pytest.mark.parametrize("name", ["ArtifactBucket", "InputDataUrl", "InputDataDigest"])
 def test_what_the_deployment_gives_is_declared_as_a_text(name: str) -> None:
     found = problems(declared({"Name": name, "Type": "Integer"}), {})
     assert found == [("/Parameters/0/Type", 'the deployment gives this parameter a text; write "String"')]
@@ -270,7 +273,7 @@ class Beside:
 
     def read(self, key: str = "pipeline/pipeline.json") -> dict[str, Any]:
         body = admission.read_beside(DirectClient("s3", self.s3), Upload("bucket", key, "v"))
-        return admission.judge(small(step()), body, SETTINGS, bundled_model()).given
+        return admission.judge(small(step()), body, SETTINGS).given
 
 
 def test_without_the_file_nothing_is_given() -> None:
@@ -306,6 +309,6 @@ def test_a_named_pipeline_has_a_file_of_its_own() -> None:
     ],
 )
 def test_a_file_that_is_no_strict_json_is_refused_with_its_name(body: bytes, message: str) -> None:
-    judgement = admission.judge(small(step()), body, SETTINGS, bundled_model())
+    judgement = admission.judge(small(step()), body, SETTINGS)
     assert judgement.given == {}
     assert str(judgement.problems[0]).startswith(message)

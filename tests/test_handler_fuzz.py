@@ -1,7 +1,8 @@
 """Events, uploads, parameters, verdicts and descriptions of any kind, and what the handler makes of them.
 
-It raises `StartError` or nothing; what it rejects never reaches SageMaker; its calls, the bytes it reads and
-the verdicts it writes are bounded. What that costs in time, tests/benchmarks/bench_document.py measures.
+It raises `StartError` or nothing; what it rejects itself never reaches SageMaker; its calls, the bytes that
+it reads and the verdicts that it writes are bounded. What that costs in time, bench_document.py in
+tests/benchmarks measures.
 """
 
 import json

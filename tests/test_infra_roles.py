@@ -235,12 +235,14 @@ def test_the_function_reads_uploads_and_writes_verdicts_and_nothing_else_in_the_
     assert given == {
         "ReadDefinition": (read, ["pipeline/*pipeline.json", "pipeline/*parameters.json"]),
         "ListUploads": (["s3:ListBucketVersions"], [""]),
-        "ListVerdicts": (["s3:ListBucket"], [""]),
+        "ListVerdictsAndData": (["s3:ListBucket"], [""]),
         "LeaveVerdict": (["s3:GetObject", "s3:PutObject"], ["verdicts/*"]),
     }
     lists = by_sid("FunctionRole")
     assert lists["ListUploads"]["Condition"] == {"StringLike": {"s3:prefix": "pipeline/*"}}
-    assert lists["ListVerdicts"]["Condition"] == {"StringLike": {"s3:prefix": "verdicts/*"}}
+    assert lists["ListVerdictsAndData"]["Condition"] == {
+        "StringLike": {"s3:prefix": ["verdicts/*", "data/*"]}
+    }
 
 
 def key_of(arn: dict[str, str]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from local.aws import LocalAWS
-from local.deploy import SOURCE, DeployFailed, deploy, zip_sources
+from local.deploy import DeployFailed, deploy, zip_sources
 from local_clients import uploader
 
 ROOT = Path(__file__).parent.parent
@@ -64,10 +64,6 @@ def test_the_zip_is_the_same_for_the_same_sources_and_holds_nothing_else(source:
     with zipfile.ZipFile(io.BytesIO(first)) as archive:
         assert archive.namelist() == ["start_execution.py"]
         assert archive.infolist()[0].external_attr >> 16 == 0o644
-
-
-def test_the_function_s_zip_keeps_its_promise_of_sixty_kilobytes() -> None:
-    assert len(zip_sources(SOURCE)) <= 61_440
 
 
 def test_the_committed_template_deploys_and_gives_its_outputs(aws: LocalAWS, source: Path) -> None:

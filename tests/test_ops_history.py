@@ -52,7 +52,7 @@ def test_every_upload_has_its_verdict_and_execution_newest_first(
     deployment: Deployment, capsys: Captured
 ) -> None:
     started = deployment.put(definition("first"))
-    rejected = deployment.put({"Version": "2020-12-01", "Steps": [], "Parameters": 7})
+    rejected = deployment.put({"Steps": [{"Name": name, "Type": "Lambda"} for name in "AB"]})
     deployment.deny()
     failed = deployment.put(definition("denied"))
     deployment.delivers = False
@@ -78,7 +78,7 @@ def test_every_upload_has_its_verdict_and_execution_newest_first(
     assert by_upload[superseded]["why"] == f"by upload {newest[:8]}"
     assert "iam:PassRole" in by_upload[failed]["why"]
     assert by_upload[rejected]["why"].startswith("/")
-    assert "(and 1 more)" in by_upload[rejected]["why"]
+    assert " more)" in by_upload[rejected]["why"]
     assert by_upload[waiting]["execution"] == "-"
 
 

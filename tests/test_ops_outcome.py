@@ -41,6 +41,13 @@ def test_verdicts_are_summed_up_in_one_phrase(kinds: list[str], said: str) -> No
     assert outcome.counts({"verdict": kind} for kind in kinds) == said
 
 
+@pytest.mark.parametrize(("digest", "said"), [({"InputDataDigest": "0123"}, ", digest 0123"), ({}, "")])
+def test_the_data_that_is_read_is_told(digest: dict[str, str], said: str) -> None:
+    parameters = {"InputDataUrl": "s3://birds/data/cub/", **digest}
+    lines = outcome.lines({"verdict": "STARTED", "parameters": parameters})
+    assert f"  reads s3://birds/data/cub/{said}" in lines
+
+
 def test_a_cost_is_told_in_dollars() -> None:
     lines = outcome.lines({"verdict": "STARTED", "worstCaseCostUSD": 1234.5})
     assert "  costs at most 1,234.50 USD" in lines

@@ -60,7 +60,7 @@ def test_rolling_back_twice_brings_back_what_there_was(deployment: Deployment, c
 def test_a_rejected_upload_in_between_is_no_version(deployment: Deployment, capsys: Captured) -> None:
     deployment.put(definition("first"))
     deployment.put(definition("second"))
-    deployment.put({"Version": "2020-12-01"})
+    deployment.put({"Version": "2020-12-01", "Steps": [{"Name": "A", "Type": "Lambda"}]})
     assert rollback(capsys)[0] == 0
     assert messages(deployment)[-1] == "first"
 

@@ -54,7 +54,7 @@ def test_the_shipped_definition_is_sound(capsys: Captured) -> None:
     count = len(steps) + sum(map(len, nested))
     code, said = validate(capsys, str(SHIPPED))
     assert code == 0
-    assert said.startswith(f"{SHIPPED} is sound: {count} steps, 24 parameters; an execution costs at most ")
+    assert said.startswith(f"{SHIPPED} is sound: {count} steps, 25 parameters; an execution costs at most ")
 
 
 @pytest.mark.usefixtures("offline")
@@ -206,7 +206,7 @@ def test_a_parameter_that_nothing_gives_a_value_to_is_an_error(tmp_path: Path, c
     assert validate(capsys, path, "--parameters", values)[0] == 0
 
 
-def test_the_messages_are_those_of_the_functions_verdict(
+def test_the_reasons_of_the_functions_verdict_are_among_what_is_said(
     deployment: Deployment, tmp_path: Path, capsys: Captured
 ) -> None:
     document = definition(parameters=[{"Name": "Folder", "Type": "String"}, {"Name": "Folder", "Type": "X"}])

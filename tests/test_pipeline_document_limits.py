@@ -107,11 +107,11 @@ def test_a_definition_with_anything_anywhere_is_judged_without_an_accident(data:
 @given(objects)
 def test_any_object_is_judged_without_an_accident(document: dict[str, Any]) -> None:
     assert check(document)
-    assert judged(document)
+    assert len(judged(document).problems) <= MAX_PROBLEMS
 
 
 def judged(definition: dict[str, Any], given_values: dict[str, Any] | None = None) -> admission.Judgement:
-    return admission.judge(definition, json.dumps(given_values or {}).encode(), DEPLOYMENT, bundled_model())
+    return admission.judge(definition, json.dumps(given_values or {}).encode(), DEPLOYMENT)
 
 
 def count_work(task: Callable[[], list[Problem]]) -> tuple[list[Problem], int]:

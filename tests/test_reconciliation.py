@@ -78,7 +78,7 @@ def reconcile_for(world: World, looks: int) -> None:
 
 def test_what_has_no_verdict_is_settled_before_anything_is_looked_at_again(world: World) -> None:
     for _ in range(PILE):
-        world.run(world.deliver(world.upload("no steps", KEYS[0])))
+        world.run(world.deliver(world.upload("forbidden", KEYS[0])))
     lost = lose(world, "first", KEYS[1])
 
     reconcile_for(world, 3)
@@ -87,7 +87,7 @@ def test_what_has_no_verdict_is_settled_before_anything_is_looked_at_again(world
 
 
 def test_a_reconciliation_that_runs_out_of_time_keeps_what_it_has_settled(world: World) -> None:
-    lost = [lose(world, "no steps") for _ in range(PILE)]
+    lost = [lose(world, "forbidden") for _ in range(PILE)]
 
     reconcile_for(world, 2)
 
@@ -101,7 +101,7 @@ def test_a_reconciliation_that_runs_out_of_time_keeps_what_it_has_settled(world:
 def test_looking_again_costs_what_has_started_and_not_what_was_rejected(world: World) -> None:
     world.run(world.deliver(world.upload("first")))
     for _ in range(PILE):
-        world.run(world.deliver(world.upload("no steps")))
+        world.run(world.deliver(world.upload("forbidden")))
 
     # The pipeline's newest started upload is below the pile; only finding it reads the verdicts above.
     calls = len(world.run(world.reconcile()).calls)
@@ -189,7 +189,7 @@ def test_an_answer_fits_into_what_lambda_gives_back(world: World) -> None:
 def test_a_late_event_below_a_pile_of_rejected_uploads_costs_one_reading_of_each(world: World) -> None:
     record = world.upload("first")
     for _ in range(PILE):
-        world.run(world.deliver(world.upload("no steps")))
+        world.run(world.deliver(world.upload("forbidden")))
 
     calls = len(world.run(world.deliver(record)).calls)
 

@@ -3,18 +3,16 @@
 import hashlib
 import json
 import logging
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+import input_data
 import object_versions
 import pipeline_document
 import start_execution
 from delivery import request_token
-from fake_sagemaker import MUTATING
+from fake_sagemaker import MUTATING, REFUSED_WHEN_STARTED, REFUSED_WHEN_STORED, Fault, ServiceError
 from object_versions import Upload
 from start_execution import StartError
 from uploads import (
@@ -27,6 +25,7 @@ from uploads import (
     definition,
     handle,
     laptop,
+    reconcile,
     record,
     services,
 )
@@ -108,16 +107,55 @@ def test_parameters_come_from_the_deployment_where_the_definition_wants_them(lap
         {"Name": "InputDataUrl", "Type": "String"},
         {"Name": "Epochs", "Type": "Integer", "DefaultValue": 3},
     ]
+    laptop.s3.put_object(Bucket=BUCKET, Key="data/birds/images.txt", Body=b"1 a.jpg")
     handle(laptop.put(definition(parameters=declared)))
 
     assert laptop.sagemaker.executions[0].parameters == {
         "ExecutionRoleArn": ROLE,
-        "InputDataUrl": f"s3://{BUCKET}/data/",
+        "InputDataUrl": f"s3://{BUCKET}/data/birds/",
     }
 
 
+def test_data_that_was_overwritten_is_another_value_and_misses_the_step_cache(laptop: Laptop) -> None:
+    declared = [{"Name": name, "Type": "String"} for name in ("InputDataUrl", "InputDataDigest")]
+    for image in (b"old", b"old", b"new"):
+        laptop.s3.put_object(Bucket=BUCKET, Key="data/CUB_200_2011.tgz", Body=image)
+        upload = laptop.put(definition(parameters=declared))
+        handle(upload)
+        assert laptop.verdict(upload)["parameters"] == laptop.sagemaker.executions[-1].parameters
+
+    old, again, new = (each.parameters for each in laptop.sagemaker.executions)
+    assert old["InputDataUrl"] == f"s3://{BUCKET}/data/CUB_200_2011.tgz"
+    assert old == again
+    assert old["InputDataDigest"] != new["InputDataDigest"]
+
+
+def test_an_upload_without_any_data_is_refused_before_anything_changes(laptop: Laptop) -> None:
+    (verdict,) = handle(laptop.put(definition(parameters=[{"Name": "InputDataUrl", "Type": "String"}])))
+
+    assert verdict["verdict"] == "REJECTED"
+    assert "holds no data set; upload one" in verdict["reasons"][0]["message"]
+    assert not MUTATING.intersection(laptop.sagemaker.calls)
+
+
+def test_a_warning_about_the_data_is_part_of_the_verdict(
+    laptop: Laptop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(input_data, "MAX_OBJECTS", 1)
+    for number in range(2):
+        laptop.s3.put_object(Bucket=BUCKET, Key=f"data/birds/{number}.jpg", Body=b"image")
+    declared = [{"Name": name, "Type": "String"} for name in ("InputDataUrl", "InputDataDigest")]
+
+    (verdict,) = handle(laptop.put(definition(parameters=declared)))
+
+    assert verdict["parameters"]["InputDataDigest"] == "unknown"
+    assert "overwritten" in verdict["warnings"][0]["message"]
+
+
 def test_data_that_the_author_chose_is_left_as_it_is(laptop: Laptop) -> None:
-    declared = [{"Name": "InputDataUrl", "Type": "String", "DefaultValue": "s3://elsewhere/data/"}]
+    url = f"s3://{BUCKET}/data/mine/"
+    laptop.s3.put_object(Bucket=BUCKET, Key="data/mine/images.txt", Body=b"1 a.jpg")
+    declared = [{"Name": "InputDataUrl", "Type": "String", "DefaultValue": url}]
     handle(laptop.put(definition(parameters=declared)))
 
     assert laptop.sagemaker.executions[0].parameters == {}
@@ -138,7 +176,7 @@ def test_a_parameter_that_nobody_gives_is_refused_before_anything_changes(laptop
     ("body", "reason"),
     [
         (b"{", "not JSON"),
-        (b'{"Version": "1", "Steps": []}', "/Version: write"),
+        (b'{"Steps": [{"Name": "A", "Type": "Lambda"}]}', "[rule step_types]"),
         (b" " * 1_048_577, "1,048,577 bytes"),
         (json.dumps(definition()).encode("utf-16"), "UTF-16, as > and Out-File write it"),
     ],
@@ -150,6 +188,65 @@ def test_a_refused_definition_changes_nothing_and_says_why(laptop: Laptop, body:
     (found,) = [f"{each['pointer']}: {each['message']}" for each in verdict["reasons"]][:1]
     assert reason in found
     assert not MUTATING.intersection(laptop.sagemaker.calls)
+
+
+@pytest.mark.parametrize(
+    ("step", "operation"),
+    [(REFUSED_WHEN_STORED, "UpdatePipeline"), (REFUSED_WHEN_STARTED, "StartPipelineExecution")],
+)
+def test_what_sagemaker_refuses_is_rejected_with_its_words_and_leaves_the_pipeline_as_it_was(
+    laptop: Laptop, step: str, operation: str
+) -> None:
+    handle(laptop.put(definition("sound")))
+    refused = definition("refused")
+    refused["Steps"][0]["Name"] = step
+    upload = laptop.put(refused)
+
+    handle(upload)
+
+    verdict = laptop.verdict(upload)
+    assert verdict["verdict"] == "REJECTED"
+    assert verdict["reasons"] == [
+        {
+            "pointer": "",
+            "message": f"SageMaker refuses it: {operation} failed with ValidationException: step {step} "
+            "is not valid; `python -m ops validate FILE` may tell more",
+        }
+    ]
+    assert len(laptop.sagemaker.executions) == 1
+    assert json.loads(laptop.sagemaker.pipelines["cv-birds"].versions[-1]) == definition("sound")
+    assert handle(upload) == [verdict]
+
+
+@pytest.mark.parametrize("step", [REFUSED_WHEN_STORED, REFUSED_WHEN_STARTED])
+def test_a_first_upload_that_sagemaker_refuses_starts_nothing_and_the_next_one_takes_its_place(
+    laptop: Laptop, step: str
+) -> None:
+    refused = definition("refused")
+    refused["Steps"][0]["Name"] = step
+
+    assert handle(laptop.put(refused))[0]["verdict"] == "REJECTED"
+
+    # The function may delete no pipeline: what was stored and not started stays until the next upload.
+    left = {name: json.loads(each.versions[-1]) for name, each in laptop.sagemaker.pipelines.items()}
+    assert left == ({"cv-birds": refused} if step == REFUSED_WHEN_STARTED else {})
+    assert laptop.sagemaker.executions == []
+    assert reconcile() == []
+    assert handle(laptop.put(definition("sound")))[0]["verdict"] == "STARTED"
+    assert json.loads(laptop.sagemaker.pipelines["cv-birds"].versions[-1]) == definition("sound")
+
+
+def test_a_value_that_only_sagemaker_knows_to_be_wrong_is_rejected_with_its_words(laptop: Laptop) -> None:
+    twice = [{"Name": "Note", "Type": "String"}, {"Name": "Note", "Type": "String", "DefaultValue": "a"}]
+    laptop.put({"Note": "mine"}, key="pipeline/parameters.json")
+    laptop.sagemaker.faults.append(
+        Fault("StartPipelineExecution", ServiceError("ValidationException", "Note is declared twice"))
+    )
+
+    (verdict,) = handle(laptop.put(definition(parameters=twice)))
+
+    assert verdict["verdict"] == "REJECTED"
+    assert "Note is declared twice" in verdict["reasons"][0]["message"]
 
 
 def test_a_huge_object_is_refused_before_its_first_byte_is_read() -> None:
@@ -293,9 +390,3 @@ def test_the_log_lines_carry_fields_that_are_json(laptop: Laptop, caplog: pytest
     assert json.loads(json.dumps(lines[0]["executionArn"])) == laptop.sagemaker.executions[0].arn
     assert lines[0]["versionId"] == upload["s3"]["object"]["versionId"]
     assert (lines[1]["verdict"], lines[1]["levelname"]) == ("FAILED", "ERROR")
-
-
-def test_importing_needs_no_environment_and_makes_no_client() -> None:
-    program = "import boto3; boto3.client = boto3.Session = None; import start_execution"
-    folder = Path(start_execution.__file__).parent
-    subprocess.run([sys.executable, "-c", program], cwd=folder, env={}, check=True)

@@ -40,6 +40,15 @@ def test_an_archive_gives_what_its_folder_gives(
     assert (job.manifest(), {split: job.names(split) for split in SPLITS}) == (streamed, found)
 
 
+def test_the_manifest_and_the_log_say_which_objects_were_read(
+    job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_cub(job.data)
+    assert job.run("--data-digest", "0123456789abcdef") == 0
+    assert job.manifest()["input_digest"] == "0123456789abcdef"
+    assert "input digest 0123456789abcdef" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", ["CUB_200_2011.tgz", "CUB_200_2011.tar"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
 def test_a_truncated_archive_is_named_with_its_size(

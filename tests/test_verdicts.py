@@ -233,6 +233,30 @@ def test_a_verdict_tells_what_runs_even_when_the_values_beside_it_have_changed_s
     assert after["parameters"]["Epochs"] == "5"
 
 
+@pytest.mark.parametrize("looked_at", ["by its event", "by redrive"])
+def test_parameters_that_could_not_be_asked_are_added_when_the_upload_is_looked_at_again(
+    laptop: Laptop, looked_at: str
+) -> None:
+    denied = ServiceError("AccessDeniedException", "not authorized")
+    operation = "ListPipelineParametersForExecution"
+    laptop.sagemaker.faults += [Fault(operation, denied), Fault(operation, denied)]
+    upload = laptop.put(definition(parameters=EPOCHS))
+    before = handle(upload)[0]
+    assert "parameters" not in before
+    assert operation in before["warnings"][0]["message"]
+
+    # While it is refused still, there is nothing new to tell.
+    assert reconcile(failed=True) == []
+    assert laptop.verdict(upload) == before
+    again = handle(upload) if looked_at == "by its event" else reconcile(failed=True)
+
+    told = {"parameters": {"Epochs": "3", "Backbone": "small", "ArtifactBucket": BUCKET}, "warnings": []}
+    assert again == [{**before, **told}]
+    assert laptop.verdict(upload) == again[0]
+    assert reconcile(failed=True) == []
+    assert len(laptop.sagemaker.executions) == 1
+
+
 def test_a_pipeline_that_somebody_deleted_is_made_again(laptop: Laptop) -> None:
     upload = laptop.put(definition())
     handle(upload)

@@ -4,6 +4,7 @@
     manifest-<host>.json   from the other hosts: what they could not read of their share
     classes.json           beside the shards of every split: what training sees of the manifest
 
+`digest` names what was read of the data; `input_digest` is the deployment's, of the objects that were there.
 `width` and `height` are not known for an image that another host decodes; they are null there.
 """
 

@@ -20,7 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from training import images, job
 from training.cub import ImageRecord, read_annotations
@@ -65,6 +65,7 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
     add("--class-selection", default="", help="numbers, ranges or names; empty or all = every class")
     add("--annotation-file-name", default="classes.txt", help="the file that lists the classes")
     add("--seed", type=int, default=7, help="of the split, where the data set leaves a choice")
+    add("--data-digest", default="unknown", help="of the objects that are read; recorded")
     add("--validation-share", type=float, default=0.1, help="of the train images, carved out for validation")
     add("--test-share", type=float, default=0.2, help="of all images, where there is no train_test_split.txt")
     add("--short-side", type=int, default=256, help="pixels of the stored images; 440 to train with 384")
@@ -196,19 +197,20 @@ def check_unreadable(progress: Progress, share: float) -> None:
         )
 
 
-def write_documents(plan: Plan, progress: Progress, hosts: Hosts, output: Callable[[str], Path]) -> None:
+def write_documents(
+    plan: Plan, progress: Progress, hosts: Hosts, output: Callable[[str], Path], input_digest: str
+) -> None:
     """Write the manifest and, beside the shards, the classes with the data's digest."""
     digest = data_digest(plan.classes, progress.hashes)
     for split in SPLITS:
         write_json(output(split) / "classes.json", {"classes": class_list(plan.classes), "digest": digest})
     if hosts.rank == 0:
         listed = _manifest_images(progress)
-        write_json(
-            output("manifest") / "manifest.json", manifest(plan.classes, listed, progress.unreadable, digest)
-        )
+        document = manifest(plan.classes, listed, progress.unreadable, digest)
+        write_json(output("manifest") / "manifest.json", {**document, "input_digest": input_digest})
     else:
         unreadable = [{"name": image.name, "reason": image.reason} for image in progress.unreadable]
-        document: dict[str, Any] = {"version": 1, "host": hosts.current, "unreadable": unreadable}
+        document = {"version": 1, "host": hosts.current, "unreadable": unreadable}
         write_json(output("manifest") / f"manifest-{hosts.current}.json", document)
 
 
@@ -231,7 +233,7 @@ def preprocess(paths: Paths, argv: Sequence[str] | None = None) -> None:
     plan = make_plan(paths.processing_input("data"), arguments)
     progress = write_shards(plan, hosts, paths.processing_output, arguments)
     check_unreadable(progress, arguments.unreadable_share)
-    write_documents(plan, progress, hosts, paths.processing_output)
+    write_documents(plan, progress, hosts, paths.processing_output, arguments.data_digest)
     counts = Counter(plan.splits.values())
     summary = (
         f"{len(plan.classes)} classes, {len(plan.records)} images: "
@@ -239,9 +241,8 @@ def preprocess(paths: Paths, argv: Sequence[str] | None = None) -> None:
         + f"; {len(progress.unreadable)} unreadable"
     )
     seconds = time.perf_counter() - started
-    print(
-        f"{summary}; {progress.handled} written in {seconds:.1f} s, {progress.handled / seconds:.0f} images/s"
-    )
+    speed = f"{progress.handled} written in {seconds:.1f} s, {progress.handled / seconds:.0f} images/s"
+    print(f"{summary}; {speed}; input digest {arguments.data_digest}")
     job.write_reason(paths.message, summary)
 
 
