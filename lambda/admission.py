@@ -50,20 +50,20 @@ class Judgement:
         return _together(self.in_document, self.in_values, self.forbidden)
 
 
-def admit(body: bytes, upload: Upload, settings: Settings, s3: Any, model: Any) -> Judgement:
+def admit(body: bytes, upload: Upload, settings: Settings, s3: Any, model: Any) -> Judgement:  # noqa: ARG001
     """Read a definition and what it is to start with; raise InvalidDefinition with every reason against."""
     document = pipeline_document.load(body)
     try:
         beside: bytes | str = read_beside(s3, upload)
     except object_versions.TooLarge as error:
         beside = str(error)
-    judgement = judge(document, beside, settings, model)
+    judgement = judge(document, beside, settings)
     if judgement.problems:
         raise InvalidDefinition(judgement.problems)
     return judgement
 
 
-def judge(document: dict[str, Any], beside: bytes | str, settings: Settings, model: Any) -> Judgement:  # noqa: ARG001
+def judge(document: dict[str, Any], beside: bytes | str, settings: Settings) -> Judgement:
     """Judge a loaded definition by its values and by the deployment's policy at once.
 
     `beside` are the bytes of its parameters.json, or why those were not read.

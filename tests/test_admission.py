@@ -59,7 +59,7 @@ def pointer(*path: str | int) -> str:
 
 
 def judged(definition: dict[str, Any], beside: bytes = b"{}") -> admission.Judgement:
-    return admission.judge(definition, beside, SETTINGS, bundled_model())
+    return admission.judge(definition, beside, SETTINGS)
 
 
 def test_the_shipped_definition_is_admitted_with_what_it_would_start_with() -> None:

@@ -10,7 +10,6 @@ from direct_client import DirectClient
 from fake_s3 import FakeS3
 from function_settings import PARALLEL, Policy, Settings
 from object_versions import Upload
-from ops.service_model import bundled_model
 from small_definitions import small, step
 
 SETTINGS = Settings(
@@ -270,7 +269,7 @@ class Beside:
 
     def read(self, key: str = "pipeline/pipeline.json") -> dict[str, Any]:
         body = admission.read_beside(DirectClient("s3", self.s3), Upload("bucket", key, "v"))
-        return admission.judge(small(step()), body, SETTINGS, bundled_model()).given
+        return admission.judge(small(step()), body, SETTINGS).given
 
 
 def test_without_the_file_nothing_is_given() -> None:
@@ -306,6 +305,6 @@ def test_a_named_pipeline_has_a_file_of_its_own() -> None:
     ],
 )
 def test_a_file_that_is_no_strict_json_is_refused_with_its_name(body: bytes, message: str) -> None:
-    judgement = admission.judge(small(step()), body, SETTINGS, bundled_model())
+    judgement = admission.judge(small(step()), body, SETTINGS)
     assert judgement.given == {}
     assert str(judgement.problems[0]).startswith(message)
