@@ -119,7 +119,7 @@ def check_parameters(path: Path, definition: dict[str, Any], values: bytes) -> N
     """Raise UploadError when a definition does not take the `values` of a parameters.json."""
     import admission  # noqa: PLC0415
 
-    judged = admission.judge(definition, values, offline(definition), bundled_model())
+    judged = admission.judge(definition, values, offline(definition))
     lines = [*map(tell, _empty(judged)), *map(str, judged.in_values)]
     if lines:
         raise UploadError(_told(f"{path} cannot be started", lines))

@@ -267,7 +267,7 @@ def test_all_that_walks_a_definition_bears_the_greatest_depth(what: str) -> None
     settings = Settings("p", "r", {}, {}, Policy(), PARALLEL)
     expected = {"an argument": 1}.get(what, 0)
     assert len(problems(definition)) == expected
-    assert admission.judge(definition, beside, settings, bundled_model()).text == serialise(definition)
+    assert admission.judge(definition, beside, settings).text == serialise(definition)
     assert with_defaults(definition, {}) == definition
     if not expected:
         assert len(parse(json.dumps(definition)).steps) == sum(1 for _ in pipeline_walk.steps(definition))
