@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,10 @@ import pipeline_walk
 from ops.errors import NotFoundError, UploadError
 from ops.parameters import DEPLOYMENT_PARAMETERS, VPC_PARAMETER, is_deployments
 from ops.service_model import bundled_model
-from pipeline_definition.checks import Finding, Place, check, check_values
+from pipeline_definition.checks import Finding, Place, check
 from pipeline_document import InvalidDefinition
 
 if TYPE_CHECKING:
-    import admission
     from function_settings import Settings
 
 
@@ -69,8 +68,6 @@ def tell(finding: Finding) -> str:
     match finding.place:
         case Place.CREATE:
             return f"CreatePipeline refuses: {finding}"
-        case Place.START:
-            return f"StartPipelineExecution refuses: {finding}"
         case Place.RUN:
             return f"the job of step {finding.step} would be refused: {finding}"
         case Place.ADVICE:
@@ -120,9 +117,8 @@ def check_parameters(path: Path, definition: dict[str, Any], values: bytes) -> N
     import admission  # noqa: PLC0415
 
     judged = admission.judge(definition, values, offline(definition))
-    lines = [*map(tell, _empty(judged)), *map(str, judged.in_values)]
-    if lines:
-        raise UploadError(_told(f"{path} cannot be started", lines))
+    if judged.in_values:
+        raise UploadError(_told(f"{path} cannot be started", judged.in_values))
 
 
 def judge(
@@ -139,7 +135,7 @@ def judge(
     known = admission.effective(definition, judged.parameters) if judged.parameters else {}
     if settings is None:
         known = {name: None if is_deployments(name) else value for name, value in known.items()}
-    found = sorted([*check(definition, bundled_model(), known), *_empty(judged)], key=_order)
+    found = sorted(check(definition, bundled_model(), known), key=_order)
     refused = any(each.place is not Place.ADVICE for each in found)
     said = []
     if found:
@@ -155,13 +151,6 @@ def judge(
         advice=found,
         worst_case_cost=judged.worst_case_cost,
     )
-
-
-def _empty(judged: admission.Judgement) -> list[Finding]:
-    """Return the empty values among those beside the definition, unless the function itself names them."""
-    named = {each.pointer for each in judged.problems}
-    found = [replace(each, pointer=f"parameters.json#{each.pointer}") for each in check_values(judged.given)]
-    return [each for each in found if each.pointer not in named]
 
 
 def settings_of(environment: Mapping[str, str], stack: str) -> Settings:

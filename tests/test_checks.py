@@ -16,7 +16,7 @@ import pipeline_walk
 from function_settings import RULES, Policy
 from local.engine.definition import STEP_TYPES, DefinitionError, parse
 from ops.service_model import bundled_model
-from pipeline_definition.checks import MAX_FINDINGS, Finding, Place, check, check_values
+from pipeline_definition.checks import MAX_FINDINGS, Finding, Place, check
 from small_definitions import (
     changed,
     condition,
@@ -149,12 +149,6 @@ def test_what_create_pipeline_refuses_is_told_after_any_number_of_other_findings
     last = training("Last", AlgorithmSpecification=[])
     places = [each.place for each in found(small(*jobs, last))]
     assert places == [Place.CREATE, *[Place.RUN] * MAX_FINDINGS]
-
-
-def test_an_empty_value_is_refused_at_the_start_of_an_execution() -> None:
-    assert [(each.place, each.pointer) for each in check_values({"A": "", "B": " ", "C": 0, "D": False})] == [
-        (Place.START, "/A")
-    ]
 
 
 def test_the_checks_need_no_sdk_and_no_credentials() -> None:

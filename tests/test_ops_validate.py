@@ -74,7 +74,7 @@ def test_everything_that_is_wrong_is_said_at_once_with_its_place(tmp_path: Path,
 
 @pytest.mark.usefixtures("offline")
 def test_each_fault_is_told_with_who_on_aws_would_refuse_it(tmp_path: Path, capsys: Captured) -> None:
-    command = {"ImageUri": "scores:1", "ContainerArguments": ["--name", {"Get": "Parameters.Name"}]}
+    command = {"ImageUri": "scores:1", "ContainerArguments": ["--name", ""]}
     document = small(
         processing("Score", AppSpecification=command),
         step("Stop", DependsOn=["Nobody"], Newer=1),
@@ -85,16 +85,13 @@ def test_each_fault_is_told_with_who_on_aws_would_refuse_it(tmp_path: Path, caps
     assert code == 2
     lines = said.splitlines()
     assert lines[0].endswith(f"{path} would not run:")
-    assert [line.partition(": /")[0] for line in lines[1:5]] == [
+    assert [line.partition(": /")[0] for line in lines[1:4]] == [
         "  CreatePipeline refuses",
-        "  StartPipelineExecution refuses: parameters.json#/Name: an empty value; leave the parameter out, "
-        "or give it one",
         "  the job of step Score would be refused",
         "  advice",
     ]
-    assert lines[5].startswith(f"{path} would be rejected by the default policy ")
-    named = write(tmp_path / "v.json", {"Name": "birds"})
-    assert "would be refused" not in validate(capsys, path, "--parameters", named)[1]
+    assert lines[4].startswith(f"{path} would be rejected by the default policy ")
+    assert "  parameters.json#/Name: SageMaker takes no empty value; leave it out" in lines[5:]
 
 
 @pytest.mark.usefixtures("offline")

@@ -16,7 +16,7 @@ from pipeline_definition.checks.values import defaults
 if TYPE_CHECKING:
     from botocore.model import ServiceModel
 
-__all__ = ["MAX_FINDINGS", "Finding", "Place", "check", "check_values"]
+__all__ = ["MAX_FINDINGS", "Finding", "Place", "check"]
 MAX_FINDINGS = 100
 """Of each place. Nobody mends more at once, and a hostile file must not make us write a book."""
 
@@ -36,13 +36,6 @@ def check(
         elif each.place is Place.CREATE:
             break
     return [finding for place in Place for finding in found[place]]
-
-
-def check_values(given: Mapping[str, Any]) -> list[Finding]:
-    """Return what is wrong with values that a start gives to parameters, whatever the definition."""
-    what = "an empty value; leave the parameter out, or give it one"
-    empty = [name for name, value in given.items() if value == ""]
-    return [Found(Place.START, (name,), what).finding() for name in empty[:MAX_FINDINGS]]
 
 
 def _all(

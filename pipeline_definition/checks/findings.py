@@ -14,8 +14,6 @@ class Place(StrEnum):
 
     CREATE = "create"
     """CreatePipeline and UpdatePipeline."""
-    START = "start"
-    """StartPipelineExecution."""
     RUN = "run"
     """The API that makes a step's job, when the step starts."""
     ADVICE = "advice"
