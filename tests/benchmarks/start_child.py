@@ -46,6 +46,7 @@ def directly() -> Start:
         text = s3.get_object(Bucket=bucket, Key=key, VersionId=version_id)["Body"].read().decode()
         sagemaker.list_pipeline_executions(PipelineName=name, MaxResults=100)
         s3.list_object_versions(Bucket=bucket, Prefix="pipeline/parameters.json", MaxKeys=1)
+        s3.list_objects_v2(Bucket=bucket, Prefix="data/")
         declared = {parameter["Name"] for parameter in json.loads(text)["Parameters"]}
         values = json.loads(os.environ["PIPELINE_PARAMETERS"])
         version = sagemaker.update_pipeline(PipelineName=name, PipelineDefinition=text, RoleArn=role)
