@@ -9,6 +9,7 @@ package group, a queue or a topic that would be removed or made anew.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -100,7 +101,7 @@ def preflight(assembly: Path, options: tuple[str, ...]) -> None:
 def _profile(options: Sequence[str]) -> str | None:
     """Return the AWS profile that the CDK is to take, as `--profile NAME` or `--profile=NAME`."""
     found = None
-    for option, following in zip(options, [*options[1:], None], strict=True):
+    for option, following in itertools.zip_longest(options, options[1:]):
         name, equals, value = option.partition("=")
         if name == "--profile":
             found = value if equals else following

@@ -226,6 +226,7 @@ def queue(stack: Stack, url: str, _: Properties) -> dict[str, Any]:
     return {
         "QueueName": url.rpartition("/")[2],
         "KmsMasterKeyId": attributes.get("KmsMasterKeyId"),
+        "SqsManagedSseEnabled": attributes.get("SqsManagedSseEnabled") == "true",
         "MessageRetentionPeriod": int(attributes["MessageRetentionPeriod"]),
         "Tags": [
             {"Key": name, "Value": value} for name, value in sqs.list_queue_tags(QueueUrl=url)["Tags"].items()

@@ -67,7 +67,7 @@ HARMLESS = [
     # Parameters: whatever they say is judged where it is used.
     Harmless("/Parameters", ("reversed",), "their order means nothing"),
     Harmless(
-        "/Parameters/{AnnotationFileName,ClassSelection,Backbone}/DefaultValue",
+        "/Parameters/{AnnotationFileName,ClassSelection,Backbone,InputDataDigest}/DefaultValue",
         (*CONSTANT, "instance type"),
         OWN_CODE,
     ),

@@ -45,7 +45,10 @@ def _protected(right: Right) -> Right:
             (groups, (OTHER_GROUP,)),
             (groups, (*GROUPS, OTHER_GROUP)),
         ),
-        also=(*right.also, *((subnets, (each,)) for each in SUBNETS)),
+        also=(
+            *(each for each in right.also if each[0] != VOLUME_KEY[0]),
+            *((subnets, (each,)) for each in SUBNETS),
+        ),
     )
 
 

@@ -330,11 +330,13 @@ def test_a_change_reaches_what_it_is_about_and_replaces_neither_bucket_nor_group
     handler = source / "start_execution.py"
     handler.write_text(handler.read_text() + "# changed\n")
     function, role, group = "AWS::Lambda::Function", "AWS::IAM::Role", "AWS::Logs::LogGroup"
+    bucket = "AWS::S3::Bucket"
 
     for kinds, changed, method in (
         ({function}, app(source), "change-set"),
         ({function, role}, app(on_running="stop"), "direct"),
-        ({function, role, group}, app(log_retention_days=7), "change-set"),
+        # The access logs are kept as long as the function's.
+        ({function, role, group, bucket}, app(log_retention_days=7), "change-set"),
     ):
         held = state(aws)
         deploy(cdk, changed, f"--method={method}")
@@ -354,9 +356,9 @@ def test_the_difference_is_told_by_property_before_anything_is_deployed(
 ) -> None:
     deploy(cdk, app())
     since = len(events(aws))
-    said = cdk("diff", f"--app={app(log_retention_days=7)}")
-    assert "[~] AWS::Logs::LogGroup" in said
-    assert "RetentionInDays" in said
+    said = cdk("diff", f"--app={app(reserved_concurrency=1)}")
+    assert "[~] AWS::Lambda::Function" in said
+    assert "ReservedConcurrentExecutions" in said
     assert "AWS::S3::Bucket" not in said
     assert "There were no differences" in cdk("diff", f"--app={app()}")
     assert touched(aws, since) == set()

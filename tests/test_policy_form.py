@@ -31,6 +31,8 @@ from policy_cases import (
 
 Change = Callable[[Definition], object]
 EVERYTHING_OFF = policy(policy_off=dict.fromkeys(RULES, "so that the form alone is judged"))
+DECLARED = len(SHIPPED["Parameters"])
+INSTANCE_TYPE = [each["Name"] for each in SHIPPED["Parameters"]].index("TrainingInstanceType")
 FAIL: Definition = {"Name": "Stop", "Type": "Fail", "Arguments": {"ErrorMessage": "stop"}}
 
 
@@ -100,24 +102,44 @@ UNWALKABLE: list[tuple[Change, str, str]] = [
     ),
     (lambda d: d.update(Parameters={}), "/Parameters", "must be a list, not an object"),
     (lambda d: d.update(Parameters="none"), "/Parameters", "must be a list"),
-    (lambda d: d["Parameters"].append("X"), "/Parameters/24", "must be an object with a Name and a Type"),
-    (lambda d: d["Parameters"].append({"Type": "String"}), "/Parameters/24/Name", "must be 1 to 256"),
-    (lambda d: d["Parameters"].append({"Name": ["X"], "Type": "String"}), "/Parameters/24/Name", "a list"),
-    (lambda d: d["Parameters"].append({"Name": "a.b", "Type": "String"}), "/Parameters/24/Name", '"a.b"'),
-    (lambda d: d["Parameters"].append({"Name": "X", "Type": ["String"]}), "/Parameters/24/Type", "a list"),
+    (
+        lambda d: d["Parameters"].append("X"),
+        f"/Parameters/{DECLARED}",
+        "must be an object with a Name and a Type",
+    ),
+    (
+        lambda d: d["Parameters"].append({"Type": "String"}),
+        f"/Parameters/{DECLARED}/Name",
+        "must be 1 to 256",
+    ),
+    (
+        lambda d: d["Parameters"].append({"Name": ["X"], "Type": "String"}),
+        f"/Parameters/{DECLARED}/Name",
+        "a list",
+    ),
+    (
+        lambda d: d["Parameters"].append({"Name": "a.b", "Type": "String"}),
+        f"/Parameters/{DECLARED}/Name",
+        '"a.b"',
+    ),
+    (
+        lambda d: d["Parameters"].append({"Name": "X", "Type": ["String"]}),
+        f"/Parameters/{DECLARED}/Type",
+        "a list",
+    ),
     (
         lambda d: d["Parameters"].append({"Name": "X", "Type": "Text"}),
-        "/Parameters/24/Type",
+        f"/Parameters/{DECLARED}/Type",
         "must be String or",
     ),
     (
         lambda d: d["Parameters"].append({"Name": "X", "Type": "Integer", "DefaultValue": "many"}),
-        "/Parameters/24/DefaultValue",
+        f"/Parameters/{DECLARED}/DefaultValue",
         'must be of Type Integer, not "many"',
     ),
     (
         lambda d: d["Parameters"].append({"Name": "X", "Type": "String", "DefaultValue": {"Get": "y"}}),
-        "/Parameters/24/DefaultValue",
+        f"/Parameters/{DECLARED}/DefaultValue",
         "must be of Type String, not an expression",
     ),
     (
@@ -125,13 +147,13 @@ UNWALKABLE: list[tuple[Change, str, str]] = [
         lambda d: d["Parameters"].insert(
             0, {"Name": "TrainingInstanceType", "Type": "String", "DefaultValue": "ml.p4d.24xlarge"}
         ),
-        "/Parameters/12/Name",
+        f"/Parameters/{INSTANCE_TYPE + 1}/Name",
         "TrainingInstanceType is declared more than once",
     ),
     (
         lambda d: d["Parameters"].extend({"Name": f"P{n}", "Type": "String"} for n in range(200)),
         "/Parameters",
-        "must be at most 200, not 224",
+        f"must be at most 200, not {DECLARED + 200}",
     ),
     (
         lambda d: arguments(d, "EvaluateSpot")["ProcessingInputs"].append(

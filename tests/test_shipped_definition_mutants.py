@@ -33,7 +33,7 @@ ELSEWHERE = [
     Elsewhere("/Parameters/*/Name", ("longer",), USED, "references to the old name"),
     Elsewhere("/Parameters/*/DefaultValue", ("removed",), USED, "a value is missing where it is used"),
     Elsewhere(
-        "/Parameters/{AnnotationFileName,ClassSelection,Backbone}/DefaultValue",
+        "/Parameters/{AnnotationFileName,ClassSelection,Backbone,InputDataDigest}/DefaultValue",
         LOCATION,
         USED,
         "a value is judged where it is used",

@@ -176,7 +176,10 @@ def test_a_parameter_that_nobody_gives_is_refused_before_anything_changes(laptop
     ("body", "reason"),
     [
         (b"{", "not JSON"),
-        (b'{"Steps": [{"Name": "A", "Type": "Lambda"}]}', "[rule step_types]"),
+        (
+            json.dumps({"Version": "2020-12-01", "Steps": [{"Name": "A", "Type": "Lambda"}]}).encode(),
+            "[rule step_types]",
+        ),
         (b" " * 1_048_577, "1,048,577 bytes"),
         (json.dumps(definition()).encode("utf-16"), "UTF-16, as > and Out-File write it"),
     ],
@@ -237,16 +240,16 @@ def test_a_first_upload_that_sagemaker_refuses_starts_nothing_and_the_next_one_t
 
 
 def test_a_value_that_only_sagemaker_knows_to_be_wrong_is_rejected_with_its_words(laptop: Laptop) -> None:
-    twice = [{"Name": "Note", "Type": "String"}, {"Name": "Note", "Type": "String", "DefaultValue": "a"}]
+    declared = [{"Name": "Note", "Type": "String"}]
     laptop.put({"Note": "mine"}, key="pipeline/parameters.json")
     laptop.sagemaker.faults.append(
-        Fault("StartPipelineExecution", ServiceError("ValidationException", "Note is declared twice"))
+        Fault("StartPipelineExecution", ServiceError("ValidationException", "Note may not be mine"))
     )
 
-    (verdict,) = handle(laptop.put(definition(parameters=twice)))
+    (verdict,) = handle(laptop.put(definition(parameters=declared)))
 
     assert verdict["verdict"] == "REJECTED"
-    assert "Note is declared twice" in verdict["reasons"][0]["message"]
+    assert "Note may not be mine" in verdict["reasons"][0]["message"]
 
 
 def test_a_huge_object_is_refused_before_its_first_byte_is_read() -> None:
