@@ -139,7 +139,8 @@ class Rollback:
         pages = self._sagemaker.get_paginator("list_pipeline_parameters_for_execution").paginate(
             PipelineExecutionArn=execution_arn
         )
-        return [each for page in pages for each in page["PipelineParameters"]]
+        # SageMaker takes no empty value at a start: one is the definition's own default, and stays so.
+        return [each for page in pages for each in page["PipelineParameters"] if each["Value"]]
 
 
 def changed(earlier: Verdict, now: Verdict) -> list[str]:

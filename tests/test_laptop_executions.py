@@ -89,7 +89,7 @@ def test_the_role_refuses_it_to_whoever_starts_the_pipeline_without_the_function
 ) -> None:
     sagemaker = toy_laptop.sagemaker
     listed = sagemaker.list_pipeline_parameters_for_execution(PipelineExecutionArn=first, MaxResults=100)
-    given = {each["Name"]: each["Value"] for each in listed["PipelineParameters"]}
+    given = {each["Name"]: each["Value"] for each in listed["PipelineParameters"] if each["Value"]}
     given |= {"ModelApprovalStatus": "Approved", "Seed": "77"}
     started = sagemaker.start_pipeline_execution(
         PipelineName=toy_laptop.outputs["PipelineName"],

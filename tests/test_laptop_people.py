@@ -189,7 +189,7 @@ def test_every_command_of_an_uploader_works_as_the_role_alone(
         ("failures",),
         ("watch",),
         ("report",),
-        ("upload", str(SHIPPED), "-p", "Seed=8"),
+        ("upload", str(SHIPPED), "--data", str(data), "-p", "Seed=8"),
         ("rollback",),
     ):
         code, said = as_uploader(*arguments)

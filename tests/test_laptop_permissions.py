@@ -27,14 +27,10 @@ from toy_pipeline import SHIPPED
 pytestmark = pytest.mark.slow
 
 SEEDS = itertools.count(100)
-KMS = "MiniStack's S3 and SQS ask KMS for nobody's rights"
 EXEMPT = {
     ("FunctionRole", "OwnLogs"): "without it Lambda runs all the same, here and on AWS, and its log is lost",
-    ("FunctionRole", "UseDataKey"): KMS,
-    ("FunctionRole", "EncryptFailures"): KMS,
-    ("PipelineRole", "UseDataKey"): KMS,
 }
-"""What a run does without on local AWS, and why; docs/local.md says so, too."""
+"""What a run does without on local AWS, and why; docs/local.md says so, and what goes beside it with a key."""
 ONLY_WHEN_IT_FAILS = ("FunctionRole", "ReportFailure")
 
 

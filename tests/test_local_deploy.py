@@ -171,7 +171,7 @@ def test_an_uploaded_definition_runs_the_real_function_under_its_role(aws: Local
     # Refused for what is in it: that says it read this very object with its own role.
     given = json.loads(s3.get_object(Bucket=bucket, Key=verdict)["Body"].read())
     assert given["verdict"] == "REJECTED"
-    assert "Version" in given["reasons"][0]["pointer"]
+    assert given["reasons"][0]["pointer"] == "/Steps"
 
 
 def test_a_template_whose_functions_have_other_code_is_refused_with_the_choice_that_made_it(
