@@ -30,7 +30,7 @@ SEEDS = itertools.count(100)
 EXEMPT = {
     ("FunctionRole", "OwnLogs"): "without it Lambda runs all the same, here and on AWS, and its log is lost",
 }
-"""What a run does without on local AWS, and why; docs/local.md says so, and what goes beside it with a key."""
+"""What a run does without on local AWS, and why; docs/local.md has what comes with a key, too."""
 ONLY_WHEN_IT_FAILS = ("FunctionRole", "ReportFailure")
 
 
