@@ -191,6 +191,16 @@ def test_start_only_takes_the_parameters_of_the_last_execution(
     assert deployment.sagemaker.executions[-1].parameters["Epochs"] == "5"
 
 
+def test_start_only_leaves_out_empty_values_which_sagemaker_refuses_at_a_start(
+    deployment: Deployment, capsys: Captured
+) -> None:
+    deployment.put(definition("first", [*EPOCHS, {"Name": "Key", "Type": "String", "DefaultValue": ""}]))
+    assert rollback(capsys, "1", "--start-only")[0] == 0
+    again = deployment.sagemaker.executions[-1]
+    assert "Key" not in again.parameters
+    assert again.values["Key"] == ""
+
+
 def test_start_only_of_what_never_ran_says_what_to_do_instead(
     deployment: Deployment, capsys: Captured
 ) -> None:
