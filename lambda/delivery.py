@@ -53,7 +53,9 @@ class Delivery:
         """Settle one upload and leave its verdict; done twice, it is the same verdict."""
         known = verdicts.read(self._s3, upload)
         verdict = self.settle(upload, known)
-        if verdict["verdict"] in (STARTED, SUPERSEDED) or upload.key in self._stored:
+        # After a rejection, too: an invocation before this one may have stored it and then been kept from
+        # starting it.
+        if verdict["verdict"] != FAILED or upload.key in self._stored:
             self.converge(upload.bucket, upload.key, {upload.version_id: verdict})
         return self.write(upload, verdict, known)
 

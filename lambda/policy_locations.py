@@ -34,7 +34,20 @@ def why_not_written(scope: Scope, value: Any, allowed: tuple[str, ...] = (EXECUT
     """Return why a location may not be written; None when it may."""
     uri = str(scope.evaluate(value))
     why = _why_not_below(scope, uri, allowed)
+    if why is None and _names_the_pipeline(uri, allowed):
+        why = ", which has the pipeline's name in it once more; leave that out"
     return None if why is None else f"{scope.say(value)}{why}; write below {_said(scope, allowed, ' or ')}"
+
+
+def _names_the_pipeline(uri: str, allowed: tuple[str, ...]) -> bool:
+    """Return whether a key has the pipeline's name anywhere but in the prefix that is allowed.
+
+    Whoever uploads knows the name and could write it out beside this: one place would then seem to be two.
+    Nobody knows the execution's id before it starts.
+    """
+    key = uri.split("/", 3)[3]
+    (rest,) = (key.removeprefix(each) for each in allowed if key.startswith(each))
+    return token("Execution.PipelineName") in rest
 
 
 def own_folder(each: dict[str, Any], path: Path, name: str, target: str, folder: str) -> Iterator[Violation]:

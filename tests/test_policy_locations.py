@@ -135,6 +135,19 @@ def test_checkpoints_are_kept_below_the_own_pipeline() -> None:
             assert "checkpoints/<Execution.PipelineName>/ or s3://" in said_at(problems, at)
 
 
+@pytest.mark.parametrize(
+    ("place", "folders"),
+    [
+        (OUTPUT, (PIPELINE, "evaluation")),
+        (MODEL, ("models", PIPELINE)),
+        (CHECKPOINT, ("checkpoints", PIPELINE)),
+    ],
+)
+def test_the_pipelines_name_makes_no_second_name_of_a_place(place: Place, folders: tuple[Any, ...]) -> None:
+    definition, at = put(place, own(*folders, ""))
+    assert "has the pipeline's name in it once more; leave that out" in said_at(judge(definition), at)
+
+
 def test_nothing_else_is_written_among_checkpoints() -> None:
     for place in (OUTPUT, MODEL):
         definition, at = put(place, joined("s3:/", OURS, "checkpoints", PIPELINE, "spot"))

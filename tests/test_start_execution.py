@@ -221,6 +221,20 @@ def test_what_sagemaker_refuses_is_rejected_with_its_words_and_leaves_the_pipeli
     assert handle(upload) == [verdict]
 
 
+def test_what_was_stored_and_then_rejected_leaves_the_pipeline_as_it_was(laptop: Laptop) -> None:
+    handle(laptop.put(definition("sound")))
+    upload = laptop.put(definition("next"))
+    laptop.sagemaker.faults.append(
+        Fault("StartPipelineExecution", ServiceError("ThrottlingException", "slow"))
+    )
+    with pytest.raises(StartError):
+        handle(upload)
+    laptop.put({"Nope": 1}, key="pipeline/parameters.json")
+
+    assert handle(upload)[0]["verdict"] == "REJECTED"
+    assert json.loads(laptop.sagemaker.pipelines["cv-birds"].versions[-1]) == definition("sound")
+
+
 @pytest.mark.parametrize("step", [REFUSED_WHEN_STORED, REFUSED_WHEN_STARTED])
 def test_a_first_upload_that_sagemaker_refuses_starts_nothing_and_the_next_one_takes_its_place(
     laptop: Laptop, step: str
