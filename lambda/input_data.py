@@ -17,6 +17,8 @@ UNKNOWN = "unknown"
 """The digest of what was not listed to its end; SageMaker refuses an empty value."""
 FOLDER = "data/"
 """The function may list nothing else of what jobs read."""
+PARTS = ("images.txt", "images/")
+"""What is in a data set and is none by itself."""
 MAX_OBJECTS = 50_000
 MAX_SECONDS = 20.0
 """Fifty pages of a listing take five to ten seconds; the function has five minutes for all that it does."""
@@ -54,6 +56,12 @@ def only_data_set(s3: Any, bucket: str, url: str) -> str:
         raise NoDataSet(
             f"{url} holds no data set; upload one (python -m ops upload --data PATH, or "
             f"aws s3 cp CUB_200_2011.tgz {url}), then the definition again"
+        )
+    if any(each.removeprefix(key) in PARTS for each in found):
+        raise NoDataSet(
+            f"{url} holds what is in a data set ({_names(found, key)}), and not in a folder of its own; if "
+            f'all of it is one data set, write {{"{URL}": "{url}"}} into parameters.json beside the '
+            "definition, else move it into a folder there; then upload the definition again"
         )
     if len(found) > 1:
         first = found[0].removeprefix(key)

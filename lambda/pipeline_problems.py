@@ -60,6 +60,8 @@ def is_slip(name: str, legal: list[str]) -> bool:
     """Return whether a name is one of the legal ones with a slip of the pen in it."""
     if not 2 < len(name) <= _LONGEST_SLIP:
         return False
+    if name.endswith("s") and _begun(name, legal):
+        return True
     for word in legal[:_CANDIDATES]:
         longer = name.startswith(word) and len(name) > len(word) + 1  # "AutoMLV2" is a name of its own
         if _distance(name, word) <= 2 and not longer:
@@ -70,12 +72,20 @@ def is_slip(name: str, legal: list[str]) -> bool:
 def _nearest(name: str, candidates: Iterable[str]) -> list[str]:
     if len(name) > _LONGEST_SLIP:
         return []
+    if begun := _begun(name, candidates):
+        return begun[:2]
     distances = [(_distance(name, word), word) for word in candidates]
     near = sorted((pair for pair in distances if pair[0] <= 3), key=lambda pair: pair[0])
     if not near and len(name) > 2:
         # Half a name, or one with something before or after it.
         near = [(0, word) for _, word in distances if len(word) > 2 and (name in word or word in name)]
     return [word for _, word in near[:2]]
+
+
+def _begun(name: str, candidates: Iterable[str]) -> list[str]:
+    """Return the names that begin as this one does, but for a plural: ProcessingOutputs, -OutputConfig."""
+    stem = name.removesuffix("s")
+    return [word for word in candidates if len(stem) > 5 and word.startswith(stem)]
 
 
 def _distance(name: str, word: str) -> int:

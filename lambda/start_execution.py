@@ -16,8 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
-import botocore
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -60,8 +59,12 @@ class Unfinished(RuntimeError):  # noqa: N818 - says what the reconciliation is
 
 @functools.cache
 def clients() -> Clients:
-    """Return the boto3 clients, made once for the life of the process."""
-    s3, sagemaker = (boto3.client(service, config=CLIENT_CONFIG) for service in ("s3", "sagemaker"))
+    """Return the clients, made once for the life of the process.
+
+    By botocore itself: boto3's are the same, and importing it takes a tenth of a cold start.
+    """
+    session = botocore.session.Session()
+    s3, sagemaker = (session.create_client(service, config=CLIENT_CONFIG) for service in ("s3", "sagemaker"))
     start = sagemaker.meta.service_model.operation_model("StartPipelineExecution").input_shape
     if "PipelineVersionId" not in start.members:
         raise StartError(

@@ -135,7 +135,7 @@ def judge(
     known = admission.effective(definition, judged.parameters) if judged.parameters else {}
     if settings is None:
         known = {name: None if is_deployments(name) else value for name, value in known.items()}
-    found = sorted(check(definition, bundled_model(), known), key=_order)
+    found = check(definition, bundled_model(), known)
     refused = any(each.place is not Place.ADVICE for each in found)
     said = []
     if found:
@@ -179,10 +179,6 @@ def _bytes(path: Path, what: str, most: int) -> bytes:
         larger = f"{size:,}" if size > most else f"more than {most:,}"
         raise UploadError(f"the {what} {path} has {larger} bytes; at most {most:,} are taken")
     return body
-
-
-def _order(finding: Finding) -> int:
-    return [*Place].index(finding.place)
 
 
 def _told(why: str, lines: Iterable[object]) -> str:

@@ -144,6 +144,16 @@ def test_findings_come_by_place_and_at_most_a_hundred_of_each() -> None:
     ]
 
 
+def test_a_member_in_the_plural_comes_before_its_consequences_with_what_was_meant() -> None:
+    made = processing("Make")
+    made["Arguments"]["ProcessingOutputs"] = made["Arguments"].pop("ProcessingOutputConfig")["Outputs"]
+    location = {"Get": "Steps.Make.ProcessingOutputConfig.Outputs['train'].S3Output.S3Uri"}
+    first, *rest = found(small(made, step("Stop", Arguments={"ErrorMessage": location})))
+    assert (first.place, first.pointer) == (Place.CREATE, "/Steps/0/Arguments/ProcessingOutputs")
+    assert first.message.endswith("did you mean ProcessingOutputConfig?")
+    assert rest
+
+
 def test_what_create_pipeline_refuses_is_told_after_any_number_of_other_findings() -> None:
     jobs = [training(f"T{number}", RoleArn="me") for number in range(200)]
     last = training("Last", AlgorithmSpecification=[])

@@ -279,10 +279,10 @@ def test_a_long_cycle_is_told_in_one_line() -> None:
 def test_each_cycle_is_told_once_and_beside_what_else_is_wrong() -> None:
     steps = [step(name, DependsOn=[name, "Nobody"]) for name in ("A", "B")]
     assert [pointer for pointer, _ in problems(small(*steps, step("D", DependsOn=["A"])))] == [
+        "/Steps",
+        "/Steps",
         "/Steps/0/DependsOn/1",
         "/Steps/1/DependsOn/1",
-        "/Steps",
-        "/Steps",
     ]
 
 

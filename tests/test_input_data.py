@@ -94,6 +94,12 @@ def test_the_one_data_set_that_there_is_is_read(keys: list[str], name: str) -> N
     assert list(parameters) == [each["Name"] for each in SHIPPED["Parameters"] if each["Name"] in parameters]
 
 
+def test_a_data_set_that_lies_bare_in_the_folder_is_read_when_somebody_says_so() -> None:
+    bucket = Bucket("classes.txt", "images.txt", "images/1.jpg")
+    assert f'{{"InputDataUrl": "{DATA}"}}' in bucket.refusal()[1]
+    assert bucket.admit(InputDataUrl=DATA).parameters["InputDataUrl"] == DATA
+
+
 def test_of_several_data_sets_none_is_read_and_their_names_are_told() -> None:
     bucket = Bucket("birds/1.jpg", "CUB_200_2011.tgz", "cats/1.jpg")
     place, message = bucket.refusal()

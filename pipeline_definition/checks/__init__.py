@@ -24,18 +24,24 @@ MAX_FINDINGS = 100
 def check(
     definition: dict[str, Any], model: "ServiceModel", values: Mapping[str, Any] | None = None
 ) -> list[Finding]:
-    """Return what is wrong with a loaded definition, by place; at most `MAX_FINDINGS` of each.
+    """Return what is wrong with a loaded definition, at most `MAX_FINDINGS` for each place, by where it is.
 
     `model` is that of a SageMaker client. `values` are those that the parameters have in an execution, None
     for one that is not known yet; unless given, the parameters have their DefaultValues.
     """
-    found: dict[Place, list[Finding]] = {place: [] for place in Place}
+    found: dict[Place, list[tuple[Found, str]]] = {place: [] for place in Place}
     for each, step in _all(definition, model, values):
         if len(found[each.place]) < MAX_FINDINGS:
-            found[each.place].append(each.finding(step))
+            found[each.place].append((each, step))
         elif each.place is Place.CREATE:
             break
-    return [finding for place in Place for finding in found[place]]
+    # What is wrong in one step has consequences in later ones.
+    listed = [pair for place in Place for pair in sorted(found[place], key=_position)]
+    return [each.finding(step) for each, step in listed]
+
+
+def _position(pair: tuple[Found, str]) -> list[tuple[int, str]]:
+    return [(part, "") if isinstance(part, int) else (0, part) for part in pair[0].path]
 
 
 def _all(
