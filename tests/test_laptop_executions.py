@@ -69,6 +69,19 @@ def test_another_class_selection_misses_everywhere_and_says_why(toy_laptop: Lapt
     assert "InputDataConfig" in notes["TrainSpot"]["reason"]
 
 
+def test_data_that_was_overwritten_is_read_again(toy_laptop: Laptop) -> None:
+    key = "data/changing/images.txt"
+    url = toy_laptop.put_object(key, b"1 a.jpg").removesuffix("images.txt")
+
+    def cached() -> bool:
+        steps = toy_laptop.steps(toy_laptop.run(SHIPPED, InputDataUrl=url))
+        return "CacheHitResult" in steps["Preprocess"]
+
+    assert [cached(), cached()] == [False, True]
+    toy_laptop.put_object(key, b"1 b.jpg")
+    assert [cached(), cached()] == [False, True]
+
+
 def test_a_model_below_the_threshold_fails_the_execution_with_the_number(
     toy_laptop: Laptop, first: str
 ) -> None:
