@@ -198,13 +198,13 @@ def test_a_property_file_that_is_not_declared_is_found_where_it_is_read() -> Non
     assert 'has no property file "Score"; did you mean Scores?' in message
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_faults_are_told_at_once_by_their_place_in_the_document() -> None:
     broken = small(step("A", DependsOn=["X"]), referring("Parameters.X") | {"Type": "Fial"}) | {"Version": 1}
     assert [each.pointer for each in check(broken)] == [
-        "/Version",
-        "/Steps/1/Type",
         "/Steps/0/DependsOn/0",
         "/Steps/1/Arguments/ErrorMessage/Get",
+        "/Steps/1/Type",
+        "/Version",
     ]
 
 
