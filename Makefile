@@ -30,10 +30,10 @@ INSTALL_NPM = { cmp -s $(1)/package-lock.json $(VENV)/$(2)/node_modules/.install
   && $(NODE) npm ci --prefix $(VENV)/$(2) --silent --no-audit --no-fund --ignore-scripts --fetch-retries=1 \
   && cp $(1)/package-lock.json $(VENV)/$(2)/node_modules/.installed; }
 # checkov pins boto3 and more, so it has an environment of its own inside of ours, by a lock of its own.
-INSTALL_CHECKOV = cmp -s tests/checkov/requirements.lock $(VENV)/checkov/.installed \
+INSTALL_CHECKOV = cmp -s tests/support/infra/checkov/requirements.lock $(VENV)/checkov/.installed \
   || { $(BIN)/python -m venv --clear $(VENV)/checkov \
-  && $(VENV)/checkov/bin/pip install --quiet --disable-pip-version-check -r tests/checkov/requirements.lock \
-  && cp tests/checkov/requirements.lock $(VENV)/checkov/.installed; }
+  && $(VENV)/checkov/bin/pip install --quiet --disable-pip-version-check -r tests/support/infra/checkov/requirements.lock \
+  && cp tests/support/infra/checkov/requirements.lock $(VENV)/checkov/.installed; }
 INSTALL_CDK = $(call INSTALL_NPM,infra/cdk-cli,cdk)
 # Synthesised once: what is deployed is what was looked at. Options for deploying alone are ignored, with a note.
 PREFLIGHT = rm -rf cdk.out && $(CDK) synth --quiet $(ARGS) && $(BIN)/python -m ops preflight cdk.out $(ARGS)
@@ -53,7 +53,7 @@ up: $(INSTALLED)-run ## Keep local AWS running for any AWS client; writes local.
 
 test: lint ## Run every check and every test
 	@$(INSTALL_CHECKOV)
-	@{ $(call INSTALL_NPM,tests/iam-simulate,iam-simulate); } \
+	@{ $(call INSTALL_NPM,tests/support/iam/iam-simulate,iam-simulate); } \
 	  || { echo "iam-simulate, which judges every policy in the tests, cannot be installed: npm's registry has to be reached"; exit 1; }
 	@{ $(INSTALL_CDK); } || echo "npm's registry cannot be reached: the tests that need the CDK's command skip"
 	@$(BIN)/pytest
@@ -65,9 +65,9 @@ lint: $(INSTALLED)-all ## Check style, types and the generated files
 
 generate: $(INSTALLED)-all ## Write pipeline.json, the image's SBOM, infra/template.json and the README's generated parts
 	@$(BIN)/python -m pipeline_definition
-	@$(BIN)/python tests/image_sbom.py
+	@$(BIN)/python tools/image_sbom.py
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m infra.template
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/readme_blocks.py
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tools/readme_blocks.py
 
 bootstrap: $(INSTALLED)-all ## Prepare the account and region of your credentials for the CDK, once
 	@$(INSTALL_CDK)
@@ -87,13 +87,13 @@ destroy: $(INSTALLED)-all ## List what would go and stay, ask, remove it [YES=1]
 	@$(BIN)/python -m ops destroy $(ARGS)
 
 lock: $(INSTALLED)-all ## Write requirements.lock from pyproject.toml, checkov's and npm's from their own lists
-	@for folder in infra/cdk-cli tests/iam-simulate; do $(NODE) npm install --prefix $$folder \
+	@for folder in infra/cdk-cli tests/support/iam/iam-simulate; do $(NODE) npm install --prefix $$folder \
 	  --package-lock-only --omit-lockfile-registry-resolved --silent; done
 	@$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
 	@{ head -1 requirements.lock; $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	  --no-annotate --no-header --all-extras pyproject.toml; } > .make/lock && mv .make/lock requirements.lock
-	@{ head -1 tests/checkov/requirements.lock; $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
-	  --no-annotate --no-header tests/checkov/requirements.in; } > .make/lock && mv .make/lock tests/checkov/requirements.lock
+	@{ head -1 tests/support/infra/checkov/requirements.lock; $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	  --no-annotate --no-header tests/support/infra/checkov/requirements.in; } > .make/lock && mv .make/lock tests/support/infra/checkov/requirements.lock
 
 clean: ## Remove what the targets made in this folder (runs/ stays)
 	rm -rf .venv .make .cache cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -8,9 +8,9 @@ from pathlib import Path
 from aws_cdk import App, Stack
 
 from infra.assembly import build
-from infra.config import Config, ConfigError
-from infra.deployment_policy import FILE, Policy
-from infra.image import ASSET
+from infra.config.context import Config, ConfigError
+from infra.config.deployment_policy import FILE, Policy
+from infra.image.training_image import ASSET
 
 ROOT = Path(__file__).resolve().parent
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from aws_cdk import App
 
-from infra.config import Config
+from infra.config.context import Config
 from infra.stack import PipelineStack
 from infra.stack import build as build_stack
-from infra.studio import Studio
+from infra.studio.offer import Studio
 
 
 def build(app: App, *, config: Config) -> PipelineStack:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from aws_cdk import Aws
 
-from infra.config import Config
-from infra.grants import Grant
+from infra.config.context import Config
+from infra.iam.grants import Grant
 from infra.names import Names, filled
 
 

@@ -9,20 +9,20 @@ from aws_cdk import App, CfnOutput, DefaultStackSynthesizer, Fn, Stack, Tags
 from aws_cdk.aws_lambda import CfnFunction
 from constructs import Construct
 
-from infra.config import Config
-from infra.dashboard import Dashboard
-from infra.encryption import Encryption
-from infra.image import TrainingImage
+from infra.config.context import Config
+from infra.iam.people import People
+from infra.iam.roles import FunctionRole, PipelineRole, limit_roles
+from infra.image.training_image import TrainingImage
+from infra.monitoring.alarms import Observability
+from infra.monitoring.dashboard import Dashboard
+from infra.monitoring.notifications import Notifications
 from infra.nag import check
 from infra.names import DEFINITION_SUFFIX, DEFINITIONS, Names, filled
 from infra.network import job_network
-from infra.notifications import Notifications
-from infra.observability import Observability
-from infra.people import People
 from infra.registry import Registry
-from infra.roles import FunctionRole, PipelineRole, limit_roles
-from infra.storage import Storage
-from infra.studio_names import EVERY_PROJECT
+from infra.storage.encryption import Encryption
+from infra.storage.storage import Storage
+from infra.studio.studio_names import EVERY_PROJECT
 from infra.trigger import Trigger
 
 STUDIO = "https://${AWS::Region}.console.aws.amazon.com/sagemaker/home?region=${AWS::Region}#/studio-landing"

@@ -19,8 +19,8 @@ from typing import Any
 from aws_cdk import App
 
 from infra.assembly import build
-from infra.config import Config
-from infra.deployment_policy import FILE, Policy
+from infra.config.context import Config
+from infra.config.deployment_policy import FILE, Policy
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "infra" / "template.json"

@@ -26,6 +26,7 @@ from infra.nag import acknowledge
 from infra.names import DATA, Names, filled
 
 SOURCE = Path(__file__).resolve().parent.parent / "lambda"
+SOURCES_ALONE = ["*", "!upload_trigger", "upload_trigger/**", "!upload_trigger/**/*.py"]
 
 # An event is lost once in a long while, and a look costs a listing of all uploads: sooner is worth nothing.
 RECONCILE_MINUTES = 60
@@ -92,12 +93,12 @@ class Trigger(Construct):
             "Function",
             function_name=filled(names.function),
             description="Starts a SageMaker pipeline execution for each pipeline.json that is uploaded",
-            handler="start_execution.handler",
+            handler="upload_trigger.handler.handler",
             runtime=aws_lambda.Runtime.PYTHON_3_13,
             architecture=aws_lambda.Architecture.ARM_64,
             # The sources alone: the hash must not depend on byte code or on who last edited a file.
             code=aws_lambda.Code.from_asset(
-                str(SOURCE), exclude=["*", "!*.py"], ignore_mode=IgnoreMode.DOCKER
+                str(SOURCE), exclude=SOURCES_ALONE, ignore_mode=IgnoreMode.DOCKER
             ),
             # The processor comes with the memory, a whole one at 1,769 MB, and the price with both: what
             # computes costs the same with more, and is sooner done. It never needs more than 100 MB.

@@ -100,14 +100,16 @@ def deploy(
 
 
 def zip_sources(source: Path) -> bytes:
-    """Zip the modules of a folder, without its subfolders; the same sources give the same bytes."""
-    modules = sorted(source.glob("*.py"))
+    """Zip the modules of a folder and of its packages; the same sources give the same bytes."""
+    modules = sorted(source.rglob("*.py"))
     if not modules:
         raise DeployFailed(f"{source} has no *.py: it should hold the function's code")
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for module in modules:
-            member = zipfile.ZipInfo(module.name)  # dated 1980, like every reproducible zip
+            member = zipfile.ZipInfo(
+                module.relative_to(source).as_posix()
+            )  # dated 1980, like every reproducible zip
             member.external_attr = 0o644 << 16
             member.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(member, module.read_bytes())

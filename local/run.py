@@ -15,9 +15,12 @@ from local import sample_data
 from local.aws import LocalAWS
 from local.deploy import deploy
 from local.engine.jobs.session import JobSettings
-from ops import report, roles, upload, watch
-from ops.stack import Deployment
-from ops.terminal import say
+from ops.aws import roles
+from ops.aws.stack import Deployment
+from ops.executions import watch
+from ops.output import report
+from ops.output.terminal import say
+from ops.uploads import upload
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TEMPLATE = REPOSITORY / "infra" / "template.json"

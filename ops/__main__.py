@@ -15,10 +15,10 @@ import sys
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ops import delivery_commands, destroy_command, execution_commands, preflight, upload_commands
+from ops.aws.session import Session
+from ops.commands import delivery, destroy, executions, preflight, uploads
+from ops.commands.executions import INTERRUPTED
 from ops.errors import explain
-from ops.execution_commands import INTERRUPTED
-from ops.session import Session
 
 __all__ = ["Session", "main", "run"]
 
@@ -36,16 +36,16 @@ def main() -> None:
 
 
 for command in (
-    upload_commands.validate,
-    upload_commands.upload,
-    execution_commands.watch,
-    execution_commands.report,
-    delivery_commands.history,
-    delivery_commands.failures,
-    delivery_commands.redrive,
-    delivery_commands.reconcile,
-    delivery_commands.rollback,
-    destroy_command.destroy,
+    uploads.validate,
+    uploads.upload,
+    executions.watch,
+    executions.report,
+    delivery.history,
+    delivery.failures,
+    delivery.redrive,
+    delivery.reconcile,
+    delivery.rollback,
+    destroy.destroy,
     preflight.preflight,
 ):
     main.add_command(command)

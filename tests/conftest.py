@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from laptop import Laptop, laptop
+from tests.support.local_aws.laptop import Laptop, laptop
 
 PHOTOS = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "photos"
 

@@ -11,12 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pipeline_document
-import pipeline_walk
 from local.engine.references import did_you_mean, references
-from ops.service_model import bundled_model
+from ops.aws.service_model import bundled_model
 from pipeline_definition.checks import Place, check
-from pipeline_problems import Problem, problem
+from upload_trigger.definition import loading, walk
+from upload_trigger.definition.problems import Problem, problem
 
 STEP_TYPES = ("Condition", "Fail", "Processing", "RegisterModel", "Training")
 
@@ -72,8 +71,8 @@ def parse(text: str) -> Definition:
     """Return the definition of a text; raise DefinitionError with all of its faults."""
     try:
         # Half of a surrogate pair is no UTF-8, and refused as such.
-        document = pipeline_document.load(text.encode(errors="surrogatepass"))
-    except pipeline_document.InvalidDefinition as error:
+        document = loading.load(text.encode(errors="surrogatepass"))
+    except loading.InvalidDefinition as error:
         raise DefinitionError([str(problem) for problem in error.problems]) from error
     return read(document)
 
@@ -90,7 +89,7 @@ def read(document: Mapping[str, Any]) -> Definition:
 
 def _not_run(definition: dict[str, Any]) -> Iterator[Problem]:
     """Yield what SageMaker runs and this engine does not."""
-    for path, step, _ in pipeline_walk.steps(definition):
+    for path, step, _ in walk.steps(definition):
         name, kind, after = step.get("Name"), step.get("Type"), step.get("DependsOn")
         if kind not in STEP_TYPES:
             legal = ", ".join(STEP_TYPES)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from pipeline_problems import walk
+from upload_trigger.definition.problems import walk
 
 _STEP = re.compile(r"([A-Za-z0-9_-]+)(.*)", re.DOTALL)
 _TOKEN = re.compile(r"\.?([A-Za-z_][\w-]*)|\['([^']*)'\]|\[\"([^\"]*)\"\]|\[(\d+)\]")

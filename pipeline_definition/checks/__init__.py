@@ -7,11 +7,11 @@ once, with where on AWS it would be met. Nothing here needs the SageMaker SDK, c
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import pipeline_walk
 from pipeline_definition.checks import options, references, structure
 from pipeline_definition.checks.arguments import Arguments
 from pipeline_definition.checks.findings import Finding, Found, Place
 from pipeline_definition.checks.values import defaults
+from upload_trigger.definition import walk
 
 if TYPE_CHECKING:
     from botocore.model import ServiceModel
@@ -52,10 +52,10 @@ def _all(
         yield found, ""
     for found in references.findings(definition):
         yield found, ""
-    parameters = pipeline_walk.parameters(definition)
+    parameters = walk.parameters(definition)
     known = defaults(parameters) if values is None else values
     arguments = Arguments(model, parameters, known)
-    for path, step, _ in pipeline_walk.steps(definition):
+    for path, step, _ in walk.steps(definition):
         name = str(step.get("Name"))[:64]
         for found in arguments.findings(step, path):
             yield found, name

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline_definition.checks import patterns
 from pipeline_definition.checks.findings import Found, Place, advice, create, no_member, no_such, run
 from pipeline_definition.checks.values import parameter_of
-from pipeline_problems import Path, did_you_mean, entries, find, is_slip, show
-from pipeline_walk import is_expression
+from upload_trigger.definition.problems import Path, did_you_mean, entries, find, is_slip, show
+from upload_trigger.definition.walk import is_expression
 
 if TYPE_CHECKING:
     from botocore.model import ServiceModel

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from pipeline_problems import Path, Problem, did_you_mean, is_slip, problem, show
+from upload_trigger.definition.problems import Path, Problem, did_you_mean, is_slip, problem, show
 
 
 class Place(StrEnum):

@@ -7,8 +7,8 @@ from typing import Any
 
 from pipeline_definition.checks.findings import Found, advice, create, run, unknown, unknown_members
 from pipeline_definition.checks.values import known_text, parameter_of
-from pipeline_problems import Path, entries, find, show
-from pipeline_walk import EXCEPTION_TYPES
+from upload_trigger.definition.problems import Path, entries, find, show
+from upload_trigger.definition.walk import EXCEPTION_TYPES
 
 MAX_DISPLAY_NAME = 256
 MAX_DESCRIPTION = 3072

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import pipeline_walk
 from pipeline_definition.checks.findings import Found, Place, create, no_such, unknown
-from pipeline_problems import Path, entries, find, show, walk
+from upload_trigger.definition.problems import Path, entries, find, show, walk
+from upload_trigger.definition.walk import inner_steps, parameters, steps
 
 EXECUTION_VARIABLES = (
     "CurrentDateTime",
@@ -43,21 +43,21 @@ class _Declared:
 
 def findings(definition: dict[str, Any]) -> Iterator[Found]:
     """Yield every reference that leads nowhere, then the cycles."""
-    listed = [step for _, step, _ in pipeline_walk.steps(definition)]
-    steps = {step["Name"]: step for step in listed if isinstance(step.get("Name"), str)}
+    listed = [step for _, step, _ in steps(definition)]
+    named = {step["Name"]: step for step in listed if isinstance(step.get("Name"), str)}
     declared = _Declared(
-        parameters=pipeline_walk.parameters(definition),
-        outputs={name: _outputs(step) for name, step in steps.items()},
+        parameters=parameters(definition),
+        outputs={name: _outputs(step) for name, step in named.items()},
         property_files={
-            name: _texts(step, "PropertyFileName", "PropertyFiles") for name, step in steps.items()
+            name: _texts(step, "PropertyFileName", "PropertyFiles") for name, step in named.items()
         },
     )
     for at, value in walk(definition, skip=[("Steps",)], objects_only=True):
         yield from _expression(value, at, declared)
-    waits_for: dict[str, set[str]] = {name: set() for name in steps}
-    for path, step, parent in pipeline_walk.steps(definition):
+    waits_for: dict[str, set[str]] = {name: set() for name in named}
+    for path, step, parent in steps(definition):
         edges = waits_for.get(step["Name"], set()) if isinstance(step.get("Name"), str) else set()
-        inner = pipeline_walk.inner_steps(step, path)
+        inner = inner_steps(step, path)
         for at, value in walk(step, path, inner, objects_only=True):
             yield from _expression(value, at, declared)
             target = value.get("Get")
@@ -68,7 +68,7 @@ def findings(definition: dict[str, Any]) -> Iterator[Found]:
         listed = step["DependsOn"] if isinstance(step.get("DependsOn"), list) else []
         names = [parent, *(each.get("Step") if isinstance(each, dict) else each for each in listed)]
         edges.update(name for name in names if isinstance(name, str))
-    yield from _cycles({name: edges & steps.keys() for name, edges in waits_for.items()})
+    yield from _cycles({name: edges & named.keys() for name, edges in waits_for.items()})
 
 
 def _texts(value: Any, member: str, *within: str) -> dict[str, None]:

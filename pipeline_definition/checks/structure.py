@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import pipeline_walk
 from pipeline_definition.checks import options
 from pipeline_definition.checks.findings import Found, create, no_such, unknown, unknown_members
-from pipeline_problems import Path, entries, find, show
-from pipeline_walk import BRANCHES, CONDITION_TYPES, MAX_PARAMETER_LENGTH, PARAMETER_TYPES
+from upload_trigger.definition import walk
+from upload_trigger.definition.problems import Path, entries, find, show
+from upload_trigger.definition.walk import BRANCHES, CONDITION_TYPES, MAX_PARAMETER_LENGTH, PARAMETER_TYPES
 
 VERSION = "2020-12-01"
 MEMBERS = ("Version", "Metadata", "Parameters", "PipelineExperimentConfig", "MlflowConfig", "Steps")
@@ -83,7 +83,7 @@ def _parameter(parameter: dict[str, Any], path: Path) -> Iterator[Found]:
 
 
 def _value(value: Any, kind: str, path: Path) -> Iterator[Found]:
-    if not pipeline_walk.is_a(kind, value):
+    if not walk.is_a(kind, value):
         yield create(path, f"{show(value)} is no {kind}")
     elif isinstance(value, str) and len(value) > MAX_PARAMETER_LENGTH:
         yield create(path, f"{len(value):,} characters; a value has at most {MAX_PARAMETER_LENGTH:,}")
@@ -104,7 +104,7 @@ def _enum(parameter: dict[str, Any], kind: str, path: Path) -> Iterator[Found]:
 def _steps(definition: dict[str, Any]) -> Iterator[Found]:
     yield from _step_list(definition.get("Steps"), ("Steps",), required=True)
     seen: set[str] = set()
-    for path, step, _ in pipeline_walk.steps(definition):
+    for path, step, _ in walk.steps(definition):
         yield from _name(step.get("Name"), (*path, "Name"), seen, STEP_NAME)
         yield from _step(step, path)
         yield from options.findings(step, path)

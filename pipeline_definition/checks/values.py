@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline_problems import find
+from upload_trigger.definition.problems import find
 
 
 def defaults(parameters: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Measure the data path of training on one thread: images read and made ready, and features extracted.
 
-    python tests/benchmarks/bench_data_path.py [--images 160] [--rounds 5]
+    python -m tests.benchmarks.bench_data_path [--images 160] [--rounds 5]
 
 Reading: training.shards and training.data give normalised batches from the shards of what Preprocess shrank;
 one thread decodes. The baseline opens the files of a folder with Pillow and applies torchvision's v1
@@ -24,14 +24,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.measure import interleaved, median, show
+from tests.benchmarks.measure import interleaved, median, show
 from training.allocator import keep_memory
 from training.cub import ImageRecord
 from training.data import CentreCrop, Channel, Loader, RandomCrop, Transform, batches_of

@@ -1,6 +1,6 @@
 """What the worst uploads that we can think of cost the function: seconds and memory, of each and at most.
 
-    python tests/benchmarks/bench_document.py
+    python -m tests.benchmarks.bench_document
 
 Every definition is as large as one may be, and so is every parameters.json. Time is what the handler's event
 takes of the processor, the quickest of three, S3 and SageMaker being in this process; memory is the most that
@@ -17,14 +17,14 @@ import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "lambda"), str(ROOT / "tests")]
+from ops.aws.service_model import bundled_model
+from tests.benchmarks.measure import machine
+from tests.support.definitions.hostile import HOSTILE, HOSTILE_VALUES
+from tests.support.delivery.handler_bench import MEMORY, Bench
+from tests.support.delivery.world import inhabited
 
-from benchmarks.measure import machine  # noqa: E402 - its folder was unknown before
-from delivery_world import inhabited  # noqa: E402
-from handler_bench import MEMORY, Bench  # noqa: E402
-from hostile_definitions import HOSTILE, HOSTILE_VALUES  # noqa: E402
-from ops.service_model import bundled_model  # noqa: E402
+ROOT = Path(__file__).resolve().parents[2]
+
 
 REPEATS = 3
 SECONDS = 1.0

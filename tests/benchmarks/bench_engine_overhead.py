@@ -1,6 +1,6 @@
 """Measure what the engine adds to the critical path of its jobs, with fake jobs of known length.
 
-    python tests/benchmarks/bench_engine_overhead.py [--scale 1.0]
+    python -m tests.benchmarks.bench_engine_overhead [--scale 1.0]
 
 The pipeline has the product's shape. The last line is the ratio of the whole to
 the critical path; the product's promise is at most 1.05 plus 2 seconds.
@@ -11,13 +11,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[level]) for level in (1, 2)]
-sys.path.append(str(Path(__file__).resolve().parents[2] / "lambda"))
-
-from engine_fakes import birds_world  # noqa: E402
-from engine_pipelines import birds  # noqa: E402
+from tests.support.engine.fakes import birds_world
+from tests.support.engine.pipelines import birds
 
 SECONDS = {
     "Preprocess": 4.0,

@@ -1,6 +1,6 @@
 """Measure what an execution on local AWS takes beyond its jobs: S3, IAM, the engine, processes.
 
-    python tests/benchmarks/bench_execution_overhead.py [--scale 1.0] [--rounds 3]
+    python -m tests.benchmarks.bench_execution_overhead [--scale 1.0] [--rounds 3]
 
 The shipped pipeline with a fourth job at its end: four jobs in a chain, two beside them, conditions and
 registrations. Each job sleeps for a known time and leaves files of the real sizes. The baseline is the
@@ -24,11 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks.measure import interleaved, median, show
-from laptop import Laptop, laptop, write_template_without
-from toy_pipeline import SHIPPED, steps
+from tests.benchmarks.measure import interleaved, median, show
+from tests.support.local_aws.laptop import Laptop, laptop, write_template_without
+from tests.support.local_aws.toy_pipeline import SHIPPED, steps
 
 CONTAINER = Path(__file__).with_name("sleeping_container.py")
 SECONDS = {

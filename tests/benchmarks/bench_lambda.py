@@ -1,6 +1,6 @@
 """Measure what the function costs in a fresh process: imports, the first events, processor time, memory.
 
-    python tests/benchmarks/bench_lambda.py [--rounds 7]
+    python -m tests.benchmarks.bench_lambda [--rounds 7]
 
 `handler` imports the function from its unpacked zip, without byte code as in Lambda, and hands it an event;
 the baseline, `direct`, imports boto3, makes the two clients and the same calls on the same definition, and
@@ -19,12 +19,10 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks import starts
-from benchmarks.measure import interleaved, median, show
-from laptop import Laptop, laptop
 from local.deploy import SOURCE, zip_sources
+from tests.benchmarks import starts
+from tests.benchmarks.measure import interleaved, median, show
+from tests.support.local_aws.laptop import Laptop, laptop
 
 COLUMNS = {
     "process start to first execution (s)": 3,

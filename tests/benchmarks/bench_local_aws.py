@@ -1,7 +1,7 @@
 """Compare local AWS of two checkouts: starting, starting an execution, S3, a job's input, a whole run.
 
     git worktree add ../before COMMIT       # and an environment for it
-    python tests/benchmarks/bench_local_aws.py ../before --python ../before/.venv/bin/python [--rounds 5]
+    python -m tests.benchmarks.bench_local_aws ../before --python ../before/.venv/bin/python [--rounds 5]
 
 The baseline is the other checkout, with its own Python, in the same run and by turns. Clients are this one's
 boto3 for both, and so is the data of the whole run: the drawings of this checkout, or what --data names.
@@ -32,10 +32,10 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+from tests.benchmarks.measure import median, show
 
-from benchmarks.measure import median, show  # noqa: E402 - its folder was unknown before
+ROOT = Path(__file__).resolve().parents[2]
+
 
 STACK = "cv-birds"
 IMAGE = (

@@ -1,6 +1,6 @@
 """What the patterns of SageMaker's service model cost on texts that are made to cost much.
 
-    python tests/benchmarks/bench_patterns.py
+    python -m tests.benchmarks.bench_patterns
 
 Every pattern of botocore's model is tried on texts of the greatest length that its shape takes (4,096 where
 it sets none): repetitions of short texts, after what many patterns begin with, with an end that fits none.
@@ -17,12 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "lambda"), str(ROOT / "tests")]
+from ops.aws.service_model import bundled_model
+from pipeline_definition.checks.patterns import LONGEST, matches
+from tests.benchmarks.measure import machine
 
-from benchmarks.measure import machine  # noqa: E402 - its folder was unknown before
-from ops.service_model import bundled_model  # noqa: E402
-from pipeline_definition.checks.patterns import LONGEST, matches  # noqa: E402
+ROOT = Path(__file__).resolve().parents[2]
+
 
 SECONDS = 1.0
 GIVE_UP = 20.0

@@ -1,6 +1,6 @@
 """Measure the time from the PUT of pipeline.json to the start of its execution, on local AWS.
 
-    python tests/benchmarks/bench_upload_to_start.py [--rounds 7]
+    python -m tests.benchmarks.bench_upload_to_start [--rounds 7]
 
 The committed template: event, function in a process of its own, IAM, SageMaker. The baseline is a process
 that makes the same calls with bare boto3 after the same PUT, as the administrator: get object, describe,
@@ -18,11 +18,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks import starts
-from benchmarks.measure import interleaved, median, show
-from laptop import Laptop, laptop
+from tests.benchmarks import starts
+from tests.benchmarks.measure import interleaved, median, show
+from tests.support.local_aws.laptop import Laptop, laptop
 
 
 @dataclass

@@ -24,9 +24,9 @@ def by_handler() -> Start:
     """Start executions with the shipped function, from FUNCTION_CODE when that names its unpacked zip."""
     shipped = Path(__file__).resolve().parents[2] / "lambda"
     sys.path.insert(0, os.environ.get("FUNCTION_CODE", str(shipped)))
-    import start_execution
+    from upload_trigger import handler
 
-    return lambda event: str(start_execution.handler(event, None)[0]["executionArn"])
+    return lambda event: str(handler.handler(event, None)[0]["executionArn"])
 
 
 def directly() -> Start:

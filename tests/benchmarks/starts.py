@@ -12,9 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from laptop import Laptop
-from ops.parameters import with_defaults
-from toy_pipeline import SHIPPED
+from ops.uploads.parameters import with_defaults
+from tests.support.local_aws.laptop import Laptop
+from tests.support.local_aws.toy_pipeline import SHIPPED
 
 CHILD = Path(__file__).with_name("start_child.py")
 
@@ -51,7 +51,7 @@ def end(laptop: Laptop, arn: str) -> float:
 def function(laptop: Laptop) -> dict[str, Any]:
     """Return the configuration of the deployed function that starts executions."""
     functions = laptop.aws.client("lambda").list_functions()["Functions"]
-    return next(each for each in functions if each["Handler"].startswith("start_execution"))
+    return next(each for each in functions if each["Handler"].startswith("upload_trigger."))
 
 
 def environment(laptop: Laptop, *, administrator: bool = False) -> dict[str, str]:

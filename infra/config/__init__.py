@@ -1,0 +1,1 @@
+"""What a deployment may choose: the context keys of cdk.json, and deployment_policy.json."""

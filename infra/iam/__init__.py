@@ -1,0 +1,1 @@
+"""Who may do what: roles, and their statements with the reason of each."""

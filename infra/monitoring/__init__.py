@@ -1,0 +1,1 @@
+"""What people are told: alarms, notifications, the dashboard."""

@@ -1,0 +1,1 @@
+"""What offers a deployment to SageMaker Studio."""

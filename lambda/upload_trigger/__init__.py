@@ -1,0 +1,1 @@
+"""What an uploaded definition starts: the function's code, packed as it is; its handler is in handler.py."""

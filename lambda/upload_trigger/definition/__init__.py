@@ -1,0 +1,1 @@
+"""A definition read strictly and walked, its faults pointed at: shared with checks, engine and ops."""

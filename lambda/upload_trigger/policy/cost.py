@@ -1,0 +1,117 @@
+"""The most that an execution may cost: every job for its whole time, retried to the end, in every branch."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from upload_trigger.definition.problems import Path, find
+from upload_trigger.definition.walk import is_expression
+from upload_trigger.policy.form import Scalar, Violation
+from upload_trigger.policy.values import Scope, UnknownValueError
+from upload_trigger.settings import PRICES, VOLUME_GB_HOUR
+
+RULE = "cost"
+JOBS = {"Processing": ("ProcessingResources", "ClusterConfig"), "Training": ("ResourceConfig",)}
+"""Where the resources of a step that bills are, in its Arguments."""
+FREE = ("Condition", "Fail", "RegisterModel")
+BEFORE_BILLING = ("SageMaker.RESOURCE_LIMIT", "Step.THROTTLING")
+"""A step that is retried for these alone was refused before any job of it ran."""
+DEFAULT_RUNTIME_SECONDS = 86_400
+STOPPING_SECONDS = 120
+"""What a job may take to end when its time is up."""
+
+
+class UnboundedError(ValueError):
+    """The cost of a step has no bound; `path` is why."""
+
+    def __init__(self, path: Path, message: str) -> None:
+        self.path = path
+        super().__init__(message)
+
+
+def worst_case(scope: Scope) -> float | None:
+    """Return the most that an execution can cost in USD, None without a bound."""
+    if scope.form.violations:
+        return None
+    try:
+        return sum(_step_cost(scope, step, path) for path, step in scope.steps)
+    except UnboundedError:
+        return None
+
+
+def violations(scope: Scope) -> Iterator[Violation]:
+    """Refuse steps whose cost has no bound, or else all steps together when they may cost too much."""
+    costs: list[tuple[float, str]] = []
+    unbounded = False
+    for path, step in scope.steps:
+        try:
+            costs.append((_step_cost(scope, step, path), str(step.get("Name"))[:64]))
+        except UnboundedError as error:
+            unbounded = True
+            yield Violation(RULE, error.path, str(error))
+    total, most = sum(cost for cost, _ in costs), scope.policy.max_execution_cost_usd
+    if not unbounded and not total <= most:
+        listed = ", ".join(f"{name} {cost:,.2f}" for cost, name in sorted(costs, reverse=True)[:5])
+        what = f"an execution may cost {total:,.2f} USD, and max_execution_cost_usd is {most:,.2f}: {listed}"
+        less = "ask for less MaxRuntimeInSeconds, fewer instances or fewer retries"
+        yield Violation(RULE, ("Steps",), f"{what}; {less}")
+
+
+def _step_cost(scope: Scope, step: dict[str, Any], path: Path) -> float:
+    kind, arguments = step.get("Type"), step.get("Arguments")
+    if kind in FREE:
+        return 0.0
+    if not isinstance(kind, str) or kind not in JOBS or not isinstance(arguments, dict):
+        raise UnboundedError(path, "what such a step costs is not known here")
+    stopping = (*path, "Arguments", "StoppingCondition")
+    stated = arguments.get("StoppingCondition", {})
+    is_known = isinstance(stated, dict) and not is_expression(stated)
+    limit = stated.get("MaxRuntimeInSeconds", DEFAULT_RUNTIME_SECONDS) if is_known else None
+    seconds = _number(scope, limit, (*stopping, "MaxRuntimeInSeconds"))
+    resources, at = find(arguments, *JOBS[kind]), (*path, "Arguments", *JOBS[kind])
+    count, volume = (
+        _number(scope, find(resources, member), (*at, member))
+        for member in ("InstanceCount", "VolumeSizeInGB")
+    )
+    price = _price(scope, find(resources, "InstanceType"), (*at, "InstanceType"))
+    hours = (seconds + STOPPING_SECONDS) / 3600
+    return count * (price + volume * VOLUME_GB_HOUR) * hours * _attempts(step, path)
+
+
+def _known(scope: Scope, value: Any, path: Path) -> Scalar:
+    try:
+        return scope.evaluate(value)
+    except UnknownValueError as error:
+        raise UnboundedError(path, str(error)) from error
+
+
+def _price(scope: Scope, value: Any, path: Path) -> float:
+    kind = _known(scope, value, path)
+    price = {**PRICES, **scope.policy.instance_prices}.get(str(kind))
+    if price is None:
+        what = f"{scope.say(value)}, and its price is not known; give it in instance_prices"
+        raise UnboundedError(path, what)
+    return price
+
+
+def _number(scope: Scope, value: Any, path: Path) -> float:
+    known = _known(scope, value, path)
+    if isinstance(known, bool | str) or not 0 < known < math.inf:
+        raise UnboundedError(path, f"{scope.say(value)} is no number above 0")
+    return known
+
+
+def _attempts(step: dict[str, Any], path: Path) -> int:
+    listed, at = step.get("RetryPolicies", []), (*path, "RetryPolicies")
+    if not isinstance(listed, list):
+        raise UnboundedError(at, "how often the job may run has no bound; write a list")
+    attempts = 1
+    for index, each in enumerate(listed):
+        kinds, most = find(each, "ExceptionType"), find(each, "MaxAttempts")
+        if isinstance(kinds, list) and kinds and all(kind in BEFORE_BILLING for kind in kinds):
+            continue
+        if type(most) is not int or most < 0:
+            what = "how often the job may run has no bound; write a number"
+            raise UnboundedError((*at, index, "MaxAttempts"), what)
+        attempts += most
+    return attempts

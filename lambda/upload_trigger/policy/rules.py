@@ -1,0 +1,401 @@
+"""What each rule says of a value; `policy_members` says where each kind of value stands."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from upload_trigger.definition.problems import Path, find, show
+from upload_trigger.definition.walk import CONDITION_TYPES, EXCEPTION_TYPES
+from upload_trigger.policy import form, locations
+from upload_trigger.policy.form import Violation
+from upload_trigger.policy.shapes import ListOf, MapOf, Object, Shape, Value, optional, required
+from upload_trigger.policy.values import TOKEN, Scope, UnknownValueError, shown, token
+
+
+def _of_deployment(value: Any, scope: Scope, name: str, also: tuple[str, ...] = ()) -> str | None:
+    """Let what the deployment fills in pass, and what a setting adds."""
+    known = scope.evaluate(value)
+    if known and known in (scope.deployed.get(name), *also):
+        return None
+    return _not_the_deployments(value, scope, name)
+
+
+def _not_the_deployments(value: Any, scope: Scope, name: str) -> str:
+    return f'{scope.say(value)}, not the deployment\'s; write {{"Get": "Parameters.{name}"}}'
+
+
+def _among(value: Any, scope: Scope, allowed: tuple[str, ...], what: str) -> str | None:
+    if scope.evaluate(value) in allowed:
+        return None
+    return f"{scope.say(value)}; {what}: {', '.join(allowed) or 'none'}"
+
+
+def _configured(value: Any, scope: Scope, setting: str) -> str | None:
+    return _among(value, scope, getattr(scope.policy, setting), f"allowed ({setting})")
+
+
+def _within(value: Any, scope: Scope, least: int, most: int, setting: str = "") -> str | None:
+    """Let whole numbers pass; a parameter's text counts as its type reads it."""
+    known = scope.evaluate(value)
+    if type(known) is int and least <= known <= most:
+        return None
+    said = f" ({setting})" if setting else ""
+    return f"{scope.say(value)}; it must be a whole number from {least} to {most}{said}"
+
+
+def _limited(value: Any, scope: Scope, least: int, setting: str) -> str | None:
+    return _within(value, scope, least, getattr(scope.policy, setting), setting)
+
+
+# Whose they are
+role = Value("roles", lambda value, scope: _of_deployment(value, scope, "ExecutionRoleArn"))
+image = Value(
+    "images",
+    lambda value, scope: _of_deployment(value, scope, "TrainingImageUri", scope.policy.allowed_images),
+)
+model_package_group = Value(
+    "model_package_group", lambda value, scope: _of_deployment(value, scope, "ModelPackageGroupName")
+)
+
+
+def key(name: str) -> Value:
+    """Return the rule that what a job writes has the deployment's key, and no other where there is none."""
+
+    def why_not(value: Any, scope: Scope) -> str | None:
+        deployed = scope.deployed.get(name, "")
+        if value is None:
+            return f'missing; write {{"Get": "Parameters.{name}"}}' if deployed else None
+        if scope.evaluate(value) == deployed:
+            return None
+        return f"{_not_the_deployments(value, scope, name)} and leave its value to the deployment"
+
+    return Value("encryption", why_not)
+
+
+# Limits
+approval_status = Value(
+    "approval_status", lambda value, scope: _configured(value, scope, "model_approval_statuses")
+)
+processing_instance_type = Value(
+    "instance_types", lambda value, scope: _configured(value, scope, "processing_instance_types")
+)
+training_instance_type = Value(
+    "instance_types", lambda value, scope: _configured(value, scope, "training_instance_types")
+)
+instance_count = Value(
+    "instance_counts", lambda value, scope: _limited(value, scope, 1, "max_instance_count")
+)
+volume_size = Value("volume_sizes", lambda value, scope: _limited(value, scope, 1, "max_volume_gb"))
+run_time = Value("run_times", lambda value, scope: _limited(value, scope, 1, "max_runtime_seconds"))
+wait_time = Value("run_times", lambda value, scope: _limited(value, scope, 1, "max_wait_seconds"))
+max_attempts = Value("retries", lambda value, scope: _limited(value, scope, 0, "max_retry_attempts"))
+retry_interval = Value("retries", lambda value, scope: _within(value, scope, 0, 3600))
+# Only what is known to happen, so that it is known what each retry bills.
+exception_type = Value("retries", lambda value, scope: _among(value, scope, EXCEPTION_TYPES, "known here"))
+
+
+def _why_not_backoff(value: Any, scope: Scope) -> str | None:
+    known = scope.evaluate(value)
+    if isinstance(known, int | float) and not isinstance(known, bool) and 0 <= known <= 10:
+        return None
+    return f"{scope.say(value)}; it must be a number from 0 to 10"
+
+
+backoff_rate = Value("retries", _why_not_backoff)
+
+_DURATION = re.compile(
+    "P?(?:([0-9]{1,9})Y)?(?:([0-9]{1,9})M)?(?:([0-9]{1,9})W)?(?:([0-9]{1,9})D)?"
+    "(?:T(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,9})S)?)?",
+    re.IGNORECASE | re.ASCII,
+)
+"""ISO 8601, and SageMaker's short forms of it: 30d, T12H."""
+_DAY = 86_400
+_SECONDS = (366 * _DAY, 31 * _DAY, 7 * _DAY, _DAY, 3600, 60, 1)
+
+
+def seconds_of(duration: str) -> int | None:
+    """Return the most seconds that a duration has, None when it is none."""
+    match = _DURATION.fullmatch(duration)
+    if not match or not any(match.groups()):
+        return None
+    return sum(int(count or 0) * seconds for count, seconds in zip(match.groups(), _SECONDS, strict=True))
+
+
+class CacheConfig:
+    """Results of earlier executions: taken where the cache is on, and no older than the deployment allows."""
+
+    rule = "cache"
+
+    def violations(self, value: Any, path: Path, scope: Scope) -> Iterator[Violation]:
+        """Yield what is wrong with a CacheConfig."""
+        yield from _CACHE_MEMBERS.violations(value, path, scope)
+        enabled, expire_after = find(value, "Enabled"), find(value, "ExpireAfter")
+        if not isinstance(value, dict) or enabled is False:
+            return
+        if enabled is not True:
+            yield Violation(self.rule, (*path, "Enabled"), form.must_be("true or false", enabled))
+        days = scope.policy.max_cache_days
+        due = f"write how old a result may be, at most {days} days (max_cache_days), such as P{days}D"
+        seconds = seconds_of(expire_after) if isinstance(expire_after, str) else None
+        at = (*path, "ExpireAfter")
+        if expire_after is None:
+            yield Violation(self.rule, at, f"missing; {due}")
+        elif seconds is None:
+            yield Violation(self.rule, at, f"{show(expire_after)} is no duration; {due}")
+        elif seconds > days * _DAY:
+            yield Violation(self.rule, at, f"{show(expire_after)} is too long; {due}")
+
+
+# Where
+read = Value("locations", lambda value, scope: locations.why_not_read(scope, value))
+write = Value("locations", lambda value, scope: locations.why_not_written(scope, value))
+checkpoints = Value(
+    "locations",
+    lambda value, scope: locations.why_not_written(scope, value, locations.CHECKPOINTS),
+)
+
+
+# What is said
+def _why_not_text(value: Any, scope: Scope) -> str | None:
+    """Let any text pass that is known at the start; a location in it must be one that may be read."""
+    known = scope.evaluate(value)
+    if not isinstance(known, str):
+        return None
+    if any(match[1].startswith("Steps") for match in TOKEN.finditer(known)):
+        return f"{scope.say(value)}: a job decides this; write a constant or a parameter"
+    if re.search("s3://", known, re.IGNORECASE):
+        return locations.why_not_read(scope, value)
+    return None
+
+
+text = Value("texts", _why_not_text)
+
+
+def _why_no_hyper_parameter(name: Any, _: Scope) -> str | None:
+    if str(name).casefold().startswith("sagemaker"):
+        return "SageMaker's own containers would take code from it; leave it out"
+    return None
+
+
+hyper_parameters = MapOf(text, rule="texts", name=Value("texts", _why_no_hyper_parameter))
+
+
+def _listed(scope: Scope, setting: str) -> str:
+    return f"allowed ({setting}): {', '.join(getattr(scope.policy, setting)) or 'none'}"
+
+
+def _why_no_variable(name: Any, scope: Scope) -> str | None:
+    """Let configured names pass: one like PYTHONPATH or LD_PRELOAD would run other code."""
+    if name in scope.policy.environment_keys:
+        return None
+    return f"no such name may be set; {_listed(scope, 'environment_keys')}"
+
+
+environment = MapOf(text, rule="environment", name=Value("environment", _why_no_variable))
+
+
+def _why_no_tag_key(written: Any, scope: Scope) -> str | None:
+    """Let configured keys pass: rights and bills may hang on any other."""
+    if written in scope.policy.tag_keys:
+        return None
+    return f"no such tag may be set: {show(written)}; {_listed(scope, 'tag_keys')}"
+
+
+tags = ListOf(
+    Object({"Key": required(Value("tags", _why_no_tag_key)), "Value": required(text)}, rule="tags"),
+    rule="tags",
+    unique="Key",
+)
+
+
+def _no_tags(_: Any, __: Scope) -> str:
+    what = "CreateModelPackage refuses tags beside a group, when both trainings are paid"
+    return f"{what}; leave them out, or write CustomerMetadataProperties"
+
+
+no_tags = Value("tags", _no_tags)
+
+
+def _why_no_entry_point(value: Any, scope: Scope) -> str | None:
+    """Let a container start with a configured command only: the image has python -c, too."""
+    listed = value if isinstance(value, list) else [value]
+    known = [scope.evaluate(each) for each in listed]
+    # A text with a blank in it is one argument, and not the two of a configured command.
+    if isinstance(value, list) and known in [each.split(" ") for each in scope.policy.entry_points]:
+        return None
+    return f"{' '.join(map(shown, known))[:800]} may not be started; {_listed(scope, 'entry_points')}"
+
+
+entry_point = Value("entry_points", _why_no_entry_point)
+
+
+# What else a member may be
+def one_of(*allowed: str) -> Value:
+    """Return the values that were thought of."""
+    return Value("members", lambda value, scope: _among(value, scope, allowed, "allowed here"))
+
+
+def only(constant: bool | None) -> Value:
+    """Return one constant: any other value would be something that nobody has judged."""
+
+    def why_not(value: Any, _: Scope) -> str | None:
+        return None if value is constant else f"{form.must_be(show(constant), value)}, or left out"
+
+    return Value("members", why_not)
+
+
+def _why_no_name(value: Any, _: Scope) -> str | None:
+    """Let names pass that references and folders are made of."""
+    if isinstance(value, str) and form.NAME.fullmatch(value):
+        return None
+    return form.must_be(form.NAME_SAID, value)
+
+
+def _why_no_note(value: Any, _: Scope) -> str | None:
+    return None if isinstance(value, str) else form.must_be("a text", value)
+
+
+def _why_no_flag(value: Any, scope: Scope) -> str | None:
+    return (
+        None if isinstance(scope.evaluate(value), bool) else f"{scope.say(value)}; it must be true or false"
+    )
+
+
+def _why_no_true(value: Any, scope: Scope) -> str | None:
+    return None if scope.evaluate(value) is True else f"{scope.say(value)}; write true"
+
+
+def _why_no_expression(value: Any, scope: Scope) -> str | None:
+    try:
+        scope.evaluate(value)
+    except UnknownValueError as error:
+        return str(error)
+    return None
+
+
+def _why_no_file(value: Any, _: Scope) -> str | None:
+    is_path = isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*", value)
+    if is_path and not {".", ".."} & set(value.split("/")):
+        return None
+    return form.must_be("a file below the output, such as evaluation.json", value)
+
+
+_OWN = tuple(token(f"Execution.{name}") for name in ("PipelineName", "PipelineExecutionId"))
+
+
+def _why_no_experiment(value: Any, scope: Scope) -> str | None:
+    """Let the pipeline's own names pass: another experiment may be another team's."""
+    known = scope.evaluate(value)
+    if isinstance(known, str) and known.startswith(_OWN):
+        return None
+    own = '{"Get": "Execution.PipelineName"} or {"Get": "Execution.PipelineExecutionId"}'
+    return f"{scope.say(value)}; it must begin with {own}"
+
+
+def _why_nothing(_: Any, __: Scope) -> None:
+    return None
+
+
+anything = Value("members", _why_nothing)
+"""Judged by the rule `form`."""
+_CACHE_MEMBERS = Object({"Enabled": optional(anything), "ExpireAfter": optional(anything)})
+name = Value("members", _why_no_name)
+note = Value("members", _why_no_note)
+"""A text for people."""
+flag = Value("members", _why_no_flag)
+isolated = Value("network", _why_no_true)
+expression = Value("members", _why_no_expression)
+"""Anything that has the form of a value; only the run may know it."""
+file_below = Value("members", _why_no_file)
+experiment_name = Value("members", _why_no_experiment)
+
+
+class VpcConfig:
+    """The deployment's subnets and security groups only, and none where it has none."""
+
+    rule = "vpc"
+
+    def __init__(self) -> None:
+        self._members = Object(
+            {
+                "SecurityGroupIds": required(ListOf(self._id("SecurityGroupId"), rule="vpc")),
+                "Subnets": required(ListOf(self._id("SubnetId"), rule="vpc")),
+            },
+            rule="vpc",
+        )
+
+    def violations(self, value: Any, path: Path, scope: Scope) -> Iterator[Violation]:
+        """Yield what is wrong with a VpcConfig, None if there is none."""
+        subnets = scope.numbered("SubnetId")
+        if value is not None and subnets:
+            yield from self._members.violations(value, path, scope)
+            for each in ("SecurityGroupIds", "Subnets"):
+                if find(value, each) == []:
+                    what = f"must name at least one; {self._command(scope)}"
+                    yield Violation(self.rule, (*path, each), what)
+        elif value is not None:
+            yield Violation(self.rule, path, "this deployment has no VPC for jobs; leave it out")
+        elif subnets:
+            yield Violation(self.rule, path, f"missing; {self._command(scope)}")
+
+    @staticmethod
+    def _command(scope: Scope) -> str:
+        subnets, groups = (len(scope.numbered(each)) for each in ("SubnetId", "SecurityGroupId"))
+        command = f"python -m pipeline_definition --subnets {subnets} --security-groups {groups}"
+        return f"{command} --output FILE writes a definition for this deployment's VPC"
+
+    @staticmethod
+    def _id(kind: str) -> Value:
+        def why_not(value: Any, scope: Scope) -> str | None:
+            if scope.evaluate(value) in scope.numbered(kind):
+                return None
+            return _not_the_deployments(value, scope, f"{kind}1")
+
+        return Value("vpc", why_not)
+
+
+class Conditions:
+    """A list of conditions of types that are known here; what they let happen is nobody's matter here.
+
+    They nest as deep as whoever uploads them likes, so this walks them with a list of its own.
+    """
+
+    rule = "members"
+
+    def violations(self, value: Any, path: Path, scope: Scope) -> Iterator[Violation]:
+        """Yield what is wrong with the form of conditions."""
+        pending = [iter([(path, value, True)])]
+        while pending:
+            at, each, is_list = next(pending[-1], ((), None, False))
+            if not at:
+                pending.pop()
+            elif not is_list:
+                yield from self._condition(each, at, scope)
+                inner = each if isinstance(each, dict) else {}
+                members = [name for name in ("Condition", "Conditions") if name in inner]
+                pending.append(iter([((*at, name), inner[name], name == "Conditions") for name in members]))
+            elif isinstance(each, list):
+                pending.append(_numbered(each, at))
+            else:
+                yield Violation(form.RULE, at, form.must_be("a list of conditions", each))
+
+    def _condition(self, value: Any, path: Path, scope: Scope) -> Iterator[Violation]:
+        kind = find(value, "Type")
+        if isinstance(kind, str) and kind in _CONDITIONS:
+            yield from _CONDITIONS[kind].violations(value, path, scope)
+        else:
+            known = ", ".join(_CONDITIONS)
+            what = f"{show(kind)} is no condition known here; only {known}"
+            yield Violation(self.rule, (*path, "Type"), what)
+
+
+def _numbered(listed: list[Any], path: Path) -> Iterator[tuple[Path, Any, bool]]:
+    return (((*path, index), each, False) for index, each in enumerate(listed))
+
+
+_OPERANDS: dict[str, Shape] = {"Condition": anything, "Conditions": anything, "Values": ListOf(expression)}
+_CONDITIONS = {
+    kind: Object({each: required(_OPERANDS.get(each, expression)) for each in ("Type", *operands)})
+    for kind, operands in CONDITION_TYPES.items()
+}
+"""The conditions inside a Not or an Or are judged by `Conditions`, each on its own."""

@@ -1,0 +1,1 @@
+"""The AWS of the environment: endpoint, stack, roles."""

@@ -1,0 +1,168 @@
+"""Commands around the file to upload: validate, upload."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from botocore.exceptions import ClientError
+from rich.console import Console
+
+from ops.aws import roles
+from ops.aws import stack as cloudformation_stack
+from ops.aws.endpoint import Clients
+from ops.aws.session import AS_ROLE, NAME, STACK, Session
+from ops.errors import DENIED, UploadError, error_code
+from ops.output.terminal import say
+from ops.uploads import function, outcome, validation
+from ops.uploads import upload as uploads
+from ops.uploads.settling import TIMEOUT, WAIT, settle
+
+if TYPE_CHECKING:
+    from upload_trigger.settings import Settings
+
+DEFINITION = Path(__file__).resolve().parents[2] / "pipeline_definition" / "pipeline.json"
+FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("definition", type=FILE, metavar="FILE")
+@click.option(
+    "--parameters",
+    type=FILE,
+    metavar="FILE",
+    help="A parameters.json that is to stand beside the definition.",
+)
+@click.option(
+    "--stack", metavar="NAME", help="Judge by the policy of this deployed stack.  [default: offline]"
+)
+def validate(definition: Path, parameters: Path | None, stack: str | None) -> None:
+    """Say everything that is wrong with the definition FILE, and where it would be met.
+
+    First what CreatePipeline would refuse, what the API of a step's job would refuse when the step starts,
+    and advice on what may be newer than this library; then what the deployed function would reject the
+    upload for, in its words. Each line has the JSON pointer of what is wrong, what it is, and what to write.
+    Needs no credentials: the default policy judges, unless a stack is named whose policy is to judge.
+
+    Exits with 0 when nothing is wrong, advice or not, else with 2.
+    """
+    document = validation.load(definition)
+    settings = _settings(Session(), stack) if stack else None
+    judgement = validation.judge(definition, document, validation.values_of(parameters), settings)
+    console = Console()
+    for advice in judgement.advice:
+        say(console, f"  {validation.tell(advice)}")
+    steps = outcome.counted(judgement.steps, "step")
+    said = f"{definition} is sound: {steps}, {outcome.counted(judgement.parameters, 'parameter')}"
+    if judgement.worst_case_cost is not None:
+        said += f"; an execution costs {outcome.cost(judgement.worst_case_cost)}"
+    say(console, said)
+
+
+@click.command()
+@click.argument("definition", type=FILE, default=DEFINITION, metavar="[DEFINITION]")
+@click.option("--data", type=FILE, metavar="PATH", help="Data set: a folder in CUB layout, or a .tgz of one.")
+@click.option(
+    "--parameter",
+    "-p",
+    "pairs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A pipeline parameter; may be repeated.",
+)
+@click.option(
+    "--parameters",
+    "parameters_file",
+    type=FILE,
+    metavar="FILE",
+    help="Upload FILE as the parameters.json beside the definition; it stays for later uploads.",
+)
+@NAME
+@WAIT
+@TIMEOUT
+@AS_ROLE
+@STACK
+def upload(
+    *,
+    definition: Path,
+    data: Path | None,
+    pairs: tuple[str, ...],
+    parameters_file: Path | None,
+    name: str | None,
+    wait: bool,
+    timeout: float,
+    as_role: str | None,
+    stack: str,
+) -> None:
+    """Upload data and DEFINITION, which starts an execution.
+
+    DEFINITION is pipeline_definition/pipeline.json unless given. The data goes to a prefix named after its
+    content (data/<digest>/), so unchanged data is uploaded once; InputDataUrl is set to that prefix. Without
+    --data the execution reads what InputDataUrl says, by default the one data set below data/ in the
+    stack's bucket.
+    Parameters replace the defaults in the uploaded copy. Nothing is uploaded before all that is given has
+    been checked as `validate` checks it, by the stack's policy. In a hardened deployment all of it is done as
+    the stack's uploader role, which you have to be allowed to assume.
+
+    Waits for the verdict and prints it: the execution that was started, or every reason why none was.
+    """
+    given = _pairs(pairs)
+    if data is not None and "InputDataUrl" in given:
+        raise click.UsageError("--data sets InputDataUrl: give one of the two")
+    replaced = {**given, "InputDataUrl": "s3://"} if data else given
+    uploads.check_parameters(definition, replaced, parameters_file)
+    key = uploads.definition_key(name)
+    if data is not None:
+        uploads.check_data(data)
+    session, console = Session(), Console()
+    deployed = session.deployment(stack)
+    uploader = roles.uploader(session, deployed, as_role)
+    s3, bucket = uploader.client("s3"), deployed.bucket
+    if parameters_file is None:
+        values = uploads.values_beside(s3, bucket, key, replaced)
+    else:
+        values = validation.values_of(parameters_file)
+    settings = _known_settings(uploader, stack, console)
+    if settings is not None:
+        anywhere = {"InputDataUrl": f"s3://{bucket}/data/"} if data else {}
+        uploads.check_start(definition, {**given, **anywhere}, values, settings)
+    if data is not None:
+        given["InputDataUrl"] = uploads.upload_data(s3, bucket, data, console)
+    if parameters_file is not None:
+        url = uploads.upload_parameters(s3, bucket, parameters_file, key)
+        say(console, f"Uploaded {url}")
+    uploaded = uploads.upload_definition(s3, bucket, definition, given, name)
+    say(console, f"Uploaded {uploaded.url}, version {uploaded.version_id}")
+    if wait:
+        settle(uploader, deployed, uploaded, timeout, console)
+
+
+def _settings(clients: Clients, stack: str) -> Settings:
+    """Read the settings of a stack's function, its policy among them."""
+    name = cloudformation_stack.function_name(clients.client("cloudformation"), stack)
+    environment = function.environment(clients.client("lambda"), name)
+    return validation.settings_of(environment, stack)
+
+
+def _known_settings(clients: Clients, stack: str, console: Console) -> Settings | None:
+    """Read the settings of a stack's function, or say that the person may not."""
+    try:
+        return _settings(clients, stack)
+    except ClientError as error:
+        if error_code(error) not in DENIED:
+            raise
+        say(console, f"The policy is not asked before the upload: AWS refuses {error.operation_name} to you.")
+        return None
+
+
+def _pairs(parameters: tuple[str, ...]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in parameters:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise UploadError(f"-p {text!r}: write NAME=VALUE, such as -p Epochs=3")
+        if name.strip() in pairs:
+            raise UploadError(f"-p {name.strip()} is given twice")
+        pairs[name.strip()] = value
+    return pairs

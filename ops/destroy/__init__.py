@@ -1,0 +1,1 @@
+"""What a deployment holds on AWS, and how it is removed."""

@@ -1,0 +1,1 @@
+"""Executions as SageMaker describes them: steps, jobs, metrics, models."""

@@ -1,0 +1,100 @@
+"""Model artifacts of an execution: downloaded, and hashed without unpacking what others packed."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import re
+import tarfile
+import zlib
+from pathlib import Path
+from typing import IO, Any, cast
+from urllib.parse import urlsplit
+
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import ClientError
+
+from ops.errors import error_code, error_message
+from ops.executions.snapshot import Snapshot
+
+WEIGHTS = "model.safetensors"
+UNPACKED_LIMIT = 4 << 30  # bytes read of one archive; a bomb of 200 MB fits in 194 KB
+CHUNK = 1 << 20
+
+
+class ArtifactError(ValueError):
+    """A model.tar.gz that is not what a training job of this pipeline leaves."""
+
+
+def folder_name(training_type: str) -> str:
+    """Write a training type as a file name: OnDemand -> on-demand; nothing but a-z, 0-9 and hyphens."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", training_type).lower()
+    return re.sub(r"[^a-z0-9]+", "-", spaced).strip("-") or "model"
+
+
+def download(s3: Any, snapshot: Snapshot, directory: Path) -> tuple[dict[str, str], list[str]]:
+    """Fetch every training's model.tar.gz to `directory`/<type>/ and hash its weights.
+
+    Gives the sha256 of model.safetensors by training type, and for each that is not there why.
+    """
+    digests, missing = {}, []
+    for step_name, training in snapshot.trainings.items():
+        if not training.artifacts or training.status != "Completed":
+            missing.append(
+                f"no model of {training.type}: the training job of step {step_name} is {training.status}"
+            )
+            continue
+        target = directory / folder_name(training.type) / "model.tar.gz"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        parts = urlsplit(training.artifacts, allow_fragments=False)
+        try:
+            s3.download_file(parts.netloc, parts.path.lstrip("/"), str(target))
+            digests[training.type] = weights_sha256(target)
+        except ClientError as error:
+            reason = f"{error_code(error)} {error_message(error)}"
+            missing.append(f"no model of {training.type}: {training.artifacts}: {reason}")
+        except (Boto3Error, ArtifactError) as error:
+            missing.append(f"no model digest of {training.type}: {training.artifacts}: {error}")
+    return digests, missing
+
+
+def weights_sha256(archive: Path) -> str:
+    """Hash model.safetensors inside a model.tar.gz, reading that member only, as a stream.
+
+    Raises:
+        ArtifactError: There is no such regular file in it, it is damaged, or it unpacks to more than 4 GiB.
+    """
+    try:
+        with (
+            gzip.open(archive) as stream,
+            tarfile.open(fileobj=cast(IO[bytes], _Capped(stream)), mode="r|", bufsize=CHUNK) as members,
+        ):
+            for member in members:
+                if member.name.removeprefix("./") == WEIGHTS and member.isreg():
+                    content = members.extractfile(member)
+                    return _sha256(content) if content else ""
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ArtifactError(f"damaged archive ({error})") from error
+    raise ArtifactError(f"no {WEIGHTS} in it")
+
+
+class _Capped:
+    """A stream that ends in an error once it has given more than a model can have."""
+
+    def __init__(self, stream: gzip.GzipFile) -> None:
+        self._stream, self._left = stream, UNPACKED_LIMIT
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read on, up to the limit."""
+        data = self._stream.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise ArtifactError(f"unpacks to more than {UNPACKED_LIMIT >> 30} GiB")
+        return data
+
+
+def _sha256(stream: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while chunk := stream.read(CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()

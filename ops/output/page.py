@@ -1,0 +1,199 @@
+"""report.html: what is shown on the page, and its text from the template beside it.
+
+Everything that comes from an execution is escaped by the template: class names, reasons and parameters are
+whatever somebody wrote.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ops.executions.artifacts import folder_name
+from ops.executions.evaluations import Evaluation
+from ops.executions.execution import Step
+from ops.executions.jobs import Training
+from ops.executions.registry import ModelPackage
+from ops.executions.snapshot import Snapshot
+from ops.output import closing
+from ops.output.confusion import Matrix, matrix, most_confused
+from ops.output.summary import Summary
+from ops.output.terminal import duration
+from ops.output.timeline import Timeline, timeline
+from ops.output.words import PROGRESS
+
+TEMPLATES = Path(__file__).parent / "templates"
+METRICS = {
+    "accuracy": "Accuracy",
+    "macro_precision": "Macro precision",
+    "macro_recall": "Macro recall",
+    "macro_f1": "Macro F1",
+    "weighted_f1": "Weighted F1",
+}
+NOTHING = "\N{EN DASH}"
+
+
+@dataclass(frozen=True)
+class Page:
+    """What was read of an execution, as the template asks for it."""
+
+    snapshot: Snapshot
+    summary: Summary
+    evaluations: Mapping[str, Evaluation]
+    packages: list[ModelPackage]
+    missing: list[str]
+    notes: list[str]
+
+    @property
+    def headline(self) -> str:
+        """Give the sentence that sums the execution up."""
+        reached = {kind: each.metric("accuracy") for kind, each in self.evaluations.items()}
+        accuracies = {kind: value for kind, value in reached.items() if value is not None}
+        if self.snapshot.execution.finished:
+            return closing.summary(self.snapshot, self.packages, accuracies)
+        return f"{self.snapshot.execution.status}: how far it was at {moment(self.snapshot.taken)}."
+
+    @property
+    def failures(self) -> list[str]:
+        """Give every failure reason in full."""
+        return closing.failures(self.snapshot)
+
+    @property
+    def region(self) -> str:
+        """Give the region and the account of the execution's ARN."""
+        parts = self.snapshot.execution.arn.split(":")
+        return f"{parts[3]}, account {parts[4]}" if len(parts) > 5 else ""
+
+    @property
+    def took(self) -> str:
+        """Give how long the execution took, or takes so far."""
+        execution = self.snapshot.execution
+        return duration((execution.end(self.snapshot.taken) - execution.start).total_seconds())
+
+    @cached_property
+    def timeline(self) -> Timeline | None:
+        """Give the picture of the steps over time."""
+        return timeline(self.snapshot)
+
+    @property
+    def trainings(self) -> list[Training]:
+        """Give the training jobs in the order of their steps."""
+        return list(self.snapshot.trainings.values())
+
+    @property
+    def metric_names(self) -> list[str]:
+        """Name every metric any training reported; how far it came is no result."""
+        return sorted({name for each in self.trainings for name in each.metrics} - {PROGRESS})
+
+    @property
+    def spot(self) -> Training | None:
+        """Give the managed spot training job this execution paid for."""
+        return next((each for each in self.snapshot.billed_trainings.values() if each.spot), None)
+
+    @property
+    def identical(self) -> bool | None:
+        """Tell whether all models have the same weights; None unless two or more are there."""
+        digests = [each.model_sha256 for each in self.summary.trainings.values() if each.model_sha256]
+        return len(set(digests)) == 1 if len(digests) > 1 else None
+
+    @property
+    def matrices(self) -> list[tuple[str, Matrix, list[tuple[str, str, int]]]]:
+        """Give each model's confusion matrix with the pairs it confuses most."""
+        drawn = [(kind, matrix(each), most_confused(each)) for kind, each in self.evaluations.items()]
+        return [(kind, picture, pairs) for kind, picture, pairs in drawn if picture]
+
+    @property
+    def metrics(self) -> list[tuple[str, list[str]]]:
+        """Give the rows of the evaluation table: a metric's title and its value for each model."""
+        rows = [
+            (title, [measured(each, name) for each in self.evaluations.values()])
+            for name, title in METRICS.items()
+        ]
+        return [(title, values) for title, values in rows if any(value != NOTHING for value in values)]
+
+    @property
+    def class_names(self) -> list[str]:
+        """Name the classes any evaluation knows, in order."""
+        return sorted({name for each in self.evaluations.values() for name in each.classes})
+
+    @property
+    def packages_waiting(self) -> bool:
+        """Tell whether a registered model waits for somebody's approval."""
+        return any(package.approval_status == closing.PENDING for package in self.packages)
+
+    def cached(self, training: Training) -> bool:
+        """Tell whether `training` came from the cache, so that this execution paid nothing for it."""
+        return training not in self.snapshot.billed_trainings.values()
+
+    def package_of(self, package: ModelPackage) -> str:
+        """Give the test accuracy of the registered model, as text."""
+        evaluation = self.evaluations.get(package.training_type)
+        return measured(evaluation, "accuracy") if evaluation else NOTHING
+
+    def cache_note(self, step: Step) -> str:
+        """Say what the cache did for `step`."""
+        note = self.snapshot.cache.get(step.name)
+        return note.sentence() if note else ""
+
+
+def render(page: Page) -> str:
+    """Write the page: one HTML document that loads nothing from anywhere."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters: dict[str, Callable[..., str]] = {
+        "clock": clock,
+        "moment": moment,
+        "duration": lasted,
+        "percent": percent,
+        "number": number,
+        "file_name": folder_name,
+    }
+    environment.filters.update(filters)
+    return environment.get_template("report.html").render(page=page, execution=page.snapshot.execution)
+
+
+def measured(evaluation: Evaluation, name: str) -> str:
+    """Write a metric with its confidence interval: 0.938 (0.901 to 0.962)."""
+    value, interval = evaluation.metric(name), evaluation.interval(name)
+    if value is None:
+        return NOTHING
+    return f"{value:.3f} ({interval[0]:.3f} to {interval[1]:.3f})" if interval else f"{value:.3f}"
+
+
+def moment(when: datetime | None) -> str:
+    """Write a time in UTC."""
+    return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if when else NOTHING
+
+
+def lasted(seconds: float | None) -> str:
+    """Write a duration."""
+    return NOTHING if seconds is None else duration(seconds)
+
+
+def clock(when: datetime | None) -> str:
+    """Write the time of day in UTC."""
+    return when.astimezone(UTC).strftime("%H:%M:%S") if when else NOTHING
+
+
+def percent(share: float | None, decimals: int = 0) -> str:
+    """Write a share in percent."""
+    return NOTHING if share is None else f"{share:.{decimals}%}"
+
+
+def number(value: Any) -> str:
+    """Write a count or a measure from somebody's document; anything else is shown as missing."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return NOTHING
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,86 @@
+"""Leave a directory that tells an execution: `python -m ops report`.
+
+    report.html                     one page without links to anywhere, to read and to forward
+    summary.json                    the same for programs (ops/output/summary.py lists the keys)
+    evaluation-<type>.json          as the evaluate steps wrote them
+    models/<type>/model.tar.gz      as the training jobs wrote them
+    pipeline.json                   the definition that was executed
+
+The directory appears complete or not at all. Executions that failed, were stopped or still run are told as
+far as they came.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from ops.aws.endpoint import Clients
+from ops.errors import ReportError
+from ops.executions import artifacts, evaluations, execution, registry
+from ops.executions.artifacts import folder_name
+from ops.executions.snapshot import SnapshotReader
+from ops.output.page import Page, render
+from ops.output.summary import Summary, summarise
+
+PAGE, SUMMARY = "report.html", "summary.json"
+
+
+def write_report(clients: Clients, execution_arn: str, directory: Path, notes: Sequence[str] = ()) -> Summary:
+    """Write the report of an execution to `directory`, replacing an earlier report there.
+
+    Raises:
+        NotFoundError: There is no such execution.
+        ReportError: `directory` holds something else, or cannot be written.
+    """
+    _check_target(directory)
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as beside:
+            new = Path(beside) / "new"
+            new.mkdir()
+            summary = _write(clients, execution_arn, new, notes)
+            if directory.exists():
+                directory.rename(Path(beside) / "old")
+            new.rename(directory)
+    except OSError as error:
+        raise ReportError(
+            f"cannot write the report to {directory}: {error.strerror or error}; give another --output"
+        ) from error
+    return summary
+
+
+def _check_target(directory: Path) -> None:
+    """Refuse to replace what is not a report of ours."""
+    if directory.is_dir() and not directory.is_symlink():
+        if not any(directory.iterdir()) or (directory / SUMMARY).is_file():
+            return
+        raise ReportError(
+            f"{directory} holds something that is no report; choose an empty or new directory with --output"
+        )
+    if directory.exists() or directory.is_symlink():
+        raise ReportError(f"{directory} is no directory; choose another place with --output")
+
+
+def _write(clients: Clients, execution_arn: str, directory: Path, notes: Sequence[str]) -> Summary:
+    sagemaker, s3 = clients.client("sagemaker"), clients.client("s3")
+    reader = SnapshotReader(sagemaker, clients.client("logs"), execution_arn)
+    snapshot = reader.read()
+    parameters = execution.read_parameters(sagemaker, execution_arn)
+    packages = registry.read(sagemaker, snapshot)
+    found, no_evaluations = evaluations.read(sagemaker, s3, snapshot)
+    digests, no_models = artifacts.download(s3, snapshot, directory / "models")
+    summary = summarise(snapshot, parameters, found, packages, digests)
+    for kind, evaluation in found.items():
+        (directory / f"evaluation-{folder_name(kind)}.json").write_bytes(evaluation.body)
+    _text(directory / "pipeline.json", json.dumps(reader.definition, indent=2) + "\n")
+    _text(directory / SUMMARY, summary.to_json())
+    page = Page(snapshot, summary, found, packages, [*no_evaluations, *no_models], list(notes))
+    _text(directory / PAGE, render(page))
+    return summary
+
+
+def _text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", errors="replace")

@@ -1,0 +1,1 @@
+"""Uploads and what becomes of them: data, definition, verdict, failures, rollback."""

@@ -1,0 +1,98 @@
+"""Wait for what becomes of an upload: its verdict, or the function's error in the failure queue."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ops.aws.endpoint import on_this_machine
+from ops.errors import StartFailed, StartTimeout
+from ops.uploads import failure_queue, outcome
+from ops.uploads.failure_queue import Message
+from ops.uploads.outcome import Verdict
+from ops.uploads.upload import Upload
+from upload_trigger.verdicts import STARTED
+
+HIDDEN_SECONDS = 3  # a message we looked at comes back for others, such as a redrive
+
+
+def wait_for_verdict(
+    s3: Any,
+    sqs: Any,
+    upload: Upload,
+    queue_url: str,
+    timeout: float,
+    *,
+    function_name: str | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Verdict:
+    """Give the verdict on `upload`, waiting at most `timeout` seconds.
+
+    Raises:
+        StartFailed: The function gave up on this upload; the message holds its error.
+        StartTimeout: Neither a verdict nor an error of this upload appeared in time.
+    """
+    pause = 0.25 if on_this_machine(s3) else 2.0
+    started = time.monotonic()
+    while True:
+        verdict = outcome.read(s3, upload.bucket, upload.key, upload.version_id)
+        if verdict:
+            return verdict
+        messages = list(failure_queue.receive(sqs, queue_url, hidden_seconds=HIDDEN_SECONDS))
+        failure_queue.give_back(sqs, queue_url, messages)
+        for message in messages:
+            if (upload.bucket, upload.key, upload.version_id) in message.uploads:
+                raise StartFailed(_given_up(message, upload))
+        if time.monotonic() - started >= timeout:
+            raise StartTimeout(_nothing(upload, timeout, function_name))
+        sleep(pause)
+
+
+def wait_for_start(
+    s3: Any,
+    sqs: Any,
+    upload: Upload,
+    queue_url: str,
+    timeout: float,
+    *,
+    function_name: str | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> str:
+    """Give the ARN of the execution that `upload` started, waiting at most `timeout` seconds.
+
+    Raises:
+        StartFailed: The verdict is another one, with every reason, or the function gave up on this upload.
+        StartTimeout: Neither a verdict nor an error of this upload appeared in time.
+    """
+    verdict = wait_for_verdict(s3, sqs, upload, queue_url, timeout, function_name=function_name, sleep=sleep)
+    return execution_arn(verdict)
+
+
+def execution_arn(verdict: Verdict) -> str:
+    """Give the execution that an upload started; StartFailed, with every reason, when it started none."""
+    if verdict["verdict"] != STARTED:
+        said = f"{outcome.upload(verdict)} is {verdict['verdict']} and started nothing:"
+        raise StartFailed("\n".join([said, *outcome.details(verdict)]))
+    return str(verdict["executionArn"])
+
+
+def _given_up(message: Message, upload: Upload) -> str:
+    return (
+        f"{upload.url} (version {upload.version_id}) has no verdict: the function gave up: {message.reason}\n"
+        f"`python -m ops history` tells whether it runs all the same. {outcome.REDRIVE}. "
+        f"The whole story is in the log group {_log_group(message.function_name)}"
+    )
+
+
+def _nothing(upload: Upload, timeout: float, function_name: str | None) -> str:
+    return (
+        f"no verdict on {upload.url} (version {upload.version_id}) and no error within {timeout:.0f} s. S3 "
+        "events are sometimes late, and failed ones are tried again for minutes: `python -m ops history` "
+        "shows the verdict when it comes, and `python -m ops reconcile` settles the upload now. What the "
+        f"function did is in the log group {_log_group(function_name)}"
+    )
+
+
+def _log_group(function_name: str | None) -> str:
+    return f"/aws/lambda/{function_name or '<function>'}"

@@ -1,0 +1,184 @@
+"""Say what AWS and the deployed function would say of a definition, before it is uploaded.
+
+What SageMaker would refuse is said by `pipeline_definition.checks`, and what the deployment forbids by the
+function's own code, in the function's own words. Offline, the default policy judges, with a deployment's
+settings that deployment's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ops.aws.service_model import bundled_model
+from ops.errors import NotFoundError, UploadError
+from ops.uploads.parameters import DEPLOYMENT_PARAMETERS, VPC_PARAMETER, is_deployments
+from pipeline_definition.checks import Finding, Place, check
+from upload_trigger.definition import loading, walk
+from upload_trigger.definition.loading import InvalidDefinition
+
+if TYPE_CHECKING:
+    from upload_trigger.settings import Settings
+
+
+DEFINITION = "a pipeline definition"
+VALUES_LIMIT = 262_144
+"""Bytes of a parameters.json; the function reads no more either."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A definition that nothing is known against, with what there is to say of it all the same."""
+
+    steps: int
+    parameters: int
+    advice: list[Finding]
+    worst_case_cost: float | None
+    """In USD; None when the policy sets no bound."""
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read what is to be a definition, or raise UploadError when it is no strict JSON."""
+    try:
+        return loading.load(_bytes(path, "definition", loading.MAX_BYTES))
+    except InvalidDefinition as error:
+        raise UploadError(_told(f"{path} is not {DEFINITION}", error.problems)) from error
+
+
+def read_definition(path: Path) -> dict[str, Any]:
+    """Read a definition, or raise UploadError with all that AWS would refuse whatever its parameters are."""
+    definition = load(path)
+    refuse_what_aws_refuses(path, definition)
+    return definition
+
+
+def refuse_what_aws_refuses(path: Path, definition: dict[str, Any]) -> None:
+    """Raise UploadError with all that AWS would refuse of a definition, whatever its parameters are."""
+    lines = [tell(each) for each in check(definition, bundled_model(), {}) if each.place is not Place.ADVICE]
+    if lines:
+        raise UploadError(_told(f"{path} would not run", lines))
+
+
+def tell(finding: Finding) -> str:
+    """Say a finding in one line, with who on AWS would say it."""
+    match finding.place:
+        case Place.CREATE:
+            return f"CreatePipeline refuses: {finding}"
+        case Place.RUN:
+            return f"the job of step {finding.step} would be refused: {finding}"
+        case Place.ADVICE:
+            return f"advice: {finding}"
+
+
+def offline(definition: Mapping[str, Any]) -> Settings:
+    """Give the default policy, and something for all that a deployment of this project fills in.
+
+    A definition for a VPC is judged as if the deployment had so many subnets and security groups.
+    """
+    from upload_trigger.settings import PARALLEL, Policy, Settings  # noqa: PLC0415
+
+    given = {
+        "ArtifactBucket": "artifact-bucket",
+        "ExecutionRoleArn": "arn:aws:iam::123456789012:role/pipeline",
+        "ModelPackageGroupName": "models",
+        "TrainingImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/training:latest",
+    }
+    declared = [each.get("Name") for each in _entries(definition.get("Parameters"))]
+    ids = {name: name for name in map(str, declared) if VPC_PARAMETER.fullmatch(name)}
+    return Settings(
+        pipeline_name="",
+        role_arn="",
+        parameters={name: given.get(name, "") for name in sorted(DEPLOYMENT_PARAMETERS)} | ids,
+        parameter_defaults={"InputDataUrl": "s3://artifact-bucket/data/"},
+        policy=Policy.read("{}"),
+        on_running=PARALLEL,
+    )
+
+
+def values_of(path: Path | None) -> bytes:
+    """Read the bytes of a parameters.json, those of an empty one without a path, or raise UploadError."""
+    return _bytes(path, "parameters", VALUES_LIMIT) if path else b"{}"
+
+
+def read_parameters(path: Path) -> dict[str, Any]:
+    """Read a parameters.json, or raise UploadError."""
+    try:
+        return loading.load(values_of(path))
+    except InvalidDefinition as error:
+        raise UploadError(_told(f"{path} is not a JSON object of parameters", error.problems)) from error
+
+
+def check_parameters(path: Path, definition: dict[str, Any], values: bytes) -> None:
+    """Raise UploadError when a definition does not take the `values` of a parameters.json."""
+    from upload_trigger import admission  # noqa: PLC0415
+
+    judged = admission.judge(definition, values, offline(definition))
+    if judged.in_values:
+        raise UploadError(_told(f"{path} cannot be started", judged.in_values))
+
+
+def judge(
+    path: Path, definition: dict[str, Any], values: bytes = b"{}", settings: Settings | None = None
+) -> Judgement:
+    """Judge the loaded definition of `path`, with the values beside it and a deployment's `settings`.
+
+    Raises:
+        UploadError: With all that AWS would refuse, and all that the function would reject the upload for.
+    """
+    from upload_trigger import admission  # noqa: PLC0415
+
+    judged = admission.judge(definition, values, settings or offline(definition))
+    known = admission.effective(definition, judged.parameters) if judged.parameters else {}
+    if settings is None:
+        known = {name: None if is_deployments(name) else value for name, value in known.items()}
+    found = check(definition, bundled_model(), known)
+    refused = any(each.place is not Place.ADVICE for each in found)
+    said = []
+    if found:
+        said.append(_told(f"{path} would {'not run' if refused else 'run, with advice'}", map(tell, found)))
+    if judged.problems:
+        whose = "this deployment" if settings else "the default policy (--stack NAME asks a deployment's)"
+        said.append(_told(f"{path} would be rejected by {whose}", judged.problems))
+    if refused or judged.problems:
+        raise UploadError("\n".join(said))
+    return Judgement(
+        steps=sum(1 for _ in walk.steps(definition)),
+        parameters=len(walk.parameters(definition)),
+        advice=found,
+        worst_case_cost=judged.worst_case_cost,
+    )
+
+
+def settings_of(environment: Mapping[str, str], stack: str) -> Settings:
+    """Read a deployed function's environment."""
+    from upload_trigger.settings import Settings, SettingsError  # noqa: PLC0415
+
+    try:
+        return Settings.read(environment)
+    except SettingsError as error:
+        raise NotFoundError(f"stack {stack}: {error}") from error
+
+
+def _entries(listed: Any) -> list[dict[str, Any]]:
+    return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+
+
+def _bytes(path: Path, what: str, most: int) -> bytes:
+    """Read a file, but not one that is larger than it may be."""
+    try:
+        with path.open("rb") as file:
+            # Of a pipe the size is not known before.
+            body, size = file.read(most + 1), os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise UploadError(f"cannot read the {what} {path}: {error.strerror}") from error
+    if len(body) > most:
+        larger = f"{size:,}" if size > most else f"more than {most:,}"
+        raise UploadError(f"the {what} {path} has {larger} bytes; at most {most:,} are taken")
+    return body
+
+
+def _told(why: str, lines: Iterable[object]) -> str:
+    return "\n  ".join([f"{why}:", *map(str, lines)])

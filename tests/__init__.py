@@ -1,0 +1,1 @@
+"""The tests mirror the product; what several of them use is in support/."""

@@ -1,0 +1,147 @@
+"""The AWS CLI and the SageMaker SDK work against local AWS unchanged."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.sagemaker.laptop import open_laptop
+from tests.support.sagemaker.toy_jobs import BUCKET, IMAGE, ROLE, Laptop, training_request
+
+pytestmark = pytest.mark.slow
+
+DEFINITION = {
+    "Version": "2020-12-01",
+    "Parameters": [],
+    "Steps": [
+        {
+            "Name": "Train",
+            "Type": "Training",
+            "Arguments": {
+                name: value
+                for name, value in training_request(
+                    "x",
+                    "print('loss=0.5')",
+                    algorithm={"MetricDefinitions": [{"Name": "loss", "Regex": "loss=(.*)"}]},
+                ).items()
+                if name != "TrainingJobName"
+            },
+        }
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+    with open_laptop(tmp_path_factory.mktemp("laptop")) as opened:
+        opened.sagemaker.create_pipeline(
+            PipelineName="birds",
+            PipelineDefinition=json.dumps(DEFINITION),
+            RoleArn=ROLE,
+            ClientRequestToken="t" * 32,
+        )
+        yield opened
+
+
+def environment(laptop: Laptop) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": str(laptop.aws.work_dir), **laptop.aws.environment()}
+
+
+def cli(laptop: Laptop, *arguments: str) -> Any:
+    command = [str(Path(sys.executable).with_name("aws")), "--output", "json", *arguments]
+    done = subprocess.run(command, env=environment(laptop), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout) if done.stdout else None
+
+
+def test_the_cli_starts_follows_and_approves(laptop: Laptop, tmp_path: Path) -> None:
+    (tmp_path / "data.txt").write_text("data")
+    cli(laptop, "s3", "cp", str(tmp_path / "data.txt"), f"s3://{BUCKET}/data.txt", "--quiet")
+    started = cli(laptop, "sagemaker", "start-pipeline-execution", "--pipeline-name", "birds")
+    arn = started["PipelineExecutionArn"]
+    assert laptop.wait_execution(arn)["PipelineExecutionStatus"] == "Succeeded"
+    listed = cli(laptop, "sagemaker", "list-pipeline-execution-steps", "--pipeline-execution-arn", arn)
+    (step,) = listed["PipelineExecutionSteps"]
+    assert step["StepStatus"] == "Succeeded"
+    name = next(
+        job["TrainingJobName"]
+        for job in cli(laptop, "sagemaker", "list-training-jobs")["TrainingJobSummaries"]
+        if job["TrainingJobArn"] == step["Metadata"]["TrainingJob"]["Arn"]
+    )
+    job = cli(laptop, "sagemaker", "describe-training-job", "--training-job-name", name)
+    assert [m["Value"] for m in job["FinalMetricDataList"]] == [0.5]
+    laptop.sagemaker.create_model_package_group(ModelPackageGroupName="birds")
+    package = laptop.sagemaker.create_model_package(
+        ModelPackageGroupName="birds",
+        InferenceSpecification={
+            "Containers": [{"Image": IMAGE, "ModelDataUrl": job["ModelArtifacts"]["S3ModelArtifacts"]}],
+            "SupportedContentTypes": ["application/x-image"],
+            "SupportedResponseMIMETypes": ["application/json"],
+        },
+    )["ModelPackageArn"]
+    approval = ("--model-package-arn", package, "--model-approval-status", "Approved")
+    cli(laptop, "sagemaker", "update-model-package", *approval)
+    packages = cli(laptop, "sagemaker", "list-model-packages", "--model-package-group-name", "birds")
+    assert [p["ModelApprovalStatus"] for p in packages["ModelPackageSummaryList"]] == ["Approved"]
+
+
+SDK = """
+import sys, boto3
+from sagemaker.core.helper.session_helper import Session
+from sagemaker.mlops.workflow.pipeline import PipelineExecution
+session = Session(boto_session=boto3.Session(), default_bucket=sys.argv[2])
+execution = PipelineExecution(arn=sys.argv[1], sagemaker_session=session)
+execution.wait(delay=1, max_attempts=30)
+print("STATUS", execution.describe()["PipelineExecutionStatus"])
+print("STEPS", [step["StepName"] for step in execution.list_steps()])
+print("PARAMETERS", execution.list_parameters())
+"""
+
+
+def test_the_sdks_execution_object_waits_and_lists_steps(laptop: Laptop) -> None:
+    arn = laptop.sagemaker.start_pipeline_execution(PipelineName="birds")["PipelineExecutionArn"]
+    done = subprocess.run(
+        [sys.executable, "-c", SDK, arn, BUCKET],
+        env=environment(laptop),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "STATUS Succeeded" in done.stdout
+    assert "STEPS ['Train']" in done.stdout
+
+
+ANALYTICS = """
+import sys, boto3
+from sagemaker.core.analytics import TrainingJobAnalytics
+from sagemaker.core.helper.session_helper import Session
+session = Session(boto_session=boto3.Session(), default_bucket=sys.argv[2])
+frame = TrainingJobAnalytics(sys.argv[1], sagemaker_session=session).dataframe()
+print("FRAME", [(row.metric_name, row.value) for row in frame.itertuples()])
+"""
+
+
+def test_a_training_jobs_metrics_are_found_in_cloudwatch(laptop: Laptop) -> None:
+    definitions = [{"Name": "loss", "Regex": "loss=(.*)"}]
+    laptop.train("curve", "print('loss=0.5')", algorithm={"MetricDefinitions": definitions})
+    namespace = ("--namespace", "/aws/sagemaker/TrainingJobs")
+    metrics = cli(laptop, "cloudwatch", "list-metrics", *namespace)["Metrics"]
+    curve = {"Name": "TrainingJobName", "Value": "curve"}
+    assert [m["MetricName"] for m in metrics if m["Dimensions"] == [curve]] == ["loss"]
+    done = subprocess.run(
+        [sys.executable, "-c", ANALYTICS, "curve", BUCKET],
+        env=environment(laptop),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "FRAME [('loss', 0.5)]" in done.stdout

@@ -1,0 +1,52 @@
+"""Model archives are hashed without unpacking them, whatever is inside; and what Spot saved."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from ops.executions.artifacts import ArtifactError, folder_name, weights_sha256
+from ops.executions.costs import saving
+from tests.support.services.fake_execution_scenarios import archive
+
+
+def test_the_weights_digest_is_of_the_one_member_with_that_name(tmp_path: Path) -> None:
+    path = tmp_path / "model.tar.gz"
+    path.write_bytes(archive(model_json=b"{}", model_safetensors=b"abc"))
+    assert weights_sha256(path) == hashlib.sha256(b"abc").hexdigest()
+    assert [each.name for each in tmp_path.iterdir()] == ["model.tar.gz"]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"text", archive(model_json=b"{}"), archive(model_safetensors=b"abc" * 9999)[:60]]
+)
+def test_an_archive_without_weights_or_damaged_is_told(tmp_path: Path, body: bytes) -> None:
+    path = tmp_path / "model.tar.gz"
+    path.write_bytes(body)
+    with pytest.raises(ArtifactError, match=r"damaged archive|no model.safetensors"):
+        weights_sha256(path)
+
+
+def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ops.executions.artifacts.UNPACKED_LIMIT", 1 << 20)
+    path = tmp_path / "model.tar.gz"
+    path.write_bytes(archive(other=b"\0" * (8 << 20), model_safetensors=b"abc"))
+    with pytest.raises(ArtifactError, match="unpacks to more"):
+        weights_sha256(path)
+
+
+@pytest.mark.parametrize(
+    ("training_type", "name"),
+    [("Spot", "spot"), ("OnDemand", "on-demand"), ("../../etc", "etc"), ("/", "model")],
+)
+def test_a_training_type_becomes_a_harmless_file_name(training_type: str, name: str) -> None:
+    assert folder_name(training_type) == name
+
+
+def test_the_saving_is_computed_as_the_console_does() -> None:
+    assert saving(100, 30) == pytest.approx(0.7)
+    assert saving(100, 100) == 0
+    assert saving(0, 0) is None
+    assert saving(None, 5) is None

@@ -1,0 +1,295 @@
+"""The report directory: complete or absent, true to the execution, safe to forward, and never a crash."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto import mock_aws
+
+from ops.errors import ReportError
+from ops.output.report import write_report
+from ops.output.summary import Summary
+from tests.support.services.fake_execution import BUCKET, FakeExecution, FakeSageMaker, client_of
+from tests.support.services.fake_execution_scenarios import (
+    CLASSES,
+    archive,
+    below_threshold,
+    failed_training,
+    fill_bucket,
+    succeeded,
+)
+
+EVIL = "<script>alert(1)</script>&\"'"
+VOID = {"meta", "link", "br", "img", "hr"}
+
+
+class Clients:
+    def __init__(self, fake: FakeSageMaker) -> None:
+        self.fake = fake
+
+    def client(self, service: str, /) -> Any:
+        return self.fake.client() if service == "sagemaker" else client_of(service)
+
+
+class Page(HTMLParser):
+    """Collects what a browser would load, and checks that every element is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.loads: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        assert not self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.loads += [
+            value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "srcset")
+        ]
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+
+@pytest.fixture(autouse=True)
+def _aws() -> Iterator[None]:
+    with mock_aws():
+        yield
+
+
+def write(
+    execution: FakeExecution,
+    directory: Path,
+    *,
+    clock: float = 100.0,
+    fill: bool = True,
+    notes: tuple[str, ...] = (),
+) -> tuple[Summary, str]:
+    fake = FakeSageMaker(execution, succeeded("source00000a"))
+    fake.clock = clock
+    if fill:
+        fill_bucket(client_of("s3"), execution)
+    summary = write_report(Clients(fake), execution.arn, directory, notes)
+    return summary, (directory / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_directory_holds_everything_the_execution_left(tmp_path: Path) -> None:
+    write(succeeded(), tmp_path / "run")
+    assert {
+        path.relative_to(tmp_path / "run").as_posix()
+        for path in (tmp_path / "run").rglob("*")
+        if path.is_file()
+    } == {
+        "report.html",
+        "summary.json",
+        "pipeline.json",
+        "evaluation-spot.json",
+        "evaluation-on-demand.json",
+        "models/spot/model.tar.gz",
+        "models/on-demand/model.tar.gz",
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["run"], "nothing temporary stays beside it"
+
+
+def test_summary_json_has_exactly_the_documented_keys_and_the_true_values(tmp_path: Path) -> None:
+    execution = succeeded()
+    summary, _ = write(execution, tmp_path / "run")
+    told = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert told == json.loads(summary.to_json())
+    assert set(told) == {
+        "execution_arn",
+        "status",
+        "failure_reason",
+        "parameters",
+        "steps",
+        "trainings",
+        "evaluations",
+        "model_packages",
+    }
+    assert (told["execution_arn"], told["status"], told["failure_reason"]) == (
+        execution.arn,
+        "Succeeded",
+        None,
+    )
+    assert set(told["steps"][0]) == {"name", "type", "status", "start", "end", "attempts", "cache"}
+    assert [step["name"] for step in told["steps"][:3]] == ["Preprocess", "TrainSpot", "TrainOnDemand"]
+    assert {step["type"] for step in told["steps"]} == {
+        "Processing",
+        "Training",
+        "Condition",
+        "RegisterModel",
+    }
+    digest = hashlib.sha256(b"weights" * 1000).hexdigest()
+    assert told["trainings"]["Spot"] == {
+        "training_seconds": 22,
+        "billable_seconds": 7,
+        "interruptions": 1,
+        "model_sha256": digest,
+    }
+    assert told["trainings"]["OnDemand"]["interruptions"] == 0
+    assert told["evaluations"]["Spot"]["accuracy"] == pytest.approx(0.925)
+    assert told["evaluations"]["OnDemand"]["images"] == 80
+    assert [arn.rpartition("/")[2] for arn in told["model_packages"]] == ["2", "1"]
+    assert told["parameters"]["Epochs"] == "20"
+
+
+def test_the_page_says_what_an_ml_lead_asks(tmp_path: Path) -> None:
+    _, text = write(succeeded(), tmp_path / "run", notes=("a note of the caller",))
+    for said in (
+        "92.5%",
+        "68%",
+        "Identical",
+        "Spot interruption: 0:05 until training went on",
+        "1 of 10 images of 013.Bobolink called 035.Purple_Finch",
+        "035.Purple_Finch called 047.American_Goldfinch (2)",
+        "update-model-package --model-package-arn",
+        "PendingManualApproval",
+        "a note of the caller",
+        "AccuracyTooLow",
+    ):
+        assert said in text
+
+
+def test_notes_are_read_before_any_number(tmp_path: Path) -> None:
+    _, text = write(succeeded(), tmp_path / "run", notes=("the images are drawings",))
+    assert text.index("<h1>") < text.index("the images are drawings") < text.index("accuracy 0.9")
+
+
+def test_the_page_is_well_formed_and_loads_nothing(tmp_path: Path) -> None:
+    _, text = write(succeeded(), tmp_path / "run")
+    page = Page(text)
+    assert not page.loads
+    assert "script" not in page.tags
+    assert not re.search(r"url\(|@import", text)
+    for picture in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
+        ET.fromstring(picture)  # noqa: S314 - our own page
+
+
+def test_whatever_somebody_wrote_is_shown_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.support.services.fake_execution_scenarios.CLASSES", [EVIL, *CLASSES[1:]])
+    execution = below_threshold()
+    execution.steps[-1].reason = execution.reason = EVIL
+    execution.parameters["ClassSelection"] = EVIL
+    _, text = write(execution, tmp_path / "run", notes=(EVIL,))
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;") >= 5
+    assert "script" not in Page(text).tags
+
+
+def test_a_failed_execution_tells_its_reason_and_what_is_missing(tmp_path: Path) -> None:
+    summary, text = write(failed_training(), tmp_path / "run")
+    assert summary.status == "Failed"
+    assert "TrainOnDemand failed: AlgorithmError" in text
+    assert "no evaluation of Spot: step EvaluateSpot has not run" in text
+    assert "no model of OnDemand: the training job of step TrainOnDemand is Failed" in text
+    assert summary.trainings["OnDemand"].model_sha256 is None
+    assert not summary.evaluations
+    assert not (tmp_path / "run" / "models").exists()
+
+
+@pytest.mark.parametrize("clock", [0.0, 5.0, 12.0, 20.0, 30.0, 36.0])
+def test_an_execution_that_still_runs_is_told_as_far_as_it_came(tmp_path: Path, clock: float) -> None:
+    summary, text = write(succeeded(), tmp_path / "run", clock=clock)
+    Page(text)
+    assert summary.status == "Executing"
+    assert "how far it was at" in text
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "Executing"
+
+
+def test_outputs_that_are_gone_are_named(tmp_path: Path) -> None:
+    client_of("s3").create_bucket(Bucket=BUCKET)
+    summary, text = write(succeeded(), tmp_path / "run", fill=False)
+    assert "evaluation.json: NoSuchKey" in text
+    assert re.search(r"no model of Spot: s3://\S+/model.tar.gz: ", text)
+    assert summary.trainings["Spot"].model_sha256 is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"classes": [], "multiclass_classification_metrics": 3}',
+        b'{"multiclass_classification_metrics": {"accuracy": {"value": "high"}}}',
+        b'{"multiclass_classification_metrics": {"confusion_matrix": {"a": {"b": NaN}, "c": 1}}}',
+        b"[" * 100_000,
+    ],
+)
+def test_an_evaluation_that_is_none_never_breaks_the_report(tmp_path: Path, body: bytes) -> None:
+    execution = succeeded()
+    fill_bucket(client_of("s3"), execution)
+    key = f"executions/{execution.id}/evaluation/spot/evaluation.json"
+    client_of("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
+    summary, text = write(execution, tmp_path / "run", fill=False)
+    Page(text)
+    assert summary.evaluations["OnDemand"].accuracy == pytest.approx(0.925)
+    assert "Spot" not in summary.evaluations or summary.evaluations["Spot"].accuracy is None
+
+
+def test_two_hundred_classes_are_drawn_without_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "tests.support.services.fake_execution_scenarios.CLASSES",
+        [f"{number:03}.Bird" for number in range(200)],
+    )
+    _, text = write(succeeded(), tmp_path / "run")
+    assert "Every class (200)" in text
+    assert len(text) < 1_000_000
+
+
+def test_models_that_differ_are_called_different(tmp_path: Path) -> None:
+    execution = succeeded()
+    fill_bucket(client_of("s3"), execution)
+    job = execution.trainings[0]
+    key = f"{job.output}/{job.name}/output/model.tar.gz".removeprefix(f"s3://{BUCKET}/")
+    client_of("s3").put_object(Bucket=BUCKET, Key=key, Body=archive(model_safetensors=b"other"))
+    summary, text = write(execution, tmp_path / "run", fill=False)
+    assert summary.trainings["Spot"].model_sha256 != summary.trainings["OnDemand"].model_sha256
+    assert "Different" in text
+
+
+def test_an_earlier_report_is_replaced_whole(tmp_path: Path) -> None:
+    write(succeeded(), tmp_path / "run")
+    (tmp_path / "run" / "stale.txt").write_text("old")
+    write(succeeded(), tmp_path / "run", fill=False)
+    assert not (tmp_path / "run" / "stale.txt").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_report_that_cannot_be_finished_leaves_the_earlier_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(page: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write(succeeded(), tmp_path / "run")
+    before = (tmp_path / "run" / "report.html").stat().st_ino
+    monkeypatch.setattr("ops.output.report.render", full)
+    with pytest.raises(ReportError, match=r"No space left on device.*--output"):
+        write(succeeded(), tmp_path / "run", fill=False)
+    assert (tmp_path / "run" / "report.html").stat().st_ino == before
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_directory_with_something_else_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ReportError, match="holds something that is no report"):
+        write(succeeded(), tmp_path)
+    assert (tmp_path / "thesis.txt").exists()
+    with pytest.raises(ReportError, match="is no directory"):
+        write(succeeded(), tmp_path / "thesis.txt", fill=False)

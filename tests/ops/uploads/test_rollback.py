@@ -1,0 +1,225 @@
+"""rollback: an earlier version is restored as a new upload, or started as it is."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ops import __main__ as cli
+from tests.support.ops.deployment import BUCKET, KEY, Deployment, definition, deployment
+from upload_trigger.handler import handler
+
+__all__ = ["deployment"]  # a fixture
+
+Captured = pytest.CaptureFixture[str]
+EPOCHS = [{"Name": "Epochs", "Type": "Integer", "DefaultValue": 20}]
+
+
+def rollback(capsys: Captured, *arguments: str) -> tuple[int, str]:
+    """Run the command and give its exit code with everything that it said."""
+    capsys.readouterr()
+    code = cli.run(["rollback", *arguments])
+    said = capsys.readouterr()
+    return code, said.out + said.err
+
+
+def messages(deployment: Deployment, pipeline: str = "cv-birds") -> list[str]:
+    """Give the message of each of the pipeline's versions, which tells the definitions apart."""
+    versions = deployment.sagemaker.pipelines[pipeline].versions
+    return [json.loads(text)["Steps"][0]["Arguments"]["ErrorMessage"] for text in versions]
+
+
+def test_the_version_before_the_newest_is_uploaded_again_and_started(
+    deployment: Deployment, capsys: Captured
+) -> None:
+    first = deployment.put(definition("first"))
+    deployment.put(definition("second"))
+
+    code, said = rollback(capsys)
+
+    newest = deployment.uploaded()[0]
+    bodies = [deployment.s3.get_object(Bucket=BUCKET, Key=KEY, VersionId=each) for each in (first, newest)]
+    assert bodies[0]["Body"].read() == bodies[1]["Body"].read()
+    assert code == 0
+    assert "Uploaded version 1 of pipeline cv-birds once more" in said
+    assert f"STARTED  s3://{BUCKET}/{KEY} (version {newest})" in said
+    assert messages(deployment) == ["first", "second", "first"]
+    assert [each.version for each in deployment.sagemaker.executions] == [1, 2, 3]
+
+
+def test_rolling_back_twice_brings_back_what_there_was(deployment: Deployment, capsys: Captured) -> None:
+    deployment.put(definition("first"))
+    deployment.put(definition("second"))
+    for _ in range(2):
+        assert rollback(capsys)[0] == 0
+    assert messages(deployment) == ["first", "second", "first", "second"]
+
+
+def test_a_rejected_upload_in_between_is_no_version(deployment: Deployment, capsys: Captured) -> None:
+    deployment.put(definition("first"))
+    deployment.put(definition("second"))
+    deployment.put({"Version": "2020-12-01", "Steps": [{"Name": "A", "Type": "Lambda"}]})
+    assert rollback(capsys)[0] == 0
+    assert messages(deployment)[-1] == "first"
+
+
+def test_a_version_is_named_by_its_number_or_by_its_upload(deployment: Deployment, capsys: Captured) -> None:
+    uploads = [deployment.put(definition(message)) for message in ("first", "second", "third")]
+    assert rollback(capsys, "1")[0] == 0
+    assert messages(deployment)[-1] == "first"
+    assert rollback(capsys, uploads[1])[0] == 0
+    assert messages(deployment)[-1] == "second"
+    assert rollback(capsys, uploads[2][:8])[0] == 0
+    assert messages(deployment)[-1] == "third"
+
+
+def test_an_unknown_version_lists_the_known_ones_and_uploads_nothing(
+    deployment: Deployment, capsys: Captured
+) -> None:
+    deployment.put(definition("first"))
+    deployment.put(definition("second"))
+    for unknown in ("7", "no-such-upload", "0"):
+        code, said = rollback(capsys, unknown)
+        assert code == 2
+        assert f"no version {unknown} that ever ran; it has: 2 (last 2" in said
+        assert ", 1 (last 2" in said
+        assert "python -m ops history" in said
+    assert len(deployment.uploaded()) == 2
+
+
+@pytest.mark.parametrize("uploads", [0, 1])
+def test_without_an_earlier_version_there_is_nothing_to_go_back_to(
+    deployment: Deployment, capsys: Captured, uploads: int
+) -> None:
+    for _ in range(uploads):
+        deployment.put(definition())
+        deployment.put(definition())  # the same again is the same version
+    code, said = rollback(capsys)
+    assert code == 2
+    assert "no version before the newest one" in said
+
+
+def test_a_version_whose_upload_has_expired_comes_from_sagemaker(
+    deployment: Deployment, capsys: Captured
+) -> None:
+    first = deployment.put(definition("first"))
+    deployment.put(definition("second"))
+    deployment.s3.delete_object(Bucket=BUCKET, Key=KEY, VersionId=first)
+    assert rollback(capsys, "1")[0] == 0
+    assert messages(deployment) == ["first", "second", "first"]
+
+
+def test_a_version_stored_by_hand_can_be_restored_too(deployment: Deployment, capsys: Captured) -> None:
+    deployment.put(definition("first"))
+    deployment.sagemaker.pipelines["cv-birds"].versions.append(json.dumps(definition("by hand")))
+    deployment.put(definition("third"))
+    assert rollback(capsys, "2")[0] == 0
+    assert messages(deployment)[-1] == "by hand"
+
+
+def test_a_copy_that_is_rejected_today_says_why_and_ends_with_1(
+    deployment: Deployment, capsys: Captured
+) -> None:
+    deployment.put(definition("first"))
+    deployment.put(definition("second"))
+    deployment.put(b'{"Epochs": 3}', "pipeline/parameters.json")
+    code, said = rollback(capsys)
+    assert code == 1
+    assert "REJECTED" in said
+    assert "\n  parameters.json#/Epochs: " in said
+    assert messages(deployment) == ["first", "second"]
+
+
+def test_values_that_differ_from_the_execution_then_are_told(
+    deployment: Deployment, capsys: Captured
+) -> None:
+    deployment.put(b'{"Epochs": 3}', "pipeline/parameters.json")
+    deployment.put(definition("first", EPOCHS))
+    deployment.put(b'{"Epochs": 5}', "pipeline/parameters.json")
+    deployment.put(definition("second", EPOCHS))
+    code, said = rollback(capsys)
+    assert code == 0
+    assert "Other than the execution then: Epochs is '5', was '3'" in said
+
+
+def test_another_pipeline_is_rolled_back_by_name(deployment: Deployment, capsys: Captured) -> None:
+    for message in ("first", "second"):
+        deployment.put(definition(message), "pipeline/trial/pipeline.json")
+    deployment.put(definition("mine"))
+    assert rollback(capsys, "--name", "trial")[0] == 0
+    assert messages(deployment, "cv-birds-trial")[-1] == "first"
+    assert messages(deployment) == ["mine"]
+
+
+def test_without_waiting_the_upload_is_all(deployment: Deployment, capsys: Captured) -> None:
+    deployment.put(definition("first"))
+    deployment.put(definition("second"))
+    deployment.delivers = False
+    code, said = rollback(capsys, "--no-wait")
+    assert code == 0
+    assert "STARTED" not in said
+    assert len(deployment.uploaded()) == 3
+
+
+def test_start_only_starts_the_pinned_version_and_leaves_the_newest_in_place(
+    deployment: Deployment, capsys: Captured
+) -> None:
+    deployment.put(b'{"Epochs": 3}', "pipeline/parameters.json")
+    deployment.put(definition("first", EPOCHS))
+    deployment.put(definition("second", EPOCHS))
+
+    code, said = rollback(capsys, "--start-only")
+
+    execution = deployment.sagemaker.executions[-1]
+    assert code == 0
+    assert f"Started version 1 of pipeline cv-birds as it is: {execution.arn}" in said
+    assert f"python -m ops watch {execution.arn}" in said
+    assert (execution.version, execution.parameters["Epochs"]) == (1, "3")
+    assert messages(deployment) == ["first", "second"]
+    assert len(deployment.uploaded()) == 2
+
+
+def test_start_only_takes_the_parameters_of_the_last_execution(
+    deployment: Deployment, capsys: Captured
+) -> None:
+    for epochs in (3, 5):
+        deployment.put(json.dumps({"Epochs": epochs}).encode(), "pipeline/parameters.json")
+        deployment.put(definition("same", EPOCHS))
+    assert rollback(capsys, "1", "--start-only")[0] == 0
+    assert deployment.sagemaker.executions[-1].parameters["Epochs"] == "5"
+
+
+def test_start_only_leaves_out_empty_values_which_sagemaker_refuses_at_a_start(
+    deployment: Deployment, capsys: Captured
+) -> None:
+    deployment.put(definition("first", [*EPOCHS, {"Name": "Key", "Type": "String", "DefaultValue": ""}]))
+    assert rollback(capsys, "1", "--start-only")[0] == 0
+    again = deployment.sagemaker.executions[-1]
+    assert "Key" not in again.parameters
+    assert again.values["Key"] == ""
+
+
+def test_start_only_of_what_never_ran_says_what_to_do_instead(
+    deployment: Deployment, capsys: Captured
+) -> None:
+    deployment.put(definition("first"))
+    deployment.sagemaker.pipelines["cv-birds"].versions.append(json.dumps(definition("by hand")))
+    code, said = rollback(capsys, "2", "--start-only")
+    assert code == 2
+    assert "`python -m ops rollback 2`" in said
+
+
+def test_an_execution_started_alone_is_not_taken_for_the_uploads(
+    deployment: Deployment, capsys: Captured
+) -> None:
+    """The handler looks for an upload's own execution by its description."""
+    deployment.put(definition("first"))
+    deployment.put(definition("second"))
+    rollback(capsys, "--start-only")
+    deployment.s3.delete_object(Bucket=BUCKET, Key=f"verdicts/{KEY}/{deployment.uploaded()[1]}.json")
+    verdicts: list[dict[str, Any]] = handler({"reconcile": {}}, None)
+    assert [each["executionArn"] for each in verdicts if each["verdict"] == "STARTED"] == [
+        deployment.sagemaker.executions[0].arn
+    ]

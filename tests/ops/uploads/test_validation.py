@@ -1,0 +1,281 @@
+"""`python -m ops validate`: offline, with the function's own code and messages."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops import __main__ as cli
+from ops.uploads import validation
+from ops.uploads.parameters import DEPLOYMENT_PARAMETERS
+from tests.support.definitions.small import processing, small, step
+from tests.support.ops.deployment import ENVIRONMENT, Deployment, definition, deployment
+from upload_trigger import handler
+
+__all__ = ["deployment"]  # a fixture
+
+Captured = pytest.CaptureFixture[str]
+ROOT = Path(__file__).resolve().parents[3]
+SHIPPED = ROOT / "pipeline_definition" / "pipeline.json"
+
+
+def validate(capsys: Captured, *arguments: str) -> tuple[int, str]:
+    """Run the command and give its exit code with everything that it said."""
+    capsys.readouterr()
+    code = cli.run(["validate", *arguments])
+    said = capsys.readouterr()
+    return code, said.out + said.err
+
+
+def write(path: Path, document: Any) -> str:
+    path.write_bytes(document if isinstance(document, bytes) else json.dumps(document).encode())
+    return str(path)
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No network, no credentials, no region."""
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("offline means offline")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr("ops.aws.session.boto3.Session", refuse)
+
+
+@pytest.mark.usefixtures("offline")
+def test_the_shipped_definition_is_sound(capsys: Captured) -> None:
+    steps = json.loads(SHIPPED.read_bytes())["Steps"]
+    nested = [each["Arguments"].get(branch, []) for each in steps for branch in ("IfSteps", "ElseSteps")]
+    count = len(steps) + sum(map(len, nested))
+    code, said = validate(capsys, str(SHIPPED))
+    assert code == 0
+    assert said.startswith(f"{SHIPPED} is sound: {count} steps, 25 parameters; an execution costs at most ")
+
+
+@pytest.mark.usefixtures("offline")
+def test_everything_that_is_wrong_is_said_at_once_with_its_place(tmp_path: Path, capsys: Captured) -> None:
+    document = definition()
+    document["Steps"][0]["Type"] = "Fale"
+    document["Parameters"] = [{"Name": "Epochs", "Type": "Integr"}]
+    code, said = validate(capsys, write(tmp_path / "d.json", document))
+    assert code == 2
+    assert "d.json would not run:" in said
+    assert "\n  CreatePipeline refuses: /Steps/0/Type: " in said
+    assert "\n  CreatePipeline refuses: /Parameters/0/Type: " in said
+    assert "d.json would be rejected by the default policy (--stack NAME asks a deployment's):" in said
+    assert "\n  /Parameters/0: Epochs needs a DefaultValue" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.usefixtures("offline")
+def test_each_fault_is_told_with_who_on_aws_would_refuse_it(tmp_path: Path, capsys: Captured) -> None:
+    command = {"ImageUri": "scores:1", "ContainerArguments": ["--name", ""]}
+    document = small(
+        processing("Score", AppSpecification=command),
+        step("Stop", DependsOn=["Nobody"], Newer=1),
+        Parameters=[{"Name": "Name", "Type": "String", "DefaultValue": ""}],
+    )
+    path = write(tmp_path / "d.json", document)
+    code, said = validate(capsys, path, "--parameters", write(tmp_path / "v.json", {"Name": ""}))
+    assert code == 2
+    lines = said.splitlines()
+    assert lines[0].endswith(f"{path} would not run:")
+    assert [line.partition(": /")[0] for line in lines[1:4]] == [
+        "  CreatePipeline refuses",
+        "  the job of step Score would be refused",
+        "  advice",
+    ]
+    assert lines[4].startswith(f"{path} would be rejected by the default policy ")
+    assert "  parameters.json#/Name: SageMaker takes no empty value; leave it out" in lines[5:]
+
+
+@pytest.mark.usefixtures("offline")
+def test_of_a_value_that_the_deployment_gives_nothing_is_said_offline(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    command = {"ImageUri": "i", "ContainerArguments": [{"Get": "Parameters.OutputKmsKeyId"}]}
+    declared = [{"Name": "OutputKmsKeyId", "Type": "String", "DefaultValue": ""}]
+    document = small(processing(AppSpecification=command), Parameters=declared)
+    assert "would be refused" not in validate(capsys, write(tmp_path / "d.json", document))[1]
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_file_that_is_too_large_is_refused_by_its_size(tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "d.json"
+    with path.open("wb") as file:
+        file.truncate(6_000_000_000)  # a sparse file: whoever reads it all takes minutes
+    for arguments in ([str(path)], [str(SHIPPED), "--parameters", str(path)]):
+        code, said = validate(capsys, *arguments)
+        assert code == 2
+        assert "d.json has 6,000,000,000 bytes; at most " in said
+
+
+@pytest.mark.usefixtures("offline")
+def test_what_windows_saves_is_read_or_told_by_its_name(tmp_path: Path, capsys: Captured) -> None:
+    body = SHIPPED.read_bytes()
+    assert validate(capsys, write(tmp_path / "bom.json", b"\xef\xbb\xbf" + body))[0] == 0
+    code, said = validate(capsys, write(tmp_path / "utf16.json", body.decode().encode("utf-16")))
+    assert code == 2
+    assert "UTF-16" in said
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"[" * 100_000, b'{"Version": 1, "Version": 2}', b"7"])
+def test_what_is_not_even_json_is_refused_in_one_sentence(
+    tmp_path: Path, capsys: Captured, body: bytes
+) -> None:
+    code, said = validate(capsys, write(tmp_path / "d.json", body))
+    assert code == 2
+    assert "d.json is not a pipeline definition" in said
+    assert validate(capsys, str(tmp_path / "none.json"))[0] == 2
+
+
+@pytest.mark.usefixtures("offline")
+def test_what_the_code_does_not_know_is_refused_by_the_default_policy_by_name(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    document = definition()
+    document["Steps"].append({"Name": "Quantum", "Type": "QuantumAnnealing", "Arguments": {}})
+    code, said = validate(capsys, write(tmp_path / "d.json", document))
+    assert code == 2
+    assert "d.json would run, with advice:\n  advice: /Steps/1/Type: " in said
+    assert "would be rejected by the default policy (--stack NAME asks a deployment's):" in said
+    assert '\n  /Steps/1/Type: "QuantumAnnealing" steps may not run here' in said
+
+
+def test_what_neither_the_code_nor_a_deployment_minds_is_advice(
+    deployment: Deployment, tmp_path: Path, capsys: Captured
+) -> None:
+    off = dict.fromkeys(("step_types", "cost"), "we try what is new")
+    deployment.function.environment["DEPLOYMENT_POLICY"] = json.dumps({"policy_off": off})
+    document = definition()
+    document["Steps"].append({"Name": "Quantum", "Type": "QuantumAnnealing", "Arguments": {}})
+    code, said = validate(capsys, write(tmp_path / "d.json", document), "--stack", "cv-birds")
+    assert code == 0
+    assert "\n  advice: /Steps/1/Type: " in f"\n{said}"
+    assert "is sound: 2 steps, 0 parameters" in said
+
+
+@pytest.mark.usefixtures("offline")
+def test_what_only_the_size_as_it_is_sent_forbids_is_told(tmp_path: Path, capsys: Captured) -> None:
+    document = definition("\u00fc" * 300_000)
+    body = json.dumps(document, ensure_ascii=False).encode()
+    code, said = validate(capsys, write(tmp_path / "d.json", body))
+    assert code == 2
+    assert "characters as ASCII JSON; SageMaker takes at most 1,048,576" in said
+
+
+@pytest.mark.usefixtures("offline")
+def test_both_files_are_told_of_when_both_are_wrong(tmp_path: Path, capsys: Captured) -> None:
+    path, values = write(tmp_path / "d.json", {"Version": "1", "Steps": []}), tmp_path / "v.json"
+    code, said = validate(capsys, path, "--parameters", write(values, b"{"))
+    assert code == 2
+    assert "\n  CreatePipeline refuses: /Version: " in said
+    assert "\n  parameters.json#: not JSON" in said
+
+
+@pytest.mark.usefixtures("offline")
+def test_values_beside_it_are_judged_too(tmp_path: Path, capsys: Captured) -> None:
+    good = write(tmp_path / "good.json", {"Epochs": 3, "Backbone": "efficientnet_lite0"})
+    bad = write(
+        tmp_path / "bad.json", {"Epoch": 3, "BatchSize": "big", "ExecutionRoleArn": "arn:aws:iam::1:role/x"}
+    )
+    assert validate(capsys, str(SHIPPED), "--parameters", good)[0] == 0
+    code, said = validate(capsys, str(SHIPPED), "--parameters", bad)
+    assert code == 2
+    for pointer in ("Epoch", "BatchSize", "ExecutionRoleArn"):
+        assert f"\n  parameters.json#/{pointer}: " in said
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_parameter_that_nothing_gives_a_value_to_is_an_error(tmp_path: Path, capsys: Captured) -> None:
+    document = definition(parameters=[{"Name": "Folder", "Type": "String"}])
+    path = write(tmp_path / "d.json", document)
+    code, said = validate(capsys, path)
+    assert code == 2
+    assert "/Parameters/0: Folder needs a DefaultValue" in said
+    values = write(tmp_path / "v.json", {"Folder": "birds"})
+    assert validate(capsys, path, "--parameters", values)[0] == 0
+
+
+def test_the_reasons_of_the_functions_verdict_are_among_what_is_said(
+    deployment: Deployment, tmp_path: Path, capsys: Captured
+) -> None:
+    document = definition(parameters=[{"Name": "Folder", "Type": "String"}, {"Name": "Folder", "Type": "X"}])
+    version = deployment.put(document)
+    record = deployment.records[version]
+    (verdict,) = handler.handler({"Records": [record]}, None)
+    said = validate(capsys, write(tmp_path / "d.json", document), "--stack", "cv-birds")[1]
+    assert verdict["verdict"] == "REJECTED"
+    lines = [f"  {each['pointer']}: {each['message']}" for each in verdict["reasons"]]
+    assert lines
+    assert said.splitlines()[-len(lines) - 1 :] == [
+        f"{tmp_path / 'd.json'} would be rejected by this deployment:",
+        *lines,
+    ]
+
+
+def test_what_validate_takes_for_given_is_what_the_template_gives() -> None:
+    template = json.loads((ROOT / "infra" / "template.json").read_text())
+    functions = [
+        each["Properties"]["Environment"]["Variables"]
+        for each in template["Resources"].values()
+        if each["Type"] == "AWS::Lambda::Function"
+    ]
+    (variables,) = functions
+    optional = {"OutputKmsKeyId", "VolumeKmsKeyId"}  # of deployments with a key
+    for name, given in (
+        ("PIPELINE_PARAMETERS", DEPLOYMENT_PARAMETERS),
+        ("PIPELINE_PARAMETER_DEFAULTS", validation.offline({}).parameter_defaults),
+    ):
+        # Fn::Join of the JSON text and what only the deployment knows.
+        parts = variables[name]["Fn::Join"][1]
+        text = "".join(each if isinstance(each, str) else "known later" for each in parts)
+        assert json.loads(text).keys() | optional == set(given) | optional
+
+
+def test_a_definition_for_a_vpc_is_judged_as_if_the_deployment_had_it(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    document = json.loads(SHIPPED.read_bytes())
+    document["Parameters"] += [{"Name": "SubnetId1", "Type": "String"}]
+    document["Parameters"] += [{"Name": "SecurityGroupId1", "Type": "String"}]
+    config = {
+        "Subnets": [{"Get": "Parameters.SubnetId1"}],
+        "SecurityGroupIds": [{"Get": "Parameters.SecurityGroupId1"}],
+    }
+    for each in document["Steps"]:
+        if each["Type"] in ("Processing", "Training"):
+            each["Arguments"].get("NetworkConfig", each["Arguments"])["VpcConfig"] = config
+    assert validate(capsys, write(tmp_path / "d.json", document))[0] == 0
+    del document["Steps"][1]["Arguments"]["VpcConfig"]
+    code, said = validate(capsys, write(tmp_path / "d.json", document))
+    assert code == 2
+    command = "python -m pipeline_definition --subnets 1 --security-groups 1 --output FILE"
+    assert f"/Steps/1/Arguments/VpcConfig: missing; {command}" in said
+
+
+def test_a_named_stack_judges_with_its_policy(
+    deployment: Deployment, tmp_path: Path, capsys: Captured
+) -> None:
+    path = write(tmp_path / "d.json", definition())
+    code, said = validate(capsys, path, "--stack", "cv-birds")
+    assert code == 0
+    assert "is sound: 1 step, 0 parameters" in said
+
+
+def test_a_stack_whose_function_is_of_another_version_is_told(
+    deployment: Deployment, tmp_path: Path, capsys: Captured
+) -> None:
+    del deployment.function.environment["DEPLOYMENT_POLICY"]
+    path = write(tmp_path / "d.json", definition())
+    code, said = validate(capsys, path, "--stack", "cv-birds")
+    assert code == 2
+    assert "stack cv-birds: the function's environment lacks DEPLOYMENT_POLICY" in said
+    assert ENVIRONMENT["DEPLOYMENT_POLICY"]
+    assert validate(capsys, path, "--stack", "cv-brids")[0] == 2

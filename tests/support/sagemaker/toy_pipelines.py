@@ -1,0 +1,72 @@
+"""Definitions of a few steps, and pipelines made of them, for tests against SageMaker."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.support.sagemaker.toy_jobs import BUCKET, ROLE, Laptop, processing_request, training_request
+
+
+def definition(*steps: dict[str, Any], parameters: list[dict[str, Any]] | None = None) -> str:
+    """Write a definition of these steps."""
+    document = {"Version": "2020-12-01", "Metadata": {}, "Parameters": parameters or [], "Steps": list(steps)}
+    return json.dumps(document)
+
+
+def fail(name: str = "Stop", message: Any = "no birds") -> dict[str, Any]:
+    """Write a Fail step."""
+    return {"Name": name, "Type": "Fail", "Arguments": {"ErrorMessage": message}}
+
+
+def process(name: str, code: str = "pass", **more: Any) -> dict[str, Any]:
+    """Write a Processing step whose container runs `code`."""
+    arguments = processing_request("x", code, outputs={"out": f"s3://{BUCKET}/{name}"})
+    del arguments["ProcessingJobName"]
+    return {"Name": name, "Type": "Processing", "Arguments": arguments, **more}
+
+
+def train(name: str, code: str = "pass", **more: Any) -> dict[str, Any]:
+    """Write a Training step whose container runs `code`."""
+    arguments = training_request("x", code)
+    del arguments["TrainingJobName"]
+    return {"Name": name, "Type": "Training", "Arguments": arguments, **more}
+
+
+def create(laptop: Laptop, name: str, text: str, **more: Any) -> str:
+    """Create a pipeline; return its ARN."""
+    answer = laptop.sagemaker.create_pipeline(
+        PipelineName=name,
+        PipelineDefinition=text,
+        RoleArn=ROLE,
+        ClientRequestToken=f"create-{name}".ljust(32, "-"),
+        **more,
+    )
+    return str(answer["PipelineArn"])
+
+
+def run(laptop: Laptop, name: str, **more: Any) -> tuple[str, dict[str, Any]]:
+    """Start an execution and wait for its end; return its ARN and its description."""
+    arn = laptop.sagemaker.start_pipeline_execution(PipelineName=name, **more)["PipelineExecutionArn"]
+    return arn, laptop.wait_execution(arn)
+
+
+def steps(laptop: Laptop, arn: str, **more: Any) -> dict[str, dict[str, Any]]:
+    """Return the steps of an execution by name, in the order of the answer."""
+    answer = laptop.sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn, **more)
+    return {step["StepName"]: step for step in answer["PipelineExecutionSteps"]}
+
+
+def error_of(laptop: Laptop, operation: str, **request: Any) -> tuple[str, str]:
+    """Return code and message of the error that a call ends with."""
+    with pytest.raises(laptop.sagemaker.exceptions.ClientError) as caught:
+        getattr(laptop.sagemaker, operation)(**request)
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    return caught.value.response["Error"]["Code"], caught.value.response["Error"]["Message"]
+
+
+def pipeline_names(laptop: Laptop) -> list[str]:
+    """Return the names of all pipelines."""
+    return [p["PipelineName"] for p in laptop.sagemaker.list_pipelines()["PipelineSummaries"]]

@@ -1,0 +1,197 @@
+"""Executions for the fake SageMaker to play, and what their jobs leave in the bucket."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from typing import Any
+
+from tests.support.services.fake_execution import (
+    ACCOUNT,
+    BUCKET,
+    DEFINITION,
+    PREFIX,
+    REGION,
+    FakeExecution,
+    FakeStep,
+    FakeTraining,
+)
+
+CLASSES = [
+    "013.Bobolink",
+    "017.Cardinal",
+    "035.Purple_Finch",
+    "036.Northern_Flicker",
+    "047.American_Goldfinch",
+    "068.Ruby_throated_Hummingbird",
+    "073.Blue_Jay",
+    "087.Mallard",
+]
+
+
+def processing(execution_id: str, step: str) -> dict[str, Any]:
+    return {
+        "ProcessingJob": {
+            "Arn": f"{PREFIX}:processing-job/pipelines-{execution_id}-{step.lower()}-ab12cd34ef"
+        }
+    }
+
+
+def training(execution_id: str, step: str) -> dict[str, Any]:
+    return {
+        "TrainingJob": {"Arn": f"{PREFIX}:training-job/pipelines-{execution_id}-{step.lower()}-ab12cd34ef"}
+    }
+
+
+def register(version: int) -> dict[str, Any]:
+    return {"RegisterModel": {"Arn": f"{PREFIX}:model-package/cv-birds/{version}"}}
+
+
+def succeeded(execution_id: str = "q3fz81mkd2ax") -> FakeExecution:
+    """Both models registered; Spot lost its instance once."""
+    job, prefix = f"pipelines-{execution_id}", f"s3://{BUCKET}/executions/{execution_id}/training"
+    return FakeExecution(
+        id=execution_id,
+        end=42.0,
+        parameters=parameters(),
+        trainings=[
+            FakeTraining(
+                f"{job}-TrainSpot-ab12cd34ef", 9.0, 33.0, True, ((17.0, 22.0),), output=f"{prefix}/spot"
+            ),
+            FakeTraining(f"{job}-TrainOnDemand-ab12cd34ef", 9.0, 27.0, output=f"{prefix}/on-demand"),
+        ],
+        steps=[
+            FakeStep("Preprocess", 1.0, 8.5, metadata=processing(execution_id, "Preprocess")),
+            FakeStep("TrainSpot", 9.0, 33.0, metadata=training(execution_id, "TrainSpot")),
+            FakeStep("TrainOnDemand", 9.0, 27.0, metadata=training(execution_id, "TrainOnDemand")),
+            FakeStep("EvaluateOnDemand", 27.5, 33.0, metadata=processing(execution_id, "EvaluateOnDemand")),
+            FakeStep("CheckOnDemandAccuracy", 33.2, 33.4, metadata={"Condition": {"Outcome": "True"}}),
+            FakeStep("EvaluateSpot", 33.5, 39.0, metadata=processing(execution_id, "EvaluateSpot")),
+            FakeStep("RegisterOnDemand", 33.8, 34.6, metadata=register(1)),
+            FakeStep("CheckSpotAccuracy", 39.2, 39.4, metadata={"Condition": {"Outcome": "True"}}),
+            FakeStep("CheckAnyAccuracy", 39.3, 39.5, metadata={"Condition": {"Outcome": "False"}}),
+            FakeStep("RegisterSpot", 39.8, 41.0, metadata=register(2)),
+        ],
+    )
+
+
+def below_threshold(execution_id: str = "f0aa12bb34cc") -> FakeExecution:
+    """Neither model reached AccuracyThreshold, and the Fail step says so."""
+    reason = "Neither model reached AccuracyThreshold 1.01: Spot 0.925, OnDemand 0.925."
+    execution = succeeded(execution_id)
+    execution.steps = [step for step in execution.steps if not step.name.startswith("Register")]
+    for step in execution.steps:
+        if "Condition" in step.metadata:
+            step.metadata = {"Condition": {"Outcome": str(step.name == "CheckAnyAccuracy")}}
+    execution.steps.append(
+        FakeStep("AccuracyTooLow", 40.0, 40.2, "Failed", {"Fail": {"ErrorMessage": reason}}, reason=reason)
+    )
+    execution.status = "Failed"
+    execution.reason = "Step failure: One or multiple steps failed."
+    return execution
+
+
+def failed_training(execution_id: str = "e1e1e1e1e1e1") -> FakeExecution:
+    """Preprocess was cached; training died, so nothing was evaluated."""
+    execution = succeeded(execution_id)
+    long_reason = (
+        "AlgorithmError: the images do not fit: " + "<b>'013.Bobolink'</b> & more, " * 20 + "exit code: 1"
+    )
+    execution.steps = execution.steps[:3]
+    execution.steps[0].cache_source = succeeded().arn
+    execution.steps[2].status = execution.trainings[1].status = "Failed"
+    execution.steps[2].reason = long_reason
+    execution.steps[1].status = execution.trainings[0].status = "Stopped"
+    execution.status, execution.reason = "Failed", "Step failure: One or multiple steps failed."
+    return execution
+
+
+def failed_preprocess(execution_id: str = "d2d2d2d2d2d2") -> FakeExecution:
+    """Preprocess died; its step knows no more than the exit code."""
+    execution = succeeded(execution_id)
+    execution.steps, execution.trainings = execution.steps[:1], []
+    execution.steps[0].status = "Failed"
+    execution.steps[0].reason = "AlgorithmError: See job logs for more information, exit code: 1"
+    execution.status, execution.reason = "Failed", "Step failure: One or multiple steps failed."
+    return execution
+
+
+def parameters() -> dict[str, str]:
+    values = {
+        entry["Name"]: str(entry.get("DefaultValue", ""))
+        for entry in json.loads(DEFINITION.read_text())["Parameters"]
+    }
+    return values | {
+        "ExecutionRoleArn": f"arn:aws:iam::{ACCOUNT}:role/cv-birds-execution",
+        "TrainingImageUri": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/cv-birds@sha256:{'5e' * 32}",
+        "ArtifactBucket": BUCKET,
+        "ModelPackageGroupName": "cv-birds",
+        "InputDataUrl": f"s3://{BUCKET}/data/9f2c41d07ab3/",
+    }
+
+
+def evaluation(training_type: str, wrong: dict[tuple[int, int], int], per_class: int = 10) -> dict[str, Any]:
+    """Make an evaluation.json from its mistakes: {(true label, predicted label): images}."""
+    counts = {true: dict.fromkeys(CLASSES, 0) for true in CLASSES}
+    for row, name in enumerate(CLASSES):
+        lost = sum(count for (true, _), count in wrong.items() if true == row)
+        counts[name][name] = per_class - lost
+    for (true, predicted), count in wrong.items():
+        counts[CLASSES[true]][CLASSES[predicted]] = count
+    classes = {}
+    for name in CLASSES:
+        recall = counts[name][name] / per_class
+        precision = counts[name][name] / max(1, sum(counts[each][name] for each in CLASSES))
+        f1 = 2 * precision * recall / max(1e-9, precision + recall)
+        classes[name] = {"precision": precision, "recall": recall, "f1": f1, "support": per_class}
+    images = per_class * len(CLASSES)
+    accuracy = sum(counts[name][name] for name in CLASSES) / images
+    macro = {
+        key: sum(row[key] for row in classes.values()) / len(classes) for key in ("precision", "recall", "f1")
+    }
+    interval = {"level": 0.95, "lower": accuracy - 0.075, "upper": min(1.0, accuracy + 0.04)}
+    return {
+        "version": 1,
+        "training_type": training_type,
+        "dataset": {"item_count": images, "digest": "ab" * 32},
+        "multiclass_classification_metrics": {
+            "accuracy": {"value": accuracy, "standard_deviation": 0.03, "confidence_interval": interval},
+            "macro_precision": {"value": macro["precision"]},
+            "macro_recall": {"value": macro["recall"]},
+            "macro_f1": {
+                "value": macro["f1"],
+                "confidence_interval": {"level": 0.95, "lower": 0.85, "upper": 0.97},
+            },
+            "weighted_f1": {"value": macro["f1"]},
+            "confusion_matrix": counts,
+        },
+        "classes": classes,
+    }
+
+
+def archive(**members: bytes) -> bytes:
+    """Pack a model.tar.gz; `model_safetensors` becomes model.safetensors."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name.replace("_", "."))
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return packed.getvalue()
+
+
+def fill_bucket(s3: Any, execution: FakeExecution) -> None:
+    """Put what the jobs of `execution` left into its (new) bucket."""
+    s3.create_bucket(Bucket=BUCKET)
+    mistakes = {(0, 2): 1, (2, 4): 2, (4, 0): 1, (6, 3): 1, (3, 6): 1}
+    for kind, name in (("spot", "Spot"), ("on-demand", "OnDemand")):
+        body = json.dumps(evaluation(name, mistakes)).encode()
+        s3.put_object(
+            Bucket=BUCKET, Key=f"executions/{execution.id}/evaluation/{kind}/evaluation.json", Body=body
+        )
+    for job in execution.trainings:
+        key = f"{job.output}/{job.name}/output/model.tar.gz".removeprefix(f"s3://{BUCKET}/")
+        s3.put_object(
+            Bucket=BUCKET, Key=key, Body=archive(model_json=b"{}", model_safetensors=b"weights" * 1000)
+        )

@@ -1,0 +1,137 @@
+"""What Preprocess writes: shards, indexes and the manifest; and what it does about broken images."""
+
+import hashlib
+import io
+import shutil
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.support.training.cub_layout import picture, write_cub
+from tests.support.training.preprocess_job import SPLITS, Job
+from training import images
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+    return Job(tmp_path / "job", monkeypatch)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+# --- what is written ---------------------------------------------------------------------------------------
+
+
+def test_the_same_data_gives_the_same_bytes(job: Job) -> None:
+    write_cub(job.data)
+    assert job.run() == 0
+    first = hashes(job.base / "processing/output")
+    shutil.rmtree(job.base / "processing/output")
+    assert job.run() == 0
+    assert hashes(job.base / "processing/output") == first
+
+
+def test_images_keep_their_full_frame_and_boxes_are_scaled_with_them(job: Job) -> None:
+    write_cub(job.data)
+    assert job.run() == 0
+    channel = job.channel("test")
+    assert (channel.entries[0].width, channel.entries[0].height) == (53, 40)
+    assert tuple(channel.pixels(0).shape) == (3, 40, 53)
+    assert list(channel.entries[0].box or ()) == pytest.approx([5.3, 4, 26.5, 20], abs=0.01)
+    assert job.manifest()["images"][0] | {"width": 80, "height": 60} == job.manifest()["images"][0]
+
+
+def test_the_manifest_holds_the_sha256_of_every_image(job: Job) -> None:
+    write_cub(job.data)
+    assert job.run() == 0
+    for image in job.manifest()["images"]:
+        data = (job.data / "images" / image["name"]).read_bytes()
+        assert image["sha256"] == hashlib.sha256(data).hexdigest()
+    assert len(job.manifest()["images"]) == 36
+
+
+def test_the_digest_changes_with_one_byte_of_one_image(job: Job) -> None:
+    write_cub(job.data)
+    assert job.run() == 0
+    before = job.manifest()["digest"]
+    assert job.channel("train").digest == before
+    with (job.data / "images/003.Bobolink/Bobolink no 4.jpg").open("ab") as file:
+        file.write(b"\0")
+    assert job.run() == 0
+    assert job.manifest()["digest"] != before
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_any_number_of_instances_gives_the_same_images(job: Job, tmp_path: Path, count: int) -> None:
+    write_cub(job.data)
+    assert job.run() == 0
+    alone = {split: [(e.id, e.label, e.size) for e in job.channel(split).entries] for split in SPLITS}
+    pixels = [job.channel("train").pixels(position) for position in range(15)]
+    digest = job.manifest()["digest"]
+    shutil.rmtree(job.base / "processing/output")
+    hosts = [f"algo-{number}" for number in range(1, count + 1)]
+    for host in hosts:
+        job.on_host(host, hosts)
+        assert job.run() == 0
+    together = {split: [(e.id, e.label, e.size) for e in job.channel(split).entries] for split in SPLITS}
+    assert together == alone
+    assert all(bool((job.channel("train").pixels(i) == pixels[i]).all()) for i in range(15))
+    assert job.manifest()["digest"] == job.channel("test").digest == digest
+    assert len(job.manifest()["images"]) == 36
+    assert (job.paths.processing_output("manifest") / f"manifest-algo-{count}.json").exists()
+
+
+# --- broken images -----------------------------------------------------------------------------------------
+
+
+def test_a_truncated_image_is_listed_and_left_out(job: Job) -> None:
+    write_cub(job.data)
+    broken = job.data / "images/003.Bobolink/Bobolink no 4.jpg"
+    broken.write_bytes(broken.read_bytes()[:-300])
+    assert job.run() == 0
+    assert [image["name"] for image in job.manifest()["unreadable"]] == ["003.Bobolink/Bobolink no 4.jpg"]
+    assert "truncated" in job.manifest()["unreadable"][0]["reason"]
+    assert sum(len(job.channel(split)) for split in SPLITS) == 35 == len(job.manifest()["images"])
+
+
+def test_too_many_broken_images_fail_the_step_with_the_first_one(job: Job) -> None:
+    write_cub(job.data)
+    for number in (4, 5):
+        (job.data / f"images/003.Bobolink/Bobolink no {number}.jpg").write_bytes(b"not an image")
+    reason = job.failure()
+    assert "2 of 36 images cannot be read, more than 5%" in reason
+    assert "'003.Bobolink/Bobolink no 4.jpg': not a JPEG or PNG image" in reason
+
+
+def test_a_decompression_bomb_is_refused_unpacked() -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 20_000, 5_000, 8, 0, 0, 0, 0)
+    bomb = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
+    with pytest.raises(images.UnreadableImageError, match="decompression bomb"):
+        images.decode(bomb)
+
+
+def test_a_stored_image_holds_nothing_but_its_pixels() -> None:
+    original = io.BytesIO()
+    Image.new("RGB", (80, 60)).save(original, "JPEG", comment=b"taken by somebody")
+    assert b"somebody" not in images.encode(images.shrink(images.decode(original.getvalue()), 40), 90)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.99])
+def test_no_truncated_jpeg_is_taken_for_an_image(kept: float) -> None:
+    data = picture(0, 0)
+    with pytest.raises(images.UnreadableImageError):
+        images.decode(data[: int(kept * len(data)) if isinstance(kept, float) else kept])

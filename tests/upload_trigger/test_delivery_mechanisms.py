@@ -1,0 +1,253 @@
+"""Each mechanism of the delivery taken away in turn: the promise that falls, and that the search notices.
+
+For each there is the shortest schedule that needs it, which shows what it is for, and the dice of
+`tests/support/delivery/schedules.py`, which must find a schedule of their own.
+"""
+
+import logging
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.support.delivery.invocations import Invocation
+from tests.support.delivery.schedules import roll
+from tests.support.delivery.storm_uploads import NEEDY, UNSTARTABLE
+from tests.support.delivery.world import Broken, World, inhabited
+from tests.support.services.direct_client import DirectClient
+from upload_trigger import delivery, sagemaker_calls, uploads, verdicts
+from upload_trigger.delivery import Delivery
+
+SEEDS = 600
+MOVES = 25
+
+
+class Mechanism(NamedTuple):
+    """What is taken away, how, what falls, and the shortest schedule for that."""
+
+    name: str
+    promise: str
+    take_away: Callable[[pytest.MonkeyPatch], None]
+    schedule: Callable[[World], None]
+    is_common: bool = True
+    """Whether some hundred schedules of the dice need it; the others take hypothesis thousands."""
+
+
+def until(world: World, invocation: Invocation, operation: str) -> None:
+    """Let an invocation go on until it has made a call."""
+    while not any(call.operation == operation for call in invocation.calls):
+        world.step(invocation, 0)
+    world.step(invocation, 0)
+
+
+def random_token(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(delivery, "request_token", lambda upload: uuid.uuid4().hex)
+
+
+def delivered_twice_at_once(world: World) -> None:
+    """Both invocations look for an execution when there is none."""
+    record = world.upload("first")
+    invocation = world.deliver(record)
+    until(world, invocation, "ListPipelineExecutions")
+    world.run(world.deliver(record))
+    world.run(invocation)
+
+
+def unpinned_start(patch: pytest.MonkeyPatch) -> None:
+    def start(client: DirectClient, **given: Any) -> Any:
+        del given["PipelineVersionId"]
+        return client._call("StartPipelineExecution", **given)
+
+    patch.setattr(DirectClient, "start_pipeline_execution", start, raising=False)
+
+
+def older_overtaken_before_its_start(world: World) -> None:
+    """The newer definition is stored between the older one's store and its start."""
+    world.upload("third")
+    world.run(world.deliver(*world.events))
+    older, newer = world.upload("first"), world.upload("second")
+    invocation = world.deliver(older)
+    until(world, invocation, "UpdatePipeline")
+    world.run(world.deliver(newer))
+    world.run(invocation)
+
+
+def blind_to_sequencers(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(uploads, "is_newer", lambda one, other, listed: False)
+
+
+def sequencers_as_numbers(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(uploads, "_padded", lambda sequencer, width: sequencer.rjust(width, "0"))
+
+
+def older_event_comes_late(world: World) -> None:
+    """The newer upload has run when the older one's event comes."""
+    older, newer = world.upload("first"), world.upload("second")
+    assert len(older["s3"]["object"]["sequencer"]) != len(newer["s3"]["object"]["sequencer"])
+    world.run(world.deliver(newer))
+    world.run(world.deliver(older))
+
+
+def no_second_look(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Delivery, "converge", lambda *_: None)
+
+
+def older_overtaken_before_it_is_stored(world: World) -> None:
+    """The older invocation looked for newer ones when there was none, and stores its definition last."""
+    older, newer = world.upload("first"), world.upload("second")
+    invocation = world.deliver(older)
+    until(world, invocation, "ListPipelineExecutions")
+    world.run(world.deliver(newer))
+    world.run(invocation)
+
+
+def verdict_not_consulted(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(verdicts, "read", lambda s3, upload: None)
+
+
+def rejected_upload_is_repeated(world: World) -> None:
+    """What was REJECTED starts after all, when the deployment has changed and S3 repeats the event."""
+    record = world.upload(NEEDY)
+    world.run(world.deliver(record))
+    world.redeploy(PIPELINE_PARAMETER_DEFAULTS='{"Note": "of the deployment"}')
+    world.run(world.deliver(record))
+
+
+def last_verdict_stands(patch: pytest.MonkeyPatch) -> None:
+    def put(client: DirectClient, **given: Any) -> Any:
+        kept = {name: value for name, value in given.items() if name not in ("IfMatch", "IfNoneMatch")}
+        return client._call("PutObject", **kept)
+
+    patch.setattr(DirectClient, "put_object", put, raising=False)
+
+
+def delivered_twice_and_one_is_refused(world: World) -> None:
+    """One invocation has found no verdict when the other one starts the upload; then it is denied a call."""
+    record = world.upload("first")
+    invocation = world.deliver(record)
+    until(world, invocation, "ListObjectsV2")
+    world.run(world.deliver(record))
+    world.fault(invocation, "denied")
+    world.run(invocation)
+
+
+def stopped_before_the_start(patch: pytest.MonkeyPatch) -> None:
+    start = Delivery._start
+
+    def stop_and_start(self: Delivery, name: str, upload: Any, *given: Any) -> Any:
+        self._stop_older(name, upload)
+        return start(self, name, upload, *given)
+
+    patch.setattr(Delivery, "_start", stop_and_start)
+
+
+def killed_before_its_start_and_then_invalid(world: World) -> None:
+    """The newer upload's invocation dies just before it starts it, and then nobody gives it its values."""
+    world.redeploy(ON_RUNNING="stop")
+    world.run(world.deliver(world.upload("first")))
+    world.upload_parameters("a note")
+    invocation = world.deliver(world.upload(NEEDY))
+    while invocation.calls[-1:] == [] or invocation.calls[-1].operation not in (
+        "StopPipelineExecution",
+        "StartPipelineExecution",
+    ):
+        world.step(invocation, 0)
+    if invocation.calls[-1].operation == "StopPipelineExecution":
+        world.kill(invocation)
+    world.upload_parameters("none")
+
+
+def verdict_not_written(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(verdicts, "write", lambda s3, upload, verdict, replaces=None: True)
+
+
+def one_upload(world: World) -> None:
+    """Nothing goes wrong."""
+    world.run(world.deliver(world.upload("first")))
+
+
+def left_as_it_was_refused(patch: pytest.MonkeyPatch) -> None:
+    converge = Delivery.converge
+
+    def look(self: Delivery, bucket: str, key: str, settled: dict[str, Any]) -> None:
+        if {each["verdict"] for each in settled.values()} != {"REJECTED"}:
+            converge(self, bucket, key, settled)
+
+    patch.setattr(Delivery, "converge", look)
+
+
+def refused_when_started(world: World) -> None:
+    """SageMaker stores the newer definition, and then does not start it."""
+    world.run(world.deliver(world.upload("first")))
+    world.run(world.deliver(world.upload(UNSTARTABLE)))
+
+
+def refusal_is_told_as_a_failure(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(sagemaker_calls, "INVALID", "nothing is")
+
+
+MECHANISMS = [
+    Mechanism("the token", "G1", random_token, delivered_twice_at_once),
+    Mechanism("the pin", "G1", unpinned_start, older_overtaken_before_its_start),
+    Mechanism("the sequencer", "G2", blind_to_sequencers, older_event_comes_late),
+    Mechanism("the padding of the sequencer", "G2", sequencers_as_numbers, older_event_comes_late),
+    Mechanism("the second look", "G2", no_second_look, older_overtaken_before_it_is_stored),
+    Mechanism("the look at the verdict", "G3", verdict_not_consulted, rejected_upload_is_repeated),
+    Mechanism("the verdict", "G3", verdict_not_written, one_upload),
+    Mechanism("the converging after a refused start", "G5", left_as_it_was_refused, refused_when_started),
+    Mechanism("the verdict on a refusal", "G3", refusal_is_told_as_a_failure, refused_when_started),
+    Mechanism("the first verdict", "G3", last_verdict_stands, delivered_twice_and_one_is_refused),
+    Mechanism(
+        "the start before the stop",
+        "G2",
+        stopped_before_the_start,
+        killed_before_its_start_and_then_invalid,
+        is_common=False,
+    ),
+]
+each_mechanism = pytest.mark.parametrize("mechanism", MECHANISMS, ids=lambda each: each.name)
+
+
+@pytest.fixture(autouse=True)
+def patch() -> Iterator[pytest.MonkeyPatch]:
+    logging.disable(logging.CRITICAL)
+    with inhabited() as patch:
+        yield patch
+    logging.disable(logging.NOTSET)
+
+
+def play(mechanism: Mechanism) -> None:
+    world = World()
+    try:
+        mechanism.schedule(world)
+        world.check()
+    finally:
+        world.close()
+
+
+@each_mechanism
+def test_the_schedule_breaks_nothing_while_the_mechanism_is_there(mechanism: Mechanism) -> None:
+    play(mechanism)
+
+
+@each_mechanism
+def test_without_the_mechanism_its_promise_falls(mechanism: Mechanism, patch: pytest.MonkeyPatch) -> None:
+    mechanism.take_away(patch)
+    with pytest.raises(Broken, match=f"^{mechanism.promise}: "):
+        play(mechanism)
+
+
+def search() -> None:
+    for seed in range(SEEDS):
+        roll(seed, MOVES)
+
+
+@pytest.mark.parametrize(
+    "mechanism", [each for each in MECHANISMS if each.is_common], ids=lambda each: each.name
+)
+def test_the_search_finds_that_the_mechanism_is_gone(mechanism: Mechanism, patch: pytest.MonkeyPatch) -> None:
+    mechanism.take_away(patch)
+    # It may come upon another promise first that falls with this one.
+    with pytest.raises(Broken, match=f"^({mechanism.promise}|G4|G5): "):
+        search()
