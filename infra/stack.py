@@ -132,7 +132,7 @@ class PipelineStack(Stack):
         )
 
     def _job_parameters(self) -> dict[str, str]:
-        """Give the pipeline parameters that say how jobs are protected, beside their outputs' key."""
+        """Return the pipeline parameters that say how jobs are protected, beside their outputs' key."""
         given = dict(self._network.parameters) if self._network else {}
         if self._config.encrypt_volumes and self._encryption.data_key_arn:
             given["VolumeKmsKeyId"] = self._encryption.data_key_arn

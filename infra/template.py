@@ -39,7 +39,7 @@ def synthesise(context: Mapping[str, Any] | None = None, policy: Policy | None =
 
 
 def render(template: Mapping[str, Any]) -> str:
-    """Give the template as the text that is committed: sorted, indented, ending in a newline."""
+    """Return the template as the text that is committed: sorted, indented, ending in a newline."""
     return json.dumps(template, indent=2, sort_keys=True) + "\n"
 
 

@@ -51,7 +51,7 @@ class Failure:
     reason: str
 
 
-class DeployFailed(Exception):  # noqa: N818 - what happened to the deployment, as `make run` says it
+class DeployError(Exception):
     """The stack is not what the template asks for; `failures` are the resources that failed."""
 
     def __init__(self, message: str, failures: list[Failure] | None = None) -> None:
@@ -77,7 +77,7 @@ def deploy(
     parameters: Mapping[str, str] | None = None,
     source: Path = SOURCE,
 ) -> dict[str, str]:
-    """Create or update the stack and return its outputs; raise `DeployFailed` with what failed."""
+    """Create or update the stack and return its outputs; raise `DeployError` with what failed."""
     template = _read(template_path)
     text = json.dumps(template, separators=(",", ":")).encode()
     given = dict(parameters or {})
@@ -90,11 +90,11 @@ def deploy(
     try:
         stack = _apply(cloudformation, stack_name, url, given)
     except ClientError as error:
-        raise DeployFailed(f"{template_path}: {error.response['Error']['Message']}") from error
+        raise DeployError(f"{template_path}: {error.response['Error']['Message']}") from error
     if stack["StackStatus"] not in _DONE:
         reason = stack.get("StackStatusReason", "no reason given")
         message = f"stack {stack_name} ended {stack['StackStatus']}: {reason}"
-        raise DeployFailed(message, _failures(cloudformation, stack["StackId"]))
+        raise DeployError(message, _failures(cloudformation, stack["StackId"]))
     _refresh_code(client, template, stack["StackId"], code)
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
@@ -103,7 +103,7 @@ def zip_sources(source: Path) -> bytes:
     """Zip the modules of a folder and of its packages; the same sources give the same bytes."""
     modules = sorted(source.rglob("*.py"))
     if not modules:
-        raise DeployFailed(f"{source} has no *.py: it should hold the function's code")
+        raise DeployError(f"{source} has no *.py: it should hold the function's code")
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for module in modules:
@@ -120,16 +120,16 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         template = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise DeployFailed(
+        raise DeployError(
             f"{path} does not exist: `python -m infra.template` writes infra/template.json"
         ) from error
     except ValueError as error:
-        raise DeployFailed(f"{path} must be a CloudFormation template in JSON: {error}") from error
+        raise DeployError(f"{path} must be a CloudFormation template in JSON: {error}") from error
     if not isinstance(template, dict) or not isinstance(template.get("Resources"), dict):
-        raise DeployFailed(f"{path} must be a CloudFormation template: it has no object Resources")
+        raise DeployError(f"{path} must be a CloudFormation template: it has no object Resources")
     for name, resource in template["Resources"].items():
         if not isinstance(resource, dict) or not isinstance(resource.get("Type"), str):
-            raise DeployFailed(f"{path} must be a CloudFormation template: resource {name} has no Type")
+            raise DeployError(f"{path} must be a CloudFormation template: resource {name} has no Type")
     return template
 
 
@@ -141,7 +141,7 @@ def _assets(client: MakeClient, template: Mapping[str, Any]) -> list[Asset]:
     ]
     if len({(asset.bucket, asset.key) for asset in found}) > 1:
         names = ", ".join(asset.function for asset in found)
-        raise DeployFailed(
+        raise DeployError(
             f"the functions {names} have different code, but local AWS runs one folder, {SOURCE}: "
             "take a template that was made without image=codebuild"
         )
@@ -156,7 +156,7 @@ def _resolved(client: MakeClient, value: Any) -> str:
         text = text.replace("${AWS::Region}", client("s3").meta.region_name)
         if "${" not in text:
             return text
-    raise DeployFailed(
+    raise DeployError(
         f"the place of the function's code cannot be resolved: {json.dumps(value)} must be a text, or an "
         "Fn::Sub with AWS::AccountId and AWS::Region alone"
     )
@@ -233,7 +233,7 @@ def _settled(cloudformation: Any, stack_id: str) -> dict[str, Any]:
         if not stack["StackStatus"].endswith("_IN_PROGRESS"):
             return stack
         if time.monotonic() > deadline:
-            raise DeployFailed(f"{stack_id} is still {stack['StackStatus']} after {TIMEOUT_SECONDS:.0f} s")
+            raise DeployError(f"{stack_id} is still {stack['StackStatus']} after {TIMEOUT_SECONDS:.0f} s")
         time.sleep(_POLL_SECONDS)
 
 

@@ -12,7 +12,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.aws import PortTakenError, ServerEndedError
-from local.deploy import DeployFailed
+from local.deploy import DeployError
 from ops.errors import explain
 
 
@@ -31,7 +31,7 @@ def explained() -> Iterator[None]:
         sys.exit(error.exit_code)
     except (ClientError, BotoCoreError) as error:
         _end(str(explain(error)), 1)
-    except (DeployFailed, ServerEndedError) as error:
+    except (DeployError, ServerEndedError) as error:
         _end(str(error), 1)
     except PortTakenError as error:
         _end(str(error), 2)

@@ -3,12 +3,12 @@
 OpsError                 exit code 2: something given is wrong, or cannot be reached
 ├── UploadError          the data or the definition was refused before anything was uploaded
 ├── NotFoundError        no such stack, pipeline or execution
-├── RoleRefused          the role that may do this may not be assumed
+├── RoleRefusedError     the role that may do this may not be assumed
 ├── ReportError          the report cannot be written there
-├── StartFailed          exit code 1: the upload arrived and its execution did not start
-│   └── StartTimeout     nobody said anything in time
-├── FunctionFailed       exit code 1: the deployed function did not do what it was asked to
-└── DestroyFailed        exit code 1: something of the deployment could not be removed
+├── StartFailedError     exit code 1: the upload arrived and its execution did not start
+│   └── StartTimeoutError nobody said anything in time
+├── FunctionFailedError  exit code 1: the deployed function did not do what it was asked to
+└── DestroyError         exit code 1: something of the deployment could not be removed
 
 They are click exceptions, so a command line shows them as one sentence and ends with their exit code.
 """
@@ -53,7 +53,7 @@ class NotFoundError(OpsError):
     """The stack, pipeline or execution does not exist where we looked."""
 
 
-class RoleRefused(OpsError):  # noqa: N818 - says what happened
+class RoleRefusedError(OpsError):
     """AWS does not let the person work as the role that they need."""
 
 
@@ -61,42 +61,42 @@ class ReportError(OpsError):
     """The report cannot be written to the directory asked for."""
 
 
-class StartFailed(OpsError):  # noqa: N818 - says what happened
+class StartFailedError(OpsError):
     """The upload arrived, but its execution did not start."""
 
     exit_code = 1
 
 
-class StartTimeout(StartFailed):
+class StartTimeoutError(StartFailedError):
     """Neither a verdict nor an error appeared in time."""
 
 
-class FunctionFailed(OpsError):  # noqa: N818 - says what happened
+class FunctionFailedError(OpsError):
     """The deployed function ended with an error; trying again is safe."""
 
     exit_code = 1
 
 
-class DestroyFailed(OpsError):  # noqa: N818 - says what happened
+class DestroyError(OpsError):
     """Not all went that was to go; running it again goes on from there."""
 
     exit_code = 1
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
-    """Give ` (did you mean X?)` for the nearest of `known`, or nothing."""
+    """Return ` (did you mean X?)` for the nearest of `known`, or nothing."""
     lowered = {candidate.lower(): candidate for candidate in known}
     close = difflib.get_close_matches(name.lower(), lowered, n=1)
     return f" (did you mean {lowered[close[0]]}?)" if close else ""
 
 
 def error_code(error: ClientError) -> str:
-    """Give AWS's code of a refused call, such as `AccessDenied`."""
+    """Return AWS's code of a refused call, such as `AccessDenied`."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def error_message(error: ClientError) -> str:
-    """Give AWS's own sentence of a refused call."""
+    """Return AWS's own sentence of a refused call."""
     return str(error.response.get("Error", {}).get("Message", "")) or str(error)
 
 

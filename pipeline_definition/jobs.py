@@ -81,7 +81,7 @@ class Context:
         return Join("/", [*place, *parts])
 
     def tags(self, training_type: str) -> dict[str, Any]:
-        """Give what Cost Explorer tells the bill of a job apart by; no step's cache looks at tags."""
+        """Return what Cost Explorer tells the bill of a job apart by; no step's cache looks at tags."""
         return {
             "TrainingType": training_type,
             # A deployment's group is called like the deployment.
@@ -90,7 +90,7 @@ class Context:
         }
 
     def numbered(self, name: str) -> list[Any] | None:
-        """Give the parameters <name>1, <name>2, ...; None when there are none."""
+        """Return the parameters <name>1, <name>2, ...; None when there are none."""
         return [each for key, each in self.parameters.items() if re.fullmatch(rf"{name}\d+", key)] or None
 
 

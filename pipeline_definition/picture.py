@@ -38,7 +38,7 @@ Edges = dict[str, dict[str, str]]
 
 
 def blocks(path: Path = DEFINITION) -> dict[str, str]:
-    """Give the README's generated blocks by name: `pipeline` and `parameters`."""
+    """Return the README's generated blocks by name: `pipeline` and `parameters`."""
     definition = json.loads(path.read_text(encoding="utf-8"))
     return {"pipeline": picture(definition), "parameters": table(definition)}
 
@@ -86,7 +86,7 @@ def _caption(step: Mapping[str, Any]) -> str:
 
 
 def _asked(arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Give what a diamond asks; a lone Not is asked without it, and its arrows say the opposite."""
+    """Return what a diamond asks; a lone Not is asked without it, and its arrows say the opposite."""
     conditions: list[dict[str, Any]] = arguments["Conditions"]
     return [conditions[0]["Condition"]] if _negated(arguments) else conditions
 

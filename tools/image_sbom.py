@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def render() -> str:
-    """Give the bill of materials as the text that is committed."""
+    """Return the bill of materials as the text that is committed."""
     parts = [base(), *packages()]
     bom = Bom(components=parts)
     # The same parts give the same text: no time and no random number.
@@ -45,7 +45,7 @@ def render() -> str:
 
 
 def base() -> Component:
-    """Give the image that the Dockerfile builds on; its own packages are its publisher's to list."""
+    """Return the image that the Dockerfile builds on; its own packages are its publisher's to list."""
     dockerfile = (ROOT / "training" / "Dockerfile").read_text(encoding="utf-8")
     (digest,) = re.findall(r"^ARG PYTHON_DIGEST=sha256:([0-9a-f]{64})$", dockerfile, re.MULTILINE)
     ((name, tag),) = re.findall(r"^FROM (\w+):([\w.-]+)@", dockerfile, re.MULTILINE)
@@ -80,7 +80,7 @@ def packages() -> Iterator[Component]:
 
 
 def licences(name: str) -> list[License]:
-    """Give what a package says of its licence, as an SPDX expression or in a few words of its own."""
+    """Return what a package says of its licence, as an SPDX expression or in a few words of its own."""
     said = metadata.metadata(name)
     text = next((said[field] for field in ("License-Expression", "License") if field in said), "")
     return [LicenseFactory().make_from_string(text)] if 0 < len(text) <= 60 and text != "UNKNOWN" else []

@@ -32,7 +32,7 @@ def blocks() -> dict[Path, dict[str, str]]:
 
 
 def commands() -> str:
-    """Give the help of every command, as a terminal 100 columns wide shows it."""
+    """Return the help of every command, as a terminal 100 columns wide shows it."""
     from local.__main__ import main as local
     from ops.__main__ import main as ops
 

@@ -78,7 +78,7 @@ class CheckpointStore:
         return self._clock() - self._saved_at >= SECONDS_BETWEEN
 
     def load(self) -> dict[str, Any] | None:
-        """Give the newest state that verifies, or None for a fresh start."""
+        """Return the newest state that verifies, or None for a fresh start."""
         paths = sorted(self.folder.glob("checkpoint-?.pt")) if self.folder else []
         slots = [slot for slot in map(_read, paths) if slot]
         newest = max(slots, key=lambda slot: int(slot.state["step"]), default=None)

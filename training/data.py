@@ -54,7 +54,7 @@ class Channel:
         return len(self.entries)
 
     def labels(self) -> Tensor:
-        """Give every image's label, shape (images,)."""
+        """Return every image's label, shape (images,)."""
         return torch.tensor([entry.label for entry in self.entries])
 
     def pixels(self, position: int) -> Tensor:
@@ -117,7 +117,7 @@ class CentreCrop:
     crop_fraction: float
 
     def __call__(self, pixels: Tensor, _number: int) -> Tensor:
-        """Give uint8 (3, size, size)."""
+        """Return uint8 (3, size, size)."""
         short = round(self.size / self.crop_fraction)
         height, width = pixels.shape[1:]
         scale = short / min(height, width)
@@ -140,7 +140,7 @@ class RandomCrop:
     widest_ratio: float = 4 / 3
 
     def __call__(self, pixels: Tensor, number: int) -> Tensor:
-        """Give uint8 (3, size, size), the same for the same seed, epoch and image number."""
+        """Return uint8 (3, size, size), the same for the same seed, epoch and image number."""
         draw = random.Random(derive_seed(self.seed, "crop", self.epoch, number))  # noqa: S311 - not a secret
         height, width = pixels.shape[1:]
         area = height * width * draw.uniform(self.smallest_area, 1)

@@ -94,7 +94,7 @@ class EfficientNetLite0(nn.Module):
         self.top = nn.Sequential(*_unit(inputs, FEATURES), nn.ReLU6(inplace=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give the pooled features."""
+        """Return the pooled features."""
         y: Tensor = self.top(self.blocks(self.stem(x)))
         return y.mean((2, 3))
 

@@ -31,7 +31,7 @@ BOOTSTRAP_SEED = 7
 
 
 def predict(classifier: Classifier, description: ModelDescription, test: Channel) -> torch.Tensor:
-    """Give the logits (images, classes) of every test image, without augmentation."""
+    """Return the logits (images, classes) of every test image, without augmentation."""
     device = choose_device()
     model = folded(classifier.to(device))
     crop = CentreCrop(description.image_size, description.crop_fraction)

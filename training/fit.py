@@ -48,7 +48,7 @@ class Fit:
 
     @property
     def epoch(self) -> int:
-        """Give the current epoch, from 0 over both phases; it ends with its validation."""
+        """Return the current epoch, from 0 over both phases; it ends with its validation."""
         return (self.step - self._is_unvalidated()) // self.steps_per_epoch
 
     def _is_unvalidated(self) -> bool:
@@ -169,7 +169,7 @@ class Fit:
 
 
 def schedule(step: int, steps: int) -> float:
-    """Give the share of the learning rate at a phase's step: a short linear rise, then half a cosine."""
+    """Return the share of the learning rate at a phase's step: a short linear rise, then half a cosine."""
     warm = max(1, round(WARM_UP * steps))
     if step < warm:
         return (step + 1) / warm

@@ -108,5 +108,5 @@ def parse_hyper_parameters(given: Mapping[str, Any]) -> HyperParameters:
 
 
 def as_document(hyper_parameters: HyperParameters) -> dict[str, Any]:
-    """Give the hyper-parameters by their SageMaker names."""
+    """Return the hyper-parameters by their SageMaker names."""
     return {name.replace("_", "-"): value for name, value in dataclasses.asdict(hyper_parameters).items()}

@@ -29,7 +29,7 @@ def confusion_matrix(truth: Sequence[int], answers: Sequence[int], class_count: 
 
 
 def wilson(successes: int, count: int) -> tuple[float, float]:
-    """Give the Wilson score interval of a share, (0, 1) where nothing was counted."""
+    """Return the Wilson score interval of a share, (0, 1) where nothing was counted."""
     if count == 0:
         return 0.0, 1.0
     share, square = successes / count, _Z**2 / count
@@ -39,7 +39,7 @@ def wilson(successes: int, count: int) -> tuple[float, float]:
 
 
 def per_class(counts: Counts) -> dict[str, NDArray[np.float64]]:
-    """Give precision, recall, f1 and support of every class; 0 where a denominator is 0."""
+    """Return precision, recall, f1 and support of every class; 0 where a denominator is 0."""
     right = np.diag(counts).astype(float)
     support, answered = counts.sum(1).astype(float), counts.sum(0).astype(float)
     return {
@@ -55,7 +55,7 @@ def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.
 
 
 def summary(counts: Counts) -> dict[str, float]:
-    """Give the macro and support-weighted means over the classes."""
+    """Return the macro and support-weighted means over the classes."""
     classes = per_class(counts)
     seen = (counts.sum(0) + counts.sum(1)) > 0
     weights = classes["support"] / max(1.0, classes["support"].sum())
@@ -114,7 +114,7 @@ def classification_metrics(counts: Counts, names: Sequence[str], *, seed: int) -
 
 
 def class_report(counts: Counts, names: Sequence[str]) -> dict[str, Any]:
-    """Give every class's precision, recall with its interval, f1 and support."""
+    """Return every class's precision, recall with its interval, f1 and support."""
     classes = per_class(counts)
     return {
         name: {

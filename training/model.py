@@ -46,16 +46,16 @@ class Classifier(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give the logits."""
+        """Return the logits."""
         logits: Tensor = self.head(self.body(x))
         return logits
 
     def head_parameters(self) -> dict[str, nn.Parameter]:
-        """Give the parameters that the first phase trains."""
+        """Return the parameters that the first phase trains."""
         return {f"head.{name}": parameter for name, parameter in self.head.named_parameters()}
 
     def last_stage_parameters(self) -> dict[str, nn.Parameter]:
-        """Give the backbone's parameters that fine-tuning trains: the last stage and what comes behind it."""
+        """Return the parameters that fine-tuning trains: the backbone's last stage and what comes behind it."""
         named = [(f"body.{name}", parameter) for name, parameter in self.body.named_parameters()]
         first = next(i for i, (name, _) in enumerate(named) if name.startswith(f"body.{self._last_stage}"))
         return dict(named[first:])

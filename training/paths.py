@@ -23,7 +23,7 @@ class Hosts:
 
     @property
     def rank(self) -> int:
-        """Give this instance's position, from 0."""
+        """Return this instance's position, from 0."""
         return self.names.index(self.current)
 
 

@@ -64,14 +64,14 @@ class Phase(Protocol):
 
     @property
     def learning_rate(self) -> float:
-        """Give the highest learning rate of the phase."""
+        """Return the highest learning rate of the phase."""
 
     @property
     def epochs(self) -> range:
-        """Give the phase's epochs, counted over both phases."""
+        """Return the phase's epochs, counted over both phases."""
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """Give what learns, by name."""
+        """Return what learns, by name."""
 
     def batches(self, epoch: int, order: Sequence[Sequence[int]]) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the inputs and labels of these batches of positions."""
@@ -96,7 +96,7 @@ class HeadPhase:
         self.epochs = range(setting.given.epochs)
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """Give the head's parameters."""
+        """Return the head's parameters."""
         return self._setting.classifier.head_parameters()
 
     def batches(self, epoch: int, order: Sequence[Sequence[int]]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -136,7 +136,7 @@ class FineTunePhase:
         self.epochs = range(setting.given.epochs, setting.given.total_epochs)
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """Give the last stage's and the head's parameters."""
+        """Return the last stage's and the head's parameters."""
         classifier = self._setting.classifier
         return classifier.last_stage_parameters() | classifier.head_parameters()
 

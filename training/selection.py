@@ -10,7 +10,7 @@ from training.job import JobError
 
 
 def select_classes(text: str, classes: Mapping[int, str]) -> dict[int, str]:
-    """Give the chosen classes by number, in the order of the numbers.
+    """Return the chosen classes by number, in the order of the numbers.
 
     Accept numbers, ranges (`1-100`), class names with or without their number (`013.Bobolink`,
     `Bobolink`), separated by commas; an empty text or `all` chooses every class.

@@ -60,7 +60,7 @@ class Predictor:
         self._one_at_a_time = threading.Lock()  # torch already uses every core for one image
 
     def predict(self, body: bytes) -> list[dict[str, Any]]:
-        """Give the most probable classes of one encoded image, best first."""
+        """Return the most probable classes of one encoded image, best first."""
         try:
             image = images.decode(body)
         except images.UnreadableImageError as error:

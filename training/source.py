@@ -128,7 +128,7 @@ class ArchiveSource:
 
     @contextmanager
     def _members(self) -> Iterator[Iterator[tuple[tarfile.TarInfo, IO[bytes]]]]:
-        """Give the archive's files one after another, and its damage as a plain error."""
+        """Return the archive's files one after another, and its damage as a plain error."""
         try:
             with self._open() as stream, tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20) as archive:
                 yield _files(archive, stream)

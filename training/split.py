@@ -18,7 +18,7 @@ SPLITS = ("train", "validation", "test")
 def assign_splits(
     images: Iterable[ImageRecord], *, seed: int, validation_share: float, test_share: float
 ) -> dict[int, str]:
-    """Give every image number its split.
+    """Return every image number its split.
 
     Where the data set has its own split, test is exactly that one's test and validation is carved out of its
     train; otherwise `test_share` of every class is tested. A class of two train images or more validates

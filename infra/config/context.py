@@ -196,7 +196,7 @@ class Config:
 
     @property
     def name(self) -> str:
-        """Give what the deployment is called.
+        """Return what the deployment is called.
 
         The environment comes first: an upload to `pipeline/staging/` of the project `birds` makes the
         pipeline `birds-staging`, which must be nobody else's.
@@ -205,7 +205,7 @@ class Config:
 
     @property
     def own_tags(self) -> dict[str, str]:
-        """Give the tags that every resource has, by which Cost Explorer tells deployments apart."""
+        """Return the tags that every resource has, by which Cost Explorer tells deployments apart."""
         both = {"project": self.project, "environment": self.environment}
         return {name: value for name, value in both.items() if value}
 

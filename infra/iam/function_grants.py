@@ -16,7 +16,7 @@ def function_grants(
     data_key_arn: str | None = None,
     former_key_arns: Sequence[str] = (),
 ) -> list[Grant]:
-    """Give every statement of the function's role; stopping executions is none unless it is configured."""
+    """Return every statement of the function's role; stopping executions is none unless it is configured."""
     return [
         *_upload_grants(names),
         *_pipeline_grants(names),

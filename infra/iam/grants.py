@@ -26,7 +26,7 @@ class Grant:
     effect: aws_iam.Effect = aws_iam.Effect.ALLOW
 
     def statement(self) -> aws_iam.PolicyStatement:
-        """Give the statement for the policy document."""
+        """Return the statement for the policy document."""
         return aws_iam.PolicyStatement(
             sid=self.sid,
             effect=self.effect,
@@ -36,7 +36,7 @@ class Grant:
         )
 
     def findings(self) -> dict[str, str]:
-        """Give the cdk-nag findings that the statement answers: rule id -> reason."""
+        """Return the cdk-nag findings that the statement answers: rule id -> reason."""
         found = {}
         if self.effect is aws_iam.Effect.DENY and any(action.endswith(":*") for action in self.actions):
             found["NIST.800.53.R5-IAMPolicyNoStatementsWithFullAccess"] = (
@@ -82,7 +82,7 @@ def role_with(
 
 
 def findings(grants: Sequence[Grant]) -> dict[str, str]:
-    """Give the cdk-nag findings that the statements of one policy answer, with every reason of each."""
+    """Return the cdk-nag findings that the statements of one policy answer, with every reason of each."""
     reasons: dict[str, str] = {}
     for grant in grants:
         for finding, reason in grant.findings().items():
@@ -102,6 +102,6 @@ def _filled(value: Any) -> Any:
 
 
 def wildcard_finding(resource: str) -> str:
-    """Give the id under which cdk-nag finds the wildcard in a resource of a policy."""
+    """Return the id under which cdk-nag finds the wildcard in a resource of a policy."""
     printed = re.sub(r"\$\{([\w:]+)\}", r"<\1>", resource)
     return f"AwsSolutions-IAM5[Resource::{printed}]"

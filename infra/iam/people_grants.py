@@ -27,7 +27,7 @@ JOB_LOGS = ("/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/TrainingJobs")
 def uploader_grants(
     names: Names, *, data_key_arn: str | None = None, former_key_arns: Sequence[str] = ()
 ) -> list[Grant]:
-    """Give every statement of the uploader role: what `upload`, `rollback` and following use."""
+    """Return every statement of the uploader role: what `upload`, `rollback` and following use."""
     return [
         *_upload_grants(names),
         *_outcome_grants(names),
@@ -40,7 +40,7 @@ def uploader_grants(
 
 
 def break_glass_grants(names: Names) -> list[Grant]:
-    """Give every statement of the break-glass role: find versions by their key, and delete them for good."""
+    """Return the break-glass role's statements: find versions by their key, and delete them for good."""
     return [
         Grant(
             sid="FindVersions",

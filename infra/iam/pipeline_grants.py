@@ -34,7 +34,7 @@ def pipeline_grants(
     network: JobNetwork | None = None,
     former_key_arns: Sequence[str] = (),
 ) -> list[Grant]:
-    """Give every statement of the pipeline execution role."""
+    """Return every statement of the pipeline execution role."""
     volume_key_arn = data_key_arn if encrypt_volumes else None
     bounds = _bounds(max_runtime_seconds, network, data_key_arn, volume_key_arn)
     return [

@@ -218,7 +218,7 @@ class ImageBuild(Construct):
 
 
 def _buildspec(dockerfile: str, arguments: Mapping[str, str]) -> str:
-    """Give the commands of a build; docker takes the arguments' values from variables of the same names."""
+    """Return the commands of a build; docker takes the arguments' values from variables of the same names."""
     given = " ".join(f"--build-arg {name}" for name in arguments)
     image = '"$REPOSITORY_URI:$IMAGE_TAG"'
     commands = [

@@ -43,7 +43,7 @@ class Encryption(Construct):
 
     @property
     def data_key_arn(self) -> str | None:
-        """Give the ARN of the data's key; None when the data is encrypted with S3's own."""
+        """Return the ARN of the data's key; None when the data is encrypted with S3's own."""
         return self.data.key_arn if self.data else None
 
     def _own_key(self, names: Names, retain: bool) -> aws_kms.Key:

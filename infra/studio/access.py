@@ -12,7 +12,7 @@ _NO_RESOURCE = "the action supports no resource."
 
 
 def catalog_grants(names: Names) -> list[Grant]:
-    """Give what a launch role needs in addition when the Service Catalog makes the stacks with it."""
+    """Return what a launch role needs in addition when the Service Catalog makes the stacks with it."""
     return [
         Grant(
             sid="Stacks",
@@ -46,7 +46,7 @@ def catalog_grants(names: Names) -> list[Grant]:
 
 
 def user_grants(names: StudioNames, *, makes_stacks: bool) -> list[Grant]:
-    """Give what Studio's users need to upload to projects and, without the catalog, to make them."""
+    """Return what Studio's users need to upload to projects and, without the catalog, to make them."""
     stacks = [*_template_grants(names), *_project_grants(names), *_stack_grants(names)]
     return [*(stacks if makes_stacks else [_see_stacks_grant(names)]), _upload_grant()]
 

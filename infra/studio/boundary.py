@@ -56,7 +56,7 @@ def _boundary(kind: str, role: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def resources(document: Mapping[str, Any]) -> list[str]:
-    """Give every resource of a boundary, as Fn::Sub takes it."""
+    """Return every resource of a boundary, as Fn::Sub takes it."""
     return [
         _text(resource) for statement in document["Statement"] for resource in _list(statement["Resource"])
     ]

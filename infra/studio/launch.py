@@ -17,7 +17,7 @@ _NO_RESOURCE = "the action supports no resource; it reads names only."
 
 
 def launch_grants(names: StudioNames, kinds: Iterable[str]) -> list[Grant]:
-    """Give every statement of the launch role, whoever assumes it; `kinds` says which roles projects have."""
+    """Return the launch role's statements, whoever assumes it; `kinds` says which roles projects have."""
     return [
         *_role_grants(names, kinds),
         *_function_grants(names),

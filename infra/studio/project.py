@@ -65,7 +65,7 @@ class ProjectStack(PipelineStack):
         )
 
     def _own_tags(self) -> dict[str, str]:
-        """Give SageMaker's own tags, by which Studio finds what belongs to a project."""
+        """Return SageMaker's own tags, by which Studio finds what belongs to a project."""
         return {
             "project": Fn.ref(PROJECT_NAME),
             "sagemaker:project-name": Fn.ref(PROJECT_NAME),
@@ -74,7 +74,7 @@ class ProjectStack(PipelineStack):
 
 
 def synthesise(config: Config, names: StudioNames) -> dict[str, Any]:
-    """Give the template of the projects that a deployment offers; raise on what cdk-nag finds in it."""
+    """Return the template of the projects that a deployment offers; raise on what cdk-nag finds in it."""
     # Hardened whatever the deployment is: users of Studio have no right on buckets, and get what they need by
     # the uploader role. A key that a stack makes has no name before; one of the account's own does.
     key = config.encryption_key if config.encryption_key.startswith("arn:") else S3_MANAGED

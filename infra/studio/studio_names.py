@@ -21,7 +21,7 @@ class ProjectNames(Names):
 
     @property
     def stack(self) -> str:
-        """Give the name of the stack as CloudFormation fills it in."""
+        """Return the name of the stack as CloudFormation fills it in."""
         return OWN_STACK
 
 
@@ -32,7 +32,7 @@ EVERY_PROJECT = Names(f"{PREFIX}-p-*")
 
 
 def role_of_projects(kind: str) -> str:
-    """Give the name of one role of every project, for policies."""
+    """Return the name of one role of every project, for policies."""
     return f"{EVERY_PROJECT.project}-{kind}-${{AWS::Region}}"
 
 
@@ -42,50 +42,50 @@ class StudioNames(Names):
 
     @property
     def launch_role(self) -> str:
-        """Give the name of the role that CloudFormation makes projects with; it carries the region."""
+        """Return the name of the role that CloudFormation makes projects with; it carries the region."""
         return f"{self.project}-studio-launch-${{AWS::Region}}"
 
     @property
     def launch_role_arn(self) -> str:
-        """Give that role's ARN."""
+        """Return that role's ARN."""
         return self._of_iam(f"role/{self.launch_role}")
 
     def boundary(self, kind: str) -> str:
-        """Give the name of the policy that bounds one role of every project, `kind` being what it is for."""
+        """Return the name of the policy that bounds the role of every project which `kind` names."""
         return f"{self.project}-studio-{kind}-${{AWS::Region}}"
 
     def boundary_arn(self, kind: str) -> str:
-        """Give that policy's ARN."""
+        """Return that policy's ARN."""
         return self._of_iam(f"policy/{self.boundary(kind)}")
 
     @property
     def templates(self) -> str:
-        """Give the name of the bucket of templates and code; with the longest project it has 63 letters."""
+        """Return the name of the bucket of templates and code; with the longest project it has 63 letters."""
         return f"{self.bucket}-tmpl"
 
     @property
     def templates_arn(self) -> str:
-        """Give the ARN of that bucket."""
+        """Return the ARN of that bucket."""
         return f"{self.bucket_arn}-tmpl"
 
     @property
     def publisher(self) -> str:
-        """Give the name of the function that fills the bucket of templates."""
+        """Return the name of the function that fills the bucket of templates."""
         return f"{self.project}-studio-publish"
 
     @property
     def publisher_role(self) -> str:
-        """Give the name of that function's role; it carries the region."""
+        """Return the name of that function's role; it carries the region."""
         return f"{self.publisher}-${{AWS::Region}}"
 
     @property
     def publisher_role_arn(self) -> str:
-        """Give that role's ARN, for the bucket's policy."""
+        """Return that role's ARN, for the bucket's policy."""
         return self._of_iam(f"role/{self.publisher_role}")
 
     @property
     def publisher_log_group(self) -> str:
-        """Give the name of that function's log group."""
+        """Return the name of that function's log group."""
         return f"/aws/lambda/{self.publisher}"
 
     def _of_iam(self, resource: str) -> str:

@@ -198,7 +198,7 @@ def _tag_grant(sid: str, action: str, domain_arn: str, wildcard: str = "") -> Gr
 
 
 def documents(value: Mapping[str, Any]) -> list[str]:
-    """Give the keys of the function's code that a template names."""
+    """Return the keys of the function's code that a template names."""
     return [
         resource["Properties"]["Code"]["S3Key"]
         for resource in value["Resources"].values()

@@ -13,10 +13,10 @@ from typing import Any
 
 from upload_trigger import input_data, policy, uploads
 from upload_trigger.definition import loading, walk
-from upload_trigger.definition.loading import MAX_PROBLEMS, InvalidDefinition
+from upload_trigger.definition.loading import MAX_PROBLEMS, InvalidDefinitionError
 from upload_trigger.definition.problems import Path, Problem, did_you_mean, entries, problem, show
 from upload_trigger.definition.walk import MAX_PARAMETER_LENGTH
-from upload_trigger.input_data import DIGEST, UNKNOWN, URL, NoDataSet
+from upload_trigger.input_data import DIGEST, UNKNOWN, URL, NoDataSetError
 from upload_trigger.settings import Settings
 from upload_trigger.uploads import Upload
 
@@ -50,15 +50,15 @@ class Judgement:
 
 
 def admit(body: bytes, upload: Upload, settings: Settings, s3: Any) -> Judgement:
-    """Read a definition and what it is to start with; raise InvalidDefinition with every reason against."""
+    """Read a definition and its values; raise InvalidDefinitionError with every reason against them."""
     document = loading.load(body)
     try:
         beside: bytes | str = read_beside(s3, upload)
-    except uploads.TooLarge as error:
+    except uploads.TooLargeError as error:
         beside = str(error)
     judgement = judge(document, beside, settings, s3)
     if judgement.problems:
-        raise InvalidDefinition(judgement.problems)
+        raise InvalidDefinitionError(judgement.problems)
     return judgement
 
 
@@ -71,12 +71,12 @@ def judge(document: dict[str, Any], beside: bytes | str, settings: Settings, s3:
     found = Judgement()
     try:
         found.text = loading.serialise(document)
-    except InvalidDefinition as error:
+    except InvalidDefinitionError as error:
         found.in_document = error.problems
     try:
         found.given = _load(beside)
         found.in_values = value_problems(document, found.given, settings)
-    except InvalidDefinition as error:
+    except InvalidDefinitionError as error:
         found.in_values = list(map(_in_file, error.problems))
     if found.in_values:
         return found
@@ -90,7 +90,7 @@ def judge(document: dict[str, Any], beside: bytes | str, settings: Settings, s3:
         # Last, because only what the policy lets a job read may be looked at.
         if s3 is not None and not found.problems:
             _look_at_data(document, found, values, settings, s3)
-    except NoDataSet as error:
+    except NoDataSetError as error:
         found.in_values = [_at_url(document, found.given, str(error))]
     return found
 
@@ -129,7 +129,7 @@ def _load(beside: bytes | str) -> dict[str, Any]:
     if isinstance(beside, bytes) and len(beside) > MAX_BYTES:
         beside = f"{len(beside):,} bytes; at most {MAX_BYTES:,} are read"
     if isinstance(beside, str):
-        raise InvalidDefinition([Problem("", beside)])
+        raise InvalidDefinitionError([Problem("", beside)])
     return loading.load(beside)
 
 

@@ -18,11 +18,11 @@ from botocore.exceptions import ClientError
 from upload_trigger import admission, sagemaker_calls, uploads, verdicts
 from upload_trigger.admission import Judgement
 from upload_trigger.definition import loading
-from upload_trigger.definition.loading import InvalidDefinition
+from upload_trigger.definition.loading import InvalidDefinitionError
 from upload_trigger.definition.problems import Problem, find
 from upload_trigger.sagemaker_calls import Execution
 from upload_trigger.settings import STOP, Settings
-from upload_trigger.uploads import UnknownPipeline, Upload
+from upload_trigger.uploads import UnknownPipelineError, Upload
 from upload_trigger.verdicts import FAILED, REJECTED, SETTLED, STARTED, SUPERSEDED, Kept, Verdict
 
 log = logging.getLogger("upload_trigger")
@@ -63,7 +63,7 @@ class Delivery:
         settled = known.verdict if known and known.kind in SETTLED else None
         try:
             return self._judge(upload, settled)
-        except (UnknownPipeline, uploads.TooLarge) as error:
+        except (UnknownPipelineError, uploads.TooLargeError) as error:
             kind, why = REJECTED, str(error)
         except ClientError as error:
             if sagemaker_calls.is_transient(error):
@@ -84,7 +84,7 @@ class Delivery:
             return settled
         try:
             definition = admission.admit(content.body, upload, self._settings, self._s3)
-        except InvalidDefinition as error:
+        except InvalidDefinitionError as error:
             given = verdicts.reasons(error.problems)
             return verdicts.make(upload, REJECTED, sha256=sha256, reasons=given)
         if seen:
@@ -145,7 +145,7 @@ class Delivery:
         return version
 
     def started(self, name: str, execution: Execution, version: int | None = None) -> Verdict:
-        """Give the verdict on an upload that runs: a call refused from now on is a warning, no failure."""
+        """Return the verdict on an upload that runs: a call refused from now on is a warning, no failure."""
         refused: list[Problem] = []
 
         def ask(call: Callable[..., Any], *given: Any) -> Any:

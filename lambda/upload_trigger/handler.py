@@ -27,7 +27,7 @@ from upload_trigger.settings import Settings, SettingsError
 from upload_trigger.uploads import (
     PREFIX,
     SUFFIX,
-    UnknownPipeline,
+    UnknownPipelineError,
     Upload,
     UploadError,
     pipeline_name,
@@ -61,7 +61,7 @@ class StartError(RuntimeError):
     """Something was left undone; trying again later is safe and makes sense."""
 
 
-class Unfinished(RuntimeError):  # noqa: N818 - says what the reconciliation is
+class UnfinishedError(RuntimeError):
     """Something was left undone; done again, it goes on."""
 
 
@@ -89,7 +89,7 @@ if "AWS_REGION" in os.environ:
 
 
 def handler(event: Any, context: Any) -> list[Verdict]:
-    """Give the verdicts on the uploads of an event; raise `StartError` at the end if any has none.
+    """Return the verdicts on the uploads of an event; raise `StartError` at the end if any has none.
 
     An event is S3's own, or `{"reconcile": {"minimumAgeSeconds": 900, "failed": false}}`.
     """
@@ -98,7 +98,7 @@ def handler(event: Any, context: Any) -> list[Verdict]:
             return _answer(_reconcile(event["reconcile"], context))
         records = read_event(event)
         return _answer(_deliver(records)) if records else []
-    except (BotoCoreError, ClientError, SettingsError, Unfinished, UploadError) as error:
+    except (BotoCoreError, ClientError, SettingsError, UnfinishedError, UploadError) as error:
         raise StartError(f"{type(error).__name__}: {error}") from error
 
 
@@ -141,7 +141,7 @@ def _reconcile(given: Any, context: Any) -> list[Verdict]:
 
 
 def _answer(made: list[Verdict]) -> list[Verdict]:
-    """Give verdicts whole as long as they fit into an answer, then what names them."""
+    """Return verdicts whole as long as they fit into an answer, then what names them."""
     answer: list[Verdict] = []
     size = 0
     for verdict in made:
@@ -174,7 +174,7 @@ class Reconciliation:
     """What could not be done, and why."""
 
     def run(self) -> list[Verdict]:
-        """Settle what has no verdict, then look again at what runs; raise `Unfinished` at the end."""
+        """Settle what has no verdict, then look again at what runs; raise `UnfinishedError` at the end."""
         self._delivery = Delivery(self.settings, self.services)
         written = dict(verdicts.written(self.services.s3, self.settings.bucket))
         by_key = self._open_uploads(written)
@@ -186,7 +186,7 @@ class Reconciliation:
         except _NoTimeError:
             self.left.append("the rest, for which there was no time")
         if self.left:
-            raise Unfinished(f"{len(self.made)} uploads were settled, but not {'; '.join(self.left)}")
+            raise UnfinishedError(f"{len(self.made)} uploads were settled, but not {'; '.join(self.left)}")
         return self.made
 
     def _try(self, work: _Work, key: str, uploads: list[Upload], written: dict[str, datetime]) -> None:
@@ -202,7 +202,7 @@ class Reconciliation:
             raise _NoTimeError
 
     def _open_uploads(self, written: dict[str, datetime]) -> dict[str, list[Upload]]:
-        """Give for each key the uploads that may have to be settled, newest first."""
+        """Return for each key the uploads that may have to be settled, newest first."""
         found: dict[str, list[Upload]] = {}
         bucket = self.settings.bucket
         for version in versions(self.services.s3, bucket, PREFIX):
@@ -252,7 +252,7 @@ class Reconciliation:
         """Make the verdict on what runs STARTED, and store the newest definition again if it got lost."""
         try:
             name = pipeline_name(key, self.settings.pipeline_name)
-        except UnknownPipeline:
+        except UnknownPipelineError:
             return
         since, like = datetime.now(UTC) - SECOND_LOOK, Upload(self.settings.bucket, key, "")
         for execution in sagemaker_calls.since(self.services.sagemaker, name, since, like):

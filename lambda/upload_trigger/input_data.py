@@ -31,7 +31,7 @@ _NOT_NOTICED = (
 )
 
 
-class NoDataSet(ValueError):  # noqa: N818 - says what is missing
+class NoDataSetError(ValueError):
     """The data is not one data set; the message says what to do."""
 
 
@@ -44,7 +44,7 @@ class InputData(NamedTuple):
 
 
 def only_data_set(s3: Any, bucket: str, url: str) -> str:
-    """Return the URL of the one data set (an object or a folder) directly below `url`, or raise NoDataSet."""
+    """Return the URL of the one data set (object or folder) directly below `url`, or raise NoDataSetError."""
     key = _key(bucket, url)
     if key is None:
         return url
@@ -53,19 +53,19 @@ def only_data_set(s3: Any, bucket: str, url: str) -> str:
         # A console's "Create folder" leaves an object that marks a folder with nothing in it.
         found = [each for each in found if not each.endswith("/") or any(_objects(s3, bucket, each))]
     if not found:
-        raise NoDataSet(
+        raise NoDataSetError(
             f"{url} holds no data set; upload one (python -m ops upload --data PATH, or "
             f"aws s3 cp CUB_200_2011.tgz {url}), then the definition again"
         )
     if any(each.removeprefix(key) in PARTS for each in found):
-        raise NoDataSet(
+        raise NoDataSetError(
             f"{url} holds what is in a data set ({_names(found, key)}), and not in a folder of its own; if "
             f'all of it is one data set, write {{"{URL}": "{url}"}} into parameters.json beside the '
             "definition, else move it into a folder there; then upload the definition again"
         )
     if len(found) > 1:
         first = found[0].removeprefix(key)
-        raise NoDataSet(
+        raise NoDataSetError(
             f"{url} holds several data sets ({_names(found, key)}); say which: write "
             f'{{"{URL}": "{url}{first}"}} into parameters.json beside the definition and upload the '
             "definition again, or use python -m ops upload --data PATH"
@@ -74,7 +74,7 @@ def only_data_set(s3: Any, bucket: str, url: str) -> str:
 
 
 def look(s3: Any, bucket: str, url: str, *, digest: bool) -> InputData:
-    """Return what is below a location, with its digest if it is wanted; raise NoDataSet if nothing is."""
+    """Return what is below a location, its digest if it is wanted; raise NoDataSetError if nothing is."""
     key = _key(bucket, url)
     if key is None:
         where = f"{url} is not below s3://{bucket}/{FOLDER}, where alone the function may look"
@@ -85,7 +85,7 @@ def look(s3: Any, bucket: str, url: str, *, digest: bool) -> InputData:
     if first is None:
         there = list(itertools.islice(_first_level(s3, bucket, FOLDER), SHOWN + 1))
         holds = f"; s3://{bucket}/{FOLDER} holds {_names(there, FOLDER)}" if there else ""
-        raise NoDataSet(
+        raise NoDataSetError(
             f"there is no object below {found.url}{holds}; upload the data, then the definition again"
         )
     return _with_digest(found, itertools.chain([first], objects)) if digest else found
@@ -121,7 +121,7 @@ def _prefix(s3: Any, bucket: str, key: str) -> str:
     if key not in keys:
         return f"{key}/"
     if len(keys) > 1:
-        raise NoDataSet(
+        raise NoDataSetError(
             f"s3://{bucket}/{keys[1]} begins with s3://{bucket}/{key}, so a job would read both; "
             f"move the data into a folder of its own below s3://{bucket}/{FOLDER} and name that"
         )

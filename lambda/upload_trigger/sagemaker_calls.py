@@ -67,14 +67,14 @@ def since(sagemaker: Any, name: str, uploaded_at: datetime, like: Upload) -> Ite
 
 
 def version(sagemaker: Any, arn: str) -> int | None:
-    """Give the pipeline version that an execution was started with."""
+    """Return the pipeline version that an execution was started with."""
     answer = sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
     found: int | None = answer.get("PipelineVersionId")
     return found
 
 
 def parameters(sagemaker: Any, arn: str) -> dict[str, str]:
-    """Give the value of every parameter of an execution, the defaults of its definition included."""
+    """Return the value of every parameter of an execution, the defaults of its definition included."""
     pages = sagemaker.get_paginator("list_pipeline_parameters_for_execution").paginate(
         PipelineExecutionArn=arn, PaginationConfig={"PageSize": 100}
     )
@@ -174,7 +174,7 @@ def is_transient(error: ClientError) -> bool:
 
 
 def code(error: ClientError) -> str:
-    """Give AWS's code of a refused call, such as `AccessDenied`."""
+    """Return AWS's code of a refused call, such as `AccessDenied`."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 

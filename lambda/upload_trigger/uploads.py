@@ -26,7 +26,7 @@ class UploadError(ValueError):
     """A record that names no object version, so that not even a verdict can be left for it."""
 
 
-class UnknownPipeline(ValueError):  # noqa: N818 - says what is wrong with the key
+class UnknownPipelineError(ValueError):
     """The key of an upload stands for no pipeline."""
 
 
@@ -44,7 +44,7 @@ class Upload:
 
 
 def read_event(event: Any) -> list[Any]:
-    """Give the records of an S3 event; none for the test event that S3 sends when it is set up."""
+    """Return the records of an S3 event; none for the test event that S3 sends when it is set up."""
     if find(event, "Event") == "s3:TestEvent":
         log.info("s3:TestEvent: the notification is set up", extra={"bucket": event.get("Bucket")})
         return []
@@ -81,16 +81,16 @@ def read_record(record: Any) -> Upload | None:
 
 
 def pipeline_name(key: str, project_pipeline: str) -> str:
-    """Name a pipeline: `<project>-<name>` for `pipeline/<name>/pipeline.json`, or raise UnknownPipeline."""
+    """Return `<project>-<name>` for `pipeline/<name>/pipeline.json`, or raise UnknownPipelineError."""
     match = KEY.fullmatch(key)
     if not match:
-        raise UnknownPipeline(
+        raise UnknownPipelineError(
             f'the key "{key}" stands for no pipeline; upload to pipeline/pipeline.json '
             "or pipeline/<name>/pipeline.json"
         )
     name = project_pipeline if match["name"] is None else f"{project_pipeline}-{match['name']}"
     if len(name) > 256 or not PIPELINE_NAME.fullmatch(name):
-        raise UnknownPipeline(
+        raise UnknownPipelineError(
             f'"{name}" (from the key "{key}") is no name of a pipeline: lower-case letters, digits and '
             "hyphens, none of them at an end, at most 256 characters"
         )
@@ -108,7 +108,7 @@ def origin(upload: Upload, sha256: str) -> dict[str, str]:
     }
 
 
-class TooLarge(ValueError):  # noqa: N818 - says what the object is
+class TooLargeError(ValueError):
     """The object has more bytes than whoever reads it takes."""
 
 
@@ -134,7 +134,7 @@ def read(s3: Any, upload: Upload, limit: int) -> Content:
     with closing(response["Body"]) as body:
         size = response["ContentLength"]
         if size > limit:
-            raise TooLarge(f"{size:,} bytes; at most {limit:,} are read")
+            raise TooLargeError(f"{size:,} bytes; at most {limit:,} are read")
         content = body.read()
     return Content(content, response["LastModified"])
 
@@ -152,14 +152,14 @@ def versions_of(s3: Any, bucket: str, key: str) -> Iterator[Version]:
 
 
 def listing(s3: Any, upload: Upload) -> Callable[[], list[str]]:
-    """Give the versions of an upload's key, newest first, listed when they are first asked for."""
+    """Return the versions of an upload's key, newest first, listed when they are first asked for."""
     return functools.cache(
         lambda: [version.version_id for version in versions_of(s3, upload.bucket, upload.key)]
     )
 
 
 def latest(s3: Any, bucket: str, key: str) -> str | None:
-    """Give the versionId of what the key holds now, None when it is not there or was deleted."""
+    """Return the versionId of what the key holds now, None when it is not there or was deleted."""
     # Reading the object on the off-chance would need the right to learn of missing keys.
     page = s3.list_object_versions(Bucket=bucket, Prefix=key, MaxKeys=1)
     for entry in page.get("Versions", []):

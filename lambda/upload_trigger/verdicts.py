@@ -45,12 +45,12 @@ class Kept(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """Give STARTED, SUPERSEDED, REJECTED or FAILED."""
+        """Return STARTED, SUPERSEDED, REJECTED or FAILED."""
         return str(self.verdict["verdict"])
 
 
 def key(upload_key: str, version_id: str) -> str:
-    """Give the key of an upload's verdict; one of a key that leaves S3 no room for it has its digest."""
+    """Return the key of an upload's verdict; one of a key that leaves S3 no room for it has its digest."""
     name = upload_key
     if len(f"{PREFIX}{name}/{version_id}.json".encode()) > MAX_KEY_BYTES:
         name = hashlib.sha256(upload_key.encode()).hexdigest()
@@ -85,7 +85,7 @@ def reasons(problems: Iterable[Problem]) -> list[dict[str, str]]:
 
 
 def read(s3: Any, upload: Upload) -> Kept | None:
-    """Give the verdict on an upload, None while there is none."""
+    """Return the verdict on an upload, None while there is none."""
     wanted = key(upload.key, upload.version_id)
     # A listing says that it is missing; reading a missing object would need the right to list them all.
     page = s3.list_objects_v2(Bucket=upload.bucket, Prefix=wanted, MaxKeys=1)
@@ -95,7 +95,7 @@ def read(s3: Any, upload: Upload) -> Kept | None:
 
 
 def load(s3: Any, upload: Upload) -> Kept:
-    """Give the verdict on an upload, which is known to be there."""
+    """Return the verdict on an upload, which is known to be there."""
     wanted = key(upload.key, upload.version_id)
     answer = s3.get_object(Bucket=upload.bucket, Key=wanted)
     with closing(answer["Body"]) as body:

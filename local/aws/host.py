@@ -22,7 +22,7 @@ from ministack.core import iam_evaluator
 from ministack.services import eventbridge, iam, sts
 
 from local.aws.local_aws import client_environment, make_client
-from local.engine.host import AccessDenied
+from local.engine.host import AccessDeniedError
 
 ADMINISTRATOR = "administrator"
 _EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
@@ -143,7 +143,7 @@ class ServerHost:
             allowed = iam_evaluator.evaluate(asked, principal.policies).decision == "Allow"
             lacking = self._limit_of(principal.arn) if allowed else "identity-based policy"
             reason = f"because no {lacking} allows the {action} action"
-        raise AccessDenied(
+        raise AccessDeniedError(
             f"User: {principal.arn} is not authorized to perform: {action} on resource: {resource} {reason}"
         )
 
@@ -162,7 +162,7 @@ class ServerHost:
         if (role is None or role["Arn"] != role_arn) or not self.resource_policy_allows(
             role["AssumeRolePolicyDocument"], principal, "sts:AssumeRole", role_arn, source_arn
         ):
-            raise AccessDenied(
+            raise AccessDeniedError(
                 f"User: {principal} is not authorized to perform: sts:AssumeRole on resource: {role_arn}"
             )
 

@@ -25,7 +25,7 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
-from local.engine.host import AccessDenied
+from local.engine.host import AccessDeniedError
 from local.engine.jobs.session import JobSettings
 
 ADDRESS = "127.0.0.1"
@@ -164,7 +164,7 @@ class LocalAWS:
             {"ask": "role", "role": role_arn, "name": session_name, "trusted": trusted, "source": source_arn}
         )
         if "denied" in answer:
-            raise AccessDenied(answer["denied"])
+            raise AccessDeniedError(answer["denied"])
         return dict(answer["environment"])
 
     def cease_faults(self) -> None:

@@ -13,7 +13,7 @@ from ministack.core import iam_evaluator, router
 from ministack.core.router import extract_access_key_id
 
 from local.aws.host import ServerHost
-from local.engine.host import AccessDenied
+from local.engine.host import AccessDeniedError
 from local.sagemaker.access import requirements
 from local.sagemaker.errors import ServiceError
 from local.sagemaker.service import SageMaker
@@ -57,7 +57,7 @@ class SageMakerDoor:
             request = self._sagemaker.read(operation, parameters)
             self._judge(operation, request, key)
             return _success(self._sagemaker.answer(operation, request, key))
-        except AccessDenied as error:
+        except AccessDeniedError as error:
             return _error("AccessDeniedException", str(error))
         except ServiceError as error:
             return _error(error.code, error.message, error.status)

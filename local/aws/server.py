@@ -28,7 +28,7 @@ from local.aws.front_door import FrontDoor
 from local.aws.host import ServerHost
 from local.aws.interference import Interference, speed_up_schedules
 from local.aws.sagemaker_door import SageMakerDoor
-from local.engine.host import AccessDenied
+from local.engine.host import AccessDeniedError
 from local.engine.jobs.session import JobSettings
 from local.sagemaker.service import SageMaker
 
@@ -97,7 +97,7 @@ class Server:
         try:
             if trusted:
                 self._host.check_trust(role, trusted, question["source"])
-        except AccessDenied as denied:
+        except AccessDeniedError as denied:
             return {"denied": str(denied)}
         return {"environment": self._host.role_environment(role, question["name"])}
 

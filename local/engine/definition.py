@@ -72,7 +72,7 @@ def parse(text: str) -> Definition:
     try:
         # Half of a surrogate pair is no UTF-8, and refused as such.
         document = loading.load(text.encode(errors="surrogatepass"))
-    except loading.InvalidDefinition as error:
+    except loading.InvalidDefinitionError as error:
         raise DefinitionError([str(problem) for problem in error.problems]) from error
     return read(document)
 

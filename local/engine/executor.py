@@ -16,7 +16,7 @@ from local.engine.cache import StepCache
 from local.engine.definition import Step, read, resolve_parameters
 from local.engine.expressions import ExecutionVariables, Scope
 from local.engine.records import Outcome, StepRecord, StepRecords
-from local.engine.retry import StepFailed, StepStopped
+from local.engine.retry import StepFailedError, StepStoppedError
 from local.engine.signals import Signal
 from local.engine.steps import JobEnds, Runtime, run_step
 
@@ -144,9 +144,9 @@ class Executor:
         """Close a step's record; a Fail step ends the execution, a broken engine stops it."""
         if error is None:
             status, reason = "Succeeded", None
-        elif isinstance(error, StepStopped):
+        elif isinstance(error, StepStoppedError):
             status, reason = "Stopped", error.reason
-        elif isinstance(error, StepFailed):
+        elif isinstance(error, StepFailedError):
             status, reason = "Failed", error.reason
         else:
             status, reason = "Failed", f"InternalServerError: {type(error).__name__}: {error}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 
-class AccessDenied(Exception):  # noqa: N818 - AWS's own name of the error
+class AccessDeniedError(Exception):
     """What IAM refused: "User: <arn> is not authorized to perform: <action> on resource: <resource> ..."."""
 
 

@@ -17,7 +17,7 @@ RESOURCE_LIMIT = "SageMaker.RESOURCE_LIMIT"
 _DEFAULT_POLICY = {"ExceptionType": [SERVICE_FAULT, THROTTLING], "IntervalSeconds": 1, "MaxAttempts": 5}
 
 
-class StepFailed(Exception):  # noqa: N818 -- SageMaker's word for the status
+class StepFailedError(Exception):
     """A step that ended Failed: its FailureReason, and the exception type that a retry policy may name."""
 
     def __init__(self, reason: str, exception_type: str | None = None) -> None:
@@ -26,7 +26,7 @@ class StepFailed(Exception):  # noqa: N818 -- SageMaker's word for the status
         self.exception_type = exception_type
 
 
-class StepStopped(Exception):  # noqa: N818 -- SageMaker's word for the status
+class StepStoppedError(Exception):
     """A step that ended Stopped, with the reason where nobody asked the execution to stop."""
 
     def __init__(self, reason: str | None = None) -> None:
@@ -34,17 +34,17 @@ class StepStopped(Exception):  # noqa: N818 -- SageMaker's word for the status
         self.reason = reason
 
 
-def refused_call(operation: str, error: ClientError | BotoCoreError) -> StepFailed:
+def refused_call(operation: str, error: ClientError | BotoCoreError) -> StepFailedError:
     """Make a step's failure of a call to SageMaker that was refused or did not get through."""
     said: object = error
     if isinstance(error, ClientError):
         refusal = error.response.get("Error", {})
         said = f"{refusal.get('Code')}: {refusal.get('Message', error)}"
     reason = f"ClientError: Failed to invoke sagemaker:{operation}. Error Details: {said}"
-    return StepFailed(reason, _call_exception_type(error))
+    return StepFailedError(reason, _call_exception_type(error))
 
 
-def failed_job(reason: str) -> StepFailed:
+def failed_job(reason: str) -> StepFailedError:
     """Make a step's failure of the FailureReason of its job."""
     kind = reason.partition(":")[0]
     kinds = {
@@ -52,7 +52,7 @@ def failed_job(reason: str) -> StepFailed:
         "CapacityError": CAPACITY_ERROR,
         "ResourceLimitExceeded": RESOURCE_LIMIT,
     }
-    return StepFailed(reason, kinds.get(kind))
+    return StepFailedError(reason, kinds.get(kind))
 
 
 def _call_exception_type(error: ClientError | BotoCoreError) -> str | None:

@@ -22,7 +22,7 @@ from local.engine.conditions import all_hold
 from local.engine.definition import Step
 from local.engine.expressions import ExecutionVariables, ExpressionError, Scope
 from local.engine.records import StepRecords
-from local.engine.retry import Retries, StepFailed, StepStopped, failed_job, refused_call
+from local.engine.retry import Retries, StepFailedError, StepStoppedError, failed_job, refused_call
 from local.engine.signals import Signal
 
 
@@ -76,7 +76,7 @@ _MISS_SECONDS = 0.1  # until the next one
 
 
 def run_step(step: Step, runtime: Runtime) -> None:
-    """Run one step to its end; raise StepFailed or StepStopped where it does not succeed."""
+    """Run one step to its end; raise StepFailedError or StepStoppedError where it does not succeed."""
     runtime.records.update(step.name, status="Executing")
     try:
         if step.type == "Condition":
@@ -86,7 +86,7 @@ def run_step(step: Step, runtime: Runtime) -> None:
         else:
             _run_cached(step, runtime)
     except ExpressionError as error:
-        raise StepFailed(f"ClientError: {error}") from error
+        raise StepFailedError(f"ClientError: {error}") from error
 
 
 def _decide(step: Step, runtime: Runtime) -> None:
@@ -99,7 +99,7 @@ def _decide(step: Step, runtime: Runtime) -> None:
 def _fail(step: Step, runtime: Runtime) -> None:
     message = str(runtime.scope.value(step.arguments["ErrorMessage"]))
     runtime.records.update(step.name, attempt_count=1, metadata={"Fail": {"ErrorMessage": message}})
-    raise StepFailed(message)
+    raise StepFailedError(message)
 
 
 def _run_cached(step: Step, runtime: Runtime) -> None:
@@ -153,17 +153,17 @@ def _run_with_retries(step: Step, runtime: Runtime) -> _Finished:
         runtime.records.update(step.name, attempt_count=attempt)
         try:
             return _run_job(step, JOB_TYPES[step.type], runtime)
-        except StepFailed as failed:
+        except StepFailedError as failed:
             delay = retries.delay(failed.exception_type, time.monotonic() - started)
             if delay is None:
                 raise
             attempt += 1
             _note_retry(step, failed, attempt, delay, runtime)
         if runtime.stopping.wait(delay):
-            raise StepStopped
+            raise StepStoppedError
 
 
-def _note_retry(step: Step, failed: StepFailed, attempt: int, delay: float, runtime: Runtime) -> None:
+def _note_retry(step: Step, failed: StepFailedError, attempt: int, delay: float, runtime: Runtime) -> None:
     about = {"attempt": attempt, "exception_type": failed.exception_type, "delay_seconds": round(delay, 3)}
     runtime.note(step.name, "retry", {**about, "reason": failed.reason})
 
@@ -173,7 +173,7 @@ def _run_job(step: Step, job_type: JobType, runtime: Runtime) -> _Finished:
     name = _job_name(step, runtime)
     arguments = runtime.scope.value(step.arguments, name)
     if runtime.stopping.is_set():
-        raise StepStopped
+        raise StepStoppedError
     naming = {f"{job_type.noun}Name": name} if job_type.stoppable else {}
     arn = _call(job_type, "create", runtime, **{**arguments, **naming})[f"{job_type.noun}Arn"]
     metadata = {job_type.metadata: {"Arn": arn}}
@@ -185,7 +185,7 @@ def _run_job(step: Step, job_type: JobType, runtime: Runtime) -> _Finished:
             described.get("FailureReason") or f"InternalServerError: {name} failed without a reason"
         )
     if status == "Stopped":
-        raise StepStopped(_why_stopped(name, described, runtime))
+        raise StepStoppedError(_why_stopped(name, described, runtime))
     runtime.scope.record(step.name, described)
     return arguments, described, metadata
 
@@ -202,7 +202,7 @@ def _follow(step: Step, job_type: JobType, name: str, arn: str, runtime: Runtime
             _stop(step, job_type, name, runtime)
             ended.wait()
         return _describe(job_type, name, runtime)
-    except StepFailed:
+    except StepFailedError:
         if not ended.is_set():
             # Nobody looks after the job any more.
             _stop(step, job_type, name, runtime)
@@ -214,10 +214,10 @@ def _describe(job_type: JobType, name: str, runtime: Runtime) -> dict[str, Any]:
     for miss in range(_MISSES + 1):
         try:
             return _call(job_type, "describe", runtime, **{f"{job_type.noun}Name": name})
-        except StepFailed as failed:
+        except StepFailedError as failed:
             if failed.exception_type is None or miss == _MISSES:
                 # Without its type: a further attempt of the step would make a second job.
-                raise StepFailed(failed.reason) from failed
+                raise StepFailedError(failed.reason) from failed
             time.sleep(_MISS_SECONDS)
     raise AssertionError("the last miss is raised")
 
@@ -227,7 +227,7 @@ def _stop(step: Step, job_type: JobType, name: str, runtime: Runtime) -> None:
     runtime.records.update(step.name, status="Stopping")
     try:
         _call(job_type, "stop", runtime, **{f"{job_type.noun}Name": name})
-    except StepFailed as refused:
+    except StepFailedError as refused:
         runtime.note(step.name, "stop", {"reason": refused.reason})
 
 

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.engine.definition import ParameterError, parse, resolve_parameters
 from local.engine.executor import ExecutionVariables, Executor, Outcome
-from local.engine.host import AccessDenied
+from local.engine.host import AccessDeniedError
 from local.engine.jobs.log import LogStream
 from local.engine.jobs.records import now
 from local.sagemaker.errors import ConflictError, NotFoundError, ValidationError
@@ -92,7 +92,7 @@ class Executions:
             executor = self._executor(execution)
             execution.begin(executor)
             outcome = executor.run()
-        except (ClientError, BotoCoreError, AccessDenied) as error:
+        except (ClientError, BotoCoreError, AccessDeniedError) as error:
             outcome = Outcome("Failed", f"ClientError: {error}")
         finally:
             previous = execution.status

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from local.engine.cache import StepCache
-from local.engine.host import AccessDenied, Host
+from local.engine.host import AccessDeniedError, Host
 from local.engine.jobs.runner import JobRunner
 from local.engine.jobs.session import JobSettings
 from local.engine.signals import Signal
@@ -38,7 +38,7 @@ class ServiceRuntime:
         """Raise ValidationError unless SageMaker may assume the role for `source_arn`."""
         try:
             self.host.check_trust(role_arn, "sagemaker", source_arn)
-        except AccessDenied as error:
+        except AccessDeniedError as error:
             raise ValidationError(
                 f"Could not assume role {role_arn}. Please ensure that the role exists and allows principal "
                 f"'sagemaker.amazonaws.com' to assume the role."

@@ -22,7 +22,7 @@ class Clients(Protocol):
 
 
 def settings(service: str, *, direct: bool = False) -> Config:
-    """Give how often and how long a client of `service` tries, and whether past any proxy."""
+    """Return how often and how long a client of `service` tries, and whether past any proxy."""
     config = RETRIES.merge(INVOCATION) if service == "lambda" else RETRIES
     return config.merge(DIRECT) if direct else config
 
@@ -33,5 +33,5 @@ def on_this_machine(client: Any) -> bool:
 
 
 def poll_seconds(client: Any) -> float:
-    """Give the pause between two polls: short on this machine, within SageMaker's request limits on AWS."""
+    """Return the pause between two polls: short on this machine, within SageMaker's request limits on AWS."""
     return 0.5 if on_this_machine(client) else 5.0

@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 
 from ops.aws.endpoint import Clients, on_this_machine, settings
 from ops.aws.stack import Deployment
-from ops.errors import DENIED, OpsError, RoleRefused, error_code, error_message
+from ops.errors import DENIED, OpsError, RoleRefusedError, error_code, error_message
 
 NONE = "none"
 """Said of a role, it means the person's own identity."""
@@ -58,7 +58,7 @@ def uploader(clients: Clients, deployed: Deployment, wanted: str | None = None) 
 
     Raises:
         OpsError: `wanted` is neither the ARN of a role nor `none`.
-        RoleRefused: The person may not assume it.
+        RoleRefusedError: The person may not assume it.
     """
     if wanted and wanted != NONE and not _ROLE.fullmatch(wanted):
         legal = "the ARN of a role, arn:aws:iam::<account>:role/<name>, or none to stay who you are"
@@ -68,10 +68,10 @@ def uploader(clients: Clients, deployed: Deployment, wanted: str | None = None) 
 
 
 def assume(clients: Clients, role_arn: str, factor: SecondFactor | None = None) -> Clients:
-    """Give clients of a role, which renew its credentials unless a second factor was needed for them.
+    """Return clients of a role, which renew its credentials unless a second factor was needed for them.
 
     Raises:
-        RoleRefused: AWS refuses it, with what to allow to whom.
+        RoleRefusedError: AWS refuses it, with what to allow to whom.
     """
     sts = clients.client("sts")
     person = str(sts.get_caller_identity()["Arn"])
@@ -95,7 +95,7 @@ def assume(clients: Clients, role_arn: str, factor: SecondFactor | None = None) 
     except ClientError as error:
         if error_code(error) not in DENIED:
             raise
-        raise RoleRefused(_refused(person, role_arn, error_message(error), factor)) from error
+        raise RoleRefusedError(_refused(person, role_arn, error_message(error), factor)) from error
     return _RoleClients(sts, _credentials(first, None if factor else fetch))
 
 

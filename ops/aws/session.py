@@ -48,7 +48,7 @@ class Session:
         return cloudformation_stack.deployment(self.client("cloudformation"), stack)
 
     def execution_arn(self, wanted: str, pipeline: str | None, stack: str) -> str:
-        """Give the ARN of what was asked for: an ARN, a PipelineExecutionId, or `latest`."""
+        """Return the ARN of what was asked for: an ARN, a PipelineExecutionId, or `latest`."""
         if wanted.startswith("arn:"):
             return wanted
         name = pipeline or self.deployment(stack).project

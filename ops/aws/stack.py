@@ -33,7 +33,7 @@ class Deployment:
 
     @property
     def failure_queue(self) -> str:
-        """Give the URL of the queue of events that the function failed for."""
+        """Return the URL of the queue of events that the function failed for."""
         return output(self.outputs, "FailureQueueUrl", self.stack)
 
     def pipeline(self, name: str | None) -> str:
@@ -68,7 +68,7 @@ def outputs(cloudformation: Any, stack_name: str) -> dict[str, str]:
 
 
 def output(values: Mapping[str, str], name: str, stack_name: str) -> str:
-    """Give one output, or say that the stack has no such output and which ones it has."""
+    """Return one output, or say that the stack has no such output and which ones it has."""
     if name in values:
         return values[name]
     known = ", ".join(sorted(values)) or "none"

@@ -12,7 +12,7 @@ from rich.console import Console
 from ops.aws import roles
 from ops.aws import stack as cloudformation_stack
 from ops.aws.session import AS_ROLE, NAME, STACK, Session
-from ops.errors import FunctionFailed
+from ops.errors import FunctionFailedError
 from ops.output import table
 from ops.output.terminal import say
 from ops.uploads import failures as failed_uploads
@@ -81,7 +81,7 @@ def redrive(stack: str) -> int:
     replayed, broken = replay(), False
     try:
         made.extend(_say_all(console, redriving.reconcile(invoke, failed=True)))
-    except FunctionFailed as error:
+    except FunctionFailedError as error:
         say(console, f"The function could not settle the rest: {error.message}")
         broken = True
     # What passed meanwhile, or was settled by reconciling, need not stay in the queue.

@@ -24,7 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from ops.aws import roles
 from ops.aws.endpoint import Clients
-from ops.errors import DENIED, EXPIRED, UNKNOWN_KEYS, OpsError, RoleRefused, error_code, explain
+from ops.errors import DENIED, EXPIRED, UNKNOWN_KEYS, OpsError, RoleRefusedError, error_code, explain
 
 BUCKET, KEY, QUEUE, TOPIC = "AWS::S3::Bucket", "AWS::KMS::Key", "AWS::SQS::Queue", "AWS::SNS::Topic"
 GROUP, ROLE = "AWS::SageMaker::ModelPackageGroup", "AWS::IAM::Role"
@@ -153,7 +153,7 @@ def read_deployed(clients: Clients, wanted: Wanted) -> Deployed | None:
     role = _filled(wanted.lookup_role, sts.get_caller_identity(), sts.meta.region_name)
     try:
         return _read(roles.assume(clients, role), wanted.stack)
-    except (RoleRefused, ClientError) as error:
+    except (RoleRefusedError, ClientError) as error:
         raise OpsError(f"{refused}; nor may it be read as {role}: allow one of the two") from error
 
 

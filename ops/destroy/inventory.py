@@ -111,7 +111,7 @@ class Holdings:
         return self.stack_id is None or any(kept)
 
     def doomed(self, *, data: bool) -> Holdings:
-        """Give the part that goes: executions and stack, and what `data` says or nothing keeps.
+        """Return the part that goes: executions and stack, and what `data` says or nothing keeps.
 
         Pipelines and their history tell where the models of a group come from, and stay as long as it does.
         """

@@ -20,7 +20,7 @@ from ops.aws import roles
 from ops.aws.endpoint import Clients, poll_seconds
 from ops.destroy import inventory
 from ops.destroy.inventory import Bucket, Group, Holdings
-from ops.errors import DestroyFailed, error_code
+from ops.errors import DestroyError, error_code
 from ops.executions.execution import RUNNING
 
 Tell = Callable[[str], None]
@@ -44,8 +44,8 @@ def destroy(
     `become` gives the clients of the break-glass role, by default those of whoever may simply assume it.
 
     Raises:
-        DestroyFailed: Something does not end or cannot be deleted; running it again goes on from there.
-        RoleRefused: The break-glass role is needed and refused; nothing was removed then.
+        DestroyError: Something does not end or cannot be deleted; running it again goes on from there.
+        RoleRefusedError: The break-glass role is needed and refused; nothing was removed then.
     """
     data, become = data or not held.keeps, become or partial(roles.assume, session)
     for _ in range(ROUNDS):
@@ -55,8 +55,8 @@ def destroy(
         failures = _remove(session, doomed, tell, _break_glass(doomed, become, tell))
         held = inventory.read(session, held.stack)
         if failures and not held.doomed(data=data).refilled:
-            raise DestroyFailed("\n  ".join([f"stack {held.stack} was not deleted:", *failures]))
-    raise DestroyFailed(
+            raise DestroyError("\n  ".join([f"stack {held.stack} was not deleted:", *failures]))
+    raise DestroyError(
         f"{held.stack} is still there after {ROUNDS} rounds: somebody keeps uploading to it. "
         "Let them stop, and run it again."
     )
@@ -112,7 +112,7 @@ def _stop(sagemaker: Any, doomed: Holdings, tell: Tell) -> None:
     left, deadline = list(doomed.running), time.monotonic() + STOP_SECONDS
     while left := [arn for arn in left if _runs(sagemaker, arn)]:
         if time.monotonic() > deadline:
-            raise DestroyFailed(f"still stopping after {STOP_SECONDS // 60} minutes: {', '.join(left)}")
+            raise DestroyError(f"still stopping after {STOP_SECONDS // 60} minutes: {', '.join(left)}")
         time.sleep(poll_seconds(sagemaker))
 
 
@@ -136,7 +136,7 @@ def _empty(s3: Any, bucket: Bucket, tell: Tell, prefix: str = "") -> None:
             batch = keys[start : start + _BATCH]
             answer = s3.delete_objects(Bucket=bucket.name, Delete={"Objects": batch, "Quiet": True})
             for refused in answer.get("Errors", [])[:1]:
-                raise DestroyFailed(
+                raise DestroyError(
                     f"s3://{bucket.name}/{refused['Key']} was not deleted: {refused['Code']} "
                     f"({refused.get('Message', 'no reason given')})"
                 )
@@ -158,7 +158,7 @@ def _delete_stack(cloudformation: Any, doomed: Holdings, tell: Tell) -> list[str
         if status == "DELETE_FAILED":
             return _failures(cloudformation, str(doomed.stack_id))
         if time.monotonic() > deadline:
-            raise DestroyFailed(f"stack {doomed.stack} is {status} after {STACK_SECONDS // 60} minutes")
+            raise DestroyError(f"stack {doomed.stack} is {status} after {STACK_SECONDS // 60} minutes")
         time.sleep(poll_seconds(cloudformation))
 
 

@@ -27,24 +27,24 @@ class Evaluation:
     body: bytes
 
     def metric(self, name: str) -> float | None:
-        """Give a metric's value, such as `accuracy` or `macro_f1`."""
+        """Return a metric's value, such as `accuracy` or `macro_f1`."""
         return _number(self._metric(name).get("value"))
 
     def interval(self, name: str) -> tuple[float, float] | None:
-        """Give the bounds of a metric's confidence interval."""
+        """Return the bounds of a metric's confidence interval."""
         interval = _mapping(self._metric(name).get("confidence_interval"))
         lower, upper = _number(interval.get("lower")), _number(interval.get("upper"))
         return None if lower is None or upper is None else (lower, upper)
 
     @property
     def images(self) -> int | None:
-        """Give how many images the model was tested on."""
+        """Return how many images the model was tested on."""
         count = _number(_mapping(self.document.get("dataset")).get("item_count"))
         return None if count is None else int(count)
 
     @property
     def confusion(self) -> dict[str, dict[str, int]]:
-        """Give the confusion matrix: {true class: {predicted class: images}}."""
+        """Return the confusion matrix: {true class: {predicted class: images}}."""
         rows = _mapping(self._metrics.get("confusion_matrix"))
         return {
             true: {name: int(n) for name, count in _mapping(row).items() if (n := _number(count))}
@@ -53,7 +53,7 @@ class Evaluation:
 
     @property
     def classes(self) -> dict[str, Mapping[str, Any]]:
-        """Give precision, recall, f1 and support by class name."""
+        """Return precision, recall, f1 and support by class name."""
         return {name: _mapping(row) for name, row in _mapping(self.document.get("classes")).items()}
 
     @property

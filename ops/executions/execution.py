@@ -28,7 +28,7 @@ class Planned:
 
     @property
     def training_type(self) -> str:
-        """Give the TrainingType tag (Spot, OnDemand), or the step's name where it has none."""
+        """Return the TrainingType tag (Spot, OnDemand), or the step's name where it has none."""
         tags = self.arguments.get("Tags") or ()
         values = [tag.get("Value") for tag in tags if tag.get("Key") == "TrainingType"]
         return values[0] if values and isinstance(values[0], str) else self.name
@@ -61,24 +61,24 @@ class Step:
 
     @property
     def model_package(self) -> str | None:
-        """Give the ARN of the model package the step registered."""
+        """Return the ARN of the model package the step registered."""
         arn = self.metadata.get("RegisterModel", {}).get("Arn")
         return str(arn) if arn else None
 
     @property
     def outcome(self) -> str | None:
-        """Give a condition's outcome, True or False."""
+        """Return a condition's outcome, True or False."""
         outcome = self.metadata.get("Condition", {}).get("Outcome")
         return str(outcome) if outcome else None
 
     @property
     def reason(self) -> str:
-        """Give why the step failed."""
+        """Return why the step failed."""
         said = self.failure_reason or self.metadata.get("Fail", {}).get("ErrorMessage") or "no reason given"
         return f"{self.exit_message.rstrip()} ({said})" if self.exit_message else said
 
     def seconds(self, now: datetime) -> float | None:
-        """Give how long the step took, up to `now` while it runs."""
+        """Return how long the step took, up to `now` while it runs."""
         return ((self.end or now) - self.start).total_seconds() if self.start else None
 
 
@@ -97,7 +97,7 @@ class Execution:
 
     @property
     def id(self) -> str:
-        """Give the PipelineExecutionId, the last part of the ARN."""
+        """Return the PipelineExecutionId, the last part of the ARN."""
         return self.arn.rpartition("/")[2]
 
     @property
@@ -114,7 +114,7 @@ class Execution:
         return next((each for each in self.plan if each.name == step.name), Planned(step.name, step.type))
 
     def end(self, now: datetime) -> datetime:
-        """Give when the execution ended, or `now` while it runs."""
+        """Return when the execution ended, or `now` while it runs."""
         return self.last_modified if self.finished else now
 
 

@@ -46,17 +46,17 @@ class Training:
 
     @property
     def saving(self) -> float | None:
-        """Give the share that managed spot training saved, as SageMaker's console computes it."""
+        """Return the share that managed spot training saved, as SageMaker's console computes it."""
         return saving(self.training_seconds, self.billable_seconds)
 
     @property
     def phase(self) -> str:
-        """Give the job's secondary status, such as Downloading."""
+        """Return the job's secondary status, such as Downloading."""
         return self.transitions[-1].status if self.transitions else self.status
 
 
 def with_job(sagemaker: Any, step: Step) -> Step:
-    """Give the step whose job made the outputs: for a cache hit without a job of its own, the source's."""
+    """Return the step whose job made the outputs: for a cache hit without a job of its own, the source's."""
     if step.job_name or not step.cache_source:
         return step
     pages = sagemaker.get_paginator("list_pipeline_execution_steps").paginate(
@@ -103,14 +103,14 @@ def _transition(entry: Mapping[str, Any]) -> Transition:
 
 
 def read_exit_message(sagemaker: Any, step: Step) -> str | None:
-    """Give what the step's processing job said as it ended; None where it said nothing."""
+    """Return what the step's processing job said as it ended; None where it said nothing."""
     if step.job_name is None:
         return None
     return sagemaker.describe_processing_job(ProcessingJobName=step.job_name).get("ExitMessage") or None
 
 
 def property_file_urls(sagemaker: Any, execution: Execution, step: Step) -> list[str]:
-    """Give where the step's property files are: `s3://.../evaluation.json`."""
+    """Return where the step's property files are: `s3://.../evaluation.json`."""
     files = execution.planned(step).property_files
     name = with_job(sagemaker, step).job_name if files else None
     if name is None:

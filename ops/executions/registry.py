@@ -23,12 +23,12 @@ class ModelPackage:
 
     @property
     def name(self) -> str:
-        """Give `group/version`."""
+        """Return `group/version`."""
         return self.arn.partition(":model-package/")[2] or self.arn
 
     @property
     def approve_command(self) -> str:
-        """Give the AWS CLI command that approves it."""
+        """Return the AWS CLI command that approves it."""
         return (
             f"aws sagemaker update-model-package --model-package-arn {shlex.quote(self.arn)} "
             "--model-approval-status Approved"

@@ -24,7 +24,7 @@ class Snapshot:
 
     @property
     def billed_trainings(self) -> dict[str, Training]:
-        """Give the training jobs this execution ran itself: those from the cache were paid for earlier."""
+        """Return the training jobs this execution ran itself: those from the cache were paid for earlier."""
         hits = {name for name, note in self.cache.items() if note.hit}
         return {name: training for name, training in self.trainings.items() if name not in hits}
 

@@ -13,7 +13,7 @@ PENDING = "PendingManualApproval"
 
 
 def failures(snapshot: Snapshot) -> list[str]:
-    """Give the failure reason of each failed step, then the execution's own where it says more."""
+    """Return the failure reason of each failed step, then the execution's own where it says more."""
     said = [
         f"{step.name} failed: {step.reason}" for step in snapshot.execution.steps if step.status == "Failed"
     ]
@@ -34,7 +34,7 @@ def summary(snapshot: Snapshot, packages: list[ModelPackage], accuracies: Mappin
 
 
 def validation_accuracies(snapshot: Snapshot) -> dict[str, float]:
-    """Give the last validation accuracy of each training, for want of an evaluation."""
+    """Return the last validation accuracy of each training, for want of an evaluation."""
     return {
         training.type: training.metrics[ACCURACY]
         for training in snapshot.trainings.values()

@@ -38,17 +38,17 @@ class Matrix:
 
     @property
     def width(self) -> float:
-        """Give the picture's width, which is also its height."""
+        """Return the picture's width, which is also its height."""
         return self.margin + self.cell * len(self.names) + 2
 
     @property
     def height(self) -> float:
-        """Give the picture's height: the columns' numbers take less room than the rows' names."""
+        """Return the picture's height: the columns' numbers take less room than the rows' names."""
         return MARGIN + self.cell * len(self.names) + 2
 
     @property
     def top(self) -> float:
-        """Give where the first row starts."""
+        """Return where the first row starts."""
         return MARGIN
 
 

@@ -53,7 +53,7 @@ class Page:
 
     @property
     def headline(self) -> str:
-        """Give the sentence that sums the execution up."""
+        """Return the sentence that sums the execution up."""
         reached = {kind: each.metric("accuracy") for kind, each in self.evaluations.items()}
         accuracies = {kind: value for kind, value in reached.items() if value is not None}
         if self.snapshot.execution.finished:
@@ -62,29 +62,29 @@ class Page:
 
     @property
     def failures(self) -> list[str]:
-        """Give every failure reason in full."""
+        """Return every failure reason in full."""
         return closing.failures(self.snapshot)
 
     @property
     def region(self) -> str:
-        """Give the region and the account of the execution's ARN."""
+        """Return the region and the account of the execution's ARN."""
         parts = self.snapshot.execution.arn.split(":")
         return f"{parts[3]}, account {parts[4]}" if len(parts) > 5 else ""
 
     @property
     def took(self) -> str:
-        """Give how long the execution took, or takes so far."""
+        """Return how long the execution took, or takes so far."""
         execution = self.snapshot.execution
         return duration((execution.end(self.snapshot.taken) - execution.start).total_seconds())
 
     @cached_property
     def timeline(self) -> Timeline | None:
-        """Give the picture of the steps over time."""
+        """Return the picture of the steps over time."""
         return timeline(self.snapshot)
 
     @property
     def trainings(self) -> list[Training]:
-        """Give the training jobs in the order of their steps."""
+        """Return the training jobs in the order of their steps."""
         return list(self.snapshot.trainings.values())
 
     @property
@@ -94,7 +94,7 @@ class Page:
 
     @property
     def spot(self) -> Training | None:
-        """Give the managed spot training job this execution paid for."""
+        """Return the managed spot training job this execution paid for."""
         return next((each for each in self.snapshot.billed_trainings.values() if each.spot), None)
 
     @property
@@ -105,13 +105,13 @@ class Page:
 
     @property
     def matrices(self) -> list[tuple[str, Matrix, list[tuple[str, str, int]]]]:
-        """Give each model's confusion matrix with the pairs it confuses most."""
+        """Return each model's confusion matrix with the pairs it confuses most."""
         drawn = [(kind, matrix(each), most_confused(each)) for kind, each in self.evaluations.items()]
         return [(kind, picture, pairs) for kind, picture, pairs in drawn if picture]
 
     @property
     def metrics(self) -> list[tuple[str, list[str]]]:
-        """Give the rows of the evaluation table: a metric's title and its value for each model."""
+        """Return the rows of the evaluation table: a metric's title and its value for each model."""
         rows = [
             (title, [measured(each, name) for each in self.evaluations.values()])
             for name, title in METRICS.items()
@@ -133,7 +133,7 @@ class Page:
         return training not in self.snapshot.billed_trainings.values()
 
     def package_of(self, package: ModelPackage) -> str:
-        """Give the test accuracy of the registered model, as text."""
+        """Return the test accuracy of the registered model, as text."""
         evaluation = self.evaluations.get(package.training_type)
         return measured(evaluation, "accuracy") if evaluation else NOTHING
 

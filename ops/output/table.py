@@ -33,7 +33,7 @@ def show(console: Console, headers: Sequence[str], rows: Iterable[Sequence[str]]
 
 
 def lines(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Give one line a row, each column as wide as its widest cell; nothing is cut."""
+    """Return one line a row, each column as wide as its widest cell; nothing is cut."""
     everything = [list(headers), *map(list, rows)]
     widths = [max(map(len, column)) for column in zip(*everything, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in everything]

@@ -38,7 +38,7 @@ class Row:
 
     @property
     def label_x(self) -> float:
-        """Give where the duration is written."""
+        """Return where the duration is written."""
         return self.bar.x + self.bar.width + 6
 
 

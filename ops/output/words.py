@@ -54,6 +54,6 @@ def interruptions(count: int) -> str:
 
 
 def progress(training: Training | None) -> float | None:
-    """Give the training's own progress metric in percent, 0 to 100."""
+    """Return the training's own progress metric in percent, 0 to 100."""
     value = training.metrics.get(PROGRESS) if training else None
     return None if value is None else min(100.0, max(0.0, value))

@@ -43,7 +43,7 @@ class DataSet:
 
     @property
     def size(self) -> int:
-        """Give the bytes of all files together."""
+        """Return the bytes of all files together."""
         return sum(file.size for file in self.files)
 
     def digest(self) -> str:
@@ -74,7 +74,7 @@ def find(source: Path) -> DataSet:
 
 
 def opened(path: Path) -> Path:
-    """Give `path` back when it can be read, else say so in one sentence."""
+    """Return `path` back when it can be read, else say so in one sentence."""
     if not os.access(path, os.R_OK):
         raise UploadError(f"{path} cannot be read: check its permissions (chmod u+r)")
     return path

@@ -30,7 +30,7 @@ class Message:
 
     @property
     def event(self) -> Mapping[str, Any] | None:
-        """Give the event that the function failed for, None when the message holds none."""
+        """Return the event that the function failed for, None when the message holds none."""
         payload = self.record.get("requestPayload")
         return payload if isinstance(payload, dict) else None
 
@@ -53,7 +53,7 @@ class Message:
 
     @property
     def reason(self) -> str:
-        """Give the function's last error."""
+        """Return the function's last error."""
         response = self.record.get("responsePayload")
         return function_error(response if isinstance(response, dict) else {})
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import Any
 
-from ops.errors import FunctionFailed
+from ops.errors import FunctionFailedError
 from ops.uploads import failure_queue
 from ops.uploads.outcome import Verdict
 
@@ -24,7 +24,7 @@ def invocation(client: Any, name: str) -> Invoke:
             payload = json.loads(body.read() or b"null")
         if "FunctionError" in answer:
             error = failure_queue.function_error(payload if isinstance(payload, dict) else {})
-            raise FunctionFailed(f"{error}\nThe whole story is in the log group /aws/lambda/{name}")
+            raise FunctionFailedError(f"{error}\nThe whole story is in the log group /aws/lambda/{name}")
         return [each for each in payload or [] if isinstance(each, dict) and "verdict" in each]
 
     return invoke

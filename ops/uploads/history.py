@@ -53,14 +53,14 @@ class Entry:
 
     @property
     def outcome(self) -> str:
-        """Give the verdict's kind, or say that there is none."""
+        """Return the verdict's kind, or say that there is none."""
         if self.version_id is None:
             return "no upload"
         return str(self.verdict["verdict"]) if self.verdict else "no verdict yet"
 
     @property
     def execution_arn(self) -> str | None:
-        """Give the execution that this entry tells of."""
+        """Return the execution that this entry tells of."""
         found = self.execution.arn if self.execution else (self.verdict or {}).get("executionArn")
         return str(found) if found else None
 
@@ -79,7 +79,7 @@ class Entry:
         return f"{found[0]}{more}" if found else ""
 
     def document(self) -> dict[str, Any]:
-        """Give the entry as a JSON object: the columns unabridged, with the whole verdict."""
+        """Return the entry as a JSON object: the columns unabridged, with the whole verdict."""
         return {
             "at": self.at.astimezone(UTC).isoformat(),
             "versionId": self.version_id,
@@ -99,7 +99,7 @@ class History:
         self._bucket, self._key, self._pipeline = bucket, key, pipeline
 
     def newest(self, limit: int | None = None) -> list[Entry]:
-        """Give the newest entries, the newest first; None is all there are."""
+        """Return the newest entries, the newest first; None is all there are."""
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             return list(pool.map(self._complete, self._entries(limit)))
 

@@ -28,7 +28,7 @@ SHORT = 8  # characters of a version id that tell it from its neighbours
 
 
 def read(s3: Any, bucket: str, key: str, version_id: str) -> Verdict | None:
-    """Give the verdict on one object version, None while there is none."""
+    """Return the verdict on one object version, None while there is none."""
     try:
         return load(s3, bucket, verdicts.key(key, version_id))
     except ClientError as error:
@@ -38,7 +38,7 @@ def read(s3: Any, bucket: str, key: str, version_id: str) -> Verdict | None:
 
 
 def load(s3: Any, bucket: str, key: str) -> Verdict | None:
-    """Give the verdict at a key that was listed, None when it is none after all."""
+    """Return the verdict at a key that was listed, None when it is none after all."""
     with closing(s3.get_object(Bucket=bucket, Key=key)["Body"]) as body:
         verdict = json_object(body.read(verdicts.MAX_BYTES))
     return verdict if verdict.get("verdict") in KINDS else None
@@ -73,7 +73,7 @@ def warnings(verdict: Verdict) -> Iterator[str]:
 
 
 def superseded_by(verdict: Verdict) -> Mapping[str, Any]:
-    """Give the versionId and the executionArn of the upload that started instead."""
+    """Return the versionId and the executionArn of the upload that started instead."""
     newer = verdict.get("supersededBy")
     return newer if isinstance(newer, dict) else {}
 
@@ -84,7 +84,7 @@ def cost(dollars: float) -> str:
 
 
 def short(version_id: str) -> str:
-    """Give as much of a version id as tells it from others in a table."""
+    """Return as much of a version id as tells it from others in a table."""
     return version_id[:SHORT]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.aws.endpoint import on_this_machine
-from ops.errors import FunctionFailed
+from ops.errors import FunctionFailedError
 from ops.uploads import failure_queue
 from ops.uploads.failure_queue import Message
 from ops.uploads.function import Invoke
@@ -57,7 +57,7 @@ def _replay(message: Message, invoke: Invoke) -> Replayed:
         return Replayed(message, [], "it holds no event of ours; delete it by hand")
     try:
         return Replayed(message, invoke(message.event))
-    except FunctionFailed as error:
+    except FunctionFailedError as error:
         return Replayed(message, [], error.message)
 
 
@@ -70,8 +70,8 @@ def reconcile(invoke: Invoke, *, failed: bool = False) -> list[Verdict]:
     for _ in range(ROUNDS):
         try:
             return invoke({"reconcile": {"failed": failed}})
-        except FunctionFailed as error:
+        except FunctionFailedError as error:
             settled = UNFINISHED.search(error.message)
             if not settled or int(settled[1]) == 0:
                 raise
-    raise FunctionFailed("there is more to settle than the function has time for: run the command again")
+    raise FunctionFailedError("there is more to settle than the function has time for: run the command again")

@@ -26,7 +26,7 @@ TIMEOUT = click.option(
 def settle(
     session: Clients, deployed: Deployment, upload: Upload, timeout: float, console: Console
 ) -> Verdict:
-    """Wait for the verdict on `upload` and print it; StartFailed unless it is STARTED."""
+    """Wait for the verdict on `upload` and print it; StartFailedError unless it is STARTED."""
     function = cloudformation_stack.function_name(session.client("cloudformation"), deployed.stack)
     verdict = start.wait_for_verdict(
         session.client("s3"),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ops.aws.endpoint import on_this_machine
-from ops.errors import StartFailed, StartTimeout
+from ops.errors import StartFailedError, StartTimeoutError
 from ops.uploads import failure_queue, outcome
 from ops.uploads.failure_queue import Message
 from ops.uploads.outcome import Verdict
@@ -27,10 +27,10 @@ def wait_for_verdict(
     function_name: str | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Verdict:
-    """Give the verdict on `upload`, waiting at most `timeout` seconds.
+    """Return the verdict on `upload`, waiting at most `timeout` seconds.
 
     Raises:
-        StartFailed: The function gave up on this upload; the message holds its error.
+        StartFailedError: The function gave up on this upload; the message holds its error.
         StartTimeout: Neither a verdict nor an error of this upload appeared in time.
     """
     pause = 0.25 if on_this_machine(s3) else 2.0
@@ -43,9 +43,9 @@ def wait_for_verdict(
         failure_queue.give_back(sqs, queue_url, messages)
         for message in messages:
             if (upload.bucket, upload.key, upload.version_id) in message.uploads:
-                raise StartFailed(_given_up(message, upload))
+                raise StartFailedError(_given_up(message, upload))
         if time.monotonic() - started >= timeout:
-            raise StartTimeout(_nothing(upload, timeout, function_name))
+            raise StartTimeoutError(_nothing(upload, timeout, function_name))
         sleep(pause)
 
 
@@ -59,10 +59,10 @@ def wait_for_start(
     function_name: str | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> str:
-    """Give the ARN of the execution that `upload` started, waiting at most `timeout` seconds.
+    """Return the ARN of the execution that `upload` started, waiting at most `timeout` seconds.
 
     Raises:
-        StartFailed: The verdict is another one, with every reason, or the function gave up on this upload.
+        StartFailedError: The verdict is another one, with every reason, or the function gave up.
         StartTimeout: Neither a verdict nor an error of this upload appeared in time.
     """
     verdict = wait_for_verdict(s3, sqs, upload, queue_url, timeout, function_name=function_name, sleep=sleep)
@@ -70,10 +70,10 @@ def wait_for_start(
 
 
 def execution_arn(verdict: Verdict) -> str:
-    """Give the execution that an upload started; StartFailed, with every reason, when it started none."""
+    """Return the execution that an upload started; raise StartFailedError, with every reason, if none."""
     if verdict["verdict"] != STARTED:
         said = f"{outcome.upload(verdict)} is {verdict['verdict']} and started nothing:"
-        raise StartFailed("\n".join([said, *outcome.details(verdict)]))
+        raise StartFailedError("\n".join([said, *outcome.details(verdict)]))
     return str(verdict["executionArn"])
 
 

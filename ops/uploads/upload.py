@@ -141,7 +141,7 @@ def upload_definition(
 
 
 def definition_key(name: str | None) -> str:
-    """Give the S3 key whose upload starts the project's pipeline, or its pipeline `name`."""
+    """Return the S3 key whose upload starts the project's pipeline, or its pipeline `name`."""
     if name is None:
         return "pipeline/pipeline.json"
     if not NAME.fullmatch(name) or len(name) > NAME_LIMIT:
@@ -160,12 +160,12 @@ def upload_parameters(s3: Any, bucket: str, path: Path, definition_key: str) -> 
 
 
 def parameters_key(definition_key: str) -> str:
-    """Give the key of the values beside a definition."""
+    """Return the key of the values beside a definition."""
     return f"{definition_key.rpartition('/')[0]}/parameters.json"
 
 
 def _body(path: Path, parameters: Mapping[str, str]) -> tuple[bytes, dict[str, Any]]:
-    """Give what is to be uploaded, checked: the file itself, or a copy with other defaults."""
+    """Return what is to be uploaded, checked: the file itself, or a copy with other defaults."""
     definition = validation.read_definition(path)
     changed = with_defaults(definition, parameters)
     if changed == definition:

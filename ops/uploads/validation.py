@@ -18,7 +18,7 @@ from ops.errors import NotFoundError, UploadError
 from ops.uploads.parameters import DEPLOYMENT_PARAMETERS, VPC_PARAMETER, is_deployments
 from pipeline_definition.checks import Finding, Place, check
 from upload_trigger.definition import loading, walk
-from upload_trigger.definition.loading import InvalidDefinition
+from upload_trigger.definition.loading import InvalidDefinitionError
 
 if TYPE_CHECKING:
     from upload_trigger.settings import Settings
@@ -44,7 +44,7 @@ def load(path: Path) -> dict[str, Any]:
     """Read what is to be a definition, or raise UploadError when it is no strict JSON."""
     try:
         return loading.load(_bytes(path, "definition", loading.MAX_BYTES))
-    except InvalidDefinition as error:
+    except InvalidDefinitionError as error:
         raise UploadError(_told(f"{path} is not {DEFINITION}", error.problems)) from error
 
 
@@ -74,7 +74,7 @@ def tell(finding: Finding) -> str:
 
 
 def offline(definition: Mapping[str, Any]) -> Settings:
-    """Give the default policy, and something for all that a deployment of this project fills in.
+    """Return the default policy, and something for all that a deployment of this project fills in.
 
     A definition for a VPC is judged as if the deployment had so many subnets and security groups.
     """
@@ -107,7 +107,7 @@ def read_parameters(path: Path) -> dict[str, Any]:
     """Read a parameters.json, or raise UploadError."""
     try:
         return loading.load(values_of(path))
-    except InvalidDefinition as error:
+    except InvalidDefinitionError as error:
         raise UploadError(_told(f"{path} is not a JSON object of parameters", error.problems)) from error
 
 

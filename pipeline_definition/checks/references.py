@@ -77,7 +77,7 @@ def _texts(value: Any, member: str, *within: str) -> dict[str, None]:
 
 
 def _outputs(step: dict[str, Any]) -> dict[str, None] | None:
-    """Give the OutputNames of a Processing step, None when they cannot be read."""
+    """Return the OutputNames of a Processing step, None when they cannot be read."""
     arguments = step.get("Arguments")
     if step.get("Type") != "Processing" or not isinstance(arguments, dict):
         return None

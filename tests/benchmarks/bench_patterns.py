@@ -57,7 +57,7 @@ AROUND = 8
 """Bytes of JSON around a text, at least: quotes, a colon or comma, the name of its member."""
 
 
-class _TooSlow(Exception):  # noqa: N818 - says what the pattern is
+class _TooSlowError(Exception):
     """One text takes longer than all of them may."""
 
 
@@ -99,7 +99,7 @@ def _seconds(pattern: str, text: str) -> float:
 
 
 def _give_up(_: int, __: FrameType | None) -> None:
-    raise _TooSlow
+    raise _TooSlowError
 
 
 def main() -> None:
@@ -110,7 +110,7 @@ def main() -> None:
         signal.setitimer(signal.ITIMER_REAL, GIVE_UP)
         try:
             seconds, text = cost(pattern, longest)
-        except _TooSlow:
+        except _TooSlowError:
             seconds, text = float("inf"), "?"
         signal.setitimer(signal.ITIMER_REAL, 0)
         costs.append((seconds, name, longest, pattern, text))

@@ -179,7 +179,7 @@ def state(aws: LocalAWS) -> dict[str, Any]:
 
 
 def touched(aws: LocalAWS, since: int) -> set[str]:
-    """Give the types of the resources that the events after the first `since` are about."""
+    """Return the types of the resources that the events after the first `since` are about."""
     kinds = {event["ResourceType"] for event in events(aws)[since:]}
     return kinds - {"AWS::CloudFormation::Stack"}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ops.errors import StartFailed
+from ops.errors import StartFailedError
 from tests.support.local_aws.laptop import Laptop
 from tests.support.local_aws.toy_pipeline import SHIPPED
 
@@ -93,7 +93,7 @@ def test_a_model_below_the_threshold_fails_the_execution_with_the_number(
 
 
 def test_no_upload_registers_a_model_as_approved(toy_laptop: Laptop) -> None:
-    with pytest.raises(StartFailed, match=r"ModelApprovalStatus.*model_approval_statuses"):
+    with pytest.raises(StartFailedError, match=r"ModelApprovalStatus.*model_approval_statuses"):
         toy_laptop.run(SHIPPED, ModelApprovalStatus="Approved")
 
 

@@ -16,7 +16,7 @@ from local.aws import LocalAWS
 from local.deploy import deploy
 from local.engine.jobs.session import JobSettings
 from local.run import STACK
-from ops.errors import StartFailed
+from ops.errors import StartFailedError
 from tests.infra.test_template import synthesis
 from tests.support.iam.role_policies import without
 from tests.support.local_aws.laptop import Laptop
@@ -99,7 +99,7 @@ def test_every_job_runs_in_the_subnets_with_the_keys(running: Laptop, definition
 
 @pytest.mark.slow
 def test_a_definition_for_no_vpc_is_rejected_with_the_command_that_writes_one(running: Laptop) -> None:
-    with pytest.raises(StartFailed) as refused:
+    with pytest.raises(StartFailedError) as refused:
         running.start(SHIPPED)
     assert COMMAND in refused.value.message
     assert "[rule vpc]" in refused.value.message

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from local.run import STACK, TEMPLATE
-from ops.errors import FunctionFailed, StartFailed
+from ops.errors import FunctionFailedError, StartFailedError
 from ops.uploads import function
 from tests.support.local_aws.functions import eventually
 from tests.support.local_aws.laptop import Laptop, laptop
@@ -96,13 +96,13 @@ class Roles:
         try:
             # With a seed of its own, so that nothing comes from cache.
             execution = self._running.run(SHIPPED, Seed=str(next(SEEDS)))
-        except StartFailed as error:
+        except StartFailedError as error:
             return error.message
         reasons = [step.get("FailureReason") for step in self._running.steps(execution).values()]
         invoke = function.invocation(self._running.aws.client("lambda"), f"{STACK}-start-execution")
         try:
             invoke({"reconcile": {"minimumAgeSeconds": 900}})
-        except FunctionFailed as error:
+        except FunctionFailedError as error:
             reasons.append(str(error))
         return "\n".join(filter(None, reasons))
 

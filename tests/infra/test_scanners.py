@@ -114,7 +114,7 @@ def findings(*templates: Path) -> list[dict[str, Any]]:
 
 
 def checkov(folder: Path, framework: str) -> set[tuple[str, str, str]]:
-    """Give what checkov finds in a folder, without a network: file, resource and rule of each finding."""
+    """Return what checkov finds in a folder, without a network: file, resource and rule of each finding."""
     assert CHECKOV.exists(), f"{CHECKOV} is not there: `make test` installs it"
     done = subprocess.run(
         [CHECKOV, "-d", folder, "--framework", framework, "--skip-download", "--compact", "-o", "json"],

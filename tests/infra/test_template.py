@@ -21,7 +21,7 @@ IMAGE = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/birds@sha256:{'a' * 
 
 @pytest.fixture(scope="session")
 def synthesis() -> Iterator[ModuleType]:
-    """Give infra.template, imported late: the import starts Node."""
+    """Return infra.template, imported late: the import starts Node."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", path_with_node())
         import infra.template
@@ -45,7 +45,7 @@ def the_only(template: dict[str, Any], kind: str) -> dict[str, Any]:
 
 
 def the_bucket(template: dict[str, Any]) -> dict[str, Any]:
-    """Give the bucket that people and jobs use, not that of its access logs."""
+    """Return the bucket that people and jobs use, not that of its access logs."""
     (bucket,) = (
         each
         for each in resources(template, "AWS::S3::Bucket")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from local.aws import LocalAWS
-from local.deploy import DeployFailed, deploy, zip_sources
+from local.deploy import DeployError, deploy, zip_sources
 from tests.support.local_aws.clients import uploader
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +117,7 @@ def test_a_resource_that_fails_is_named_with_its_reason_and_the_next_deployment_
 ) -> None:
     taken = f"cv-birds-{aws.account}-{aws.region}"
     aws.client("s3").create_bucket(Bucket=taken)
-    with pytest.raises(DeployFailed, match="ROLLBACK_COMPLETE") as failed:
+    with pytest.raises(DeployError, match="ROLLBACK_COMPLETE") as failed:
         deploy(aws, TEMPLATE, STACK, source=source)
     resources = json.loads(TEMPLATE.read_text())["Resources"]
     (failure,) = failed.value.failures
@@ -138,12 +138,12 @@ def retained(aws: LocalAWS) -> list[str]:
 
 
 def test_what_is_no_template_is_told(aws: LocalAWS, source: Path, tmp_path: Path) -> None:
-    with pytest.raises(DeployFailed, match=r"python -m infra\.template"):
+    with pytest.raises(DeployError, match=r"python -m infra\.template"):
         deploy(aws, tmp_path / "missing.json", STACK, source=source)
     resources = ('{"A": "x"}', '{"A": {"Properties": {}}}')
     for text in ("{", "[]", '{"Parameters": {}}', *(f'{{"Resources": {each}}}' for each in resources)):
         (tmp_path / "wrong.json").write_text(text)
-        with pytest.raises(DeployFailed, match=r"wrong\.json must be a CloudFormation template"):
+        with pytest.raises(DeployError, match=r"wrong\.json must be a CloudFormation template"):
             deploy(aws, tmp_path / "wrong.json", STACK, source=source)
 
 
@@ -153,7 +153,7 @@ def test_a_type_that_local_aws_does_not_have_is_refused_before_anything_is_made(
     def add(resources: dict[str, Any]) -> None:
         resources["Other"] = {"Type": "AWS::Birds::Nest", "Properties": {}}
 
-    with pytest.raises(DeployFailed, match="AWS::Birds::Nest"):
+    with pytest.raises(DeployError, match="AWS::Birds::Nest"):
         deploy(aws, changed(tmp_path, add), STACK)
     assert retained(aws) == []
 
@@ -182,5 +182,5 @@ def test_a_template_whose_functions_have_other_code_is_refused_with_the_choice_t
         code = {**first["Properties"]["Code"], "S3Key": "other.zip"}
         resources["Other"] = {**first, "Properties": {**first["Properties"], "Code": code}}
 
-    with pytest.raises(DeployFailed, match="without image=codebuild"):
+    with pytest.raises(DeployError, match="without image=codebuild"):
         deploy(aws, changed(tmp_path, add_a_function), STACK)

@@ -14,7 +14,7 @@ from tests.support.services.direct_client import DirectClient
 from tests.support.services.fake_s3 import FakeS3
 from upload_trigger import admission
 from upload_trigger.admission import Judgement
-from upload_trigger.definition.loading import InvalidDefinition
+from upload_trigger.definition.loading import InvalidDefinitionError
 from upload_trigger.settings import PARALLEL, Policy, Settings
 from upload_trigger.uploads import Upload
 
@@ -50,7 +50,7 @@ def admit(definition: Any, values: bytes | None = None, data: Iterable[str] = ("
 
 
 def refused(definition: Any, values: bytes | None = None, **given: Any) -> list[tuple[str, str]]:
-    with pytest.raises(InvalidDefinition) as caught:
+    with pytest.raises(InvalidDefinitionError) as caught:
         admit(definition, values, **given)
     return [(each.pointer, each.message) for each in caught.value.problems]
 

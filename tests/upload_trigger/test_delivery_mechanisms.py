@@ -14,7 +14,7 @@ import pytest
 from tests.support.delivery.invocations import Invocation
 from tests.support.delivery.schedules import roll
 from tests.support.delivery.storm_uploads import NEEDY, UNSTARTABLE
-from tests.support.delivery.world import Broken, World, inhabited
+from tests.support.delivery.world import BrokenPromiseError, World, inhabited
 from tests.support.services.direct_client import DirectClient
 from upload_trigger import delivery, sagemaker_calls, uploads, verdicts
 from upload_trigger.delivery import Delivery
@@ -234,7 +234,7 @@ def test_the_schedule_breaks_nothing_while_the_mechanism_is_there(mechanism: Mec
 @each_mechanism
 def test_without_the_mechanism_its_promise_falls(mechanism: Mechanism, patch: pytest.MonkeyPatch) -> None:
     mechanism.take_away(patch)
-    with pytest.raises(Broken, match=f"^{mechanism.promise}: "):
+    with pytest.raises(BrokenPromiseError, match=f"^{mechanism.promise}: "):
         play(mechanism)
 
 
@@ -249,5 +249,5 @@ def search() -> None:
 def test_the_search_finds_that_the_mechanism_is_gone(mechanism: Mechanism, patch: pytest.MonkeyPatch) -> None:
     mechanism.take_away(patch)
     # It may come upon another promise first that falls with this one.
-    with pytest.raises(Broken, match=f"^({mechanism.promise}|G4|G5): "):
+    with pytest.raises(BrokenPromiseError, match=f"^({mechanism.promise}|G4|G5): "):
         search()

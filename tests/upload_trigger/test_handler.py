@@ -282,7 +282,7 @@ def test_a_huge_object_is_refused_before_its_first_byte_is_read() -> None:
         def get_object(self, **_: object) -> dict[str, Any]:
             return {"Body": Unread(), "ContentLength": 5_000_000_000, "LastModified": None}
 
-    with pytest.raises(uploads.TooLarge, match="5,000,000,000 bytes"):
+    with pytest.raises(uploads.TooLargeError, match="5,000,000,000 bytes"):
         uploads.read(S3(), Upload(BUCKET, KEY, "1"), loading.MAX_BYTES)
 
 

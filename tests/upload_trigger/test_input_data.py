@@ -11,7 +11,7 @@ import pytest
 from tests.support.services.direct_client import DirectClient
 from tests.support.services.fake_s3 import FakeS3
 from upload_trigger import admission, input_data
-from upload_trigger.definition.loading import InvalidDefinition
+from upload_trigger.definition.loading import InvalidDefinitionError
 from upload_trigger.input_data import InputData
 from upload_trigger.settings import PARALLEL, Policy, Settings
 from upload_trigger.uploads import Upload
@@ -62,13 +62,13 @@ class Bucket:
 
     def refusal(self, **values: object) -> tuple[str, str]:
         """Upload it, and give where and why it was refused."""
-        with pytest.raises(InvalidDefinition) as caught:
+        with pytest.raises(InvalidDefinitionError) as caught:
             self.admit(**values)
         (problem,) = caught.value.problems
         return problem.pointer, problem.message
 
     def read(self, url: str) -> str:
-        """Give the digest of what is at a location."""
+        """Return the digest of what is at a location."""
         return input_data.look(self.client, BUCKET, url, digest=True).digest
 
 

@@ -281,7 +281,7 @@ def test_one_key_that_cannot_be_reconciled_keeps_no_other_from_it(laptop: Laptop
     laptop.sagemaker.faults.append(Fault("DescribePipeline", ServiceError("ThrottlingException", "wait")))
     lost = laptop.put(definition(), key="pipeline/second/pipeline.json")
 
-    with pytest.raises(StartError, match=r"Unfinished: 1 uploads .* not pipeline/pipeline\.json"):
+    with pytest.raises(StartError, match=r"UnfinishedError: 1 uploads .* not pipeline/pipeline\.json"):
         reconcile()
 
     assert laptop.verdict(lost)["verdict"] == "STARTED"

@@ -87,7 +87,7 @@ def _tag(question: Mapping[str, Any]) -> str:
 
 
 def _digest(tag: str) -> str | None:
-    """Give the digest of the image with that tag, None when there is none."""
+    """Return the digest of the image with that tag, None when there is none."""
     ecr = boto3.client("ecr")
     try:
         found = ecr.describe_images(

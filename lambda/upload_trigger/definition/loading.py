@@ -15,7 +15,7 @@ from typing import Any
 
 from upload_trigger.definition.problems import Problem, problem, walk
 
-__all__ = ["InvalidDefinition", "Problem", "load", "serialise"]
+__all__ = ["InvalidDefinitionError", "Problem", "load", "serialise"]
 MAX_BYTES = 1_048_576
 """The service's own limit on PipelineDefinition."""
 MAX_DEPTH = 400
@@ -33,7 +33,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _SUSPICIOUS = re.compile(r"\\u[dD][89a-fA-F]|NaN|Infinity|[0-9][eE]\+?[0-9]{3}|[0-9]{18}")
 
 
-class InvalidDefinition(ValueError):  # noqa: N818 - says what the definition is
+class InvalidDefinitionError(ValueError):
     """The definition is refused; `problems` holds every reason found (at most `MAX_PROBLEMS`)."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
@@ -44,7 +44,7 @@ class InvalidDefinition(ValueError):  # noqa: N818 - says what the definition is
 
 
 def load(body: bytes) -> dict[str, Any]:
-    """Decode a definition (strict JSON, UTF-8, an object at the top) or raise `InvalidDefinition`."""
+    """Decode a definition (strict JSON, UTF-8, an object at the top) or raise `InvalidDefinitionError`."""
     if len(body) > MAX_BYTES:
         raise _refusal(f"{len(body):,} bytes; SageMaker takes at most {MAX_BYTES:,}")
     text = _text(body)
@@ -55,7 +55,7 @@ def load(body: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         problems = [Problem("", "a JSON object is due: {...}"), *problems][:MAX_PROBLEMS]
     if problems:
-        raise InvalidDefinition(problems)
+        raise InvalidDefinitionError(problems)
     return dict(document)
 
 
@@ -67,8 +67,8 @@ def serialise(definition: dict[str, Any]) -> str:
     return text
 
 
-def _refusal(message: str) -> InvalidDefinition:
-    return InvalidDefinition([Problem("", message)])
+def _refusal(message: str) -> InvalidDefinitionError:
+    return InvalidDefinitionError([Problem("", message)])
 
 
 def _text(body: bytes) -> str:
@@ -108,7 +108,7 @@ def _integer(digits: str) -> int | float:
 
 
 def _decode(text: str) -> tuple[Any, bool]:
-    """Give the document, and whether there may be something in it that is not portable."""
+    """Return the document, and whether there may be something in it that is not portable."""
     repeated: list[_Repeated] = []
 
     def from_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def _distance(name: str, word: str) -> int:
 
 
 def find(value: Any, *members: str) -> Any:
-    """Give what nested objects hold at the end of these members, None where there is nothing."""
+    """Return what nested objects hold at the end of these members, None where there is nothing."""
     for member in members:
         value = value.get(member) if isinstance(value, dict) else None
     return value

@@ -13,7 +13,7 @@ from ministack.core.router import extract_access_key_id
 from ministack.services import lambda_svc, s3
 
 from local.aws.host import ServerHost
-from local.engine.host import AccessDenied
+from local.engine.host import AccessDeniedError
 
 _LOG = logging.getLogger(__name__)
 _WITH_A_ROLE = re.compile(r"/2015-03-31/functions(/[^/]+/configuration)?/?")
@@ -44,7 +44,7 @@ def role_of_a_function(host: ServerHost) -> None:
         try:
             host.judge(caller, "iam:PassRole", role, context)
             host.check_trust(role, "lambda", None)
-        except AccessDenied as denied:
+        except AccessDeniedError as denied:
             if "sts:AssumeRole" not in str(denied):
                 return iam_actions.access_denied_response(
                     "lambda",
@@ -105,7 +105,7 @@ def failures_ask_the_role(host: ServerHost) -> None:
         role = lambda_svc._functions[name]["config"]["Role"]
         try:
             host.authorize(role, actions.get(service, f"{service}:Unknown"), target)
-        except AccessDenied as denied:
+        except AccessDeniedError as denied:
             _LOG.error("an event that %s failed on is lost: %s", name, denied)
             return
         route(target, name, event, result)

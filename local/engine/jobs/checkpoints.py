@@ -7,7 +7,7 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.engine.jobs.records import JobFailed
+from local.engine.jobs.records import JobFailedError
 from local.engine.jobs.transfer import S3Uri, Transfer, regular_files
 
 DEFAULT_PATH = "/opt/ml/checkpoints"
@@ -36,7 +36,7 @@ class CheckpointSync:
             self.flush()
 
     def flush(self) -> None:
-        """Upload what changed since the last time; raise JobFailed when S3 refuses it."""
+        """Upload what changed since the last time; raise JobFailedError when S3 refuses it."""
         for name, state in self._changed():
             try:
                 # As bytes: the job may write to the file while it is sent.
@@ -44,7 +44,7 @@ class CheckpointSync:
             except FileNotFoundError:
                 continue  # a temporary file that was renamed meanwhile: the next round has it
             except (ClientError, BotoCoreError, OSError) as error:
-                raise JobFailed(f"ClientError: Checkpoint upload failed:{error}") from error
+                raise JobFailedError(f"ClientError: Checkpoint upload failed:{error}") from error
             self._known[name] = state
         self._next = time.monotonic() + self._interval
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local.engine.jobs.folder import JobFolder
-from local.engine.jobs.records import JobFailed
+from local.engine.jobs.records import JobFailedError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 DEFAULT_ENTRYPOINT = ("python", "-m", "training")
@@ -116,7 +116,7 @@ def repository_arn(image: str) -> str | None:
 def start_container(
     request: ContainerRequest, own_images: Sequence[str], source: str = str(REPOSITORY)
 ) -> Container:
-    """Start the container of a job, its output going to the folder's log; raise JobFailed where it cannot.
+    """Start a job's container, its output going to the folder's log; raise JobFailedError where it cannot.
 
     A process that stands for our own image runs the modules below `source`.
     """
@@ -136,7 +136,7 @@ def start_container(
             )
         return Container(process, request.folder, None if own else request.name)
     except OSError as error:
-        raise JobFailed(f"ClientError: The container cannot be started:{command[0]}: {error}") from error
+        raise JobFailedError(f"ClientError: The container cannot be started:{command[0]}: {error}") from error
 
 
 def stop_containers(containers: Sequence[Container], grace: float, hurry: threading.Event) -> None:
@@ -214,7 +214,7 @@ def _docker_command(request: ContainerRequest) -> list[str]:
 def _docker() -> str:
     path = shutil.which("docker")
     if path is None:
-        raise JobFailed(
+        raise JobFailedError(
             "ClientError: The job's image is not this repository's own, and there is no docker command "
             "here to run it with. Install Docker, or set the deployed stack's image as TrainingImageUri."
         )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from local.engine.jobs.records import JobFailed
+from local.engine.jobs.records import JobFailedError
 
 ML_ROOT = PurePosixPath("/opt/ml")
 
@@ -29,10 +29,10 @@ class JobFolder:
             folder.mkdir(parents=True)
 
     def path(self, container_path: str) -> Path:
-        """Return the place of a path of the container; raise JobFailed outside /opt/ml."""
+        """Return the place of a path of the container; raise JobFailedError outside /opt/ml."""
         path = PurePosixPath(container_path)
         if not path.is_relative_to(ML_ROOT) or ".." in path.parts:
-            raise JobFailed(
+            raise JobFailedError(
                 f"ClientError: {container_path} is not under {ML_ROOT}: a job on local AWS has nothing else"
             )
         return self.ml / path.relative_to(ML_ROOT)

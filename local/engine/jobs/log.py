@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.engine.jobs.metrics import JobMetrics
-from local.engine.jobs.records import JobFailed
+from local.engine.jobs.records import JobFailedError
 
 _BATCH_BYTES = 1_000_000
 """Below the 1,048,576 bytes of a PutLogEvents call."""
@@ -139,9 +139,9 @@ class LogFollower:
             self._metrics.flush()
 
 
-def log_refused(error: Exception) -> JobFailed:
+def log_refused(error: Exception) -> JobFailedError:
     """Make the failure of a job whose log cannot be written: nobody could say what it did."""
-    return JobFailed(f"ClientError: The job's log cannot be written to CloudWatch Logs:{error}")
+    return JobFailedError(f"ClientError: The job's log cannot be written to CloudWatch Logs:{error}")
 
 
 def _pieces(line: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.engine.jobs.records import JobFailed, TrainingJob
+from local.engine.jobs.records import JobFailedError, TrainingJob
 
 NAMESPACE = "/aws/sagemaker/TrainingJobs"
 _BATCH = 1000
@@ -36,13 +36,13 @@ class JobMetrics:
                     self._take(name, value)
 
     def flush(self) -> None:
-        """Send CloudWatch what was read; raise JobFailed when it refuses."""
+        """Send CloudWatch what was read; raise JobFailedError when it refuses."""
         while self._pending:
             try:
                 self._client.put_metric_data(Namespace=NAMESPACE, MetricData=self._pending[:_BATCH])
             except (ClientError, BotoCoreError) as error:
                 reason = f"ClientError: The job's metrics cannot be written to CloudWatch:{error}"
-                raise JobFailed(reason) from error
+                raise JobFailedError(reason) from error
             del self._pending[:_BATCH]
 
     def _take(self, name: str, value: float) -> None:

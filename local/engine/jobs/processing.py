@@ -8,7 +8,7 @@ from typing import Any
 
 from local.engine.jobs.container import ContainerRequest
 from local.engine.jobs.folder import JobFolder, hosts, write_processing_configuration
-from local.engine.jobs.records import REASON_LIMIT, JobFailed, JobStopped, ProcessingJob
+from local.engine.jobs.records import REASON_LIMIT, JobFailedError, JobStoppedError, ProcessingJob
 from local.engine.jobs.session import Ending, JobSession
 from local.engine.jobs.transfer import Download, S3Uri
 
@@ -16,7 +16,7 @@ _DEFAULT_RUNTIME_SECONDS = 86_400
 
 
 def run_processing(job: ProcessingJob, session: JobSession) -> None:
-    """Run the job to its end; raise JobFailed or JobStopped where it does not complete."""
+    """Run the job to its end; raise JobFailedError or JobStoppedError where it does not complete."""
     app = job.request["AppSpecification"]
     session.authorize_pull(app["ImageUri"])
     names = hosts(job.request["ProcessingResources"]["ClusterConfig"]["InstanceCount"])
@@ -45,12 +45,12 @@ def _conclude(
     if completed:
         job.finish("Completed")
     elif ending is Ending.EXITED:
-        raise JobFailed(f"AlgorithmError: See job logs for more information, exit code: {code}")
+        raise JobFailedError(f"AlgorithmError: See job logs for more information, exit code: {code}")
     elif ending is Ending.OUT_OF_TIME:
         job.exit_message = job.exit_message or "The job ran longer than MaxRuntimeInSeconds and was stopped."
         job.finish("Stopped")
     else:
-        raise JobStopped
+        raise JobStoppedError
 
 
 def _container(job: ProcessingJob, session: JobSession, folder: JobFolder) -> ContainerRequest:

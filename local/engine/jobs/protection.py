@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from local.engine.host import AccessDenied, Host
-from local.engine.jobs.records import JobFailed
+from local.engine.host import AccessDeniedError, Host
+from local.engine.jobs.records import JobFailedError
 
 _LOOKS_AT = ("NetworkInterfaces", "Vpcs", "DhcpOptions", "Subnets", "SecurityGroups")
 _INTERFACE = "eni-0123456789abcdef0"
@@ -34,8 +34,8 @@ def check_protection(host: Host, role_arn: str, request: Mapping[str, Any]) -> N
         for need in needs:
             try:
                 host.authorize(role_arn, *need)
-            except AccessDenied as error:
-                raise JobFailed(f"ClientError: The job cannot {what}: AccessDenied: {error}") from error
+            except AccessDeniedError as error:
+                raise JobFailedError(f"ClientError: The job cannot {what}: AccessDenied: {error}") from error
 
 
 def _output_needs(request: Mapping[str, Any]) -> Iterator[_Need]:

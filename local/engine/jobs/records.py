@@ -46,11 +46,11 @@ _TRAINING_MEMBERS = (
 )
 
 
-class JobFailed(Exception):  # noqa: N818 - SageMaker's word for the status
+class JobFailedError(Exception):
     """A job that cannot go on; its text is the job's FailureReason."""
 
 
-class JobStopped(Exception):  # noqa: N818 - SageMaker's word for the status
+class JobStoppedError(Exception):
     """A job that was asked to stop before or while it ran."""
 
 

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local.engine.host import Host
 from local.engine.jobs.processing import run_processing
 from local.engine.jobs.protection import check_protection
-from local.engine.jobs.records import JobFailed, JobRecord, JobStopped, ProcessingJob, TrainingJob
+from local.engine.jobs.records import JobFailedError, JobRecord, JobStoppedError, ProcessingJob, TrainingJob
 from local.engine.jobs.session import JobSession, JobSettings
 from local.engine.jobs.training import run_training
 
@@ -59,9 +59,9 @@ class JobRunner:
             session = JobSession(self._host, self._settings, job, log_group, self._closing)
             check_protection(self._host, session.role_arn, job.request)
             work(session)
-        except JobStopped:
+        except JobStoppedError:
             end("Stopped", None)
-        except JobFailed as failed:
+        except JobFailedError as failed:
             end("Failed", str(failed))
         except (ClientError, BotoCoreError, OSError) as error:
             # A full disk comes here as "No space left on device" with the path.

@@ -14,7 +14,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.engine.host import AccessDenied, Host
+from local.engine.host import AccessDeniedError, Host
 from local.engine.jobs.container import (
     POLL_SECONDS,
     REPOSITORY,
@@ -28,7 +28,7 @@ from local.engine.jobs.container import (
 from local.engine.jobs.folder import JobFolder
 from local.engine.jobs.log import LogFollower, LogStream, log_refused
 from local.engine.jobs.metrics import JobMetrics
-from local.engine.jobs.records import JobFailed, JobRecord, JobStopped
+from local.engine.jobs.records import JobFailedError, JobRecord, JobStoppedError
 from local.engine.jobs.transfer import Transfer
 
 _LOG = logging.getLogger(__name__)
@@ -83,11 +83,13 @@ class JobSession:
         self.transfer = Transfer(self.client("s3"), self.role_arn, host.region, self.stopped)
 
     def client(self, service: str) -> Any:
-        """Return a client that calls as the job's role; raise JobFailed where the role cannot be assumed."""
+        """Return a client that calls as the job's role; raise JobFailedError if nobody may assume it."""
         try:
             client = self.host.client(service, self.role_arn)
-        except (ClientError, BotoCoreError, AccessDenied) as error:
-            raise JobFailed(f"ClientError: Cannot assume the job's role {self.role_arn}:{error}") from error
+        except (ClientError, BotoCoreError, AccessDeniedError) as error:
+            raise JobFailedError(
+                f"ClientError: Cannot assume the job's role {self.role_arn}:{error}"
+            ) from error
         self._clients.append(client)
         return client
 
@@ -98,7 +100,7 @@ class JobSession:
     def raise_if_stopped(self) -> None:
         """Raise JobStopped when the job is to stop."""
         if self.stopped():
-            raise JobStopped
+            raise JobStoppedError
 
     def authorize_pull(self, image: str) -> None:
         """Raise JobFailed unless the job's role may pull the image from its ECR repository."""
@@ -109,8 +111,8 @@ class JobSession:
             self.host.authorize(self.role_arn, "ecr:GetAuthorizationToken", "*")
             for action in _PULL_ACTIONS:
                 self.host.authorize(self.role_arn, action, arn)
-        except AccessDenied as error:
-            raise JobFailed(
+        except AccessDeniedError as error:
+            raise JobFailedError(
                 f"ClientError: The job's image {image} cannot be pulled: AccessDenied: {error}"
             ) from error
 

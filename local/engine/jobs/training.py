@@ -11,7 +11,7 @@ from local.engine.jobs.checkpoints import DEFAULT_PATH, CheckpointSync
 from local.engine.jobs.container import ContainerRequest
 from local.engine.jobs.folder import JobFolder, write_training_configuration
 from local.engine.jobs.metrics import JobMetrics
-from local.engine.jobs.records import REASON_LIMIT, JobFailed, JobStopped, TrainingJob
+from local.engine.jobs.records import REASON_LIMIT, JobFailedError, JobStoppedError, TrainingJob
 from local.engine.jobs.session import Ending, JobSession
 from local.engine.jobs.spot import SPOT_PRICE_SHARE, SpotCapacity
 from local.engine.jobs.transfer import Download, S3Uri, regular_files
@@ -21,7 +21,7 @@ _DEFAULT_RUNTIME_SECONDS = 86_400
 
 
 def run_training(job: TrainingJob, session: JobSession) -> None:
-    """Run the job to its end; raise JobFailed or JobStopped where it does not complete."""
+    """Run the job to its end; raise JobFailedError or JobStoppedError where it does not complete."""
     session.authorize_pull(job.request["AlgorithmSpecification"]["TrainingImage"])
     spot = bool(job.request.get("EnableManagedSpotTraining"))
     job.billable_share = SPOT_PRICE_SHARE if spot else 1.0
@@ -142,7 +142,9 @@ def _downloads(job: TrainingJob, folder: JobFolder) -> list[Download]:
 def _raise_if_failed(folder: JobFolder, ending: Ending, code: int) -> None:
     if ending is Ending.EXITED and code:
         said = folder.read_message("/opt/ml/output/failure", REASON_LIMIT)
-        raise JobFailed(f"AlgorithmError: {said or 'See job logs for more information'}, exit code: {code}")
+        raise JobFailedError(
+            f"AlgorithmError: {said or 'See job logs for more information'}, exit code: {code}"
+        )
 
 
 def _conclude(
@@ -150,7 +152,7 @@ def _conclude(
 ) -> None:
     """Take the model to S3 and write the job's end; a stopped job's model is kept too."""
     if session.closing.is_set():
-        raise JobStopped
+        raise JobStoppedError
     job.enter("Uploading", "Uploading generated training model")
     _upload(job, session, folder)
     if ending is Ending.EXITED:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.engine.jobs.records import JobFailed, JobStopped
+from local.engine.jobs.records import JobFailedError, JobStoppedError
 
 PARALLEL_OBJECTS = 4
 _CHUNK_BYTES = 1 << 20
@@ -27,11 +27,11 @@ class S3Uri:
 
     @classmethod
     def parse(cls, text: str) -> S3Uri:
-        """Return what s3://bucket/key names; raise JobFailed for anything else."""
+        """Return what s3://bucket/key names; raise JobFailedError for anything else."""
         scheme, _, rest = text.partition("://")
         bucket, _, key = rest.partition("/")
         if scheme != "s3" or not bucket:
-            raise JobFailed(f"ClientError: {text!r} is not an S3 URI: write s3://bucket/prefix")
+            raise JobFailedError(f"ClientError: {text!r} is not an S3 URI: write s3://bucket/prefix")
         return cls(bucket, key)
 
     def join(self, relative: str) -> S3Uri:
@@ -67,22 +67,22 @@ class Transfer:
         return [o["Key"] for page in pages for o in page.get("Contents", []) if not o["Key"].endswith("/")]
 
     def download_inputs(self, downloads: Iterable[Download]) -> None:
-        """Fetch all inputs, several objects at once; raise JobFailed where one has no object."""
+        """Fetch all inputs, several objects at once; raise JobFailedError where one has no object."""
         try:
             self._fetch(self._objects(downloads, required=True))
         except (ClientError, BotoCoreError) as error:
-            raise JobFailed(f"ClientError: Data download failed:{_said(error)}") from error
+            raise JobFailedError(f"ClientError: Data download failed:{_said(error)}") from error
         except OSError as error:
-            raise JobFailed(f"ClientError: Data download failed:{error}") from error
+            raise JobFailedError(f"ClientError: Data download failed:{error}") from error
 
     def download_checkpoints(self, uri: S3Uri, target: Path) -> None:
         """Fetch what is under the URI; nothing there is fine."""
         try:
             self._fetch(self._objects([Download(uri, target)], required=False))
         except (ClientError, BotoCoreError) as error:
-            raise JobFailed(f"ClientError: Checkpoint download failed:{_said(error)}") from error
+            raise JobFailedError(f"ClientError: Checkpoint download failed:{_said(error)}") from error
         except OSError as error:
-            raise JobFailed(f"ClientError: Checkpoint download failed:{error}") from error
+            raise JobFailedError(f"ClientError: Checkpoint download failed:{error}") from error
 
     def upload_folder(self, folder: Path, uri: S3Uri, kms_key: str | None = None) -> None:
         """Put every regular file of the folder under the URI; symbolic links are left out."""
@@ -101,9 +101,9 @@ class Transfer:
         try:
             _in_parallel(lambda item: self._put_file(item[0], item[1], kms_key), files)
         except (ClientError, BotoCoreError) as error:
-            raise JobFailed(f"ClientError: Artifact upload failed:{_said(error)}") from error
+            raise JobFailedError(f"ClientError: Artifact upload failed:{_said(error)}") from error
         except OSError as error:
-            raise JobFailed(f"ClientError: Artifact upload failed:{error}") from error
+            raise JobFailedError(f"ClientError: Artifact upload failed:{error}") from error
 
     def _put_file(self, path: Path, uri: S3Uri, kms_key: str | None) -> None:
         with path.open("rb") as body:
@@ -114,7 +114,7 @@ class Transfer:
         for download in downloads:
             keys = self.keys(download.uri)
             if required and not keys:
-                raise JobFailed(self._nothing_found(download.uri))
+                raise JobFailedError(self._nothing_found(download.uri))
             number, count = download.shard
             download.target.mkdir(parents=True, exist_ok=True)
             for key in keys[number::count]:
@@ -131,7 +131,7 @@ class Transfer:
         with target.open("wb") as stream:
             for chunk in body.iter_chunks(_CHUNK_BYTES):
                 if self._stopped():
-                    raise JobStopped
+                    raise JobStoppedError
                 stream.write(chunk)
 
     def _nothing_found(self, uri: S3Uri) -> str:
@@ -172,7 +172,7 @@ def regular_files(folder: Path) -> Iterator[tuple[str, Path]]:
 def _target(download: Download, key: str) -> Path:
     relative = relative_name(download.uri.key, key)
     if any(part in ("", ".", "..") for part in relative.split("/")):
-        raise JobFailed(
+        raise JobFailedError(
             f"ClientError: Data download failed:the key {key!r} of bucket {download.uri.bucket} cannot be a "
             "file's name; rename the object"
         )

@@ -160,7 +160,7 @@ def test_no_choice_replaces_anything(name: str) -> None:
 
 
 def fixed(resource: dict[str, Any]) -> dict[str, Any]:
-    """Give the properties that a resource cannot change without being replaced, with their values."""
+    """Return the properties that a resource cannot change without being replaced, with their values."""
     found = {}
     for pointer in create_only(resource["Type"]):
         value: Any = resource.get("Properties", {})

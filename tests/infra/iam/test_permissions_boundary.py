@@ -12,7 +12,7 @@ import pytest
 
 from local.deploy import deploy
 from local.run import STACK
-from ops.errors import StartFailed
+from ops.errors import StartFailedError
 from tests.infra.iam.test_abuse import statements
 from tests.infra.iam.test_least_privilege import RIGHTS, question, requests
 from tests.infra.test_template import resources, synthesis
@@ -107,6 +107,6 @@ def test_local_aws_runs_within_the_boundary_and_says_what_it_keeps_from(
     assert started.describe(execution)["FailureReason"].endswith("as it should")
     without = document([action for action in GOLDEN if action != "sagemaker:StartPipelineExecution"])
     started.aws.client("iam").create_policy_version(PolicyArn=EDGE, PolicyDocument=without, SetAsDefault=True)
-    with pytest.raises(StartFailed) as refused:
+    with pytest.raises(StartFailedError) as refused:
         started.start(definition)
     assert "because no permissions boundary allows the sagemaker:StartPipelineExecution" in str(refused.value)

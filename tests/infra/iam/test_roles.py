@@ -246,7 +246,7 @@ def test_the_function_reads_uploads_and_writes_verdicts_and_nothing_else_in_the_
 
 
 def key_of(arn: dict[str, str]) -> str:
-    """Give what follows the bucket's name."""
+    """Return what follows the bucket's name."""
     return arn["Fn::Sub"].partition("}/")[2]
 
 

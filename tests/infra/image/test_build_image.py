@@ -98,7 +98,7 @@ def cloudformation() -> Iterator[CloudFormation]:
 
 
 def ended(build: dict[str, Any], status: str, *phases: dict[str, Any]) -> dict[str, Any]:
-    """Give EventBridge's event of the end of a build."""
+    """Return EventBridge's event of the end of a build."""
     return {
         "source": "aws.codebuild",
         "detail-type": "CodeBuild Build State Change",

@@ -14,7 +14,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from local.deploy import DeployFailed, deploy
+from local.deploy import DeployError, deploy
 from ops.aws import stack
 from tests.infra.test_template import resources, synthesis, the_only
 from tests.support.iam.judge import decide
@@ -370,7 +370,7 @@ def test_local_aws_refuses_to_build_before_it_makes_anything(built: Template, tm
     client = Mock()
     client.meta.region_name = "us-east-1"
     client.get_caller_identity.return_value = {"Account": "123456789012"}
-    with pytest.raises(DeployFailed, match="without image=codebuild"):
+    with pytest.raises(DeployError, match="without image=codebuild"):
         deploy(Mock(client=lambda _: client), path, "birds")
     assert {name for name, *_ in client.method_calls} == {"get_caller_identity"}
 

@@ -15,7 +15,7 @@ from botocore.credentials import Credentials
 from botocore.httpsession import URLLib3Session
 
 from local.aws import LocalAWS
-from local.engine.host import AccessDenied
+from local.engine.host import AccessDeniedError
 from tests.support.local_aws.clients import refusal
 
 ACCOUNT = "123456789012"
@@ -265,10 +265,10 @@ def test_a_service_gets_credentials_only_of_roles_that_trust_it(
 ) -> None:
     arn = role()
     assert aws.role_environment(arn, "job", trusted="sagemaker")["AWS_SESSION_TOKEN"]
-    with pytest.raises(AccessDenied, match=r"User: lambda.amazonaws.com is not authorized"):
+    with pytest.raises(AccessDeniedError, match=r"User: lambda.amazonaws.com is not authorized"):
         aws.role_environment(arn, "function", trusted="lambda")
     missing = f"arn:aws:iam::{ACCOUNT}:role/missing"
-    with pytest.raises(AccessDenied):
+    with pytest.raises(AccessDeniedError):
         aws.role_environment(missing, "job", trusted="sagemaker")
     assert refusal(aws.client("s3", missing).list_buckets)[0] == "AccessDenied"
 
@@ -281,7 +281,7 @@ def test_a_trust_policys_source_conditions_bind_the_service(aws: LocalAWS, role:
     statement = {**TRUST["Statement"][0], "Condition": condition}  # type: ignore[dict-item]
     arn = role(trust={"Version": "2012-10-17", "Statement": [statement]})
     assert aws.role_environment(arn, "x", trusted="sagemaker", source_arn=f"{SAGEMAKER}:pipeline/birds-2")
-    with pytest.raises(AccessDenied):
+    with pytest.raises(AccessDeniedError):
         aws.role_environment(arn, "x", trusted="sagemaker", source_arn=f"{SAGEMAKER}:pipeline/other")
 
 
@@ -361,7 +361,7 @@ def test_a_role_is_passed_under_its_own_arn_alone(
 def test_a_trust_policy_may_be_one_statement(aws: LocalAWS, role: Callable[..., str]) -> None:
     one = role(trust={"Version": "2012-10-17", "Statement": TRUST["Statement"][0]})
     assert aws.role_environment(one, "job", trusted="sagemaker")["AWS_SESSION_TOKEN"]
-    with pytest.raises(AccessDenied):
+    with pytest.raises(AccessDeniedError):
         aws.role_environment(one, "job", trusted="lambda")
 
 

@@ -17,7 +17,7 @@ FIRST, SECOND = "aaaaaaaaaaaa", "bbbbbbbbbbbb"
 
 
 def reasons(world: World, execution: int) -> dict[str, str]:
-    """Give the cache's reason for each step of the n-th execution of a world (each looks at five steps)."""
+    """Return the cache's reason for each step of the n-th execution of a world (each looks at five steps)."""
     return {note["step"]: note["reason"] for note in world.noted("cache")[5 * execution : 5 * execution + 5]}
 
 

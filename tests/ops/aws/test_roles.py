@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from local.aws import LocalAWS
 from ops.aws import roles
 from ops.aws.stack import Deployment
-from ops.errors import OpsError, RoleRefused, explain
+from ops.errors import OpsError, RoleRefusedError, explain
 
 ACCOUNT = "123456789012"
 OF_ACCOUNT = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}
@@ -89,7 +89,7 @@ def test_a_role_that_is_named_goes_before_the_stack_s(aws: LocalAWS) -> None:
     ],
 )
 def test_a_refusal_says_who_needs_what_on_which_role(aws: LocalAWS, arn: str, named: tuple[str, ...]) -> None:
-    with pytest.raises(RoleRefused) as refused:
+    with pytest.raises(RoleRefusedError) as refused:
         roles.assume(aws, arn)
     said = refused.value.message
     assert f"user/administrator may not work as {arn}" in said
@@ -110,7 +110,7 @@ def test_what_is_no_role_is_answered_with_what_to_write(wanted: str) -> None:
 def test_no_profile_of_the_break_glass_role_is_recommended_that_could_not_even_look_at_the_stack(
     aws: LocalAWS,
 ) -> None:
-    with pytest.raises(RoleRefused) as refused:
+    with pytest.raises(RoleRefusedError) as refused:
         roles.assume(aws, CLOSED)
     assert "AWS_PROFILE" not in refused.value.message
     assert "break_glass_requires_mfa=false" in refused.value.message
@@ -123,7 +123,7 @@ def test_a_code_that_is_refused_is_asked_for_again() -> None:
 
     sts = Sts(f"arn:aws:iam::{ACCOUNT}:user/jo")
     sts.assume_role = fail  # type: ignore[method-assign]
-    with pytest.raises(RoleRefused, match=r"A code counts once, .* the next of arn:mfa"):
+    with pytest.raises(RoleRefusedError, match=r"A code counts once, .* the next of arn:mfa"):
         roles.assume(Person(sts), CLOSED, roles.SecondFactor("arn:mfa", "123456"))
 
 

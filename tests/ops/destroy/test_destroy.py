@@ -17,7 +17,7 @@ from local.engine.jobs.session import JobSettings
 from local.run import STACK, TEMPLATE
 from ops import __main__ as cli
 from ops.destroy import inventory, removal
-from ops.errors import DestroyFailed
+from ops.errors import DestroyError
 from tests.support.infra.profiles import HARDENED, write
 from tests.support.local_aws.laptop import Laptop, write_template_without_second_factor
 from tests.support.local_aws.toy_pipeline import SHIPPED
@@ -88,7 +88,7 @@ def template(folder: Path, *, stack: str = STACK, retain: bool = True) -> Path:
 
 
 def fill(aws: LocalAWS, stack: str = STACK) -> None:
-    """Give a deployment object versions, a delete marker, a model package and a second pipeline."""
+    """Return a deployment object versions, a delete marker, a model package and a second pipeline."""
     s3, sagemaker = aws.client("s3"), aws.client("sagemaker")
     bucket = f"{stack}-123456789012-us-east-1"
     for body in (b"one", b"three"):
@@ -403,7 +403,7 @@ def test_what_is_uploaded_meanwhile_goes_as_well_or_is_said(
         assert said.count(f"Deleting stack {STACK}") == 2
         assert left(aws) == NOTHING
     else:
-        with pytest.raises(DestroyFailed, match="somebody keeps uploading"):
+        with pytest.raises(DestroyError, match="somebody keeps uploading"):
             removal.destroy(clients, inventory.read(clients, STACK), data=False, tell=said.append)
 
 

@@ -26,7 +26,7 @@ def rollback(capsys: Captured, *arguments: str) -> tuple[int, str]:
 
 
 def messages(deployment: Deployment, pipeline: str = "cv-birds") -> list[str]:
-    """Give the message of each of the pipeline's versions, which tells the definitions apart."""
+    """Return the message of each of the pipeline's versions, which tells the definitions apart."""
     versions = deployment.sagemaker.pipelines[pipeline].versions
     return [json.loads(text)["Steps"][0]["Arguments"]["ErrorMessage"] for text in versions]
 

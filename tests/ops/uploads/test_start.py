@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from ops.errors import StartFailed, StartTimeout
+from ops.errors import StartFailedError, StartTimeoutError
 from ops.uploads.start import wait_for_start, wait_for_verdict
 from ops.uploads.upload import Upload
 from tests.support.services.fake_execution import BUCKET, client_of
@@ -74,7 +74,7 @@ def failure(version: str, message: str = "ThrottlingException: Rate exceeded") -
 
 def test_the_verdict_on_exactly_this_object_version_is_waited_for(place: Place) -> None:
     place.settle("STARTED", "verdicts/pipeline/pipeline.json/version-1.json", executionArn="another")
-    with pytest.raises(StartTimeout):
+    with pytest.raises(StartTimeoutError):
         place.wait()
 
     pauses = []
@@ -91,7 +91,7 @@ def test_the_verdict_on_exactly_this_object_version_is_waited_for(place: Place) 
 def test_what_may_not_be_listed_is_not_there_yet(place: Place) -> None:
     """S3 answers 403 for a missing object to whoever lacks the right to list the bucket."""
     place.s3.meta.events.register("after-call.s3.GetObject", _forbid)
-    with pytest.raises(StartTimeout):
+    with pytest.raises(StartTimeoutError):
         place.wait()
 
 
@@ -103,7 +103,7 @@ def _forbid(http_response: Any, parsed: dict[str, Any], **_: Any) -> None:
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"verdict": "MAYBE"}', b"\xff", b"[" * 100_000])
 def test_what_is_no_verdict_is_none(place: Place, body: bytes) -> None:
     place.s3.put_object(Bucket=BUCKET, Key=VERDICT, Body=body)
-    with pytest.raises(StartTimeout):
+    with pytest.raises(StartTimeoutError):
         place.wait()
 
 
@@ -113,7 +113,7 @@ def test_a_rejection_ends_the_waiting_with_every_reason_and_its_place(place: Pla
         {"pointer": "", "message": "empty"},
     ]
     place.settle("REJECTED", reasons=reasons)
-    with pytest.raises(StartFailed) as caught:
+    with pytest.raises(StartFailedError) as caught:
         place.wait()
     assert caught.value.exit_code == 1
     assert "REJECTED" in caught.value.message
@@ -122,20 +122,20 @@ def test_a_rejection_ends_the_waiting_with_every_reason_and_its_place(place: Pla
 
 def test_a_superseded_upload_names_what_started_instead(place: Place) -> None:
     place.settle("SUPERSEDED", supersededBy={"versionId": "version-3", "executionArn": ARN})
-    with pytest.raises(StartFailed, match=rf"SUPERSEDED(.|\n)*version-3.*{ARN}"):
+    with pytest.raises(StartFailedError, match=rf"SUPERSEDED(.|\n)*version-3.*{ARN}"):
         place.wait()
 
 
 def test_a_failed_upload_names_the_reason_and_the_next_command(place: Place) -> None:
     place.settle("FAILED", reasons=[{"pointer": "", "message": "AccessDenied: iam:PassRole"}])
-    with pytest.raises(StartFailed, match=r"FAILED(.|\n)*\n  AccessDenied: iam:PassRole\n.*ops redrive"):
+    with pytest.raises(StartFailedError, match=r"FAILED(.|\n)*\n  AccessDenied: iam:PassRole\n.*ops redrive"):
         place.wait()
 
 
 def test_the_functions_error_for_this_upload_ends_the_waiting(place: Place) -> None:
     place.fail(failure("version-2"))
     said = r"StartError: ThrottlingException: Rate(.|\n)*ops redrive(.|\n)*/aws/lambda/cv-birds-start"
-    with pytest.raises(StartFailed, match=said):
+    with pytest.raises(StartFailedError, match=said):
         place.wait()
     assert place.messages() == 1, "redriving it is another command's work"
 
@@ -150,7 +150,7 @@ def test_a_failure_is_found_behind_many_others(place: Place) -> None:
     for number in range(35):
         place.fail(failure(f"other-{number}"))
     place.fail(failure("version-2", "the one"))
-    with pytest.raises(StartFailed, match="the one"):
+    with pytest.raises(StartFailedError, match="the one"):
         place.wait()
 
 
@@ -168,12 +168,12 @@ def test_a_failure_is_found_behind_many_others(place: Place) -> None:
 )
 def test_other_messages_are_nobodys_failure(place: Place, body: str) -> None:
     place.fail(body)
-    with pytest.raises(StartTimeout):
+    with pytest.raises(StartTimeoutError):
         place.wait()
 
 
 def test_waiting_in_vain_says_how_long_and_what_to_do(place: Place) -> None:
-    with pytest.raises(StartTimeout, match=r"within 0 s.*log group /aws/lambda/starter") as caught:
+    with pytest.raises(StartTimeoutError, match=r"within 0 s.*log group /aws/lambda/starter") as caught:
         place.wait(function_name="starter")
     for said in ("python -m ops history", "python -m ops reconcile", UPLOAD.url, "version-2"):
         assert said in caught.value.message

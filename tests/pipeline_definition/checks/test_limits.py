@@ -31,12 +31,12 @@ from tests.support.services.direct_client import DirectClient
 from tests.support.services.fake_s3 import FakeS3
 from upload_trigger import admission, uploads
 from upload_trigger.definition import loading, walk
-from upload_trigger.definition.loading import MAX_DEPTH, InvalidDefinition, load, serialise
+from upload_trigger.definition.loading import MAX_DEPTH, InvalidDefinitionError, load, serialise
 from upload_trigger.settings import PARALLEL, Policy, Settings
 
 
 def most(shape: str) -> int:
-    """Give the maximum that the service model states."""
+    """Return the maximum that the service model states."""
     limit: int = bundled_model().shape_for(shape).metadata["max"]
     return limit
 
@@ -197,16 +197,16 @@ def test_the_limits_that_are_written_here_are_the_service_model_s() -> None:
 def test_a_definition_of_the_greatest_size_is_read_and_one_of_a_byte_more_is_not() -> None:
     room = most("PipelineDefinition") - 2
     assert load(b"{" + b" " * room + b"}") == {}
-    with pytest.raises(InvalidDefinition, match="1,048,577 bytes; SageMaker takes at most 1,048,576"):
+    with pytest.raises(InvalidDefinitionError, match="1,048,577 bytes; SageMaker takes at most 1,048,576"):
         load(b"{" + b" " * (room + 1) + b"}")
 
 
 def test_what_sagemaker_would_get_is_measured_as_it_is_sent() -> None:
     room = most("PipelineDefinition") - len('{"a":""}')
     assert len(serialise({"a": "b" * room})) == most("PipelineDefinition")
-    with pytest.raises(InvalidDefinition, match="1,048,577 characters as ASCII JSON"):
+    with pytest.raises(InvalidDefinitionError, match="1,048,577 characters as ASCII JSON"):
         serialise({"a": "b" * (room + 1)})
-    with pytest.raises(InvalidDefinition, match="characters as ASCII JSON"):
+    with pytest.raises(InvalidDefinitionError, match="characters as ASCII JSON"):
         serialise({"a": "\u00e9" * (room // 2)})
 
 
@@ -216,7 +216,7 @@ def test_the_last_level_is_read_and_the_next_is_not(brackets: str) -> None:
     inner = MAX_DEPTH - 2
     deepest = load(f'{{"a":{begin * inner}{brackets}{end * inner}}}'.encode())
     assert load(serialise(deepest).encode()) == deepest
-    with pytest.raises(InvalidDefinition, match=f"nested deeper than {MAX_DEPTH} levels"):
+    with pytest.raises(InvalidDefinitionError, match=f"nested deeper than {MAX_DEPTH} levels"):
         load(f'{{"a":{begin * (inner + 1)}{brackets}{end * (inner + 1)}}}'.encode())
 
 
@@ -227,7 +227,7 @@ def deepest(inner: Any, wrap: Callable[[Any], Any], put: Callable[[Any], dict[st
         inner = wrap(inner)
         try:
             definition = load(json.dumps(put(inner)).encode())
-        except InvalidDefinition:
+        except InvalidDefinitionError:
             return definition
 
 
@@ -280,7 +280,7 @@ def test_a_number_of_64_bits_is_read(number: float) -> None:
     "number", [str(2**63), str(-(2**63) - 1), "1.8e308", "-1e309", "1" + "0" * 400 + ".0"]
 )
 def test_a_number_of_more_than_64_bits_is_refused_at_its_place(number: str) -> None:
-    with pytest.raises(InvalidDefinition, match="/a/0: not a finite number of 64 bits"):
+    with pytest.raises(InvalidDefinitionError, match="/a/0: not a finite number of 64 bits"):
         load(f'{{"a": [{number}]}}'.encode())
 
 
@@ -317,7 +317,7 @@ def test_the_name_of_a_pipeline_has_256_characters_at_most() -> None:
     longest = most("PipelineName")
     project, room = "cv-birds", longest - len("cv-birds-")
     assert len(uploads.pipeline_name(f"pipeline/{'n' * room}/pipeline.json", project)) == longest
-    with pytest.raises(uploads.UnknownPipeline, match="at most 256 characters"):
+    with pytest.raises(uploads.UnknownPipelineError, match="at most 256 characters"):
         uploads.pipeline_name(f"pipeline/{'n' * (room + 1)}/pipeline.json", project)
 
 
@@ -328,7 +328,7 @@ def test_the_name_of_a_pipeline_has_the_form_that_the_service_model_states(name:
 
 
 def test_a_pipeline_s_name_is_in_lower_case_as_its_arn_is() -> None:
-    with pytest.raises(uploads.UnknownPipeline, match="lower-case"):
+    with pytest.raises(uploads.UnknownPipelineError, match="lower-case"):
         uploads.pipeline_name("pipeline/Night/pipeline.json", "cv-birds")
 
 
@@ -339,5 +339,5 @@ def test_parameters_of_the_greatest_size_are_read_and_those_of_a_byte_more_are_n
     upload = uploads.Upload("bucket", "pipeline/pipeline.json", "version")
     assert admission.read_beside(client, upload) == b"{" + b" " * 262_142 + b"}"
     s3.put("pipeline/parameters.json", b"{" + b" " * 262_143 + b"}")
-    with pytest.raises(uploads.TooLarge, match="262,145 bytes; at most 262,144 are read"):
+    with pytest.raises(uploads.TooLargeError, match="262,145 bytes; at most 262,144 are read"):
         admission.read_beside(client, upload)

@@ -78,7 +78,7 @@ def replaced(value: Any, path: Path, new: Any) -> Any:
 
 
 def at(value: Any, path: Path) -> Any:
-    """Give what is at a path."""
+    """Return what is at a path."""
     for part in path:
         value = value[part]
     return value

@@ -92,12 +92,12 @@ def copied(name: str, **more: Any) -> Attack:
 
 
 def cached(**config: Any) -> Attack:
-    """Give a step another CacheConfig."""
+    """Return a step another CacheConfig."""
     return lambda definition: step(definition, "Preprocess").update(CacheConfig=config)
 
 
 def retried(**policy: Any) -> Attack:
-    """Give a step another retry policy."""
+    """Return a step another retry policy."""
     whole = {"ExceptionType": ["Step.SERVICE_FAULT"], "MaxAttempts": 1, **policy}
     kept = {name: each for name, each in whole.items() if each is not None}
     return lambda definition: step(definition, "TrainSpot").update(RetryPolicies=[kept])

@@ -35,7 +35,7 @@ from tests.support.definitions.sdk_parts import BUCKET
 
 
 def vocabulary() -> dict[str, list[str]]:
-    """Give the names that the SDK itself lists."""
+    """Return the names that the SDK itself lists."""
     variables = [
         each.name for each in vars(ExecutionVariables).values() if isinstance(each, ExecutionVariable)
     ]

@@ -47,7 +47,7 @@ class Parts:
         self.parameters = [self.number, self.text, self.fraction, self.switch, self.needed]
 
     def definition(self, steps: list[Any], **options: Any) -> Any:
-        """Give what Pipeline.definition writes."""
+        """Return what Pipeline.definition writes."""
         pipeline = Pipeline(
             name="corpus",
             parameters=self.parameters,

@@ -114,24 +114,24 @@ def check(definition: dict[str, Any]) -> list[Finding]:
 
 
 def problems(definition: dict[str, Any]) -> Said:
-    """Give what AWS would refuse."""
+    """Return what AWS would refuse."""
     return [(each.pointer, each.message) for each in check(definition)]
 
 
 def warnings(definition: dict[str, Any]) -> Said:
-    """Give the advice."""
+    """Return the advice."""
     found = checks.check(definition, bundled_model())
     return [(each.pointer, each.message) for each in found if each.place is Place.ADVICE]
 
 
 def the_problem(definition: dict[str, Any]) -> tuple[str, str]:
-    """Give the one thing that is wrong."""
+    """Return the one thing that is wrong."""
     (found,) = problems(definition)
     return found
 
 
 def the_warning(definition: dict[str, Any]) -> tuple[str, str]:
-    """Give the one advice on a definition in which nothing is wrong."""
+    """Return the one advice on a definition in which nothing is wrong."""
     assert problems(definition) == []
     (found,) = warnings(definition)
     return found

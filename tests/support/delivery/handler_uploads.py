@@ -56,7 +56,7 @@ class Laptop:
         return verdict
 
     def verdicts(self) -> list[str]:
-        """Give the keys of all verdicts."""
+        """Return the keys of all verdicts."""
         page = self.s3.list_objects_v2(Bucket=BUCKET, Prefix="verdicts/")
         return [entry["Key"] for entry in page.get("Contents", [])]
 

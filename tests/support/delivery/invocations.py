@@ -186,7 +186,7 @@ def _raised(fault: Fault, operation: str) -> Exception:
 
 
 def clients_of_invocation() -> Clients:
-    """Give the clients of the invocation whose thread this is: takes the place of the handler's `clients`."""
+    """Return the clients of this thread's invocation: takes the place of the handler's `clients`."""
     clients: Clients = _current.clients
     return clients
 

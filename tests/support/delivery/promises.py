@@ -212,7 +212,7 @@ class Watch:
             yield f"G5: {upload} is REJECTED, and the pipeline is left with it and not with {earlier[-1]}"
 
     def executions(self, upload: Upload) -> list[FakeExecution]:
-        """Give the executions that say they come from an upload."""
+        """Return the executions that say they come from an upload."""
         found = self.sagemaker.executions
         return [each for each in found if _origin(each).get("versionId") == upload.version_id]
 
@@ -223,7 +223,7 @@ class Watch:
         return verdict
 
     def parameters_beside(self, upload: Upload) -> list[str]:
-        """Give the kinds of parameters.json that an upload may have met until its verdict was written."""
+        """Return the kinds of parameters.json that an upload may have met until its verdict was written."""
         settled = self._verdicts.get(upload.version_id, (self.moment, "", ""))[0]
         history = self.parameters[upload.key]
         ends = [moment for moment, _ in history[1:]] + [self.moment + 1]

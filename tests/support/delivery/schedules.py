@@ -133,7 +133,7 @@ MOVES: dict[Move, tuple[int, tuple[Callable[[World], bool], ...]]] = {
 
 
 def possible(world: World) -> list[Move]:
-    """Give the moves that can be made, each as often as it is to be chosen."""
+    """Return the moves that can be made, each as often as it is to be chosen."""
     found = []
     for move, (weight, conditions) in MOVES.items():
         if all(condition(world) for condition in conditions):

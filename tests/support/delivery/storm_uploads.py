@@ -102,7 +102,7 @@ def is_admitted(kind: str, parameters: str) -> bool:
 
 
 def parameters_key(key: str) -> str:
-    """Give the key of the parameters.json beside a definition."""
+    """Return the key of the parameters.json beside a definition."""
     return f"{key.rpartition('/')[0]}/parameters.json"
 
 

@@ -32,7 +32,7 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 STEP = timedelta(milliseconds=300)
 
 
-class Broken(AssertionError):  # noqa: N818 - says what a promise is
+class BrokenPromiseError(AssertionError):
     """A promise does not hold; the message begins with its name."""
 
 
@@ -203,7 +203,7 @@ class World:
             raise self.broken(*found)
 
     def at_rest(self) -> dict[str, Any]:
-        """Give what two runs must agree on: verdicts by upload, definitions, how often each upload ran."""
+        """Return what two runs must agree on: verdicts by upload, definitions, how often each upload ran."""
         uploads = list(self.watch.uploads.values())
         return {
             "verdicts": [(self.watch.verdict(each) or {}).get("verdict") for each in uploads],
@@ -257,12 +257,12 @@ class World:
     def _who(self, invocation: Invocation) -> str:
         return f"invocation {invocation.began}"
 
-    def broken(self, *promises: str) -> Broken:
+    def broken(self, *promises: str) -> BrokenPromiseError:
         """Make the error that tells what is broken, and how it came to that."""
         text = "\n".join([*promises, *self.story])
         for number, version_id in enumerate(self.watch.uploads):
             text = text.replace(version_id, f"v{number}")
-        return Broken(text)
+        return BrokenPromiseError(text)
 
 
 def _name(event: dict[str, Any]) -> str:

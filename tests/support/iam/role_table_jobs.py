@@ -24,7 +24,7 @@ JOBS = ("sagemaker:CreateTrainingJob", "sagemaker:CreateProcessingJob")
 
 
 def subnet_arn(subnet: str) -> str:
-    """Give the ARN of a subnet of the account."""
+    """Return the ARN of a subnet of the account."""
     return f"{EC2}:subnet/{subnet}"
 
 

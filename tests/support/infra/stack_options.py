@@ -98,12 +98,12 @@ def _synthesised(name: str | None) -> Template:
 
 
 def default() -> Template:
-    """Give the template without any choice; Node has to be on PATH, as the fixture `synthesis` sees to."""
+    """Return the template without any choice; Node has to be on PATH, as the fixture `synthesis` sees to."""
     return _synthesised(None)
 
 
 def template(name: str) -> Template:
-    """Give the template of an option."""
+    """Return the template of an option."""
     return _synthesised(name)
 
 

@@ -46,13 +46,13 @@ def _project() -> str:
 
 
 def offer(synthesis: ModuleType, name: str) -> Template:
-    """Give the deployment's template with one of the offers in it; `synthesis` has Node on the PATH."""
+    """Return the deployment's template with one of the offers in it; `synthesis` has Node on the PATH."""
     template: Template = json.loads(_offer(name))
     return template
 
 
 def project(synthesis: ModuleType) -> Template:
-    """Give the template that Studio makes projects of."""
+    """Return the template that Studio makes projects of."""
     template: Template = json.loads(_project())
     return template
 

@@ -73,7 +73,7 @@ class FakeLambda:
         try:
             if self.timeouts:
                 self.timeouts -= 1
-                raise StartError("Unfinished: 3 uploads were settled, but not the rest")
+                raise StartError("UnfinishedError: 3 uploads were settled, but not the rest")
             payload: Any = handler.handler(event, None)
         except StartError as error:
             payload = error_payload(error)
@@ -124,7 +124,7 @@ class Deployment:
         self.sqs.send_message(QueueUrl=self.queue_url, MessageBody=json.dumps(message))
 
     def uploaded(self, key: str = KEY) -> list[str]:
-        """Give the version ids of a key, newest first."""
+        """Return the version ids of a key, newest first."""
         page = self.s3.list_object_versions(Bucket=BUCKET, Prefix=key)
         return [each["VersionId"] for each in page.get("Versions", []) if each["Key"] == key]
 

@@ -23,7 +23,7 @@ from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 from botocore.validate import ParamValidator
 
-from local.engine.host import AccessDenied
+from local.engine.host import AccessDeniedError
 from local.sagemaker.errors import ServiceError
 from local.sagemaker.requests import service_model
 from local.sagemaker.service import SageMaker
@@ -64,13 +64,13 @@ class FakeHost:
         self, role_arn: str, action: str, resource: str, context: Mapping[str, str | list[str]] | None = None
     ) -> None:
         if action in self.denied:
-            raise AccessDenied(
+            raise AccessDeniedError(
                 f"User: {role_arn} is not authorized to perform: {action} on resource: {resource}"
             )
 
     def check_trust(self, role_arn: str, service: str, source_arn: str) -> None:
         if role_arn != ROLE:
-            raise AccessDenied(
+            raise AccessDeniedError(
                 f"User: {service} is not authorized to perform: sts:AssumeRole on resource: {role_arn}"
             )
 
@@ -86,7 +86,7 @@ class FakeHost:
         """Raise what a client of this service would when its action is denied."""
         try:
             self.authorize(ROLE, action, resource)
-        except AccessDenied as error:
+        except AccessDeniedError as error:
             _raise(operation, "AccessDenied", str(error), 403)
 
 

@@ -70,7 +70,7 @@ class DirectClient:
         return functools.partial(self._call, self._operations[method])
 
     def get_paginator(self, method: str) -> SimpleNamespace:
-        """Give what pages through a list, with boto3's `paginate`."""
+        """Return what pages through a list, with boto3's `paginate`."""
         return SimpleNamespace(paginate=functools.partial(self._pages, method))
 
     def _pages(self, method: str, PaginationConfig: Any = None, **given: Any) -> Iterator[Answer]:  # noqa: N803

@@ -270,7 +270,7 @@ class FakeSageMaker:
 
 
 def page(entries: list[dict[str, Any]], request: dict[str, Any], key: str) -> dict[str, Any]:
-    """Give three entries and a token for the rest, whatever was asked for."""
+    """Return three entries and a token for the rest, whatever was asked for."""
     begin = int(request.get("NextToken") or 0)
     answer: dict[str, Any] = {key: entries[begin : begin + PAGE_SIZE]}
     if begin + PAGE_SIZE < len(entries):

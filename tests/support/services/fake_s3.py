@@ -58,7 +58,7 @@ class FakeS3:
         return self.records[-1]
 
     def latest(self, key: str) -> ObjectVersion | None:
-        """Give what a key holds now, None for nothing and for a delete marker."""
+        """Return what a key holds now, None for nothing and for a delete marker."""
         versions = self.objects.get(key)
         return None if not versions or versions[-1].is_delete_marker else versions[-1]
 

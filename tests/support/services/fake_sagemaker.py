@@ -264,7 +264,7 @@ class FakeSageMaker:
 
 
 def _version(pipeline: FakePipeline, given: dict[str, Any]) -> int:
-    """Give the version that a request is pinned to, else the latest."""
+    """Return the version that a request is pinned to, else the latest."""
     latest = len(pipeline.versions)
     version = int(given.get("PipelineVersionId", latest))
     if not 1 <= version <= latest:
@@ -273,7 +273,7 @@ def _version(pipeline: FakePipeline, given: dict[str, Any]) -> int:
 
 
 def _page(numbers: list[int], given: dict[str, Any]) -> tuple[list[int], dict[str, str]]:
-    """Give the page of ascending numbers that a request asks for, and the token of the next one."""
+    """Return the page of ascending numbers that a request asks for, and the token of the next one."""
     descending = given.get("SortOrder", "Descending") == "Descending"
     if descending:
         numbers = numbers[::-1]

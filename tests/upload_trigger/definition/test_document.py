@@ -20,14 +20,14 @@ from tests.support.definitions.small import (
     the_warning,
 )
 from upload_trigger.definition import walk
-from upload_trigger.definition.loading import InvalidDefinition, load
+from upload_trigger.definition.loading import InvalidDefinitionError, load
 
 COMMITTED = Path(__file__).parents[3] / "pipeline_definition" / "pipeline.json"
 DEFINITION = json.loads(COMMITTED.read_text(encoding="utf-8"))
 
 
 def refusals(body: bytes) -> list[tuple[str, str]]:
-    with pytest.raises(InvalidDefinition) as caught:
+    with pytest.raises(InvalidDefinitionError) as caught:
         load(body)
     return [(each.pointer, each.message) for each in caught.value.problems]
 

@@ -19,7 +19,7 @@ from pipeline_definition.checks import MAX_FINDINGS, Place
 from tests.support.definitions.hostile import HOSTILE, HOSTILE_VALUES
 from tests.support.definitions.small import check
 from upload_trigger import admission
-from upload_trigger.definition.loading import MAX_BYTES, MAX_PROBLEMS, InvalidDefinition, load, serialise
+from upload_trigger.definition.loading import MAX_BYTES, MAX_PROBLEMS, InvalidDefinitionError, load, serialise
 from upload_trigger.definition.problems import Problem
 from upload_trigger.settings import PARALLEL, Policy, Settings
 
@@ -61,7 +61,7 @@ def test_what_is_sent_means_what_was_read(document: dict[str, Any]) -> None:
 def test_any_bytes_are_a_definition_or_invalid(body: bytes) -> None:
     try:
         read: object = load(body)
-    except InvalidDefinition as error:
+    except InvalidDefinitionError as error:
         read = {"problems": error.problems}
     assert isinstance(read, dict)
 
@@ -77,7 +77,7 @@ def test_no_number_beyond_64_bits_is_read(number: str) -> None:
     if math.isfinite(read) if isinstance(read, float) else -(2**63) <= read < 2**63:
         assert load(body) == {"a": [read]}
     else:
-        with pytest.raises(InvalidDefinition, match="/a/0: not a finite number of 64 bits"):
+        with pytest.raises(InvalidDefinitionError, match="/a/0: not a finite number of 64 bits"):
             load(body)
 
 
@@ -133,7 +133,7 @@ def problems_of(body: bytes) -> list[Problem]:
     """What the function says of a definition."""
     try:
         return judged(load(body)).problems
-    except InvalidDefinition as error:
+    except InvalidDefinitionError as error:
         return error.problems
 
 
@@ -141,7 +141,7 @@ def findings_of(body: bytes) -> list[Problem]:
     """What the checks say of it."""
     try:
         return [*check(load(body))]
-    except InvalidDefinition:
+    except InvalidDefinitionError:
         return []
 
 
@@ -161,7 +161,7 @@ def test_no_file_keeps_the_reader_busy_or_makes_it_write_a_book(make: Callable[[
 def problems_of_values(body: bytes) -> list[Problem]:
     try:
         return judged(DEFINITION, load(body)).problems
-    except InvalidDefinition as error:
+    except InvalidDefinitionError as error:
         return error.problems
 
 

@@ -25,7 +25,7 @@ from tests.support.definitions.policy_cases import (
     step,
     values,
 )
-from upload_trigger.definition.loading import InvalidDefinition, load
+from upload_trigger.definition.loading import InvalidDefinitionError, load
 from upload_trigger.policy import MAX_PROBLEMS, worst_case_cost
 from upload_trigger.settings import RULES
 
@@ -361,7 +361,7 @@ def test_anything_anywhere_in_the_shipped_definition_is_judged_without_an_accide
 def test_the_largest_hostile_definition_is_judged_within_seconds(make: Callable[[], bytes]) -> None:
     try:
         document = load(make())
-    except InvalidDefinition:
+    except InvalidDefinitionError:
         pytest.skip("it is not even read")
     deployed = {**DEPLOYED, "SubnetId1": "subnet-0a", "SecurityGroupId1": "sg-0a"}
     for limits in (DEFAULT, EVERYTHING_OFF):

@@ -42,7 +42,7 @@ PLACES = {
 
 
 def refusal(place: str, value: Any, limits: Policy = DEFAULT) -> str:
-    """Give what is said of a value, which must be refused."""
+    """Return what is said of a value, which must be refused."""
     definition, at = put(PLACES[place], value)
     return said_at(judge(definition, limits), at)
 

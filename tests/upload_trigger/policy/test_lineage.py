@@ -32,13 +32,13 @@ def registration(problems: list[Problem]) -> list[Problem]:
 
 
 def evaluates(definition: Definition, index: int, uri: Any) -> str:
-    """Give EvaluateSpot another input, and point at it."""
+    """Return EvaluateSpot another input, and point at it."""
     arguments(definition, "EvaluateSpot")["ProcessingInputs"][index]["S3Input"]["S3Uri"] = uri
     return pointer(definition, "EvaluateSpot", "ProcessingInputs", index, "S3Input", "S3Uri")
 
 
 def learns(definition: Definition, index: int, uri: Any, name: str = "TrainOnDemand") -> str:
-    """Give a training another channel, and point at it."""
+    """Return a training another channel, and point at it."""
     channel = arguments(definition, name)["InputDataConfig"][index]
     channel["DataSource"]["S3DataSource"]["S3Uri"] = uri
     return pointer(definition, name, "InputDataConfig", index, "DataSource", "S3DataSource", "S3Uri")

@@ -156,7 +156,7 @@ def test_it_holds_without_the_closed_world_around_it() -> None:
 
 
 def learns(definition: Definition, index: int, uri: Any, name: str = "TrainOnDemand") -> str:
-    """Give a training another channel, and point at it."""
+    """Return a training another channel, and point at it."""
     channel = arguments(definition, name)["InputDataConfig"][index]
     channel["DataSource"]["S3DataSource"]["S3Uri"] = uri
     return pointer(definition, name, "InputDataConfig", index, "DataSource", "S3DataSource", "S3Uri")
