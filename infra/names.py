@@ -136,7 +136,7 @@ class Names:
 
     @property
     def execution_arn(self) -> str:
-        """Return the ARN of all executions of the pipeline `<project>`; `pipeline_arns` covers the others'."""
+        """Return the ARN of all executions of `<project>`; `pipeline_arns` covers the others'."""
         return self.arn("sagemaker", f"pipeline/{self.project}/execution/*")
 
     @property

@@ -55,7 +55,7 @@ class Classifier(nn.Module):
         return {f"head.{name}": parameter for name, parameter in self.head.named_parameters()}
 
     def last_stage_parameters(self) -> dict[str, nn.Parameter]:
-        """Return the parameters that fine-tuning trains: the backbone's last stage and what comes behind it."""
+        """Return the parameters that fine-tuning trains: the last stage and what comes behind it."""
         named = [(f"body.{name}", parameter) for name, parameter in self.body.named_parameters()]
         first = next(i for i, (name, _) in enumerate(named) if name.startswith(f"body.{self._last_stage}"))
         return dict(named[first:])

@@ -15,7 +15,7 @@ from infra.network import JobNetwork
 
 
 def limit_roles(scope: Construct, permissions_boundary: str) -> None:
-    """Set the permissions boundary of every role below `scope`: a managed policy of this account, or any ARN."""
+    """Set the boundary of every role below `scope`: a managed policy of this account, or any ARN."""
     arn = permissions_boundary
     if not arn.startswith("arn:"):
         arn = filled(f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:policy/{permissions_boundary}")
