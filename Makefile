@@ -5,6 +5,8 @@ SHELL := bash
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
+# How many tests run at once.
+WORKERS ?= 2
 # Where the packages go. CI points it at a folder named by the lock's hash, which clones share.
 VENV ?= .venv
 # More arguments for pip, such as an index of CPU-only torch wheels.
@@ -38,9 +40,13 @@ INSTALL_CDK = $(call INSTALL_NPM,infra/cdk-cli,cdk)
 # Synthesised once: what is deployed is what was looked at. Options for deploying alone are ignored, with a note.
 PREFLIGHT = rm -rf cdk.out && $(CDK) synth --quiet $(ARGS) && $(BIN)/python -m ops preflight cdk.out $(ARGS)
 
+# A test file is one worker's: its fixtures are local AWS, stacks and models, which take seconds to make. In the
+# order of the folders, for end_to_end, where the longest files are, comes first.
+PYTEST = $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+
 export PYTHONDONTWRITEBYTECODE ?= 1
 
-.PHONY: help run up test lint generate bootstrap deploy diff destroy lock clean
+.PHONY: help run up test quick soak lint generate bootstrap deploy diff destroy lock clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' Makefile
@@ -56,12 +62,20 @@ test: lint ## Run every check and every test
 	@{ $(call INSTALL_NPM,tests/support/iam/iam-simulate,iam-simulate); } \
 	  || { echo "iam-simulate, which judges every policy in the tests, cannot be installed: npm's registry has to be reached"; exit 1; }
 	@{ $(INSTALL_CDK); } || echo "npm's registry cannot be reached: the tests that need the CDK's command skip"
-	@$(BIN)/pytest
+	@$(PYTEST)
 
-lint: $(INSTALLED)-all ## Check style, types and the generated files
+quick: $(INSTALLED)-all ## Answer in a minute and a half: style, and the tests that are not slow
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+	@$(PYTEST) -m "not slow" tests/upload_trigger tests/pipeline_definition tests/training tests/project tests/local/engine
+
+soak: $(INSTALLED)-all ## Let the searches go all the way that make test goes a part of
+	@SOAK=1 $(PYTEST) -m soak
+
+lint: $(INSTALLED)-all ## Check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy --cache-dir $(VENV)/mypy
 
 generate: $(INSTALLED)-all ## Write pipeline.json, the image's SBOM, infra/template.json and the README's generated parts
 	@$(BIN)/python -m pipeline_definition

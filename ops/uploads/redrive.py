@@ -19,7 +19,7 @@ from ops.uploads.outcome import Verdict
 
 HIDDEN_SECONDS = 900  # nobody else replays a message while the function works on it
 WAIT_SECONDS = 4  # longer than a waiting upload hides the messages that it looks at
-UNFINISHED = re.compile(r"\bUnfinished: (\d+) ")
+UNFINISHED = re.compile(r"\bUnfinishedError: (\d+) ")
 ROUNDS = 20
 
 

@@ -12,6 +12,7 @@ import pytest
 from local.deploy import SOURCE
 from tests.support.delivery.storm_uploads import BODIES, KEYS, NEEDY, PLAIN
 from tests.support.local_aws.storm import Storm, storm
+from tests.support.soak import sample, sized
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +28,8 @@ def anything(running: Storm, seed: int) -> None:
             running.upload(NEEDY, key)
 
 
-@pytest.mark.parametrize("seed", [4, 30])
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", [4, 30][: sized(1, 2)])
 def test_every_promise_holds_when_the_faults_have_ceased(seed: int, tmp_path: Path) -> None:
     with storm(tmp_path, seed) as running:
         anything(running, seed)
@@ -117,7 +119,8 @@ def without(mechanism: Callable[[Path], None], tmp_path: Path) -> Path:
     return source
 
 
-@pytest.mark.parametrize("mechanism", MECHANISMS, ids=lambda each: each.name)
+@pytest.mark.soak
+@pytest.mark.parametrize("mechanism", sample(MECHANISMS, 3), ids=lambda each: each.name)
 def test_without_a_mechanism_its_promise_falls(mechanism: Mechanism, tmp_path: Path) -> None:
     source = without(mechanism.take_away, tmp_path)
     # The seed gives the faults and the machine what comes first, so a busy one may need another try.

@@ -71,88 +71,141 @@ def test_a_finding_of_any_pack_that_nobody_acknowledged_stops_the_synthesis(
         app.synth()
 
 
+BAD = {"Resources": {"B": {"Type": "AWS::S3::Bucket", "Properties": {"Nmae": 1}}}}
+BAD_DOCKERFILE = "FROM python:latest\nRUN pip install boto3\n"
+OF = "OfTemplate"
+"""Stands between a resource's name and the number of its template, where templates differ."""
+
+
 @pytest.fixture(scope="module")
-def stacks(synthesis: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Template]:
-    """Write a template for each way in which a choice changes the stack, and that of Studio's projects."""
-    folder = tmp_path_factory.mktemp("stacks")
+def stacks(synthesis: ModuleType) -> dict[str, Template]:
+    """A template with every resource that a choice makes or changes, and that of Studio's projects."""
     kinds = {option.everything or frozenset(option.changes): name for name, option in OPTIONS.items()}
-    written = {folder / f"{number}.json": template(name) for number, name in enumerate(kinds.values())}
-    written[folder / "project.json"] = studio_offers.project(synthesis)
-    for path, stack in written.items():
-        path.write_text(synthesis.render(stack), encoding="utf-8")
-    return written
+    return {
+        "stack.json": merged([template(name) for name in kinds.values()]),
+        "project.json": studio_offers.project(synthesis),
+    }
 
 
-def test_neither_cdk_nag_nor_cfn_lint_finds_anything_whatever_is_chosen(stacks: dict[Path, Template]) -> None:
-    assert findings(*stacks) == []
+def merged(templates: list[Template]) -> Template:
+    """Put what differs between templates beside each other: a scanner takes seconds for each template.
+
+    What is in the first one, or in one alone, keeps its name, so that references lead somewhere.
+    """
+    whole: dict[str, Any] = {}
+    for number, each in enumerate(templates):
+        for section in ("Parameters", "Conditions", "Resources", "Outputs"):
+            held = whole.setdefault(section, {})
+            for name, value in each.get(section, {}).items():
+                if name not in held:
+                    held[name] = value
+                elif value not in [held[name], *(held[other] for other in held if base(other) == name)]:
+                    held[f"{name}{OF}{number}"] = value
+    return {section: held for section, held in whole.items() if held}
 
 
-def test_cfn_lint_finds_nothing_in_the_committed_template() -> None:
-    assert findings(TEMPLATE) == []
+def base(name: str) -> str:
+    """Return the name that a resource has in its own template."""
+    return name.partition(OF)[0]
 
 
-def test_cfn_lint_would_find_something(tmp_path: Path) -> None:
-    path = tmp_path / "template.json"
-    path.write_text(json.dumps({"Resources": {"Q": {"Type": "AWS::SQS::Queue", "Properties": {"Nmae": 1}}}}))
-    assert findings(path)
+def without_metadata(resource: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in resource.items() if name != "Metadata"}
 
 
-def findings(*templates: Path) -> list[dict[str, Any]]:
-    """Run cfn-lint, warnings included, with the service models that it carries."""
+# Each scanner is started once, for it takes longer to start than to look.
+
+
+@pytest.fixture(scope="module")
+def linted(stacks: dict[str, Template], tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
+    """What cfn-lint finds in each template, warnings included, with the service models that it carries."""
+    folder = tmp_path_factory.mktemp("cfn-lint")
+    committed = json.loads(TEMPLATE.read_text(encoding="utf-8"))
+    files = {**stacks, "committed.json": committed, "bad.json": BAD}
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")
     done = subprocess.run(
-        [Path(sys.executable).parent / "cfn-lint", "--format", "json", *templates],
+        [Path(sys.executable).parent / "cfn-lint", "--format", "json", *(folder / name for name in files)],
         capture_output=True,
         text=True,
         check=False,
     )
     assert not done.stderr, done.stderr
-    found: list[dict[str, Any]] = json.loads(done.stdout or "[]")
+    found: dict[str, list[Any]] = {name: [] for name in files}
+    for each in json.loads(done.stdout):
+        # The merged template has several resources of one name, which no stack has.
+        if each["Rule"]["Id"] != "E3019" or Path(each["Filename"]).name != "stack.json":
+            found[Path(each["Filename"]).name].append(each)
     return found
+
+
+def test_cfn_lint_would_find_something(linted: dict[str, list[Any]]) -> None:
+    assert linted["bad.json"]
+
+
+@pytest.mark.parametrize("file", ["committed.json", "stack.json", "project.json"])
+def test_neither_cdk_nag_nor_cfn_lint_finds_anything_whatever_is_chosen(
+    file: str, linted: dict[str, list[Any]]
+) -> None:
+    # cdk-nag would have stopped the synthesis.
+    assert linted[file] == []
 
 
 # --- checkov and hadolint ------------------------------------------------------------------------------
 
 
-def checkov(folder: Path, framework: str) -> set[tuple[str, str, str]]:
-    """Return what checkov finds in a folder, without a network: file, resource and rule of each finding."""
+@pytest.fixture(scope="module")
+def checked(
+    stacks: dict[str, Template], tmp_path_factory: pytest.TempPathFactory
+) -> set[tuple[str, str, str]]:
+    """What checkov finds, without a network: file, resource and rule of each finding."""
     assert CHECKOV.exists(), f"{CHECKOV} is not there: `make test` installs it"
+    folder = tmp_path_factory.mktemp("checkov")
+    shutil.copy(TEMPLATE, folder / "committed.json")
+    (folder / "bad.json").write_text(json.dumps(BAD))
+    for name, stack in stacks.items():
+        bare = {name: without_metadata(each) for name, each in stack["Resources"].items()}
+        (folder / name).write_text(json.dumps({**stack, "Resources": bare}))
+    shutil.copy(DOCKERFILE, folder)
     done = subprocess.run(
-        [CHECKOV, "-d", folder, "--framework", framework, "--skip-download", "--compact", "-o", "json"],
+        [
+            *(CHECKOV, "-d", folder, "--skip-download", "--compact", "-o", "json"),
+            *("--framework", "cloudformation", "dockerfile"),
+        ],
         env={"PATH": os.defpath, "HOME": str(folder), "HTTPS_PROXY": "http://localhost:1"},
         capture_output=True,
         text=True,
         check=False,
     )
-    report = json.loads(done.stdout)
-    assert report["summary"]["parsing_errors"] == 0
-    assert report["summary"]["passed"]
-    return {
-        (Path(each["file_path"]).name, each["resource"], each["check_id"])
-        for each in report["results"]["failed_checks"]
-    }
+    found = set()
+    for report in json.loads(done.stdout):
+        assert report["summary"]["parsing_errors"] == 0
+        assert report["summary"]["passed"]
+        for each in report["results"]["failed_checks"]:
+            found.add((Path(each["file_path"]).name, each["resource"], each["check_id"]))
+    return found
 
 
-def test_checkov_finds_nothing_in_what_is_committed(tmp_path: Path) -> None:
-    shutil.copy(TEMPLATE, tmp_path)
-    assert checkov(tmp_path, "cloudformation") == set()
+def test_checkov_would_find_something(checked: set[tuple[str, str, str]]) -> None:
+    assert ("bad.json", "AWS::S3::Bucket.B", "CKV_AWS_18") in checked
+
+
+@pytest.mark.parametrize("file", ["committed.json", "Dockerfile"])
+def test_checkov_finds_nothing_in_what_is_committed(file: str, checked: set[tuple[str, str, str]]) -> None:
+    assert [each for each in checked if each[0] == file] == []
 
 
 def test_checkov_finds_nothing_without_a_reason_and_every_reason_is_needed(
-    stacks: dict[Path, Template], tmp_path: Path
+    stacks: dict[str, Template], checked: set[tuple[str, str, str]]
 ) -> None:
     """Without its metadata a resource fails for just those rules that the metadata gives a reason for."""
-    accepted = {each for path, stack in stacks.items() for each in skips(path.name, stack)}
-    for path, stack in stacks.items():
-        bare = {name: without_metadata(each) for name, each in stack["Resources"].items()}
-        (tmp_path / path.name).write_text(json.dumps({**stack, "Resources": bare}))
-    found = checkov(tmp_path, "cloudformation")
+    accepted = {each for file, stack in stacks.items() for each in skips(file, stack)}
+    found = {each for each in checked if each[0] in stacks}
     assert found - accepted == set()
     # A choice may make a reason idle, such as concurrency that is reserved after all; not every choice may.
-    assert {each[1:] for each in accepted} == {each[1:] for each in found}
-
-
-def without_metadata(resource: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in resource.items() if name != "Metadata"}
+    assert {(base(name), rule) for _, name, rule in accepted} == {
+        (base(name), rule) for _, name, rule in found
+    }
 
 
 def skips(file: str, stack: Template) -> Iterator[tuple[str, str, str]]:
@@ -162,14 +215,7 @@ def skips(file: str, stack: Template) -> Iterator[tuple[str, str, str]]:
             yield file, f"{resource['Type']}.{name}", skip["id"]
 
 
-def test_checkov_would_find_something(tmp_path: Path) -> None:
-    (tmp_path / "template.json").write_text(json.dumps({"Resources": {"B": {"Type": "AWS::S3::Bucket"}}}))
-    assert ("template.json", "AWS::S3::Bucket.B", "CKV_AWS_18") in checkov(tmp_path, "cloudformation")
-
-
-def test_neither_checkov_nor_hadolint_finds_anything_in_the_image(tmp_path: Path) -> None:
-    shutil.copy(DOCKERFILE, tmp_path)
-    assert checkov(tmp_path, "dockerfile") == set()
+def test_hadolint_finds_nothing_in_the_image_and_what_it_ignores_has_a_reason() -> None:
     assert hadolint(DOCKERFILE) == []
     ignored = re.findall(r"(?:checkov:skip=\w+|hadolint ignore=\w+)(.*)", DOCKERFILE.read_text())
     assert all(len(reason.split()) >= 5 for reason in ignored)
@@ -177,7 +223,7 @@ def test_neither_checkov_nor_hadolint_finds_anything_in_the_image(tmp_path: Path
 
 def test_hadolint_would_find_something(tmp_path: Path) -> None:
     bad = tmp_path / "Dockerfile"
-    bad.write_text("FROM python:latest\nRUN pip install boto3\n")
+    bad.write_text(BAD_DOCKERFILE)
     assert {"DL3007", "DL3013"} <= {each["code"] for each in hadolint(bad)}
 
 

@@ -31,6 +31,7 @@ def source(tmp_path: Path) -> Path:
     """A folder of function code that answers 1."""
     folder = tmp_path / "source"
     (folder / "upload_trigger").mkdir(parents=True)
+    (folder / "upload_trigger" / "__init__.py").touch()
     (folder / "upload_trigger" / "handler.py").write_text("def handler(event, context):\n    return 1\n")
     return folder
 
@@ -62,7 +63,7 @@ def test_the_zip_is_the_same_for_the_same_sources_and_holds_nothing_else(source:
     (source / "upload_trigger" / "handler.py").chmod(0o600)
     assert zip_sources(source) == first
     with zipfile.ZipFile(io.BytesIO(first)) as archive:
-        assert archive.namelist() == ["upload_trigger/handler.py"]
+        assert archive.namelist() == ["upload_trigger/__init__.py", "upload_trigger/handler.py"]
         assert archive.infolist()[0].external_attr >> 16 == 0o644
 
 

@@ -127,7 +127,11 @@ def test_without_credentials_or_region_or_server_one_sentence_says_so() -> None:
     no_region = in_a_process("watch", **keys)
     no_keys = in_a_process("watch", AWS_DEFAULT_REGION="us-east-1")
     no_server = in_a_process(
-        "watch", AWS_DEFAULT_REGION="us-east-1", AWS_ENDPOINT_URL="http://localhost:1", **keys
+        "watch",
+        AWS_DEFAULT_REGION="us-east-1",
+        AWS_ENDPOINT_URL="http://localhost:1",
+        AWS_MAX_ATTEMPTS="1",
+        **keys,
     )
     for process, said in (
         (no_region, "no AWS region is set"),

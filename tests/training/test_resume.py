@@ -272,16 +272,22 @@ def start(paths: Paths) -> "subprocess.Popen[str]":
     )
 
 
+@pytest.fixture(scope="module")
+def whole(outputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """A job of many epochs that nobody interrupts."""
+    paths = training_folder(tmp_path_factory.mktemp("whole"), outputs, epochs="40")
+    with start(paths) as process:
+        process.communicate(timeout=120)
+    assert process.returncode == 0
+    return paths
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_a_killed_process_resumes_to_the_same_bits(
-    outputs: Path, tmp_path: Path, number: signal.Signals, code: int
+    outputs: Path, whole: Paths, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
-    whole = training_folder(tmp_path / "whole", outputs, epochs="40")
-    with start(whole) as process:
-        process.communicate(timeout=120)
-    assert process.returncode == 0
-    paths = training_folder(tmp_path / "killed", outputs, epochs="40")
+    paths = training_folder(tmp_path, outputs, epochs="40")
     with start(paths) as process:
         assert process.stdout
         for line in process.stdout:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,14 +25,28 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def base() -> Iterator[Path]:
-    """A job's folder that another user can reach, as /opt/ml is; pytest's own are their user's alone."""
+@contextmanager
+def reachable() -> Iterator[Path]:
+    """Make a folder that another user can reach; pytest's own are their user's alone."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
-        if (done := run(Path(folder), "training.training_job")).returncode:
-            pytest.skip(f"user {USER} cannot run {sys.executable} in {ROOT}: {done.stderr.splitlines()[-1]}")
-        yield Path(folder) / "ml"
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def user() -> None:
+    """Somebody who is not root and can run this Python with its PyTorch."""
+    with reachable() as folder:
+        done = run(folder, "training.training_job")
+    if done.returncode:
+        pytest.skip(f"user {USER} cannot run {sys.executable} in {ROOT}: {done.stderr.splitlines()[-1]}")
+
+
+@pytest.fixture
+def base(user: None) -> Iterator[Path]:
+    """A job's folder, as /opt/ml is."""
+    with reachable() as folder:
+        yield folder / "ml"
 
 
 # Reading everything, but writing nothing that is not the user's: the packages may lie below root's home.
