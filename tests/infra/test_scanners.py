@@ -21,6 +21,8 @@ from tests.infra.test_template import synthesis
 from tests.support.infra import studio_offers
 from tests.support.infra.stack_options import OPTIONS, Template, template
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["synthesis"]
 
 ROOT = Path(__file__).parents[2]

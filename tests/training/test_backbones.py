@@ -13,6 +13,8 @@ from training.artifact import read_artifact
 from training.job import JobError
 from training.model import Classifier, check_backbone, load_pretrained
 
+pytestmark = pytest.mark.slow
+
 FAMILIES = (
     "resnet18",
     "mobilenet_v2",
@@ -74,7 +76,6 @@ def test_an_unknown_backbone_is_refused_with_a_suggestion(name: str, message: st
         check_backbone(name)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_fine_tunes_its_last_stage(name: str) -> None:
     classifier = Classifier(name, 3, 0.2).eval()

@@ -15,6 +15,8 @@ from tests.support.training.trained_model import preprocessed, run, training_fol
 from training import evaluate, metrics
 from training.paths import BASE_VARIABLE, Paths
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("a", "b", "c")
 
 

@@ -19,6 +19,8 @@ from training.data import Channel
 from training.job import JobError, Stopped, StopRequest
 from training.paths import BASE_VARIABLE, Paths
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -282,7 +284,6 @@ def whole(outputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Paths:
     return paths
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_a_killed_process_resumes_to_the_same_bits(
     outputs: Path, whole: Paths, tmp_path: Path, number: signal.Signals, code: int
@@ -301,7 +302,6 @@ def test_a_killed_process_resumes_to_the_same_bits(
     assert weights(paths) == weights(whole)
 
 
-@pytest.mark.slow
 def test_sigterm_while_torch_is_imported_is_not_lost(outputs: Path, tmp_path: Path) -> None:
     with start(training_folder(tmp_path, outputs)) as process:
         time.sleep(0.7)

@@ -21,6 +21,8 @@ from training import serve
 from training.artifact import read_artifact
 from training.paths import Paths
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -117,7 +119,6 @@ def test_an_unknown_path_is_answered_with_the_known_ones(port: int, method: str,
     assert "/invocations" in answer["error"]
 
 
-@pytest.mark.slow
 def test_image_serve_listens_on_the_port_sagemaker_names_and_stops_at_sigterm(
     model: Path, tmp_path: Path
 ) -> None:

@@ -20,9 +20,13 @@ from training.paths import BASE_VARIABLE, Paths
 ROOT = Path(__file__).resolve().parents[2]
 USER = 1000
 
-pytestmark = pytest.mark.skipif(
-    os.getuid() != 0 or shutil.which("setpriv") is None, reason="only root can start a job as another user"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        os.getuid() != 0 or shutil.which("setpriv") is None,
+        reason="only root can start a job as another user",
+    ),
+]
 
 
 @contextmanager
@@ -143,7 +147,6 @@ def test_an_input_that_the_user_may_not_read_is_answered_in_the_same_way(base: P
     assert "image_user_id=0" in done.stderr
 
 
-@pytest.mark.slow
 def test_in_folders_of_its_own_another_user_preprocesses_and_trains(base: Path) -> None:
     of_the_user(base, "output", "processing/output")
     write_cub(Paths(base).processing_input("data"))
@@ -155,7 +158,6 @@ def test_in_folders_of_its_own_another_user_preprocesses_and_trains(base: Path) 
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.slow
 def test_a_resumed_training_ends_where_root_restored_its_checkpoints(base: Path) -> None:
     """SageMaker makes the folders of the checkpoints that it brings back; their files are then not ours."""
     outputs = preprocessed(base)

@@ -243,6 +243,7 @@ def search() -> None:
         roll(seed, MOVES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mechanism", [each for each in MECHANISMS if each.is_common], ids=lambda each: each.name
 )

@@ -23,6 +23,8 @@ from tests.support.delivery.schedules import Choose
 from tests.support.delivery.world import World, inhabited
 from tests.support.soak import sized
 
+pytestmark = pytest.mark.slow
+
 SCHEDULES = sized(1_000, 10_000)
 MOVES_OF_A_SCHEDULE = 25
 NUMBERS = st.integers(0, 2**24 - 1)  # of more bits, hypothesis prefers the small ones

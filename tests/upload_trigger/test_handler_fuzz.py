@@ -33,6 +33,8 @@ from tests.support.soak import sample, sized
 from upload_trigger import handler
 from upload_trigger.handler import StartError
 
+pytestmark = pytest.mark.slow
+
 fuzz = settings(
     max_examples=sized(80, 300),
     deadline=None,
@@ -135,7 +137,6 @@ def test_a_hostile_definition_gets_a_verdict_within_the_bounds(make: Callable[[]
     assert verdict["verdict"] in ("STARTED", "REJECTED")
 
 
-@pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.parametrize("name", sample(list(HOSTILE), 6))
 def test_a_hostile_definition_takes_bounded_memory(name: str) -> None:
