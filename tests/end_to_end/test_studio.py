@@ -26,7 +26,7 @@ from tests.support.infra.studio_offers import (
     project,
     write,
 )
-from tests.support.local_aws.laptop import Laptop
+from tests.support.local_aws.deployed import DeployedStack
 from tests.support.local_aws.toy_pipeline import IMAGE, SHIPPED
 
 __all__ = ["synthesis"]
@@ -115,9 +115,9 @@ class Studio:
                     sagemaker.delete_model_package(ModelPackageName=each["ModelPackageArn"])
                 sagemaker.delete_model_package_group(ModelPackageGroupName=name)
 
-    def laptop(self) -> Laptop:
+    def deployed_stack(self) -> DeployedStack:
         """Return the project, to upload to."""
-        running = Laptop(self.aws, stack.outputs(self.cloudformation, STACK))
+        running = DeployedStack(self.aws, stack.outputs(self.cloudformation, STACK))
         running.data_url = running.put_object("data/toy/images.txt", b"1 a/a.jpg\n").removesuffix(
             "images.txt"
         )
@@ -176,7 +176,7 @@ def test_nobody_replaces_the_template_but_the_publisher(studio: Studio) -> None:
 @pytest.mark.slow
 def test_an_upload_to_a_project_runs_its_own_pipeline(clean: Studio) -> None:
     assert clean.make()["StackStatus"] == "CREATE_COMPLETE"
-    running = clean.laptop()
+    running = clean.deployed_stack()
     execution = running.run(SHIPPED)
     described = running.describe(execution)
     assert described["PipelineExecutionStatus"] == "Succeeded"
@@ -191,7 +191,7 @@ def test_an_upload_to_a_project_runs_its_own_pipeline(clean: Studio) -> None:
 
 def test_a_user_of_studio_uploads_with_the_project_s_uploader_role(clean: Studio) -> None:
     clean.make()
-    bucket = clean.laptop().outputs["BucketName"]
+    bucket = clean.deployed_stack().outputs["BucketName"]
     role = "arn:aws:iam::123456789012:role/studio-p-abc123def456-uploader-us-east-1"
     sts = clean.aws.client("sts", USERS)
     given = sts.assume_role(RoleArn=role, RoleSessionName="me")["Credentials"]
@@ -214,7 +214,7 @@ def test_a_user_of_studio_uploads_with_the_project_s_uploader_role(clean: Studio
 @pytest.mark.slow
 def test_the_shipped_definition_is_the_pipeline_s_first_version_already(clean: Studio) -> None:
     clean.make()
-    running = clean.laptop()
+    running = clean.deployed_stack()
     assert versions(running) == [1]
     running.put_object("pipeline/pipeline.json", SHIPPED.read_bytes())
     running.put_object("pipeline/parameters.json", b"{}")
@@ -226,7 +226,7 @@ def test_the_shipped_definition_is_the_pipeline_s_first_version_already(clean: S
     running.follow(verdict["executionArn"])
 
 
-def versions(running: Laptop) -> list[int]:
+def versions(running: DeployedStack) -> list[int]:
     listed = running.sagemaker.list_pipeline_versions(PipelineName=running.outputs["PipelineName"])
     return [each["PipelineVersionId"] for each in listed["PipelineVersionSummaries"]]
 
