@@ -14,7 +14,7 @@ from typing import Any
 
 from local.engine.host import Host
 from local.engine.jobs.records import TrainingJob
-from local.sagemaker.execution import RUNNING, Execution
+from local.sagemaker.pipeline import RUNNING, Execution
 
 SOURCE = "aws.sagemaker"
 logger = logging.getLogger(__name__)

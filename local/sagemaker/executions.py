@@ -18,8 +18,8 @@ from local.engine.jobs.log import LogStream
 from local.engine.jobs.records import now
 from local.sagemaker.errors import ConflictError, NotFoundError, ValidationError
 from local.sagemaker.events import execution_changed
-from local.sagemaker.execution import Execution, describe_step
 from local.sagemaker.listing import between, in_order, page
+from local.sagemaker.pipeline import Execution, describe_step
 from local.sagemaker.pipelines import Pipelines
 from local.sagemaker.requests import Call
 from local.sagemaker.tokens import Tokens

@@ -67,8 +67,8 @@ print(subprocess.Popen(["sleep", "600"], start_new_session=True).pid)
 KILLED = """
 import sys, time
 from pathlib import Path
-from sagemaker_host import open_memory_account
-from sagemaker_jobs import training_request
+from tests.support.sagemaker.memory_account import open_memory_account
+from tests.support.sagemaker.toy_jobs import training_request
 code = '''
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 child = subprocess.Popen(["sleep", "600"])
