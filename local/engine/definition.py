@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from local.engine.references import did_you_mean, references
+from local.engine.references import references
 from ops.aws.service_model import bundled_model
 from pipeline_definition.checks import Place, check
 from upload_trigger.definition import loading, walk
-from upload_trigger.definition.problems import Problem, problem
+from upload_trigger.definition.problems import Problem, did_you_mean, problem
 
 STEP_TYPES = ("Condition", "Fail", "Processing", "RegisterModel", "Training")
 
@@ -118,9 +118,7 @@ def resolve_parameters(definition: Definition, given: Mapping[str, str]) -> dict
     """Return the typed value of every parameter; raise ParameterError with everything that does not fit."""
     declared = definition.parameters
     errors = [
-        f"Unknown parameter {name}: {did_you_mean(name, [*declared])}"
-        for name in given
-        if name not in declared
+        f"Unknown parameter {name}{did_you_mean(name, declared)}" for name in given if name not in declared
     ]
     if missing := [n for n, p in declared.items() if n not in given and "DefaultValue" not in p]:
         errors.append(f"Parameters without a default value must be given: {', '.join(missing)}")

@@ -123,8 +123,8 @@ def test_defaults_stand_where_nothing_is_given() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"Epoch": "3"}, "Unknown parameter Epoch: did you mean Epochs?"),
-        ({"X": "3"}, "known: Bucket, Group, Epochs, Rate, Fast, Status"),
+        ({"Epoch": "3"}, "Unknown parameter Epoch; did you mean Epochs?"),
+        ({"X": "3"}, "; legal: Bucket, Group, Epochs, Rate, Fast, Status"),
         ({}, "must be given: Bucket, Group"),
         ({"Epochs": "1.5"}, "Parameter Epochs: '1.5' is not of type Integer"),
         ({"Epochs": "1_0"}, "Parameter Epochs: '1_0' is not of type Integer"),
