@@ -119,20 +119,20 @@ def processor(context: Context, module: str, training_type: str, instance_count:
 
 def trainer(context: Context, training_type: TrainingType) -> Any:
     """Make the trainer; the two training types differ only in how they are paid and where they write."""
-    given, spot = context.parameters, training_type.spot
+    parameters, spot = context.parameters, training_type.spot
     output = context.output("training", training_type.prefix)
     trainer = ImageTrainer(
         sagemaker_session=context.session,
         role=offline.PLACEHOLDER_ROLE,
-        role_parameter=given["ExecutionRoleArn"],
+        role_parameter=parameters["ExecutionRoleArn"],
         base_job_name="train",
-        training_image=given["TrainingImageUri"],
+        training_image=parameters["TrainingImageUri"],
         entrypoint=["python", "-m", "training.train"],
         compute=Compute(
-            instance_type=given["TrainingInstanceType"],
+            instance_type=parameters["TrainingInstanceType"],
             instance_count=1,
             volume_size_in_gb=VOLUME_SIZE_IN_GB,
-            volume_kms_key_id=given["VolumeKmsKeyId"],
+            volume_kms_key_id=parameters["VolumeKmsKeyId"],
             enable_managed_spot_training=spot,
         ),
         networking=Networking(
@@ -146,11 +146,11 @@ def trainer(context: Context, training_type: TrainingType) -> Any:
             max_runtime_in_seconds=4 * HOUR, **({"max_wait_time_in_seconds": 8 * HOUR} if spot else {})
         ),
         output_data_config=OutputDataConfig(
-            s3_output_path=output, compression_type="GZIP", kms_key_id=given["OutputKmsKeyId"]
+            s3_output_path=output, compression_type="GZIP", kms_key_id=parameters["OutputKmsKeyId"]
         ),
         checkpoint_config=_checkpoints(context, training_type) if spot else None,
         hyperparameters={
-            each.hyper_parameter_name: given[each.name].to_string()
+            each.hyper_parameter_name: parameters[each.name].to_string()
             for each in PARAMETERS
             if each.hyper_parameter
         },

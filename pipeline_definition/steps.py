@@ -47,20 +47,20 @@ JOB_RETRIES = [SERVICE_RETRY, CAPACITY_RETRY]
 
 def preprocess(context: Context) -> Any:
     """Make the step that turns the images into train, validation and test shards and a manifest."""
-    given = context.parameters
-    processor = jobs.processor(context, "preprocess", "Shared", given["ProcessingInstanceCount"])
+    parameters = context.parameters
+    processor = jobs.processor(context, "preprocess", "Shared", parameters["ProcessingInstanceCount"])
     arguments = [
-        *("--class-selection", given["ClassSelection"]),
-        *("--annotation-file-name", given["AnnotationFileName"]),
-        *("--seed", given["Seed"].to_string()),
+        *("--class-selection", parameters["ClassSelection"]),
+        *("--annotation-file-name", parameters["AnnotationFileName"]),
+        *("--seed", parameters["Seed"].to_string()),
         # The step cache looks at arguments, and not at the objects behind InputDataUrl.
-        *("--data-digest", given["InputDataDigest"]),
+        *("--data-digest", parameters["InputDataDigest"]),
     ]
     outputs = [
         jobs.processing_output(name, context.output("preprocess", name))
         for name in ("train", "validation", "test", "manifest")
     ]
-    inputs = [jobs.processing_input("data", given["InputDataUrl"])]
+    inputs = [jobs.processing_input("data", parameters["InputDataUrl"])]
     return ProcessingStep(
         "Preprocess",
         processor.run(arguments=arguments, inputs=inputs, outputs=outputs),
