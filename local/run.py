@@ -39,7 +39,7 @@ DRAWN_NOTE = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class RunOptions:
     """What `python -m local run` was asked for."""
 
     data: Path | None
@@ -72,7 +72,7 @@ def parse_parameters(text: str) -> dict[str, str]:
     return {name: value.strip() for name, value in zip(names, values, strict=True)}
 
 
-def run(options: Options) -> int:
+def run(options: RunOptions) -> int:
     """Take the upload to registered models; 0 when the execution Succeeded, else 1."""
     console = Console()
     parameters = parse_parameters(options.parameters)

@@ -60,7 +60,7 @@ ON_DEMAND = TrainingType("OnDemand", "on-demand", False, "on-demand capacity")
 
 
 @dataclass(frozen=True)
-class Context:
+class StepContext:
     """What every step is made from: the offline session and the pipeline's parameters by name."""
 
     session: Any
@@ -94,7 +94,7 @@ class Context:
         return [each for key, each in self.parameters.items() if re.fullmatch(rf"{name}\d+", key)] or None
 
 
-def processor(context: Context, module: str, training_type: str, instance_count: Any) -> Any:
+def processor(context: StepContext, module: str, training_type: str, instance_count: Any) -> Any:
     """Make the processor of one of the image's modules; the tag tells whose bill it is on."""
     return Processor(
         role=context.parameters["ExecutionRoleArn"],
@@ -117,7 +117,7 @@ def processor(context: Context, module: str, training_type: str, instance_count:
     )
 
 
-def trainer(context: Context, training_type: TrainingType) -> Any:
+def trainer(context: StepContext, training_type: TrainingType) -> Any:
     """Make the trainer; the two training types differ only in how they are paid and where they write."""
     parameters, spot = context.parameters, training_type.spot
     output = context.output("training", training_type.prefix)
@@ -161,7 +161,7 @@ def trainer(context: Context, training_type: TrainingType) -> Any:
     )
 
 
-def _checkpoints(context: Context, training_type: TrainingType) -> Any:
+def _checkpoints(context: StepContext, training_type: TrainingType) -> Any:
     """Name the checkpoints' place: the same for every execution, because it is part of the step cache's key.
 
     Training keeps what belongs to other data or hyper-parameters apart by a fingerprint.

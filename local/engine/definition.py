@@ -38,7 +38,7 @@ class ParameterError(ValueError):
 
 
 @dataclass(frozen=True)
-class Step:
+class StepDefinition:
     """One step: what it waits for (`needs`) and the branch it lies in (`gate`: condition step, outcome)."""
 
     name: str
@@ -59,7 +59,7 @@ class Definition:
     """A definition that can run: its `steps` by name, nested ones too, in the order of the text."""
 
     document: Mapping[str, Any]
-    steps: Mapping[str, Step]
+    steps: Mapping[str, StepDefinition]
 
     @property
     def parameters(self) -> dict[str, Mapping[str, Any]]:
@@ -102,13 +102,15 @@ def _not_run(definition: dict[str, Any]) -> Iterator[Problem]:
             yield problem((*path, "DependsOn"), what)
 
 
-def _steps(steps: list[Any], gate: tuple[str, bool] | None = None) -> Iterator[Step]:
+def _steps(steps: list[Any], gate: tuple[str, bool] | None = None) -> Iterator[StepDefinition]:
     for document in steps:
         name, kind, arguments = document["Name"], document["Type"], document["Arguments"]
         # What lies in the branches waits for the condition, not the condition for it.
         own = arguments["Conditions"] if kind == "Condition" else arguments
         needs = [ref.name for ref in references(own) if ref.root == "Steps"]
-        yield Step(name, kind, document, tuple(dict.fromkeys([*needs, *document.get("DependsOn", [])])), gate)
+        yield StepDefinition(
+            name, kind, document, tuple(dict.fromkeys([*needs, *document.get("DependsOn", [])])), gate
+        )
         if kind == "Condition":
             yield from _steps(arguments.get("IfSteps", []), (name, True))
             yield from _steps(arguments.get("ElseSteps", []), (name, False))

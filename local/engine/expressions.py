@@ -30,7 +30,7 @@ class ExecutionVariables:
     start_time: datetime
 
 
-class Scope:
+class ExpressionScope:
     """Everything that an expression can refer to in one execution; safe to use from several threads."""
 
     def __init__(

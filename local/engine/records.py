@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from local.engine.definition import Step
+from local.engine.definition import StepDefinition
 
 _REASON_LIMIT = 1024  # characters of a FailureReason
 
@@ -47,7 +47,7 @@ class StepRecords:
         self._lock = threading.Lock()
         self._records: dict[str, StepRecord] = {}
 
-    def start(self, step: Step) -> None:
+    def start(self, step: StepDefinition) -> None:
         """Open the record of `step`: Starting, from now."""
         record = StepRecord(
             step.name,

@@ -10,7 +10,7 @@ from typing import Any
 
 from local.engine.executor import Executor, Outcome, StepRecord
 from local.engine.jobs.records import now
-from local.sagemaker.errors import NotFoundError
+from local.sagemaker.errors import ResourceNotFoundError
 
 RUNNING = ("Executing", "Stopping")
 
@@ -42,14 +42,14 @@ class Pipeline:
     creation_time: datetime = field(default_factory=now)
     last_modified_time: datetime = field(default_factory=now)
     last_run_time: datetime | None = None
-    executions: dict[str, Execution] = field(default_factory=dict)
+    executions: dict[str, PipelineExecution] = field(default_factory=dict)
 
     def version(self, number: int | None) -> PipelineVersion:
         """Return one version, the current one for None."""
         if number is None:
             return self.versions[-1]
         if not 1 <= number <= len(self.versions):
-            raise NotFoundError(
+            raise ResourceNotFoundError(
                 f"Pipeline version {number} of pipeline '{self.arn}' does not exist: "
                 f"it has the versions 1 to {len(self.versions)}."
             )
@@ -85,7 +85,7 @@ class Pipeline:
 
 
 @dataclass
-class Execution:
+class PipelineExecution:
     """One execution of one version of a pipeline."""
 
     arn: str

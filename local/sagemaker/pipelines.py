@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from local.engine.definition import DefinitionError, parse
 from local.engine.jobs.records import now
-from local.sagemaker.errors import ConflictError, NotFoundError, ValidationError
+from local.sagemaker.errors import ConflictError, ResourceNotFoundError, ValidationError
 from local.sagemaker.listing import between, in_order, page
 from local.sagemaker.pipeline import Pipeline, PipelineVersion
 from local.sagemaker.requests import Call
@@ -52,7 +52,7 @@ class Pipelines:
         for pipeline in list(self.by_name.values()):
             if pipeline.name.lower() == wanted:
                 return pipeline
-        raise NotFoundError(f"Pipeline '{self.runtime.arn(f'pipeline/{wanted}')}' does not exist.")
+        raise ResourceNotFoundError(f"Pipeline '{self.runtime.arn(f'pipeline/{wanted}')}' does not exist.")
 
     def create(self, call: Call) -> dict[str, Any]:
         """Answer CreatePipeline."""

@@ -78,7 +78,7 @@ def sleeping_stack(directory: Path) -> Iterator[DeployedStack]:
 
 
 @dataclass
-class Bench:
+class OverheadBench:
     """Both measures and, step by step, what they found."""
 
     deployed: DeployedStack
@@ -129,7 +129,7 @@ class Bench:
         )
 
 
-def rows(bench: Bench, values: dict[str, list[float]]) -> list[tuple[str, ...]]:
+def rows(bench: OverheadBench, values: dict[str, list[float]]) -> list[tuple[str, ...]]:
     """Return the table: the chain job by job, what is left between the steps, and the whole."""
     table: list[tuple[str, ...]] = []
     for step in CHAIN:
@@ -153,7 +153,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, sleeping_stack(Path(name)) as running:
-        bench = Bench(running, Path(name) / "pipeline.json", options.scale)
+        bench = OverheadBench(running, Path(name) / "pipeline.json", options.scale)
         write_definition(bench.definition, options.scale)
         measures: dict[str, Any] = {DIRECT: bench.direct, EXECUTION: bench.execution}
         values = interleaved(options.rounds, measures)

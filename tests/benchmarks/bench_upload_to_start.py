@@ -24,7 +24,7 @@ from tests.support.local_aws.deployed import DeployedStack, deployed_stack
 
 
 @dataclass
-class Bench:
+class UploadBench:
     """The four measures; each gives the seconds from the PUT to the execution's start."""
 
     deployed: DeployedStack
@@ -90,7 +90,7 @@ def main() -> int:
         starts.end(running, running.start(Path(name) / "first.json"))
         environment = starts.environment(running, administrator=True)
         with starts.Child("direct", environment) as waiting:
-            bench = Bench(running, body, environment, waiting)
+            bench = UploadBench(running, body, environment, waiting)
             bench.direct_warm()
             values = interleaved(
                 rounds,
