@@ -25,7 +25,9 @@ from botocore.exceptions import ClientError
 SOURCE = Path(__file__).resolve().parent.parent / "lambda"
 """Where the function's code is."""
 TIMEOUT_SECONDS = 600.0
+"""A deployment takes seconds here: one that is not done after ten minutes never will be."""
 _POLL_SECONDS = 0.1
+"""CloudFormation is on this machine: asking often costs nobody anything."""
 _CDK_BUCKET = "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"
 _DONE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 _DEAD = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")

@@ -28,6 +28,7 @@ DEFINITION = REPOSITORY / "pipeline_definition" / "pipeline.json"
 SAMPLES = REPOSITORY / ".cache" / "sample-data"
 STACK = "cv-birds"
 START_TIMEOUT_SECONDS = 60.0
+"""A start takes a fraction of a second; a minute is enough on the busiest machine."""
 NOTES = (
     "This execution ran on local AWS. Durations are this machine's, and the billable time of the Spot "
     "job assumes a Spot price of 30 % of On-Demand: on AWS the saving is the market's.",

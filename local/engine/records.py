@@ -11,7 +11,8 @@ from typing import Any
 
 from local.engine.definition import StepDefinition
 
-_REASON_LIMIT = 1024  # characters of a FailureReason
+_REASON_LIMIT = 1024
+"""Characters that SageMaker keeps of a FailureReason."""
 
 
 @dataclass(frozen=True)

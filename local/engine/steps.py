@@ -71,8 +71,10 @@ JOB_TYPES = {
 }
 
 
-_MISSES = 5  # Describe calls in a row that may fail for the service's reasons
-_MISS_SECONDS = 0.1  # until the next one
+_MISSES = 5
+"""Describe calls in a row that may fail for the service's reasons: a training outlives a moment's fault."""
+_MISS_SECONDS = 0.1
+"""Until the next one, so that a service which is gone is told within a second."""
 
 
 def run_step(step: StepDefinition, runtime: Runtime) -> None:

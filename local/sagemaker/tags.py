@@ -10,6 +10,7 @@ from local.sagemaker.listing import page
 from local.sagemaker.requests import Call
 
 _MOST_TAGS = 50
+"""As AWS has it for one resource."""
 
 
 class Tags:

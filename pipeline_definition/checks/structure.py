@@ -14,6 +14,7 @@ VERSION = "2020-12-01"
 MEMBERS = ("Version", "Metadata", "Parameters", "PipelineExperimentConfig", "MlflowConfig", "Steps")
 PARAMETER_MEMBERS = ("Name", "Type", "DefaultValue", "EnumValues")
 MAX_PARAMETERS = 200
+"""SageMaker takes no more; so it is with the other limits here."""
 STEP_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 PARAMETER_NAME = re.compile(r"[A-Za-z0-9_-]{1,256}")
 STEP_TYPES = (
