@@ -77,7 +77,7 @@ def run(**options: Any) -> None:
     Exits with 0 when the execution Succeeded, 1 when it did not, 2 when something given is wrong and 130
     after Ctrl-C.
     """
-    sys.exit(local_run.run(local_run.Options(**options)))
+    sys.exit(local_run.run(local_run.RunOptions(**options)))
 
 
 @main.command()
@@ -99,7 +99,7 @@ def run(**options: Any) -> None:
 @_shared
 def up(**options: Any) -> None:
     """Keep local AWS running until Ctrl-C. What it holds is gone when it stops."""
-    sys.exit(local_up.up(local_up.Options(**options)))
+    sys.exit(local_up.up(local_up.UpOptions(**options)))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,9 @@ from botocore.exceptions import ClientError
 SOURCE = Path(__file__).resolve().parent.parent / "lambda"
 """Where the function's code is."""
 TIMEOUT_SECONDS = 600.0
+"""A deployment takes seconds here: one that is not done after ten minutes never will be."""
 _POLL_SECONDS = 0.1
+"""CloudFormation is on this machine: asking often costs nobody anything."""
 _CDK_BUCKET = "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"
 _DONE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 _DEAD = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
@@ -43,7 +45,7 @@ MakeClient = Callable[[str], Any]
 
 
 @dataclass(frozen=True)
-class Failure:
+class ResourceFailure:
     """One resource that failed, and why."""
 
     logical_id: str
@@ -54,7 +56,7 @@ class Failure:
 class DeployError(Exception):
     """The stack is not what the template asks for; `failures` are the resources that failed."""
 
-    def __init__(self, message: str, failures: list[Failure] | None = None) -> None:
+    def __init__(self, message: str, failures: list[ResourceFailure] | None = None) -> None:
         self.failures = failures or []
         lines = [f"  {item.logical_id} ({item.type}): {item.reason}" for item in self.failures]
         super().__init__("\n".join([message, *lines]))
@@ -237,22 +239,22 @@ def _settled(cloudformation: Any, stack_id: str) -> dict[str, Any]:
         time.sleep(_POLL_SECONDS)
 
 
-def _failures(cloudformation: Any, stack_id: str) -> list[Failure]:
+def _failures(cloudformation: Any, stack_id: str) -> list[ResourceFailure]:
     """List what failed in the last operation, in the order in which it did; the events come newest first."""
-    failures: list[Failure] = []
+    failures: list[ResourceFailure] = []
     for event in cloudformation.describe_stack_events(StackName=stack_id)["StackEvents"]:
         if event.get("ResourceStatusReason") == "User Initiated":
             break
         if event["ResourceStatus"].endswith("_FAILED") and event["PhysicalResourceId"] != stack_id:
             reason = event.get("ResourceStatusReason", "no reason given")
-            failures.insert(0, Failure(event["LogicalResourceId"], event["ResourceType"], reason))
+            failures.insert(0, ResourceFailure(event["LogicalResourceId"], event["ResourceType"], reason))
     return failures or _invalid(cloudformation, stack_id)
 
 
-def _invalid(cloudformation: Any, stack_id: str) -> list[Failure]:
+def _invalid(cloudformation: Any, stack_id: str) -> list[ResourceFailure]:
     """List what CloudFormation refused before it made anything, such as a name that is taken."""
     return [
-        Failure(event["LogicalResourceId"], event["ResourceType"], event["ValidationStatusReason"])
+        ResourceFailure(event["LogicalResourceId"], event["ResourceType"], event["ValidationStatusReason"])
         for event in cloudformation.describe_events(StackName=stack_id)["OperationEvents"]
         if event["EventType"] == "VALIDATION_ERROR"
     ]

@@ -28,6 +28,7 @@ DEFINITION = REPOSITORY / "pipeline_definition" / "pipeline.json"
 SAMPLES = REPOSITORY / ".cache" / "sample-data"
 STACK = "cv-birds"
 START_TIMEOUT_SECONDS = 60.0
+"""A start takes a fraction of a second; a minute is enough on the busiest machine."""
 NOTES = (
     "This execution ran on local AWS. Durations are this machine's, and the billable time of the Spot "
     "job assumes a Spot price of 30 % of On-Demand: on AWS the saving is the market's.",
@@ -39,7 +40,7 @@ DRAWN_NOTE = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class RunOptions:
     """What `python -m local run` was asked for."""
 
     data: Path | None
@@ -72,7 +73,7 @@ def parse_parameters(text: str) -> dict[str, str]:
     return {name: value.strip() for name, value in zip(names, values, strict=True)}
 
 
-def run(options: Options) -> int:
+def run(options: RunOptions) -> int:
     """Take the upload to registered models; 0 when the execution Succeeded, else 1."""
     console = Console()
     parameters = parse_parameters(options.parameters)

@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import ExifTags, Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 
 SEED = 7
+"""Any number would do: every machine draws the same pictures."""
 IMAGES_PER_CLASS = 60  # as many as CUB has; half of them are to train with
 ARCHIVE_NAME, ARCHIVE_ROOT = "CUB_200_2011.tgz", "CUB_200_2011"
 TABLES = ("images", "image_class_labels", "train_test_split", "bounding_boxes")

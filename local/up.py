@@ -15,7 +15,7 @@ from local.run import STACK
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class UpOptions:
     """What `python -m local up` was asked for."""
 
     env_file: Path
@@ -27,7 +27,7 @@ class Options:
     faults: int | None
 
 
-def up(options: Options) -> int:
+def up(options: UpOptions) -> int:
     """Serve until Ctrl-C or SIGTERM, then end every process and remove the env file; always 0."""
     console = Console(soft_wrap=True)
     with (
@@ -52,7 +52,7 @@ def up(options: Options) -> int:
     return 0
 
 
-def _tell(console: Console, endpoint_url: str, options: Options, outputs: dict[str, str]) -> None:
+def _tell(console: Console, endpoint_url: str, options: UpOptions, outputs: dict[str, str]) -> None:
     console.print(f"[bold]Local AWS[/] at {endpoint_url}; Ctrl-C stops it, and what it holds is gone then.")
     for name, value in outputs.items():
         console.print(f"  {name} = {value}", highlight=False)

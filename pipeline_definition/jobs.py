@@ -60,7 +60,7 @@ ON_DEMAND = TrainingType("OnDemand", "on-demand", False, "on-demand capacity")
 
 
 @dataclass(frozen=True)
-class Context:
+class StepContext:
     """What every step is made from: the offline session and the pipeline's parameters by name."""
 
     session: Any
@@ -94,7 +94,7 @@ class Context:
         return [each for key, each in self.parameters.items() if re.fullmatch(rf"{name}\d+", key)] or None
 
 
-def processor(context: Context, module: str, training_type: str, instance_count: Any) -> Any:
+def processor(context: StepContext, module: str, training_type: str, instance_count: Any) -> Any:
     """Make the processor of one of the image's modules; the tag tells whose bill it is on."""
     return Processor(
         role=context.parameters["ExecutionRoleArn"],
@@ -117,22 +117,22 @@ def processor(context: Context, module: str, training_type: str, instance_count:
     )
 
 
-def trainer(context: Context, training_type: TrainingType) -> Any:
+def trainer(context: StepContext, training_type: TrainingType) -> Any:
     """Make the trainer; the two training types differ only in how they are paid and where they write."""
-    given, spot = context.parameters, training_type.spot
+    parameters, spot = context.parameters, training_type.spot
     output = context.output("training", training_type.prefix)
     trainer = ImageTrainer(
         sagemaker_session=context.session,
         role=offline.PLACEHOLDER_ROLE,
-        role_parameter=given["ExecutionRoleArn"],
+        role_parameter=parameters["ExecutionRoleArn"],
         base_job_name="train",
-        training_image=given["TrainingImageUri"],
+        training_image=parameters["TrainingImageUri"],
         entrypoint=["python", "-m", "training.train"],
         compute=Compute(
-            instance_type=given["TrainingInstanceType"],
+            instance_type=parameters["TrainingInstanceType"],
             instance_count=1,
             volume_size_in_gb=VOLUME_SIZE_IN_GB,
-            volume_kms_key_id=given["VolumeKmsKeyId"],
+            volume_kms_key_id=parameters["VolumeKmsKeyId"],
             enable_managed_spot_training=spot,
         ),
         networking=Networking(
@@ -146,11 +146,11 @@ def trainer(context: Context, training_type: TrainingType) -> Any:
             max_runtime_in_seconds=4 * HOUR, **({"max_wait_time_in_seconds": 8 * HOUR} if spot else {})
         ),
         output_data_config=OutputDataConfig(
-            s3_output_path=output, compression_type="GZIP", kms_key_id=given["OutputKmsKeyId"]
+            s3_output_path=output, compression_type="GZIP", kms_key_id=parameters["OutputKmsKeyId"]
         ),
         checkpoint_config=_checkpoints(context, training_type) if spot else None,
         hyperparameters={
-            each.hyper_parameter_name: given[each.name].to_string()
+            each.hyper_parameter_name: parameters[each.name].to_string()
             for each in PARAMETERS
             if each.hyper_parameter
         },
@@ -161,7 +161,7 @@ def trainer(context: Context, training_type: TrainingType) -> Any:
     )
 
 
-def _checkpoints(context: Context, training_type: TrainingType) -> Any:
+def _checkpoints(context: StepContext, training_type: TrainingType) -> Any:
     """Name the checkpoints' place: the same for every execution, because it is part of the step cache's key.
 
     Training keeps what belongs to other data or hyper-parameters apart by a fingerprint.

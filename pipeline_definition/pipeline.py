@@ -25,7 +25,7 @@ def build(*, pretrained_channel: bool = False, subnets: int = 0, security_groups
         pretrained_channel=pretrained_channel, subnets=subnets, security_groups=security_groups
     )
     declared = {each.name: _declare(each) for each in listed}
-    context = jobs.Context(offline_session(), declared)
+    context = jobs.StepContext(offline_session(), declared)
     training_types = (jobs.SPOT, jobs.ON_DEMAND)
     preprocess = steps.preprocess(context)
     data = preprocess.properties.ProcessingOutputConfig.Outputs

@@ -23,7 +23,7 @@ from sagemaker.mlops.workflow.steps import CacheConfig, ProcessingStep, Training
 from sagemaker.serve import ModelBuilder
 
 from pipeline_definition import jobs
-from pipeline_definition.jobs import Context, TrainingType
+from pipeline_definition.jobs import StepContext, TrainingType
 
 ACCURACY = "multiclass_classification_metrics.accuracy.value"
 EVALUATION_FILE = "evaluation.json"
@@ -45,22 +45,22 @@ CAPACITY_RETRY = SageMakerJobStepRetryPolicy(
 JOB_RETRIES = [SERVICE_RETRY, CAPACITY_RETRY]
 
 
-def preprocess(context: Context) -> Any:
+def preprocess(context: StepContext) -> Any:
     """Make the step that turns the images into train, validation and test shards and a manifest."""
-    given = context.parameters
-    processor = jobs.processor(context, "preprocess", "Shared", given["ProcessingInstanceCount"])
+    parameters = context.parameters
+    processor = jobs.processor(context, "preprocess", "Shared", parameters["ProcessingInstanceCount"])
     arguments = [
-        *("--class-selection", given["ClassSelection"]),
-        *("--annotation-file-name", given["AnnotationFileName"]),
-        *("--seed", given["Seed"].to_string()),
+        *("--class-selection", parameters["ClassSelection"]),
+        *("--annotation-file-name", parameters["AnnotationFileName"]),
+        *("--seed", parameters["Seed"].to_string()),
         # The step cache looks at arguments, and not at the objects behind InputDataUrl.
-        *("--data-digest", given["InputDataDigest"]),
+        *("--data-digest", parameters["InputDataDigest"]),
     ]
     outputs = [
         jobs.processing_output(name, context.output("preprocess", name))
         for name in ("train", "validation", "test", "manifest")
     ]
-    inputs = [jobs.processing_input("data", given["InputDataUrl"])]
+    inputs = [jobs.processing_input("data", parameters["InputDataUrl"])]
     return ProcessingStep(
         "Preprocess",
         processor.run(arguments=arguments, inputs=inputs, outputs=outputs),
@@ -71,7 +71,7 @@ def preprocess(context: Context) -> Any:
     )
 
 
-def train(context: Context, training_type: TrainingType, data: Any) -> Any:
+def train(context: StepContext, training_type: TrainingType, data: Any) -> Any:
     """Make a training step; `data` are the outputs of Preprocess by name."""
     channels = [jobs.channel(name, data[name].S3Output.S3Uri) for name in ("train", "validation")]
     if "PretrainedUrl" in context.parameters:
@@ -86,7 +86,7 @@ def train(context: Context, training_type: TrainingType, data: Any) -> Any:
     )
 
 
-def evaluate(context: Context, training_type: TrainingType, data: Any, training: Any) -> Any:
+def evaluate(context: StepContext, training_type: TrainingType, data: Any, training: Any) -> Any:
     """Make the step that measures a trained model on the test images, which no training saw."""
     processor = jobs.processor(context, "evaluate", training_type.name, 1)
     inputs = [
@@ -107,7 +107,7 @@ def evaluate(context: Context, training_type: TrainingType, data: Any, training:
     )
 
 
-def register(context: Context, training_type: TrainingType, training: Any, evaluation: Any) -> Any:
+def register(context: StepContext, training_type: TrainingType, training: Any, evaluation: Any) -> Any:
     """Make the step that puts a model package with its metrics into the model package group."""
     report = evaluation.properties.ProcessingOutputConfig.Outputs["evaluation"].S3Output.S3Uri
     statistics = MetricsSource(content_type="application/json", s3_uri=Join("/", [report, EVALUATION_FILE]))
@@ -138,7 +138,7 @@ def register(context: Context, training_type: TrainingType, training: Any, evalu
     )
 
 
-def check_accuracy(context: Context, training_type: TrainingType, registration: Any) -> Any:
+def check_accuracy(context: StepContext, training_type: TrainingType, registration: Any) -> Any:
     """Make the condition step that lets a model be registered from AccuracyThreshold on."""
     name = f"Check{training_type.name}Accuracy"
     return ConditionStep(
@@ -151,7 +151,7 @@ def check_accuracy(context: Context, training_type: TrainingType, registration: 
     )
 
 
-def check_any_accuracy(context: Context, training_types: Sequence[TrainingType]) -> Any:
+def check_any_accuracy(context: StepContext, training_types: Sequence[TrainingType]) -> Any:
     """Make the condition step that fails the execution when no model is accurate enough.
 
     It looks at all of them: a Fail step in one branch would end the execution for the other as well.
@@ -167,7 +167,7 @@ def check_any_accuracy(context: Context, training_types: Sequence[TrainingType])
     )
 
 
-def _accuracy_too_low(context: Context) -> Any:
+def _accuracy_too_low(context: StepContext) -> Any:
     message = [
         "No model was registered: neither TrainSpot nor TrainOnDemand reached the AccuracyThreshold of ",
         context.parameters["AccuracyThreshold"],
@@ -185,7 +185,7 @@ def _evaluation(training_type: TrainingType) -> Any:
     return PropertyFile(f"Evaluation{training_type.name}", output_name="evaluation", path=EVALUATION_FILE)
 
 
-def _accurate(context: Context, training_type: TrainingType) -> Any:
+def _accurate(context: StepContext, training_type: TrainingType) -> Any:
     accuracy = JsonGet(
         step_name=f"Evaluate{training_type.name}",
         property_file=_evaluation(training_type),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.local_aws.laptop import Laptop, laptop
+from tests.support.local_aws.deployed import DeployedStack, deployed_stack
 
 PHOTOS = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "photos"
 
@@ -58,7 +58,7 @@ def photos() -> Path:
 
 
 @pytest.fixture(scope="module")
-def toy_laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedStack]:
     """Local AWS with the real template on it; for pipelines whose containers are toys."""
-    with laptop(tmp_path_factory.mktemp("laptop")) as running:
+    with deployed_stack(tmp_path_factory.mktemp("aws")) as running:
         yield running

@@ -1,4 +1,4 @@
-"""Keep glibc from giving big tensors back to the kernel after every step, which halves a CPU's speed."""
+"""Keep glibc from returning big tensors to the kernel after every step, which halves a CPU's speed."""
 
 from __future__ import annotations
 

@@ -27,9 +27,10 @@ from training.model import Classifier
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 CAPS = {WEIGHTS: 4 << 30, DESCRIPTION: 16 << 20}
-"""The largest size of each member, in bytes."""
+"""The largest size of each member, in bytes: far above ours, and what is read must fit into memory."""
 
 VERSION = 1
+"""Of the members of model.json and what they mean."""
 
 
 @dataclass(frozen=True)

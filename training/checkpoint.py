@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 SECONDS_BETWEEN = 60.0
+"""The most work that an interruption costs; writing more often would cost every training time."""
 _DIGEST_BYTES = 64  # sha256 in hexadecimal
 
 
@@ -74,7 +75,7 @@ class CheckpointStore:
             self.folder = None
 
     def is_due(self) -> bool:
-        """Tell whether the last checkpoint is a minute old."""
+        """Return whether the last checkpoint is a minute old."""
         return self._clock() - self._saved_at >= SECONDS_BETWEEN
 
     def load(self) -> dict[str, Any] | None:

@@ -56,6 +56,7 @@ class Annotations:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return "; did you mean ...?" for the closest known word, or nothing."""
+    # The Lambda has a function of this name too; the container holds no code but this package.
     by_lower = {name.lower(): name for name in known}
     close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
     return f"; did you mean {by_lower[close[0]]}?" if close else ""

@@ -1,4 +1,4 @@
-"""The steps EvaluateSpot and EvaluateOnDemand: judge a model on the test split, which nothing else has seen.
+"""The steps EvaluateSpot and EvaluateOnDemand: measure a model on images nothing else has seen.
 
     python -m training.evaluate --training-type Spot
 
@@ -25,9 +25,12 @@ from training.model import Classifier, choose_device, folded
 from training.paths import Paths, read_json, write_json
 
 VERSION = 1
+"""Of the members of evaluation.json and what they mean."""
 TRAINING_TYPES = ("Spot", "OnDemand")
 BATCH = 16
+"""Images at a time: enough for a machine's cores, little of its memory."""
 BOOTSTRAP_SEED = 7
+"""Any number would do: the same answers have the same intervals."""
 
 
 def predict(classifier: Classifier, description: ModelDescription, test: Channel) -> torch.Tensor:
@@ -46,7 +49,7 @@ def predict(classifier: Classifier, description: ModelDescription, test: Channel
 
 
 def check_same_classes(description: ModelDescription, manifest: dict[str, Any], test: Channel) -> None:
-    """Refuse to judge a model by images of other classes or of another Preprocess step."""
+    """Refuse to measure a model by images of other classes or of another Preprocess step."""
     model, data = _names(description.classes), _names(manifest["classes"])
     if model != data or model != _names(test.classes):
         odd = sorted(set(model) ^ set(data)) or model

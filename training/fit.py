@@ -20,10 +20,12 @@ from torch.nn import functional
 from training.checkpoint import CheckpointStore
 from training.data import batches_of, derive_seed, shuffled
 from training.job import Stopped
-from training.phases import FineTunePhase, HeadPhase, Phase, Score, Setting
+from training.phases import FineTunePhase, HeadPhase, Phase, Score, TrainingContext
 
 WARM_UP = 0.05
+"""The share of a phase's steps in which the learning rate rises: AdamW's first steps know few gradients."""
 LABEL_SMOOTHING = 0.1
+"""The customary tenth: a class has some thirty images, and the head must not grow sure of them by heart."""
 
 
 @dataclass
@@ -37,9 +39,9 @@ class EpochTotals:
 class Fit:
     """One training job's loop, from its first step or from a checkpoint's."""
 
-    def __init__(self, setting: Setting, store: CheckpointStore) -> None:
-        self.setting, self.store = setting, store
-        self.steps_per_epoch = math.ceil(len(setting.train) / setting.given.batch_size)
+    def __init__(self, context: TrainingContext, store: CheckpointStore) -> None:
+        self.context, self.store = context, store
+        self.steps_per_epoch = math.ceil(len(context.train) / context.hyper_parameters.batch_size)
         self.step = 0
         self.totals = EpochTotals()
         self.seconds: dict[str, float] = {}  # of the last epoch of each phase, for the estimate
@@ -59,23 +61,23 @@ class Fit:
         saved = self.store.load()
         if saved:
             self._restore(saved)
-        self.setting.classifier.eval()
-        while self.epoch < self.setting.given.total_epochs:
+        self.context.classifier.eval()
+        while self.epoch < self.context.hyper_parameters.total_epochs:
             self._start_phase(saved)
             saved = None
             while self.epoch in self.phase.epochs:
                 self._run_epoch()
-        self.setting.classifier.eval()
+        self.context.classifier.eval()
 
     def _start_phase(self, saved: dict[str, Any] | None) -> None:
-        self.setting.classifier.eval()
-        kind = HeadPhase if self.epoch < self.setting.given.epochs else FineTunePhase
+        self.context.classifier.eval()
+        kind = HeadPhase if self.epoch < self.context.hyper_parameters.epochs else FineTunePhase
         started = time.perf_counter()
-        self.phase = kind(self.setting)
+        self.phase = kind(self.context)
         self.seconds.setdefault("fine-tune", 1.5 * (time.perf_counter() - started))
         trained = self.phase.parameters()
-        self.setting.classifier.freeze_all_but(trained)
-        self.optimizer = _optimizer(trained, self.setting.given.weight_decay)
+        self.context.classifier.freeze_all_but(trained)
+        self.optimizer = _optimizer(trained, self.context.hyper_parameters.weight_decay)
         if saved and saved["phase"] == self.phase.name:  # at the boundary it is still the other phase's
             self.optimizer.load_state_dict(saved["optimizer"])
         elif self.step:
@@ -84,13 +86,15 @@ class Fit:
     def _run_epoch(self) -> None:
         epoch, started, before = self.epoch, time.perf_counter(), self.totals.images
         if not self._is_unvalidated():
-            order = shuffled(len(self.setting.train), self.setting.given.seed, epoch)
-            batches = batches_of(order, self.setting.given.batch_size, self.step % self.steps_per_epoch)
-            self.setting.classifier.head.train()
+            order = shuffled(len(self.context.train), self.context.hyper_parameters.seed, epoch)
+            batches = batches_of(
+                order, self.context.hyper_parameters.batch_size, self.step % self.steps_per_epoch
+            )
+            self.context.classifier.head.train()
             for inputs, labels in self.phase.batches(epoch, batches):
                 self._learn(inputs, labels)
                 self._keep_if_needed()
-            self.setting.classifier.head.eval()
+            self.context.classifier.head.eval()
         trained = self.totals.images - before
         rate = trained / (time.perf_counter() - started)
         score = self._validate()
@@ -107,10 +111,10 @@ class Fit:
             raise
 
     def _learn(self, inputs: torch.Tensor, labels: torch.Tensor) -> None:
-        given, phase = self.setting.given, self.phase
-        torch.default_generator.manual_seed(derive_seed(given.seed, "step", self.step))
-        if self.setting.device.type == "cuda":
-            torch.cuda.manual_seed_all(derive_seed(given.seed, "step", self.step))
+        hyper_parameters, phase = self.context.hyper_parameters, self.phase
+        torch.default_generator.manual_seed(derive_seed(hyper_parameters.seed, "step", self.step))
+        if self.context.device.type == "cuda":
+            torch.cuda.manual_seed_all(derive_seed(hyper_parameters.seed, "step", self.step))
         step = self.step - phase.epochs.start * self.steps_per_epoch
         rate = phase.learning_rate * schedule(step, len(phase.epochs) * self.steps_per_epoch)
         for group in self.optimizer.param_groups:
@@ -125,8 +129,8 @@ class Fit:
 
     def _keep_if_needed(self, *, first_epoch: bool = False) -> None:
         """Write a checkpoint where one is due, and stop where SIGTERM has come."""
-        finished = self.epoch >= self.setting.given.total_epochs
-        if self.setting.stop.requested and not finished:
+        finished = self.epoch >= self.context.hyper_parameters.total_epochs
+        if self.context.stop.requested and not finished:
             self._save()
             raise Stopped(f"stopped by SIGTERM after step {self.step}, in epoch {self.epoch + 1}")
         if not finished and (first_epoch or self.store.is_due()):
@@ -140,7 +144,7 @@ class Fit:
                 "step": self.step,
                 "phase": self.phase.name,
                 "totals": asdict(self.totals),
-                "model": self.setting.classifier.state_dict(),
+                "model": self.context.classifier.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
             }
         )
@@ -148,16 +152,14 @@ class Fit:
     def _restore(self, saved: dict[str, Any]) -> None:
         self.step = saved["step"]
         self.totals = EpochTotals(**saved["totals"])
-        self.setting.classifier.load_state_dict(saved["model"])
-        print(
-            f"resumed at step={self.step} epoch={self.epoch + 1}/{self.setting.given.total_epochs}",
-            flush=True,
-        )
+        self.context.classifier.load_state_dict(saved["model"])
+        total = self.context.hyper_parameters.total_epochs
+        print(f"resumed at step={self.step} epoch={self.epoch + 1}/{total}", flush=True)
 
     def _log(self, epoch: int, score: Score, rate: float) -> None:
-        total, done = self.setting.given.total_epochs, epoch + 1
-        head_left = max(0, self.setting.given.epochs - done)
-        tune_left = min(total - done, self.setting.given.fine_tune_epochs)
+        total, done = self.context.hyper_parameters.total_epochs, epoch + 1
+        head_left = max(0, self.context.hyper_parameters.epochs - done)
+        tune_left = min(total - done, self.context.hyper_parameters.fine_tune_epochs)
         eta = head_left * self.seconds.get("head", 0) + tune_left * self.seconds["fine-tune"]
         loss = self.totals.loss / self.totals.images
         print(

@@ -85,14 +85,14 @@ PARSERS: Mapping[str, Parser] = {
 }
 
 
-def parse_hyper_parameters(given: Mapping[str, Any]) -> HyperParameters:
+def parse_hyper_parameters(strings: Mapping[str, Any]) -> HyperParameters:
     """Check the strings of hyperparameters.json and report every mistake in one error.
 
     Keys that SageMaker itself adds (`sagemaker_...` of the SDK, `_tuning_...` of tuning jobs) are left alone.
     """
     values: dict[str, Any] = {}
     errors: list[str] = []
-    for key, value in given.items():
+    for key, value in strings.items():
         if key in PARSERS:
             try:
                 values[key.replace("-", "_")] = PARSERS[key](str(value))

@@ -1,7 +1,7 @@
 """Bytes of an image to pixels and back, guarded: a truncated file is found, a decompression bomb refused.
 
 Pillow decodes a 256-pixel JPEG about a quarter slower than torchvision, but torchvision takes two seconds
-more to import than a laptop's whole training set takes to decode, and Pillow needs no torch in preprocess.
+more to import than a small training set takes to decode, and Pillow needs no torch in preprocess.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from PIL import Image, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG")
 MAX_PIXELS = 64_000_000
+"""Decoded these are 192 MB; no photograph of a data set needs more."""
 MAX_BYTES = 64 << 20
+"""A byte for each of the pixels: an encoded photograph has fewer."""
 MAX_RATIO = 20
 """How many times longer than the other a side may be: a few bytes of a thin strip shrink to gigabytes."""
 

@@ -20,6 +20,7 @@ from training.cub import ImageRecord
 from training.split import SPLITS
 
 VERSION = 1
+"""Of the members of manifest.json and what they mean."""
 
 
 @dataclass(frozen=True)

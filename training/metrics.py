@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVEL = 0.95
+"""Of every interval in evaluation.json."""
 _Z = 1.959963984540054  # the normal distribution's 97.5 % point
 RESAMPLES = 1000
+"""A thousand leave 25 beyond either end of a 95 % interval."""
 
 Counts = NDArray[np.int64]
 """A confusion matrix (classes, classes): rows are the truth, columns the answers."""

@@ -31,6 +31,8 @@ class InputFormat:
         return (pixels.float() - mean * 255) / (std * 255)
 
 
+# What the weights were trained with: EfficientNet-Lite on pixels from -1 to 1, torchvision's on ImageNet's
+# mean and deviation of each colour.
 LITE_INPUT = InputFormat(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 IMAGENET_INPUT = InputFormat(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 

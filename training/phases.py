@@ -1,4 +1,4 @@
-"""The two phases of training: what a batch is, what it goes through, what learns and how it is judged.
+"""The two phases of training: what a batch is, what it goes through, what learns and how it is measured.
 
 `head`: the backbone is frozen, so its features are computed once and every epoch costs next to nothing.
 `fine-tune`: the last stage and the head learn from augmented images; batch norm keeps its statistics.
@@ -21,6 +21,7 @@ from training.model import Classifier, folded
 
 HEAD, FINE_TUNE = "head", "fine-tune"
 FEATURE_BATCH = 16
+"""Images at a time where nothing learns: enough for a machine's cores, little of its memory."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,13 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Setting:
+class TrainingContext:
     """What both phases work with."""
 
     classifier: Classifier
     train: Channel
     validation: Channel
-    given: HyperParameters
+    hyper_parameters: HyperParameters
     loader: Loader
     stop: StopRequest
     device: torch.device
@@ -49,7 +50,7 @@ class Setting:
 
     def centred(self, channel: Channel) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield a channel's normalised images and labels in order, without augmentation."""
-        crop = CentreCrop(self.given.image_size, self.classifier.input_format.crop_fraction)
+        crop = CentreCrop(self.hyper_parameters.image_size, self.classifier.input_format.crop_fraction)
         for pixels, labels in self.loader.load(channel, crop, batches_of(range(len(channel)), FEATURE_BATCH)):
             self.stop.check()
             yield self.to_input(pixels), labels
@@ -77,10 +78,10 @@ class Phase(Protocol):
         """Yield the inputs and labels of these batches of positions."""
 
     def logits(self, inputs: Tensor) -> Tensor:
-        """Answer a batch, with dropout while training."""
+        """Return the logits of a batch, with dropout while training."""
 
     def validate(self) -> Score:
-        """Judge the model on the validation channel."""
+        """Return the model's score on the validation channel."""
 
 
 class HeadPhase:
@@ -88,41 +89,41 @@ class HeadPhase:
 
     name = HEAD
 
-    def __init__(self, setting: Setting) -> None:
-        self._setting = setting
-        self._train = self._features(setting.train)
-        self._validation = self._features(setting.validation)
-        self.learning_rate = setting.given.learning_rate
-        self.epochs = range(setting.given.epochs)
+    def __init__(self, context: TrainingContext) -> None:
+        self._context = context
+        self._train = self._features(context.train)
+        self._validation = self._features(context.validation)
+        self.learning_rate = context.hyper_parameters.learning_rate
+        self.epochs = range(context.hyper_parameters.epochs)
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Return the head's parameters."""
-        return self._setting.classifier.head_parameters()
+        return self._context.classifier.head_parameters()
 
     def batches(self, epoch: int, order: Sequence[Sequence[int]]) -> Iterator[tuple[Tensor, Tensor]]:
         """Pick the batches' features; they are the same in every epoch."""
         del epoch
         features, labels = self._train
         for positions in order:
-            index = torch.tensor(positions, device=self._setting.device)
+            index = torch.tensor(positions, device=self._context.device)
             yield features[index], labels[index]
 
     def logits(self, inputs: Tensor) -> Tensor:
-        """Answer from features (batch, width)."""
-        logits: Tensor = self._setting.classifier.head(inputs)
+        """Return the logits of features (batch, width)."""
+        logits: Tensor = self._context.classifier.head(inputs)
         return logits
 
     def validate(self) -> Score:
-        """Judge the head on the validation channel's features."""
+        """Return the head's score on the validation channel's features."""
         features, labels = self._validation
         with torch.inference_mode():
             return score([(self.logits(features), labels)])
 
     def _features(self, channel: Channel) -> tuple[Tensor, Tensor]:
-        body = folded(self._setting.classifier.body)
+        body = folded(self._context.classifier.body)
         with torch.inference_mode():
-            parts = [body(images) for images, _ in self._setting.centred(channel)]
-        return torch.cat(parts).clone(), channel.labels().to(self._setting.device)
+            parts = [body(images) for images, _ in self._context.centred(channel)]
+        return torch.cat(parts).clone(), channel.labels().to(self._context.device)
 
 
 class FineTunePhase:
@@ -130,34 +131,36 @@ class FineTunePhase:
 
     name = FINE_TUNE
 
-    def __init__(self, setting: Setting) -> None:
-        self._setting = setting
-        self.learning_rate = setting.given.fine_tune_learning_rate
-        self.epochs = range(setting.given.epochs, setting.given.total_epochs)
+    def __init__(self, context: TrainingContext) -> None:
+        self._context = context
+        self.learning_rate = context.hyper_parameters.fine_tune_learning_rate
+        self.epochs = range(context.hyper_parameters.epochs, context.hyper_parameters.total_epochs)
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Return the last stage's and the head's parameters."""
-        classifier = self._setting.classifier
+        classifier = self._context.classifier
         return classifier.last_stage_parameters() | classifier.head_parameters()
 
     def batches(self, epoch: int, order: Sequence[Sequence[int]]) -> Iterator[tuple[Tensor, Tensor]]:
         """Crop and mirror the batches' images at random, by epoch and image."""
-        crop = RandomCrop(self._setting.given.image_size, self._setting.given.seed, epoch)
-        for pixels, labels in self._setting.loader.load(self._setting.train, crop, order):
-            yield self._setting.to_input(pixels), labels.to(self._setting.device)
+        crop = RandomCrop(
+            self._context.hyper_parameters.image_size, self._context.hyper_parameters.seed, epoch
+        )
+        for pixels, labels in self._context.loader.load(self._context.train, crop, order):
+            yield self._context.to_input(pixels), labels.to(self._context.device)
 
     def logits(self, inputs: Tensor) -> Tensor:
-        """Answer from images (batch, 3, size, size)."""
-        logits: Tensor = self._setting.classifier(inputs)
+        """Return the logits of images (batch, 3, size, size)."""
+        logits: Tensor = self._context.classifier(inputs)
         return logits
 
     def validate(self) -> Score:
-        """Judge the whole model on the validation channel's images."""
+        """Return the whole model's score on the validation channel's images."""
         with torch.inference_mode():
             return score(
                 [
-                    (self.logits(images), labels.to(self._setting.device))
-                    for images, labels in self._setting.centred(self._setting.validation)
+                    (self.logits(images), labels.to(self._context.device))
+                    for images, labels in self._context.centred(self._context.validation)
                 ]
             )
 

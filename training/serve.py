@@ -37,6 +37,7 @@ MAX_BODY = 25 << 20
 
 LENGTH_DIGITS = 19  # of a Content-Length that is a number at all; Python refuses to read thousands of digits
 TOP = 5
+"""The classes of an answer, as many as top-5 accuracy counts."""
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - a container has its own network; SageMaker calls it from outside
 
 

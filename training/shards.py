@@ -19,6 +19,7 @@ from training.cub import Box, ImageRecord
 from training.paths import write_json
 
 SHARD_BYTES = 120_000_000
+"""So large that the time of a request to S3 hardly counts, so small that several travel at once."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from training.job import JobError
 ARCHIVE_SUFFIXES = (".tgz", ".tar.gz", ".tar")
 OFFICIAL_NAME, OFFICIAL_BYTES = "CUB_200_2011.tgz", 1_150_585_339
 MAX_TEXT_BYTES = 64 << 20
+"""Of one table, which is read whole: those of CUB's 11,788 images have under a megabyte each."""
 
 
 class Source(Protocol):

@@ -17,41 +17,45 @@ from training.hyper_parameters import HyperParameters, as_document
 from training.job import JobError, StopRequest
 from training.model import Classifier, check_backbone, choose_device, load_pretrained
 from training.paths import Paths
-from training.phases import Setting
+from training.phases import TrainingContext
 
 
-def run(paths: Paths, given: HyperParameters, stop: StopRequest) -> None:
+def run(paths: Paths, hyper_parameters: HyperParameters, stop: StopRequest) -> None:
     """Train and write the model artifacts, or raise Stopped with a checkpoint written."""
     started = time.perf_counter()
     stop.check()
-    check_backbone(given.backbone)
+    check_backbone(hyper_parameters.backbone)
     keep_memory()
     torch.use_deterministic_algorithms(True)
     train, validation = Channel(paths.channel("train")), Channel(paths.channel("validation"))
     check_same_data(train, validation)
-    classifier = Classifier(given.backbone, len(train.classes), given.dropout)
-    weights = load_pretrained(classifier, given.backbone, paths.channel("pretrained"))
+    classifier = Classifier(hyper_parameters.backbone, len(train.classes), hyper_parameters.dropout)
+    weights = load_pretrained(classifier, hyper_parameters.backbone, paths.channel("pretrained"))
     device = choose_device()
     classifier.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    _announce(given, train, validation, device)
-    store = checkpoint.CheckpointStore(paths.checkpoints, _fingerprint(given, train, validation, weights))
+    _announce(hyper_parameters, train, validation, device)
+    store = checkpoint.CheckpointStore(
+        paths.checkpoints, _fingerprint(hyper_parameters, train, validation, weights)
+    )
     if store.folder:  # SageMaker makes it, as root, of the checkpoints that an interrupted job left
         job.check_writable(store.folder)
     loader = Loader()
     try:
-        Fit(Setting(classifier, train, validation, given, loader, stop, device), store).run()
+        Fit(
+            TrainingContext(classifier, train, validation, hyper_parameters, loader, stop, device), store
+        ).run()
     finally:
         loader.close()
         train.close()
         validation.close()
-    _write_model(paths, classifier, given, train)
+    _write_model(paths, classifier, hyper_parameters, train)
     print(f"trained in {time.perf_counter() - started:.1f} s; the model is in {paths.model}", flush=True)
 
 
-def _fingerprint(given: HyperParameters, train: Channel, validation: Channel, weights: str) -> str:
+def _fingerprint(hyper_parameters: HyperParameters, train: Channel, validation: Channel, weights: str) -> str:
     return checkpoint.fingerprint(
         {
-            "hyper_parameters": as_document(given),
+            "hyper_parameters": as_document(hyper_parameters),
             "data": train.digest,
             # Every split has the digest of all the data: only its images tell one from the other.
             "train": [entry.id for entry in train.entries],
@@ -62,28 +66,32 @@ def _fingerprint(given: HyperParameters, train: Channel, validation: Channel, we
     )
 
 
-def _announce(given: HyperParameters, train: Channel, validation: Channel, device: torch.device) -> None:
+def _announce(
+    hyper_parameters: HyperParameters, train: Channel, validation: Channel, device: torch.device
+) -> None:
     print(
-        f"backbone={given.backbone} classes={len(train.classes)} train_images={len(train)} "
+        f"backbone={hyper_parameters.backbone} classes={len(train.classes)} train_images={len(train)} "
         f"validation_images={len(validation)} device={device} threads={torch.get_num_threads()} "
         f"torch={torch.__version__} data={train.digest[:12]}",
         flush=True,
     )
 
 
-def _write_model(paths: Paths, classifier: Classifier, given: HyperParameters, train: Channel) -> None:
+def _write_model(
+    paths: Paths, classifier: Classifier, hyper_parameters: HyperParameters, train: Channel
+) -> None:
     form = classifier.input_format
     description = ModelDescription(
-        backbone=given.backbone,
-        image_size=given.image_size,
+        backbone=hyper_parameters.backbone,
+        image_size=hyper_parameters.image_size,
         classes=train.classes,
         mean=list(form.mean),
         std=list(form.std),
         interpolation=form.interpolation,
         crop_fraction=form.crop_fraction,
-        dropout=given.dropout,
+        dropout=hyper_parameters.dropout,
         data_digest=train.digest,
-        hyper_parameters=as_document(given),
+        hyper_parameters=as_document(hyper_parameters),
         torch=str(torch.__version__),
         torchvision=importlib.metadata.version("torchvision"),
     )

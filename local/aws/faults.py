@@ -31,6 +31,7 @@ ENDED_BEFORE, ENDED_AFTER = "the function ended before it", "the function ended 
 CALL_FATES = {"": 180, THROTTLED: 4, FAILED: 4, ENDED_BEFORE: 3, ENDED_AFTER: 3}
 """What may become of a call; nothing else may of most of them."""
 CONFLICT_WEIGHT = 14
+"""Added to the fates of a call that changes a pipeline: often enough that a few uploads meet one."""
 _CONFLICTING = ("CreatePipeline", "UpdatePipeline", "StartPipelineExecution", "StopPipelineExecution")
 
 

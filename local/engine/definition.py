@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from local.engine.references import did_you_mean, references
+from local.engine.references import references
 from ops.aws.service_model import bundled_model
 from pipeline_definition.checks import Place, check
 from upload_trigger.definition import loading, walk
-from upload_trigger.definition.problems import Problem, problem
+from upload_trigger.definition.problems import Problem, did_you_mean, problem
 
 STEP_TYPES = ("Condition", "Fail", "Processing", "RegisterModel", "Training")
 
@@ -38,7 +38,7 @@ class ParameterError(ValueError):
 
 
 @dataclass(frozen=True)
-class Step:
+class StepDefinition:
     """One step: what it waits for (`needs`) and the branch it lies in (`gate`: condition step, outcome)."""
 
     name: str
@@ -59,7 +59,7 @@ class Definition:
     """A definition that can run: its `steps` by name, nested ones too, in the order of the text."""
 
     document: Mapping[str, Any]
-    steps: Mapping[str, Step]
+    steps: Mapping[str, StepDefinition]
 
     @property
     def parameters(self) -> dict[str, Mapping[str, Any]]:
@@ -102,13 +102,15 @@ def _not_run(definition: dict[str, Any]) -> Iterator[Problem]:
             yield problem((*path, "DependsOn"), what)
 
 
-def _steps(steps: list[Any], gate: tuple[str, bool] | None = None) -> Iterator[Step]:
+def _steps(steps: list[Any], gate: tuple[str, bool] | None = None) -> Iterator[StepDefinition]:
     for document in steps:
         name, kind, arguments = document["Name"], document["Type"], document["Arguments"]
         # What lies in the branches waits for the condition, not the condition for it.
         own = arguments["Conditions"] if kind == "Condition" else arguments
         needs = [ref.name for ref in references(own) if ref.root == "Steps"]
-        yield Step(name, kind, document, tuple(dict.fromkeys([*needs, *document.get("DependsOn", [])])), gate)
+        yield StepDefinition(
+            name, kind, document, tuple(dict.fromkeys([*needs, *document.get("DependsOn", [])])), gate
+        )
         if kind == "Condition":
             yield from _steps(arguments.get("IfSteps", []), (name, True))
             yield from _steps(arguments.get("ElseSteps", []), (name, False))
@@ -118,9 +120,7 @@ def resolve_parameters(definition: Definition, given: Mapping[str, str]) -> dict
     """Return the typed value of every parameter; raise ParameterError with everything that does not fit."""
     declared = definition.parameters
     errors = [
-        f"Unknown parameter {name}: {did_you_mean(name, [*declared])}"
-        for name in given
-        if name not in declared
+        f"Unknown parameter {name}{did_you_mean(name, declared)}" for name in given if name not in declared
     ]
     if missing := [n for n, p in declared.items() if n not in given and "DefaultValue" not in p]:
         errors.append(f"Parameters without a default value must be given: {', '.join(missing)}")

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from local.engine.cache import StepCache
-from local.engine.definition import Step, read, resolve_parameters
-from local.engine.expressions import ExecutionVariables, Scope
+from local.engine.definition import StepDefinition, read, resolve_parameters
+from local.engine.expressions import ExecutionVariables, ExpressionScope
 from local.engine.records import Outcome, StepRecord, StepRecords
 from local.engine.retry import StepFailedError, StepStoppedError
 from local.engine.signals import Signal
@@ -60,7 +60,7 @@ class Executor:
         self._failure: str | None = None
         self._broken: BaseException | None = None
         values = resolve_parameters(self.definition, parameters)
-        self._scope = Scope(self.definition, values, variables, s3, now)
+        self._scope = ExpressionScope(self.definition, values, variables, s3, now)
         self._runtime = Runtime(
             variables=variables,
             scope=self._scope,
@@ -79,7 +79,7 @@ class Executor:
 
         Whatever breaks the engine itself is raised, after every step has ended.
         """
-        running: dict[Future[None], Step] = {}
+        running: dict[Future[None], StepDefinition] = {}
         with ThreadPoolExecutor(self._limit, thread_name_prefix="step") as pool:
             while True:
                 for step in self._startable(self._limit - len(running)):
@@ -102,7 +102,7 @@ class Executor:
         """Return copies of the records of all steps that have started, in that order."""
         return self._records.snapshot()
 
-    def _startable(self, room: int) -> Iterator[Step]:
+    def _startable(self, room: int) -> Iterator[StepDefinition]:
         """Yield the steps that may start now, in the order of the definition, at most `room` of them."""
         self._skip()
         for step in self.definition.steps.values():
@@ -113,7 +113,7 @@ class Executor:
                 room -= 1
                 yield step
 
-    def _is_ready(self, step: Step) -> bool:
+    def _is_ready(self, step: StepDefinition) -> bool:
         waits_for = [*step.needs, *([step.gate[0]] if step.gate else [])]
         return all(self._states.get(name) == "Succeeded" for name in waits_for)
 
@@ -128,7 +128,7 @@ class Executor:
                     self._note(step.name, "skip", {"reason": reason})
                     moved = True
 
-    def _obstacle(self, step: Step) -> str | None:
+    def _obstacle(self, step: StepDefinition) -> str | None:
         """Return what keeps `step` from ever starting, None if nothing does so far."""
         if step.gate and self._states.get(step.gate[0]) == "Succeeded":
             condition, due = step.gate
@@ -140,7 +140,7 @@ class Executor:
                 return f"step {name} was {state.lower()}" if state != "Failed" else f"step {name} failed"
         return None
 
-    def _finish(self, step: Step, error: BaseException | None) -> None:
+    def _finish(self, step: StepDefinition, error: BaseException | None) -> None:
         """Close a step's record; a Fail step ends the execution, a broken engine stops it."""
         if error is None:
             status, reason = "Succeeded", None

@@ -11,7 +11,8 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.engine.definition import Definition, ParameterValue
-from local.engine.references import Reference, did_you_mean, is_get, path_tokens, reference
+from local.engine.references import Reference, is_get, path_tokens, reference
+from upload_trigger.definition.problems import did_you_mean
 
 
 class ExpressionError(Exception):
@@ -29,7 +30,7 @@ class ExecutionVariables:
     start_time: datetime
 
 
-class Scope:
+class ExpressionScope:
     """Everything that an expression can refer to in one execution; safe to use from several threads."""
 
     def __init__(
@@ -144,7 +145,7 @@ def _member(value: Any, token: str | int, where: str) -> Any:
         raise ExpressionError(f"{where} is {value!r}, which has no member {token!r}")
     if token not in value:
         known = [str(name) for name in value if name]
-        raise ExpressionError(f"{where} has no member {token!r}; {did_you_mean(str(token), known)}")
+        raise ExpressionError(f"{where} has no member {token!r}{did_you_mean(str(token), known)}")
     return value[token]
 
 

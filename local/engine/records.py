@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from local.engine.definition import Step
+from local.engine.definition import StepDefinition
 
-_REASON_LIMIT = 1024  # characters of a FailureReason
+_REASON_LIMIT = 1024
+"""Characters that SageMaker keeps of a FailureReason."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class StepRecords:
         self._lock = threading.Lock()
         self._records: dict[str, StepRecord] = {}
 
-    def start(self, step: Step) -> None:
+    def start(self, step: StepDefinition) -> None:
         """Open the record of `step`: Starting, from now."""
         record = StepRecord(
             step.name,

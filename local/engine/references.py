@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from upload_trigger.definition.problems import walk
@@ -60,10 +59,3 @@ def path_tokens(path: str) -> list[str | int]:
         tokens.append(int(index) if index is not None else name or quoted or double_quoted or "")
         position = match.end()
     return tokens
-
-
-def did_you_mean(name: str, known: list[str]) -> str:
-    """Close an error about an unknown name: the nearest known one, else all of them."""
-    if near := get_close_matches(name, known, n=1, cutoff=0.6):
-        return f"did you mean {near[0]}?"
-    return f"known: {', '.join(known)}" if known else "there are none"

@@ -19,8 +19,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.engine.cache import KEY_ATTRIBUTES, StepCache, expiry
 from local.engine.conditions import all_hold
-from local.engine.definition import Step
-from local.engine.expressions import ExecutionVariables, ExpressionError, Scope
+from local.engine.definition import StepDefinition
+from local.engine.expressions import ExecutionVariables, ExpressionError, ExpressionScope
 from local.engine.records import StepRecords
 from local.engine.retry import Retries, StepFailedError, StepStoppedError, failed_job, refused_call
 from local.engine.signals import Signal
@@ -38,7 +38,7 @@ class Runtime:
     """What the steps of one execution share."""
 
     variables: ExecutionVariables
-    scope: Scope
+    scope: ExpressionScope
     sagemaker: Any
     jobs: JobEnds
     cache: StepCache
@@ -71,11 +71,13 @@ JOB_TYPES = {
 }
 
 
-_MISSES = 5  # Describe calls in a row that may fail for the service's reasons
-_MISS_SECONDS = 0.1  # until the next one
+_MISSES = 5
+"""Describe calls in a row that may fail for the service's reasons: a training outlives a moment's fault."""
+_MISS_SECONDS = 0.1
+"""Until the next one, so that a service which is gone is told within a second."""
 
 
-def run_step(step: Step, runtime: Runtime) -> None:
+def run_step(step: StepDefinition, runtime: Runtime) -> None:
     """Run one step to its end; raise StepFailedError or StepStoppedError where it does not succeed."""
     runtime.records.update(step.name, status="Executing")
     try:
@@ -89,20 +91,20 @@ def run_step(step: Step, runtime: Runtime) -> None:
         raise StepFailedError(f"ClientError: {error}") from error
 
 
-def _decide(step: Step, runtime: Runtime) -> None:
+def _decide(step: StepDefinition, runtime: Runtime) -> None:
     runtime.records.update(step.name, attempt_count=1)
     outcome = str(all_hold(step.arguments["Conditions"], runtime.scope.value))
     runtime.records.update(step.name, metadata={"Condition": {"Outcome": outcome}})
     runtime.scope.record(step.name, {"Outcome": outcome})
 
 
-def _fail(step: Step, runtime: Runtime) -> None:
+def _fail(step: StepDefinition, runtime: Runtime) -> None:
     message = str(runtime.scope.value(step.arguments["ErrorMessage"]))
     runtime.records.update(step.name, attempt_count=1, metadata={"Fail": {"ErrorMessage": message}})
     raise StepFailedError(message)
 
 
-def _run_cached(step: Step, runtime: Runtime) -> None:
+def _run_cached(step: StepDefinition, runtime: Runtime) -> None:
     """Take an earlier job's place where the cache allows it, else run the step's job and keep it."""
     config = step.document.get("CacheConfig") or {}
     if step.type not in KEY_ATTRIBUTES:
@@ -123,7 +125,7 @@ def _run_cached(step: Step, runtime: Runtime) -> None:
     )
 
 
-def _reuse(step: Step, config: Mapping[str, Any], runtime: Runtime) -> bool:
+def _reuse(step: StepDefinition, config: Mapping[str, Any], runtime: Runtime) -> bool:
     """Look for an earlier job of this step, say what came of it, and take its properties on a hit."""
     decision = runtime.cache.lookup(
         runtime.variables.pipeline_name,
@@ -144,7 +146,7 @@ def _reuse(step: Step, config: Mapping[str, Any], runtime: Runtime) -> bool:
 _Finished = tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
 
 
-def _run_with_retries(step: Step, runtime: Runtime) -> _Finished:
+def _run_with_retries(step: StepDefinition, runtime: Runtime) -> _Finished:
     """Run the step's job until it completes; return its arguments, properties and Metadata."""
     retries = Retries(step.document.get("RetryPolicies") or [], runtime.retry_scale)
     started = time.monotonic()
@@ -163,12 +165,14 @@ def _run_with_retries(step: Step, runtime: Runtime) -> _Finished:
             raise StepStoppedError
 
 
-def _note_retry(step: Step, failed: StepFailedError, attempt: int, delay: float, runtime: Runtime) -> None:
+def _note_retry(
+    step: StepDefinition, failed: StepFailedError, attempt: int, delay: float, runtime: Runtime
+) -> None:
     about = {"attempt": attempt, "exception_type": failed.exception_type, "delay_seconds": round(delay, 3)}
     runtime.note(step.name, "retry", {**about, "reason": failed.reason})
 
 
-def _run_job(step: Step, job_type: JobType, runtime: Runtime) -> _Finished:
+def _run_job(step: StepDefinition, job_type: JobType, runtime: Runtime) -> _Finished:
     """Make one job, wait for its end and keep its Describe response as the step's properties."""
     name = _job_name(step, runtime)
     arguments = runtime.scope.value(step.arguments, name)
@@ -190,7 +194,7 @@ def _run_job(step: Step, job_type: JobType, runtime: Runtime) -> _Finished:
     return arguments, described, metadata
 
 
-def _follow(step: Step, job_type: JobType, name: str, arn: str, runtime: Runtime) -> dict[str, Any]:
+def _follow(step: StepDefinition, job_type: JobType, name: str, arn: str, runtime: Runtime) -> dict[str, Any]:
     """Return what Describe says of the job after its end; pass the execution's stop on to it."""
     if not job_type.stoppable:
         return _describe(job_type, arn, runtime)
@@ -222,7 +226,7 @@ def _describe(job_type: JobType, name: str, runtime: Runtime) -> dict[str, Any]:
     raise AssertionError("the last miss is raised")
 
 
-def _stop(step: Step, job_type: JobType, name: str, runtime: Runtime) -> None:
+def _stop(step: StepDefinition, job_type: JobType, name: str, runtime: Runtime) -> None:
     """Ask the job to stop; a refusal is noted and the job runs to its end."""
     runtime.records.update(step.name, status="Stopping")
     try:
@@ -239,7 +243,7 @@ def _call(job_type: JobType, verb: str, runtime: Runtime, **request: Any) -> dic
     return response
 
 
-def _job_name(step: Step, runtime: Runtime) -> str:
+def _job_name(step: StepDefinition, runtime: Runtime) -> str:
     """Make a name as the service does: at most 63 characters, unique, telling execution and step."""
     word = re.sub(r"[^A-Za-z0-9]+", "-", step.name)[:29].strip("-")
     return f"pipelines-{runtime.variables.execution_id}-{word or 'step'}-{secrets.token_hex(5)}"

@@ -20,7 +20,7 @@ class ValidationError(ServiceError):
         super().__init__("ValidationException", message)
 
 
-class NotFoundError(ServiceError):
+class ResourceNotFoundError(ServiceError):
     """A pipeline, a version, an execution or a tagged resource that is not there."""
 
     def __init__(self, message: str) -> None:

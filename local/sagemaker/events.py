@@ -14,14 +14,14 @@ from typing import Any
 
 from local.engine.host import Host
 from local.engine.jobs.records import TrainingJob
-from local.sagemaker.execution import RUNNING, Execution
+from local.sagemaker.pipeline import RUNNING, PipelineExecution
 
 SOURCE = "aws.sagemaker"
 logger = logging.getLogger(__name__)
 _JOB_MEMBERS_WITHOUT_EVENT = ("ModelArtifacts", "FinalMetricDataList")
 
 
-def execution_changed(host: Host, execution: Execution, status: str, previous: str | None) -> None:
+def execution_changed(host: Host, execution: PipelineExecution, status: str, previous: str | None) -> None:
     """Send an execution's status; `previous` is None for one that has just started."""
     ended = status not in RUNNING
     detail = {

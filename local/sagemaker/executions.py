@@ -16,10 +16,10 @@ from local.engine.executor import ExecutionVariables, Executor, Outcome
 from local.engine.host import AccessDeniedError
 from local.engine.jobs.log import LogStream
 from local.engine.jobs.records import now
-from local.sagemaker.errors import ConflictError, NotFoundError, ValidationError
+from local.sagemaker.errors import ConflictError, ResourceNotFoundError, ValidationError
 from local.sagemaker.events import execution_changed
-from local.sagemaker.execution import Execution, describe_step
 from local.sagemaker.listing import between, in_order, page
+from local.sagemaker.pipeline import PipelineExecution, describe_step
 from local.sagemaker.pipelines import Pipelines
 from local.sagemaker.requests import Call
 from local.sagemaker.tokens import Tokens
@@ -38,12 +38,12 @@ class Executions:
         self._tokens = Tokens()
         self._runtime.before_close(self._stop_all)
 
-    def find(self, arn: str) -> Execution:
+    def find(self, arn: str) -> PipelineExecution:
         """Return an execution by ARN."""
         for pipeline in list(self._pipelines.by_name.values()):
             if found := pipeline.executions.get(arn):
                 return found
-        raise NotFoundError(f"Pipeline execution with ARN {arn} does not exist.")
+        raise ResourceNotFoundError(f"Pipeline execution with ARN {arn} does not exist.")
 
     def start(self, call: Call) -> dict[str, Any]:
         """Answer StartPipelineExecution."""
@@ -66,13 +66,13 @@ class Executions:
             execution.version.last_execution_arn = execution.arn
             return self._tokens.keep(call, {"PipelineExecutionArn": execution.arn})
 
-    def _new(self, call: Call) -> Execution:
+    def _new(self, call: Call) -> PipelineExecution:
         pipeline = self._pipelines.find(call["PipelineName"])
         version = pipeline.version(call.get("PipelineVersionId"))
         given, values = _parameters(call, version.definition)
         self._runtime.check_role(pipeline.role_arn, pipeline.arn)
         identifier = "".join(secrets.choice(_ID_ALPHABET) for _ in range(12))
-        return Execution(
+        return PipelineExecution(
             arn=f"{pipeline.arn}/execution/{identifier}",
             pipeline=pipeline,
             version=version,
@@ -85,7 +85,7 @@ class Executions:
             tags=[dict(tag) for tag in pipeline.tags],
         )
 
-    def _run(self, execution: Execution) -> None:
+    def _run(self, execution: PipelineExecution) -> None:
         outcome = Outcome("Failed", _OWN_FAULT)
         execution_changed(self._runtime.host, execution, "Executing", None)
         try:
@@ -99,7 +99,7 @@ class Executions:
             execution.end(outcome)
             execution_changed(self._runtime.host, execution, outcome.status, previous)
 
-    def _executor(self, execution: Execution) -> Executor:
+    def _executor(self, execution: PipelineExecution) -> Executor:
         host, pipeline = self._runtime.host, execution.pipeline
         identifier = execution.arn.rpartition("/")[2]
         return Executor(

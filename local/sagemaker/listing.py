@@ -14,6 +14,7 @@ from local.sagemaker.errors import ValidationError
 from local.sagemaker.requests import Call
 
 _PAGE = 100
+"""The most that MaxResults may ask for: whoever asks for no size has everything in few pages."""
 T = TypeVar("T")
 
 

@@ -39,7 +39,7 @@ class ModelPackageGroup:
 
 
 @dataclass
-class ModelPackage:
+class ModelPackageRecord:
     """A version of a group, or a package that has a name of its own."""
 
     name: str
@@ -79,13 +79,13 @@ class Packages:
         self._runtime = runtime
         self._groups: dict[str, ModelPackageGroup] = {}
         """By name in lower case, as ARNs have it."""
-        self._packages: dict[str, ModelPackage] = {}
+        self._packages: dict[str, ModelPackageRecord] = {}
         """By ARN."""
         self._versions: dict[str, int] = {}
         self._tokens = Tokens("ClientToken")
         self._lock = threading.RLock()
 
-    def taggable(self) -> Iterable[ModelPackageGroup | ModelPackage]:
+    def taggable(self) -> Iterable[ModelPackageGroup | ModelPackageRecord]:
         """Return all groups and packages."""
         with self._lock:
             return [*self._groups.values(), *self._packages.values()]
@@ -143,7 +143,7 @@ class Packages:
         package_changed(self._runtime.host, package.arn, package.describe())
         return answer
 
-    def _versioned(self, call: Call) -> ModelPackage:
+    def _versioned(self, call: Call) -> ModelPackageRecord:
         if call.get("Tags"):
             raise ValidationError(
                 "A version of a model package group has the tags of its group: you cannot supply Tags."
@@ -152,14 +152,14 @@ class Packages:
         version = self._versions[name] = self._versions.get(name, 0) + 1
         said = {"ModelApprovalStatus": "PendingManualApproval", **_said(call)}
         arn = self._runtime.arn(f"model-package/{name}/{version}")
-        return ModelPackage(name, arn, version, said, [])
+        return ModelPackageRecord(name, arn, version, said, [])
 
-    def _unversioned(self, call: Call) -> ModelPackage:
+    def _unversioned(self, call: Call) -> ModelPackageRecord:
         name = call["ModelPackageName"]
         arn = self._runtime.arn(f"model-package/{name}")
         if arn in self._packages:
             raise ValidationError(f"Model Package already exists: {arn}")
-        return ModelPackage(name, arn, None, _said(call), list(call.get("Tags", [])))
+        return ModelPackageRecord(name, arn, None, _said(call), list(call.get("Tags", [])))
 
     def describe(self, call: Call) -> dict[str, Any]:
         """Answer DescribeModelPackage."""
@@ -208,7 +208,7 @@ class Packages:
             raise ValidationError(f"ModelPackageGroup {arn} does not exist.")
         return group
 
-    def _package(self, name_or_arn: str) -> ModelPackage:
+    def _package(self, name_or_arn: str) -> ModelPackageRecord:
         is_arn = name_or_arn.startswith("arn:")
         arn = name_or_arn if is_arn else self._runtime.arn(f"model-package/{name_or_arn}")
         package = self._packages.get(arn)
@@ -225,11 +225,11 @@ def _said(call: Call) -> dict[str, Any]:
     return {name: call[name] for name in known if call[name] is not None}
 
 
-def _in_group(package: ModelPackage, group: ModelPackageGroup) -> bool:
+def _in_group(package: ModelPackageRecord, group: ModelPackageGroup) -> bool:
     return package.version is not None and package.name == group.name
 
 
-def _wanted(call: Call, package: ModelPackage, group: ModelPackageGroup | None, kind: str) -> bool:
+def _wanted(call: Call, package: ModelPackageRecord, group: ModelPackageGroup | None, kind: str) -> bool:
     status = call.get("ModelApprovalStatus")
     return (
         (group is None or _in_group(package, group))

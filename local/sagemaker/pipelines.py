@@ -5,95 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from local.engine.definition import DefinitionError, parse
 from local.engine.jobs.records import now
-from local.sagemaker.errors import ConflictError, NotFoundError, ValidationError
+from local.sagemaker.errors import ConflictError, ResourceNotFoundError, ValidationError
 from local.sagemaker.listing import between, in_order, page
+from local.sagemaker.pipeline import Pipeline, PipelineVersion
 from local.sagemaker.requests import Call
 from local.sagemaker.runtime import ServiceRuntime
 from local.sagemaker.tokens import Tokens
 
-if TYPE_CHECKING:
-    from local.sagemaker.execution import Execution
-
-
 _LONGEST_MESSAGE = 8192
 """Characters. The first fault may be longer, so that at least one is told."""
-
-
-@dataclass
-class PipelineVersion:
-    """One definition that a pipeline has or had."""
-
-    number: int
-    definition: str
-    creation_time: datetime = field(default_factory=now)
-    display_name: str | None = None
-    description: str | None = None
-    last_execution_arn: str | None = None
-
-
-@dataclass
-class Pipeline:
-    """A pipeline with all its versions, the last one current, and its executions."""
-
-    name: str
-    arn: str
-    role_arn: str
-    versions: list[PipelineVersion]
-    display_name: str
-    description: str | None = None
-    parallelism: dict[str, int] | None = None
-    tags: list[dict[str, str]] = field(default_factory=list)
-    creation_time: datetime = field(default_factory=now)
-    last_modified_time: datetime = field(default_factory=now)
-    last_run_time: datetime | None = None
-    executions: dict[str, Execution] = field(default_factory=dict)
-
-    def version(self, number: int | None) -> PipelineVersion:
-        """Return one version, the current one for None."""
-        if number is None:
-            return self.versions[-1]
-        if not 1 <= number <= len(self.versions):
-            raise NotFoundError(
-                f"Pipeline version {number} of pipeline '{self.arn}' does not exist: "
-                f"it has the versions 1 to {len(self.versions)}."
-            )
-        return self.versions[number - 1]
-
-    def describe(self, number: int | None) -> dict[str, Any]:
-        """Return the answer of DescribePipeline for one version."""
-        version = self.version(number)
-        return {
-            **self.summary(),
-            "PipelineDefinition": version.definition,
-            "PipelineStatus": "Active",
-            "LastRunTime": self.last_run_time,
-            "CreatedBy": {},
-            "LastModifiedBy": {},
-            "ParallelismConfiguration": self.parallelism,
-            "PipelineVersionDisplayName": version.display_name,
-            "PipelineVersionDescription": version.description,
-        }
-
-    def summary(self) -> dict[str, Any]:
-        """Return the pipeline's entry of ListPipelines."""
-        return {
-            "PipelineArn": self.arn,
-            "PipelineName": self.name,
-            "PipelineDisplayName": self.display_name,
-            "PipelineDescription": self.description,
-            "RoleArn": self.role_arn,
-            "CreationTime": self.creation_time,
-            "LastModifiedTime": self.last_modified_time,
-            "LastExecutionTime": self.last_run_time,
-        }
 
 
 class Pipelines:
@@ -126,7 +52,7 @@ class Pipelines:
         for pipeline in list(self.by_name.values()):
             if pipeline.name.lower() == wanted:
                 return pipeline
-        raise NotFoundError(f"Pipeline '{self.runtime.arn(f'pipeline/{wanted}')}' does not exist.")
+        raise ResourceNotFoundError(f"Pipeline '{self.runtime.arn(f'pipeline/{wanted}')}' does not exist.")
 
     def create(self, call: Call) -> dict[str, Any]:
         """Answer CreatePipeline."""

@@ -11,7 +11,7 @@ from typing import Any
 import botocore.session
 
 from local.sagemaker.access import RESOURCES
-from local.sagemaker.errors import NotFoundError, ServiceError, ValidationError
+from local.sagemaker.errors import ResourceNotFoundError, ServiceError, ValidationError
 
 _LONGEST_MATCHED = 8192
 """Characters: a longer text (a definition) is not matched with the API's pattern, which may take long."""
@@ -63,7 +63,9 @@ def known_members(operation: str, parameters: Mapping[str, Any], prefix: str) ->
         if isinstance(value, str) and value.startswith("arn:"):
             begin = f"{prefix}{kind}/" if kind else prefix
             if not value.lower().startswith(begin):
-                raise NotFoundError(f"{name} {value} does not exist: its ARN would begin with {begin}")
+                raise ResourceNotFoundError(
+                    f"{name} {value} does not exist: its ARN would begin with {begin}"
+                )
             known[name] = value.lower()
     return known
 

@@ -14,6 +14,7 @@ from local.engine.signals import Signal
 from local.sagemaker.errors import LimitExceededError, ValidationError
 
 _JOIN_SECONDS = 60.0
+"""Far longer than jobs and executions take to end when they are told to: what is left then is a fault."""
 
 
 class ServiceRuntime:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from local.sagemaker.errors import NotFoundError, ValidationError
+from local.sagemaker.errors import ResourceNotFoundError, ValidationError
 from local.sagemaker.listing import page
 from local.sagemaker.requests import Call
 
 _MOST_TAGS = 50
+"""As AWS has it for one resource."""
 
 
 class Tags:
@@ -41,4 +42,4 @@ class Tags:
         for resource in self._resources():
             if resource.arn.lower() == arn.lower():
                 return resource
-        raise NotFoundError(f"Resource {arn} does not exist.")
+        raise ResourceNotFoundError(f"Resource {arn} does not exist.")

@@ -1,11 +1,11 @@
 """A step's Arguments against botocore's model of the request that SageMaker makes of them.
 
-An expression may stand where one value is due, for a list or an object only when it reads the result of a
+An expression may stand for one value, for a list or an object only when it reads the result of a
 step: parameters, execution variables and joined text are single values.
 
 CreatePipeline is known to refuse members that a request does not have, an object or a list that is none, a
-value outside of an enumeration, and a parameter of another type where a text is due. What it is not known to
-look at (lengths, numbers, patterns, what is missing), the API of the job refuses when the step starts. A
+value outside of an enumeration, and a parameter of another type where a text must stand. What it is not known
+to look at (lengths, numbers, patterns, what is missing), the API of the job refuses when the step starts. A
 member or an instance type that the model does not know, and that is no slip of the pen, may be newer than it.
 """
 
@@ -56,7 +56,7 @@ NAMED_BY_THE_SERVICE = frozenset(
 NOT_IN_A_PIPELINE = frozenset({("CreateModelPackageInput", "ModelPackageName")})
 """Members of a request that are none of a step's arguments: the service gives a version its name."""
 _SCALARS: dict[str, tuple[str, tuple[type, ...], tuple[str, ...]]] = {
-    # type of the shape: what is due, as JSON has it, from which types of parameter
+    # type of the shape: what must stand there, as JSON has it, from which types of parameter
     "string": ("a text", (str,), ("String",)),
     "integer": ("a whole number", (int,), ("Integer",)),
     "long": ("a whole number", (int,), ("Integer",)),
@@ -102,7 +102,7 @@ class Arguments:
                 yield advice(at, functools.partial("{} is not known here: unchecked".format, operation))
 
     def _value(self, value: Any, shape: Any, path: Path) -> Iterator[Found]:
-        """Check a value against the shape that is due at its place."""
+        """Check a value against the shape of its place."""
         kind = shape.type_name
         if is_expression(value):
             yield from self._expression(value, shape, path)
@@ -110,7 +110,7 @@ class Arguments:
             name = f" ({shape.name})" if kind == "structure" else ""
             # What null is to CreatePipeline is not known.
             refused = run if value is None else create
-            yield refused(path, f"{_CONTAINERS[kind]} is due{name}, not {show(value)}")
+            yield refused(path, f"must be {_CONTAINERS[kind]}{name}, not {show(value)}")
         elif kind == "structure":
             yield from self._structure(value, shape, path)
         elif kind == "list":
@@ -126,7 +126,7 @@ class Arguments:
             if key not in value and key not in NAMED_BY_THE_SERVICE:
                 yield run((*path, key), f"missing: {shape.name} needs it")
         if shape.is_tagged_union and len(value) != 1:
-            yield run(path, f"exactly one of {', '.join(members)} is due")
+            yield run(path, f"must have exactly one of {', '.join(members)}")
         for key, child in value.items():
             if (shape.name, key) in NOT_IN_A_PIPELINE:
                 yield create((*path, key), "CreatePipeline knows no such argument; leave it out")
@@ -149,15 +149,15 @@ class Arguments:
             yield from self._value(child, shape.value, (*path, key))
 
     def _expression(self, value: dict[str, Any], shape: Any, path: Path) -> Iterator[Found]:
-        given = self._type_of(value)
+        kind = self._type_of(value)
         if shape.type_name in _CONTAINERS:
-            if given is not None:
-                due = _CONTAINERS[shape.type_name]
-                yield create(path, f"{due} is due ({shape.name}); {_say(value)} is one value")
+            if kind is not None:
+                wanted = _CONTAINERS[shape.type_name]
+                yield create(path, f"must be {wanted} ({shape.name}); {_say(value)} is one value")
             return
-        due, _, takes = _SCALARS.get(shape.type_name, ("", (), ()))
-        if given is not None and takes and given not in takes:
-            said = f"{due} is due, and {_say(value)} is of type {given}"
+        wanted, _, takes = _SCALARS.get(shape.type_name, ("", (), ()))
+        if kind is not None and takes and kind not in takes:
+            said = f"must be {wanted}, and {_say(value)} is of type {kind}"
             if shape.type_name == "string":
                 yield create(path, said + '; write {"Std:Join": {"On": "", "Values": [...]}}')
             else:
@@ -165,7 +165,7 @@ class Arguments:
         elif "Std:Join" in value:
             yield from _joined(value["Std:Join"], shape, path)
         elif (name := parameter_of(value)) is not None:
-            yield from self._given(name, shape, path)
+            yield from self._parameter(name, shape, path)
 
     def _type_of(self, expression: dict[str, Any]) -> str | None:
         """Return the type of parameter that an expression is like, None when only a run will tell."""
@@ -177,8 +177,8 @@ class Arguments:
         kind = self._parameters.get(name, {}).get("Type") if root == "Parameters" else None
         return kind if isinstance(kind, str) else None
 
-    def _given(self, name: str, shape: Any, path: Path) -> Iterator[Found]:
-        """Check the value that a parameter has against the shape that is due where it is used."""
+    def _parameter(self, name: str, shape: Any, path: Path) -> Iterator[Found]:
+        """Check the value that a parameter has against the shape of the place where it is used."""
         value = self._values.get(name)
         types = _SCALARS.get(shape.type_name, ("", (), ()))[1]
         if isinstance(value, bool) or not isinstance(value, types):
@@ -204,7 +204,7 @@ def _joined(body: Any, shape: Any, path: Path) -> Iterator[Found]:
         for found in _scalar(between.join(texts), shape, path):
             yield found._replace(place=_later(found.place))
     elif most is not None and known > most:
-        yield run(path, f"the texts in it alone have {known:,} characters; at most {most:,} are due")
+        yield run(path, f"the texts in it alone have {known:,} characters; must be at most {most:,}")
 
 
 def _later(place: Place) -> Place:
@@ -213,10 +213,10 @@ def _later(place: Place) -> Place:
 
 
 def _scalar(value: Any, shape: Any, path: Path) -> Iterator[Found]:
-    due, types, _ = _SCALARS[shape.type_name]
+    wanted, types, _ = _SCALARS[shape.type_name]
     fits = isinstance(value, types) and (bool in types or not isinstance(value, bool))
     if not fits:
-        yield run(path, f"{due} is due, not {show(value)}{_instead(value, shape)}")
+        yield run(path, f"must be {wanted}, not {show(value)}{_instead(value, shape)}")
     elif isinstance(value, str):
         wrong = list(_size(len(value), shape, path, " characters"))
         yield from wrong or _text(value, shape, path)
@@ -241,9 +241,9 @@ def _text(value: str, shape: Any, path: Path) -> Iterator[Found]:
 def _size(size: float, shape: Any, path: Path, unit: str = "") -> Iterator[Found]:
     least, most = shape.metadata.get("min"), shape.metadata.get("max")
     if most is not None and size > most:
-        yield run(path, f"{size:,}{unit}; at most {most:,} are due")
+        yield run(path, f"{size:,}{unit}; must be at most {most:,}")
     elif least is not None and size < least:
-        yield run(path, f"{size:,}{unit}; at least {least:,} are due")
+        yield run(path, f"{size:,}{unit}; must be at least {least:,}")
 
 
 def _instead(value: Any, shape: Any) -> str:

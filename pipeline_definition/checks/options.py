@@ -19,7 +19,7 @@ _POLICY_NUMBERS: dict[str, tuple[str, tuple[type, ...], int | None]] = {
     "MaxAttempts": ("a whole number", (int,), 20),
     "ExpireAfterMin": ("a whole number", (int,), 14_400),
 }
-"""What is due, and the most that SageMaker takes."""
+"""What the member must be, and the most that SageMaker takes."""
 POLICY_MEMBERS = (*_POLICY_NUMBERS, "ExceptionType")
 MEMBERS = (
     "Name",
@@ -83,7 +83,7 @@ def findings(step: dict[str, Any], path: Path) -> Iterator[Found]:
     yield from _cache(step.get("CacheConfig"), (*path, "CacheConfig"))
     policies = step.get("RetryPolicies", [])
     if not isinstance(policies, list):
-        yield create((*path, "RetryPolicies"), "a list of policies is due")
+        yield create((*path, "RetryPolicies"), "must be a list of policies")
     for index, policy in enumerate(policies if isinstance(policies, list) else ()):
         yield from _policy(policy, (*path, "RetryPolicies", index))
     yield from _property_files(step, path)
@@ -92,7 +92,7 @@ def findings(step: dict[str, Any], path: Path) -> Iterator[Found]:
 def _text(step: dict[str, Any], member: str, longest: int, path: Path) -> Iterator[Found]:
     text = step.get(member, "")
     if not isinstance(text, str):
-        yield create((*path, member), f"a text is due, not {show(text)}")
+        yield create((*path, member), f"must be a text, not {show(text)}")
     elif len(text) > longest:
         yield create((*path, member), f"{len(text):,} characters; SageMaker takes at most {longest:,}")
 
@@ -104,7 +104,7 @@ def _cache(config: Any, path: Path) -> Iterator[Found]:
         yield create(path, 'write {"Enabled": true, "ExpireAfter": "P30D"}')
         return
     if not isinstance(config.get("Enabled"), bool):
-        yield create((*path, "Enabled"), f"true or false is due, not {show(config.get('Enabled'))}")
+        yield create((*path, "Enabled"), f"must be true or false, not {show(config.get('Enabled'))}")
     after = config.get("ExpireAfter", "P1D")
     if not isinstance(after, str) or not _DURATION.fullmatch(after):
         yield create(
@@ -115,19 +115,21 @@ def _cache(config: Any, path: Path) -> Iterator[Found]:
 
 def _policy(policy: Any, path: Path) -> Iterator[Found]:
     if not isinstance(policy, dict):
-        yield create(path, f"a policy is an object, not {show(policy)}")
+        yield create(path, f"must be an object (a policy), not {show(policy)}")
         return
     kinds = policy.get("ExceptionType")
     if not isinstance(kinds, list) or not kinds:
-        yield create((*path, "ExceptionType"), f"a list of at least one of {', '.join(EXCEPTION_TYPES)}")
+        yield create(
+            (*path, "ExceptionType"), f"must be a list of at least one of {', '.join(EXCEPTION_TYPES)}"
+        )
     for index, kind in enumerate(kinds if isinstance(kinds, list) else ()):
         if kind not in EXCEPTION_TYPES:
             yield unknown((*path, "ExceptionType", index), kind, EXCEPTION_TYPES, "no exception type")
-    for member, (due, types, most) in _POLICY_NUMBERS.items():
+    for member, (wanted, types, most) in _POLICY_NUMBERS.items():
         value = policy.get(member, 1)
         if type(value) not in types or value < 0 or (most is not None and value > most):
-            limits = f"{due} of at least 0" if most is None else f"{due} from 0 to {most:,}"
-            yield create((*path, member), f"{limits} is due, not {show(value)}")
+            limits = f"{wanted} of at least 0" if most is None else f"{wanted} from 0 to {most:,}"
+            yield create((*path, member), f"must be {limits}, not {show(value)}")
         elif value < 1 and member in ("BackoffRate", "IntervalSeconds"):
             yield advice(
                 (*path, member),
@@ -141,7 +143,7 @@ def _policy(policy: Any, path: Path) -> Iterator[Found]:
 def _property_files(step: dict[str, Any], path: Path) -> Iterator[Found]:
     listed = step.get("PropertyFiles", [])
     if not isinstance(listed, list):
-        yield create((*path, "PropertyFiles"), "a list of property files is due")
+        yield create((*path, "PropertyFiles"), "must be a list of property files")
         return
     members = ("PropertyFileName", "OutputName", "FilePath")
     seen: set[str] = set()

@@ -34,7 +34,7 @@ _WIDE = re.compile(r"(?:(?<!\\)\.|\\S|\[\^(?:\\.|[^\]\\])*\])(?:[*+](?!\+)|\{)")
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Tell whether a text fits a pattern as a whole; what cannot be tried counts as fitting."""
+    """Return whether a text fits a pattern as a whole; what cannot be tried counts as fitting."""
     if len(text) > LONGEST:
         return True
     compiled = _compiled(pattern)
@@ -58,7 +58,7 @@ def _compiled(pattern: str) -> re.Pattern[str] | None:
 
 
 def _is_slow(pattern: str) -> bool:
-    """Tell whether there are too many ways to fit: repeats in repeats, or after one another."""
+    """Return whether there are too many ways to fit: repeats in repeats, or after one another."""
     if len(_WIDE.findall(pattern)) > 1:
         return True
     while group := _GROUP.search(pattern):
@@ -72,7 +72,7 @@ def _is_slow(pattern: str) -> bool:
 
 
 def _tells_apart(body: str) -> bool:
-    """Tell whether one character is enough to know where each repetition begins, as in (-*[a-z])*."""
+    """Return whether one character is enough to know where each repetition begins, as in (-*[a-z])*."""
     pair = _PAIR.fullmatch(body)
     if not pair or (pair["ones"] and pair["others"]):
         return False

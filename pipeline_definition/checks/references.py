@@ -106,7 +106,7 @@ def _join(body: Any, path: Path) -> Iterator[Found]:
         yield create(path, 'write {"On": "<separator>", "Values": [...]}')
         return
     if not isinstance(body.get("On"), str):
-        yield create((*path, "On"), "the text between the values is due")
+        yield create((*path, "On"), "must be the text between the values")
     for index, value in enumerate(body["Values"]):
         if value is None or isinstance(value, list) or (isinstance(value, dict) and len(value) != 1):
             yield create((*path, "Values", index), f"{show(value)} cannot be joined")
@@ -119,12 +119,12 @@ def _json_get(body: Any, path: Path) -> Iterator[Found]:
         )
         return
     if not isinstance(body.get("Path"), str):
-        yield create((*path, "Path"), "the path of the value inside the JSON file is due")
+        yield create((*path, "Path"), "must be the path of the value inside the JSON file")
     target = find(body, "PropertyFile", "Get")
     if "PropertyFile" in body and not (isinstance(target, str) and ".PropertyFiles." in target):
         yield create((*path, "PropertyFile"), 'write {"Get": "Steps.<name>.PropertyFiles.<name>"}')
     if "S3Uri" in body and not isinstance(body["S3Uri"], str | dict):
-        yield create((*path, "S3Uri"), "the URI of a JSON file is due")
+        yield create((*path, "S3Uri"), "must be the URI of a JSON file")
 
 
 def _get(target: Any, path: Path, declared: _Declared) -> Iterator[Found]:
@@ -177,17 +177,17 @@ def _step_property(reference: re.Match[str], path: Path, declared: _Declared) ->
 
 
 def _depends_on(step: dict[str, Any], path: Path, declared: _Declared) -> Iterator[Found]:
-    given = step.get("DependsOn", [])
-    if not isinstance(given, list):
-        yield create((*path, "DependsOn"), "a list of step names is due")
+    listed = step.get("DependsOn", [])
+    if not isinstance(listed, list):
+        yield create((*path, "DependsOn"), "must be a list of step names")
         return
-    for index, entry in enumerate(given):
+    for index, entry in enumerate(listed):
         at: Path = (*path, "DependsOn", index)
         name = entry.get("Step") if isinstance(entry, dict) else entry
         if not isinstance(name, str) or name not in declared.outputs:
             yield no_such(at, "no step", name, declared.outputs)
         if isinstance(entry, dict) and entry.get("Trigger") not in TRIGGERS:
-            yield create((*at, "Trigger"), f"one of {', '.join(TRIGGERS)} is due")
+            yield create((*at, "Trigger"), f"must be one of {', '.join(TRIGGERS)}")
 
 
 def _property_file_outputs(step: dict[str, Any], path: Path) -> Iterator[Found]:

@@ -14,6 +14,7 @@ VERSION = "2020-12-01"
 MEMBERS = ("Version", "Metadata", "Parameters", "PipelineExperimentConfig", "MlflowConfig", "Steps")
 PARAMETER_MEMBERS = ("Name", "Type", "DefaultValue", "EnumValues")
 MAX_PARAMETERS = 200
+"""SageMaker takes no more; so it is with the other limits here."""
 STEP_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 PARAMETER_NAME = re.compile(r"[A-Za-z0-9_-]{1,256}")
 STEP_TYPES = (
@@ -56,7 +57,7 @@ def findings(definition: dict[str, Any]) -> Iterator[Found]:
 
 def _parameters(declared: Any) -> Iterator[Found]:
     if not isinstance(declared, list):
-        yield create(("Parameters",), "a list of parameters is due")
+        yield create(("Parameters",), "must be a list of parameters")
         return
     if len(declared) > MAX_PARAMETERS:
         yield create(("Parameters",), f"{len(declared)} parameters; SageMaker takes {MAX_PARAMETERS}")
@@ -64,7 +65,7 @@ def _parameters(declared: Any) -> Iterator[Found]:
     for index, parameter in enumerate(declared):
         path = ("Parameters", index)
         if not isinstance(parameter, dict):
-            yield create(path, f'an object with "Name" and "Type" is due, not {show(parameter)}')
+            yield create(path, f'must be an object with "Name" and "Type", not {show(parameter)}')
             continue
         yield from _name(parameter.get("Name"), (*path, "Name"), seen, PARAMETER_NAME)
         yield from unknown_members(parameter, PARAMETER_MEMBERS, path, "a parameter")
@@ -92,7 +93,7 @@ def _value(value: Any, kind: str, path: Path) -> Iterator[Found]:
 def _enum(parameter: dict[str, Any], kind: str, path: Path) -> Iterator[Found]:
     values = parameter["EnumValues"]
     if not isinstance(values, list) or not values:
-        yield create((*path, "EnumValues"), "a list of at least one value is due")
+        yield create((*path, "EnumValues"), "must be a list of at least one value")
         return
     for index, value in enumerate(values):
         yield from _value(value, kind, (*path, "EnumValues", index))
@@ -112,11 +113,11 @@ def _steps(definition: dict[str, Any]) -> Iterator[Found]:
 
 def _step_list(value: Any, path: Path, *, required: bool) -> Iterator[Found]:
     if not isinstance(value, list) or (required and not value):
-        yield create(path, "a list of steps is due" + (", at least one" if required else ""))
+        yield create(path, "must be a list of steps" + (", at least one" if required else ""))
         return
     for index, step in enumerate(value):
         if not isinstance(step, dict):
-            yield create((*path, index), f"a step is an object, not {show(step)}")
+            yield create((*path, index), f"must be an object (a step), not {show(step)}")
 
 
 def _name(name: Any, path: Path, seen: set[str], form: re.Pattern[str]) -> Iterator[Found]:
@@ -136,12 +137,12 @@ def _step(step: dict[str, Any], path: Path) -> Iterator[Found]:
     arguments = step.get("Arguments")
     if not isinstance(arguments, dict):
         if kind not in ("Callback", "Cleanup", "EMR", "EMRServerless", "Lambda") or arguments is not None:
-            yield create((*path, "Arguments"), "an object is due")
+            yield create((*path, "Arguments"), "must be an object")
         return
     at = (*path, "Arguments")
     if kind == "Condition":
         if not arguments.get("Conditions") or not isinstance(arguments["Conditions"], list):
-            yield create((*at, "Conditions"), "a list of at least one condition is due")
+            yield create((*at, "Conditions"), "must be a list of at least one condition")
         else:
             for inner, condition in _conditions(arguments["Conditions"], (*at, "Conditions")):
                 yield from _condition(condition, inner)
@@ -151,7 +152,7 @@ def _step(step: dict[str, Any], path: Path) -> Iterator[Found]:
     elif kind == "ForEach":
         yield from _for_each(arguments, at)
     elif kind == "Fail" and not isinstance(arguments.get("ErrorMessage"), str | dict):
-        yield create((*at, "ErrorMessage"), "a text (or an expression that gives one) is due")
+        yield create((*at, "ErrorMessage"), "must be a text, or an expression that gives one")
 
 
 def _for_each(arguments: dict[str, Any], path: Path) -> Iterator[Found]:
@@ -162,10 +163,10 @@ def _for_each(arguments: dict[str, Any], path: Path) -> Iterator[Found]:
             yield create((*at, "Type"), f"no {step['Type']} step inside a ForEach")
     items = arguments.get("IterableItems")
     if not isinstance(items, dict) and not (isinstance(items, list) and 1 <= len(items) <= MAX_ITEMS):
-        yield create((*path, "IterableItems"), f"a Get, or a list of 1 to {MAX_ITEMS} items, is due")
+        yield create((*path, "IterableItems"), f"must be a Get, or a list of 1 to {MAX_ITEMS} items")
     at_once = arguments.get("MaxConcurrency")
     if type(at_once) is not int or not 1 <= at_once <= MAX_CONCURRENCY:
-        yield create((*path, "MaxConcurrency"), f"a number from 1 to {MAX_CONCURRENCY} is due")
+        yield create((*path, "MaxConcurrency"), f"must be a whole number from 1 to {MAX_CONCURRENCY}")
 
 
 def _conditions(listed: list[Any], path: Path) -> Iterator[tuple[Path, Any]]:

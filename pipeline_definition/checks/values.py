@@ -24,8 +24,8 @@ def known_text(value: Any, values: Mapping[str, Any]) -> str | None:
         return value
     name = parameter_of(value)
     if name is not None:
-        given = values.get(name)
-        return given if isinstance(given, str) or given is None else json.dumps(given)
+        known = values.get(name)
+        return known if isinstance(known, str) or known is None else json.dumps(known)
     joined, between = find(value, "Std:Join", "Values"), find(value, "Std:Join", "On")
     if not isinstance(joined, list) or not isinstance(between, str):
         return None

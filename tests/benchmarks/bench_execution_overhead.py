@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.measure import interleaved, median, show
-from tests.support.local_aws.laptop import Laptop, laptop, write_template_without
+from tests.support.local_aws.deployed import DeployedStack, deployed_stack, write_template_without
 from tests.support.local_aws.toy_pipeline import SHIPPED, steps
 
 CONTAINER = Path(__file__).with_name("sleeping_container.py")
@@ -70,18 +70,18 @@ def command(step: str, scale: float) -> list[str]:
 
 
 @contextmanager
-def sleeping_laptop(directory: Path) -> Iterator[Laptop]:
+def sleeping_stack(directory: Path) -> Iterator[DeployedStack]:
     """Bring up a local AWS whose policy lets containers start that prove nothing of a model."""
     template = write_template_without(("entry_points", "registration"), directory)
-    with laptop(directory / "aws", template=template) as running:
+    with deployed_stack(directory / "aws", template=template) as running:
         yield running
 
 
 @dataclass
-class Bench:
+class OverheadBench:
     """Both measures and, step by step, what they found."""
 
-    laptop: Laptop
+    deployed: DeployedStack
     definition: Path
     scale: float
     jobs: dict[str, list[float]] = field(default_factory=dict)
@@ -109,13 +109,13 @@ class Bench:
         self.rounds += 1
         uploaded = time.time()
         # A seed of its own for every round, so that the step cache is asked and has no answer.
-        arn = self.laptop.run(self.definition, Seed=str(self.rounds))
-        described = self.laptop.describe(arn)
+        arn = self.deployed.run(self.definition, Seed=str(self.rounds))
+        described = self.deployed.describe(arn)
         if described["PipelineExecutionStatus"] != "Succeeded":
             raise SystemExit(f"the execution ended {described['PipelineExecutionStatus']}: {self._why(arn)}")
         created, ended = described["CreationTime"], described["LastModifiedTime"]
         self.starts.append(created.timestamp() - uploaded)
-        for name, step in self.laptop.steps(arn).items():
+        for name, step in self.deployed.steps(arn).items():
             took = step["EndTime"] - step["StartTime"]
             self.steps.setdefault(name, []).append(took.total_seconds())
         seconds: float = (ended - created).total_seconds()
@@ -124,12 +124,12 @@ class Bench:
     def _why(self, arn: str) -> str:
         return "; ".join(
             f"{name}: {step['FailureReason']}"
-            for name, step in self.laptop.steps(arn).items()
+            for name, step in self.deployed.steps(arn).items()
             if "FailureReason" in step
         )
 
 
-def rows(bench: Bench, values: dict[str, list[float]]) -> list[tuple[str, ...]]:
+def rows(bench: OverheadBench, values: dict[str, list[float]]) -> list[tuple[str, ...]]:
     """Return the table: the chain job by job, what is left between the steps, and the whole."""
     table: list[tuple[str, ...]] = []
     for step in CHAIN:
@@ -152,8 +152,8 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="make every job this much longer")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name, sleeping_laptop(Path(name)) as running:
-        bench = Bench(running, Path(name) / "pipeline.json", options.scale)
+    with tempfile.TemporaryDirectory() as name, sleeping_stack(Path(name)) as running:
+        bench = OverheadBench(running, Path(name) / "pipeline.json", options.scale)
         write_definition(bench.definition, options.scale)
         measures: dict[str, Any] = {DIRECT: bench.direct, EXECUTION: bench.execution}
         values = interleaved(options.rounds, measures)

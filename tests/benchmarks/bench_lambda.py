@@ -22,7 +22,7 @@ from pathlib import Path
 from local.deploy import SOURCE, zip_sources
 from tests.benchmarks import starts
 from tests.benchmarks.measure import interleaved, median, show
-from tests.support.local_aws.laptop import Laptop, laptop
+from tests.support.local_aws.deployed import DeployedStack, deployed_stack
 
 COLUMNS = {
     "process start to first execution (s)": 3,
@@ -35,7 +35,7 @@ COLUMNS = {
 KINDS = ("direct", "handler")
 
 
-def silence(running: Laptop) -> None:
+def silence(running: DeployedStack) -> None:
     """Take the bucket's notification away: here nobody but the benchmark hands events over."""
     running.aws.client("s3").put_bucket_notification_configuration(
         Bucket=running.outputs["BucketName"], NotificationConfiguration={}
@@ -43,7 +43,7 @@ def silence(running: Laptop) -> None:
 
 
 def measure(
-    running: Laptop, code: Path, body: bytes, kind: str, found: dict[str, list[float]]
+    running: DeployedStack, code: Path, body: bytes, kind: str, found: dict[str, list[float]]
 ) -> Callable[[], float]:
     """Make the measure of one kind of process; it gives the seconds to the first execution."""
 
@@ -75,7 +75,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7, help="how often each is measured")
     rounds = parser.parse_args().rounds
     found: dict[str, dict[str, list[float]]] = {kind: {} for kind in KINDS}
-    with tempfile.TemporaryDirectory() as name, laptop(Path(name) / "aws") as running:
+    with tempfile.TemporaryDirectory() as name, deployed_stack(Path(name) / "aws") as running:
         body = starts.definition(running)
         (Path(name) / "first.json").write_bytes(body)
         starts.end(running, running.start(Path(name) / "first.json"))

@@ -63,7 +63,7 @@ class Checkout:
         return {**kept, "PYTHONDONTWRITEBYTECODE": "1"}
 
     @contextmanager
-    def up(self, folder: Path) -> Iterator[tuple[float, Clients]]:
+    def up(self, folder: Path) -> Iterator[tuple[float, UpClients]]:
         """Start its local AWS; yield the seconds that took, and clients."""
         env_file = folder / "bench.env"
         began = time.monotonic()
@@ -83,7 +83,7 @@ class Checkout:
                 raise SystemExit(f"local up of {self.folder} ended with {process.wait()}: run it by itself")
             took = time.monotonic() - began
             try:
-                yield took, Clients(env_file)
+                yield took, UpClients(env_file)
             finally:
                 process.send_signal(signal.SIGINT)
                 process.wait(60)
@@ -105,7 +105,7 @@ class Checkout:
         return time.monotonic() - began
 
 
-class Clients:
+class UpClients:
     """Clients of a local AWS, by its env file."""
 
     def __init__(self, env_file: Path) -> None:

@@ -20,14 +20,14 @@ from pathlib import Path
 
 from tests.benchmarks import starts
 from tests.benchmarks.measure import interleaved, median, show
-from tests.support.local_aws.laptop import Laptop, laptop
+from tests.support.local_aws.deployed import DeployedStack, deployed_stack
 
 
 @dataclass
-class Bench:
+class UploadBench:
     """The four measures; each gives the seconds from the PUT to the execution's start."""
 
-    laptop: Laptop
+    deployed: DeployedStack
     body: bytes
     environment: Mapping[str, str]
     """Of the processes that make the calls directly."""
@@ -37,8 +37,8 @@ class Bench:
     def function_cold(self) -> float:
         """Change the function, as a deployment would: its next event meets no warm process."""
         self.cold_starts += 1
-        configuration = starts.function(self.laptop)
-        self.laptop.aws.client("lambda").update_function_configuration(
+        configuration = starts.function(self.deployed)
+        self.deployed.aws.client("lambda").update_function_configuration(
             FunctionName=configuration["FunctionName"],
             MemorySize=configuration["MemorySize"] + (1 if self.cold_starts % 2 else -1),
         )
@@ -47,28 +47,28 @@ class Bench:
     def function_warm(self) -> float:
         """Upload, and wait for the execution that comes of it."""
         began = time.time()
-        version = starts.version_id(starts.upload(self.laptop, "pipeline/pipeline.json", self.body))
+        version = starts.version_id(starts.upload(self.deployed, "pipeline/pipeline.json", self.body))
         while not (arn := self._execution_of(version)):
             time.sleep(0.02)
-        return starts.end(self.laptop, arn) - began
+        return starts.end(self.deployed, arn) - began
 
     def direct_cold(self) -> float:
         """Upload where nobody is notified, then start a process that makes the calls."""
         began = time.time()
-        event = starts.upload(self.laptop, "data/pipeline.json", self.body)
+        event = starts.upload(self.deployed, "data/pipeline.json", self.body)
         with starts.Child("direct", self.environment) as child:
             arn = child.start(event)["arn"]
-        return starts.end(self.laptop, arn) - began
+        return starts.end(self.deployed, arn) - began
 
     def direct_warm(self) -> float:
         """The same in a process that has made its clients and a first execution."""
         began = time.time()
-        event = starts.upload(self.laptop, "data/pipeline.json", self.body)
-        return starts.end(self.laptop, self.waiting.start(event)["arn"]) - began
+        event = starts.upload(self.deployed, "data/pipeline.json", self.body)
+        return starts.end(self.deployed, self.waiting.start(event)["arn"]) - began
 
     def _execution_of(self, version: str) -> str | None:
-        found = self.laptop.sagemaker.list_pipeline_executions(
-            PipelineName=self.laptop.outputs["PipelineName"], SortOrder="Descending", MaxResults=3
+        found = self.deployed.sagemaker.list_pipeline_executions(
+            PipelineName=self.deployed.outputs["PipelineName"], SortOrder="Descending", MaxResults=3
         )["PipelineExecutionSummaries"]
         arns = [
             e["PipelineExecutionArn"] for e in found if version in e.get("PipelineExecutionDescription", "")
@@ -83,14 +83,14 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=7, help="how often each is measured")
     rounds = parser.parse_args().rounds
-    with tempfile.TemporaryDirectory() as name, laptop(Path(name) / "aws") as running:
+    with tempfile.TemporaryDirectory() as name, deployed_stack(Path(name) / "aws") as running:
         # The first execution also makes the pipeline, which would be measured once and never again.
         body = starts.definition(running)
         (Path(name) / "first.json").write_bytes(body)
         starts.end(running, running.start(Path(name) / "first.json"))
         environment = starts.environment(running, administrator=True)
         with starts.Child("direct", environment) as waiting:
-            bench = Bench(running, body, environment, waiting)
+            bench = UploadBench(running, body, environment, waiting)
             bench.direct_warm()
             values = interleaved(
                 rounds,

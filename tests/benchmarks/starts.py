@@ -13,22 +13,22 @@ from types import TracebackType
 from typing import Any, Self
 
 from ops.uploads.parameters import with_defaults
-from tests.support.local_aws.laptop import Laptop
+from tests.support.local_aws.deployed import DeployedStack
 from tests.support.local_aws.toy_pipeline import SHIPPED
 
 CHILD = Path(__file__).with_name("start_child.py")
 
 
-def definition(laptop: Laptop) -> bytes:
+def definition(deployed: DeployedStack) -> bytes:
     """Return the shipped definition, in its full size, with containers that can be stopped at once."""
     document = json.loads(SHIPPED.read_text())
-    return json.dumps(with_defaults(document, {"InputDataUrl": laptop.data_url}), indent=2).encode()
+    return json.dumps(with_defaults(document, {"InputDataUrl": deployed.data_url}), indent=2).encode()
 
 
-def upload(laptop: Laptop, key: str, body: bytes) -> dict[str, Any]:
+def upload(deployed: DeployedStack, key: str, body: bytes) -> dict[str, Any]:
     """Put the definition; give the S3 event that stands for it."""
-    bucket = laptop.outputs["BucketName"]
-    version = laptop.uploader.client("s3").put_object(Bucket=bucket, Key=key, Body=body)["VersionId"]
+    bucket = deployed.outputs["BucketName"]
+    version = deployed.uploader.client("s3").put_object(Bucket=bucket, Key=key, Body=body)["VersionId"]
     entry = {"key": key, "versionId": version, "sequencer": f"{time.time_ns():018X}"}
     s3 = {"bucket": {"name": bucket}, "object": entry}
     return {"Records": [{"eventVersion": "2.1", "eventName": "ObjectCreated:Put", "s3": s3}]}
@@ -39,24 +39,24 @@ def version_id(event: dict[str, Any]) -> str:
     return str(event["Records"][0]["s3"]["object"]["versionId"])
 
 
-def end(laptop: Laptop, arn: str) -> float:
+def end(deployed: DeployedStack, arn: str) -> float:
     """Stop an execution and wait for its end, so that it disturbs nothing; give when it was started."""
-    laptop.sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn)
-    while (described := laptop.describe(arn))["PipelineExecutionStatus"] in ("Executing", "Stopping"):
+    deployed.sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn)
+    while (described := deployed.describe(arn))["PipelineExecutionStatus"] in ("Executing", "Stopping"):
         time.sleep(0.05)
     created: float = described["CreationTime"].timestamp()
     return created
 
 
-def function(laptop: Laptop) -> dict[str, Any]:
+def function(deployed: DeployedStack) -> dict[str, Any]:
     """Return the configuration of the deployed function that starts executions."""
-    functions = laptop.aws.client("lambda").list_functions()["Functions"]
+    functions = deployed.aws.client("lambda").list_functions()["Functions"]
     return next(each for each in functions if each["Handler"].startswith("upload_trigger."))
 
 
-def environment(laptop: Laptop, *, administrator: bool = False) -> dict[str, str]:
+def environment(deployed: DeployedStack, *, administrator: bool = False) -> dict[str, str]:
     """Return the environment of the deployed function, with its role's credentials or the administrator's."""
-    configuration, aws = function(laptop), laptop.aws
+    configuration, aws = function(deployed), deployed.aws
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         **configuration["Environment"]["Variables"],

@@ -242,7 +242,7 @@ echo "$BUILDX_NO_DEFAULT_ATTESTATIONS $*" >> "$CALLS"
 """
 
 
-class Registry(BaseHTTPRequestHandler):
+class EmptyECR(BaseHTTPRequestHandler):
     """ECR with an empty repository, of which local AWS's says that every image is there."""
 
     def do_POST(self) -> None:
@@ -273,7 +273,7 @@ class Registry(BaseHTTPRequestHandler):
 @pytest.fixture
 def registry() -> Iterator[str]:
     """Serve an empty registry and return its address."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Registry) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), EmptyECR) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"

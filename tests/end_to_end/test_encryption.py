@@ -11,7 +11,7 @@ from local.deploy import deploy
 from local.run import STACK
 from tests.infra.test_template import synthesis
 from tests.support.infra.profiles import HARDENED, write
-from tests.support.local_aws.laptop import Laptop, laptop
+from tests.support.local_aws.deployed import DeployedStack, deployed_stack
 from tests.support.local_aws.toy_pipeline import SHIPPED
 
 __all__ = ["synthesis"]
@@ -23,13 +23,13 @@ RETAINED = ("AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::Logs::LogGroup", "AWS::S
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
-    folder = tmp_path_factory.mktemp("laptop")
-    with laptop(folder, interruptions=0, template=write(HARDENED, folder)) as started:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedStack]:
+    folder = tmp_path_factory.mktemp("aws")
+    with deployed_stack(folder, interruptions=0, template=write(HARDENED, folder)) as started:
         yield started
 
 
-def encryption(running: Laptop) -> dict[str, Any]:
+def encryption(running: DeployedStack) -> dict[str, Any]:
     """Return the key of bucket, queue and log, None where a service has its own."""
     aws = running.aws
     answer = aws.client("s3").get_bucket_encryption(Bucket=running.outputs["BucketName"])
@@ -45,7 +45,7 @@ def encryption(running: Laptop) -> dict[str, Any]:
     }
 
 
-def physical_ids(running: Laptop) -> dict[str, str]:
+def physical_ids(running: DeployedStack) -> dict[str, str]:
     pages = running.aws.client("cloudformation").get_paginator("list_stack_resources")
     return {
         each["LogicalResourceId"]: each["PhysicalResourceId"]
@@ -55,25 +55,25 @@ def physical_ids(running: Laptop) -> dict[str, str]:
     }
 
 
-def choose(running: Laptop, synthesis: ModuleType, directory: Path, key: str, *former: str) -> None:
+def choose(running: DeployedStack, synthesis: ModuleType, directory: Path, key: str, *former: str) -> None:
     path = directory / "template.json"
     choice = {"security": "hardened", "encryption_key": key, "former_encryption_keys": list(former)}
     path.write_text(synthesis.render(synthesis.synthesise(choice)))
     deploy(running.aws, path, STACK)
 
 
-def ended(running: Laptop, **parameters: str) -> str:
+def ended(running: DeployedStack, **parameters: str) -> str:
     return str(running.describe(running.run(SHIPPED, **parameters))["PipelineExecutionStatus"])
 
 
-def keys_of_outputs(running: Laptop) -> set[str | None]:
+def keys_of_outputs(running: DeployedStack) -> set[str | None]:
     """Return the keys of every object that jobs wrote."""
     s3, bucket = running.aws.client("s3"), running.outputs["BucketName"]
     listed = s3.list_objects_v2(Bucket=bucket, Prefix="executions/")["Contents"]
     return {key_of(running, each["Key"]) for each in listed}
 
 
-def key_of(running: Laptop, name: str) -> str | None:
+def key_of(running: DeployedStack, name: str) -> str | None:
     """Return the key that encrypts an object, None where it is S3's own."""
     head = running.aws.client("s3").head_object(Bucket=running.outputs["BucketName"], Key=name)
     found: str | None = head.get("SSEKMSKeyId")
@@ -81,7 +81,7 @@ def key_of(running: Laptop, name: str) -> str | None:
 
 
 def test_everything_is_encrypted_with_the_deployments_key_from_the_upload_to_the_models(
-    running: Laptop,
+    running: DeployedStack,
 ) -> None:
     assert ended(running, Seed="1") == "Succeeded"
     (key,) = set(encryption(running).values())
@@ -97,7 +97,7 @@ def test_everything_is_encrypted_with_the_deployments_key_from_the_upload_to_the
 
 
 def test_another_choice_is_deployed_in_place_and_executions_go_on(
-    running: Laptop, synthesis: ModuleType, tmp_path: Path
+    running: DeployedStack, synthesis: ModuleType, tmp_path: Path
 ) -> None:
     before, own = physical_ids(running), encryption(running)["bucket"]
     # What was written under the old key stays so, and no role of the deployment may use that any more, which

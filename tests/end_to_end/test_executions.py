@@ -7,121 +7,123 @@ from typing import Any
 import pytest
 
 from ops.errors import StartFailedError
-from tests.support.local_aws.laptop import Laptop
+from tests.support.local_aws.deployed import DeployedStack
 from tests.support.local_aws.toy_pipeline import SHIPPED
 
 JOB_STEPS = {"Preprocess", "TrainSpot", "TrainOnDemand", "EvaluateSpot", "EvaluateOnDemand"}
 
 
 @pytest.fixture(scope="module")
-def first(toy_laptop: Laptop) -> str:
+def first(deployed: DeployedStack) -> str:
     """The execution of a first upload."""
-    return toy_laptop.run(SHIPPED)
+    return deployed.run(SHIPPED)
 
 
-def test_an_upload_registers_both_models_pending_approval(toy_laptop: Laptop, first: str) -> None:
-    assert toy_laptop.describe(first)["PipelineExecutionStatus"] == "Succeeded"
-    steps = toy_laptop.steps(first)
+def test_an_upload_registers_both_models_pending_approval(deployed: DeployedStack, first: str) -> None:
+    assert deployed.describe(first)["PipelineExecutionStatus"] == "Succeeded"
+    steps = deployed.steps(first)
     registered = {
         steps[name]["Metadata"]["RegisterModel"]["Arn"] for name in ("RegisterSpot", "RegisterOnDemand")
     }
     assert len(registered) == 2
     for arn in registered:
-        package = toy_laptop.sagemaker.describe_model_package(ModelPackageName=arn)
+        package = deployed.sagemaker.describe_model_package(ModelPackageName=arn)
         assert package["ModelApprovalStatus"] == "PendingManualApproval"
         assert package["InferenceSpecification"]["SupportedContentTypes"] == ["application/x-image"]
         assert package["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"].endswith("evaluation.json")
 
 
-def test_the_two_trainings_overlap_and_only_spot_was_interrupted(toy_laptop: Laptop, first: str) -> None:
-    steps = toy_laptop.steps(first)
+def test_the_two_trainings_overlap_and_only_spot_was_interrupted(deployed: DeployedStack, first: str) -> None:
+    steps = deployed.steps(first)
     spot, on_demand = steps["TrainSpot"], steps["TrainOnDemand"]
     assert spot["StartTime"] < on_demand["EndTime"]
     assert on_demand["StartTime"] < spot["EndTime"]
     statuses = {
-        step: [item["Status"] for item in toy_laptop.training_job(first, step)["SecondaryStatusTransitions"]]
+        step: [item["Status"] for item in deployed.training_job(first, step)["SecondaryStatusTransitions"]]
         for step in ("TrainSpot", "TrainOnDemand")
     }
     assert statuses["TrainSpot"].count("Interrupted") == 1
     assert "Interrupted" not in statuses["TrainOnDemand"]
-    job = toy_laptop.training_job(first, "TrainSpot")
+    job = deployed.training_job(first, "TrainSpot")
     assert job["BillableTimeInSeconds"] <= job["TrainingTimeInSeconds"]
 
 
-def test_a_second_upload_of_the_same_is_another_execution_from_cache(toy_laptop: Laptop, first: str) -> None:
-    second = toy_laptop.run(SHIPPED)
+def test_a_second_upload_of_the_same_is_another_execution_from_cache(
+    deployed: DeployedStack, first: str
+) -> None:
+    second = deployed.run(SHIPPED)
     assert second != first
-    steps = toy_laptop.steps(second)
+    steps = deployed.steps(second)
     for name in JOB_STEPS:
         assert steps[name]["CacheHitResult"]["SourcePipelineExecutionArn"] == first, name
-    notes = cache_notes(toy_laptop, second)
+    notes = cache_notes(deployed, second)
     assert {name for name in JOB_STEPS if notes[name]["hit"] and notes[name]["reason"]} == JOB_STEPS
-    versions = toy_laptop.sagemaker.list_pipeline_versions(PipelineName=toy_laptop.outputs["PipelineName"])
+    versions = deployed.sagemaker.list_pipeline_versions(PipelineName=deployed.outputs["PipelineName"])
     assert len(versions["PipelineVersionSummaries"]) == 1, "an unchanged definition made a new version"
 
 
-def test_another_class_selection_misses_everywhere_and_says_why(toy_laptop: Laptop, first: str) -> None:
-    other = toy_laptop.run(SHIPPED, ClassSelection="13, 17")
-    steps = toy_laptop.steps(other)
+def test_another_class_selection_misses_everywhere_and_says_why(deployed: DeployedStack, first: str) -> None:
+    other = deployed.run(SHIPPED, ClassSelection="13, 17")
+    steps = deployed.steps(other)
     assert not {name for name in JOB_STEPS if "CacheHitResult" in steps[name]}
-    notes = cache_notes(toy_laptop, other)
+    notes = cache_notes(deployed, other)
     assert "ContainerArguments" in notes["Preprocess"]["reason"]
     assert "InputDataConfig" in notes["TrainSpot"]["reason"]
 
 
-def test_data_that_was_overwritten_is_read_again(toy_laptop: Laptop) -> None:
+def test_data_that_was_overwritten_is_read_again(deployed: DeployedStack) -> None:
     key = "data/changing/images.txt"
-    url = toy_laptop.put_object(key, b"1 a.jpg").removesuffix("images.txt")
+    url = deployed.put_object(key, b"1 a.jpg").removesuffix("images.txt")
 
     def cached() -> bool:
-        steps = toy_laptop.steps(toy_laptop.run(SHIPPED, InputDataUrl=url))
+        steps = deployed.steps(deployed.run(SHIPPED, InputDataUrl=url))
         return "CacheHitResult" in steps["Preprocess"]
 
     assert [cached(), cached()] == [False, True]
-    toy_laptop.put_object(key, b"1 b.jpg")
+    deployed.put_object(key, b"1 b.jpg")
     assert [cached(), cached()] == [False, True]
 
 
 def test_a_model_below_the_threshold_fails_the_execution_with_the_number(
-    toy_laptop: Laptop, first: str
+    deployed: DeployedStack, first: str
 ) -> None:
-    execution = toy_laptop.run(SHIPPED, AccuracyThreshold="1.01")
-    assert toy_laptop.describe(execution)["PipelineExecutionStatus"] == "Failed"
-    steps = toy_laptop.steps(execution)
+    execution = deployed.run(SHIPPED, AccuracyThreshold="1.01")
+    assert deployed.describe(execution)["PipelineExecutionStatus"] == "Failed"
+    steps = deployed.steps(execution)
     assert "1.01" in steps["AccuracyTooLow"]["FailureReason"]
     assert not {"RegisterSpot", "RegisterOnDemand"} & steps.keys()
 
 
-def test_no_upload_registers_a_model_as_approved(toy_laptop: Laptop) -> None:
+def test_no_upload_registers_a_model_as_approved(deployed: DeployedStack) -> None:
     with pytest.raises(StartFailedError, match=r"ModelApprovalStatus.*model_approval_statuses"):
-        toy_laptop.run(SHIPPED, ModelApprovalStatus="Approved")
+        deployed.run(SHIPPED, ModelApprovalStatus="Approved")
 
 
 def test_the_role_refuses_it_to_whoever_starts_the_pipeline_without_the_function(
-    toy_laptop: Laptop, first: str
+    deployed: DeployedStack, first: str
 ) -> None:
-    sagemaker = toy_laptop.sagemaker
+    sagemaker = deployed.sagemaker
     listed = sagemaker.list_pipeline_parameters_for_execution(PipelineExecutionArn=first, MaxResults=100)
     given = {each["Name"]: each["Value"] for each in listed["PipelineParameters"] if each["Value"]}
     given |= {"ModelApprovalStatus": "Approved", "Seed": "77"}
     started = sagemaker.start_pipeline_execution(
-        PipelineName=toy_laptop.outputs["PipelineName"],
+        PipelineName=deployed.outputs["PipelineName"],
         PipelineParameters=[{"Name": name, "Value": value} for name, value in given.items()],
     )
-    execution = toy_laptop.follow(started["PipelineExecutionArn"])
-    reason = toy_laptop.steps(execution)["RegisterSpot"]["FailureReason"]
+    execution = deployed.follow(started["PipelineExecutionArn"])
+    reason = deployed.steps(execution)["RegisterSpot"]["FailureReason"]
     assert "AccessDenied" in reason
     assert "sagemaker:CreateModelPackage" in reason
 
 
 def test_ended_executions_and_models_are_told_to_the_topic_and_nothing_else_is(
-    toy_laptop: Laptop, first: str
+    deployed: DeployedStack, first: str
 ) -> None:
-    url = subscribed_queue(toy_laptop)
-    failed = toy_laptop.run(SHIPPED, AccuracyThreshold="1.02")
-    package = toy_laptop.steps(first)["RegisterSpot"]["Metadata"]["RegisterModel"]["Arn"]
-    toy_laptop.sagemaker.update_model_package(ModelPackageArn=package, ModelApprovalStatus="Approved")
-    told = told_until(toy_laptop, url, {"pipelineExecutionArn": failed}, {"ModelPackageArn": package})
+    url = subscribed_queue(deployed)
+    failed = deployed.run(SHIPPED, AccuracyThreshold="1.02")
+    package = deployed.steps(first)["RegisterSpot"]["Metadata"]["RegisterModel"]["Arn"]
+    deployed.sagemaker.update_model_package(ModelPackageArn=package, ModelApprovalStatus="Approved")
+    told = told_until(deployed, url, {"pipelineExecutionArn": failed}, {"ModelPackageArn": package})
     (execution,) = [each for each in told if each["detail"].get("pipelineExecutionArn") == failed]
     assert execution["detail"]["currentPipelineExecutionStatus"] == "Failed"
     assert execution["detail"]["previousPipelineExecutionStatus"] == "Executing"
@@ -130,15 +132,15 @@ def test_ended_executions_and_models_are_told_to_the_topic_and_nothing_else_is(
     assert (model["ModelPackageGroupName"], model["ModelApprovalStatus"]) == ("cv-birds", "Approved")
 
 
-def test_a_stopped_execution_and_its_training_jobs_are_told(toy_laptop: Laptop, first: str) -> None:
-    url = subscribed_queue(toy_laptop)
-    execution = toy_laptop.start(SHIPPED, ClassSelection="13, 19")
-    while not toy_laptop.steps(execution).get("TrainSpot", {}).get("Metadata"):
-        assert toy_laptop.describe(execution)["PipelineExecutionStatus"] == "Executing"
+def test_a_stopped_execution_and_its_training_jobs_are_told(deployed: DeployedStack, first: str) -> None:
+    url = subscribed_queue(deployed)
+    execution = deployed.start(SHIPPED, ClassSelection="13, 19")
+    while not deployed.steps(execution).get("TrainSpot", {}).get("Metadata"):
+        assert deployed.describe(execution)["PipelineExecutionStatus"] == "Executing"
         time.sleep(0.02)
-    toy_laptop.sagemaker.stop_pipeline_execution(PipelineExecutionArn=execution, ClientRequestToken="t" * 32)
-    toy_laptop.follow(execution)
-    told = told_until(toy_laptop, url, {"pipelineExecutionArn": execution}, {"TrainingJobStatus": "Stopped"})
+    deployed.sagemaker.stop_pipeline_execution(PipelineExecutionArn=execution, ClientRequestToken="t" * 32)
+    deployed.follow(execution)
+    told = told_until(deployed, url, {"pipelineExecutionArn": execution}, {"TrainingJobStatus": "Stopped"})
     details = [event["detail"] for event in told]
     (status,) = (
         each["currentPipelineExecutionStatus"]
@@ -151,9 +153,9 @@ def test_a_stopped_execution_and_its_training_jobs_are_told(toy_laptop: Laptop, 
     assert {job["Tags"]["TrainingType"] for job in jobs} <= {"Spot", "OnDemand"}
 
 
-def subscribed_queue(toy_laptop: Laptop) -> str:
+def subscribed_queue(deployed: DeployedStack) -> str:
     """Make a queue that gets what the stack's topic publishes from now on, and return its URL."""
-    aws, topic = toy_laptop.aws, toy_laptop.outputs["NotificationTopicArn"]
+    aws, topic = deployed.aws, deployed.outputs["NotificationTopicArn"]
     sqs, name = aws.client("sqs"), f"told-{time.monotonic_ns()}"
     queue = f"arn:aws:sqs:{aws.region}:{aws.account}:{name}"
     from_topic = {
@@ -170,9 +172,9 @@ def subscribed_queue(toy_laptop: Laptop) -> str:
     return url
 
 
-def told_until(toy_laptop: Laptop, url: str, *wanted: dict[str, str]) -> list[dict[str, Any]]:
+def told_until(deployed: DeployedStack, url: str, *wanted: dict[str, str]) -> list[dict[str, Any]]:
     """Take events out of a queue until each of `wanted` is part of the detail of one."""
-    sqs = toy_laptop.aws.client("sqs")
+    sqs = deployed.aws.client("sqs")
     told: list[dict[str, Any]] = []
     while not all(any(each.items() <= event["detail"].items() for event in told) for each in wanted):
         (message,) = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20)["Messages"]
@@ -181,19 +183,19 @@ def told_until(toy_laptop: Laptop, url: str, *wanted: dict[str, str]) -> list[di
     return told
 
 
-def test_a_key_with_a_name_makes_a_pipeline_of_its_own(toy_laptop: Laptop) -> None:
+def test_a_key_with_a_name_makes_a_pipeline_of_its_own(deployed: DeployedStack) -> None:
     body = json.loads(SHIPPED.read_text())
     for parameter in body["Parameters"]:
         if parameter["Name"] == "InputDataUrl":
-            parameter["DefaultValue"] = toy_laptop.data_url
-    toy_laptop.put_object("pipeline/small-birds/pipeline.json", json.dumps(body).encode())
-    name = f"{toy_laptop.outputs['PipelineName']}-small-birds"
-    assert wait_for_pipeline(toy_laptop, name)
+            parameter["DefaultValue"] = deployed.data_url
+    deployed.put_object("pipeline/small-birds/pipeline.json", json.dumps(body).encode())
+    name = f"{deployed.outputs['PipelineName']}-small-birds"
+    assert wait_for_pipeline(deployed, name)
 
 
-def cache_notes(toy_laptop: Laptop, execution: str) -> dict[str, dict[str, Any]]:
+def cache_notes(deployed: DeployedStack, execution: str) -> dict[str, dict[str, Any]]:
     """What the engine said about each step's cache."""
-    events = toy_laptop.aws.client("logs").get_log_events(
+    events = deployed.aws.client("logs").get_log_events(
         logGroupName="/local/sagemaker/pipelines",
         logStreamName=execution.rsplit("/", 1)[-1],
         startFromHead=True,
@@ -202,10 +204,10 @@ def cache_notes(toy_laptop: Laptop, execution: str) -> dict[str, dict[str, Any]]
     return {note["step"]: note for note in notes if note["event"] == "cache"}
 
 
-def wait_for_pipeline(toy_laptop: Laptop, name: str) -> bool:
+def wait_for_pipeline(deployed: DeployedStack, name: str) -> bool:
 
     for _ in range(100):
-        names = [p["PipelineName"] for p in toy_laptop.sagemaker.list_pipelines()["PipelineSummaries"]]
+        names = [p["PipelineName"] for p in deployed.sagemaker.list_pipelines()["PipelineSummaries"]]
         if name in names:
             return True
         time.sleep(0.1)

@@ -36,7 +36,7 @@ def test_every_promise_holds_when_the_faults_have_ceased(seed: int, tmp_path: Pa
         assert running.broken() == []
 
 
-class Mechanism(NamedTuple):
+class FaultMechanism(NamedTuple):
     """What is taken away from a copy of the function's code, and what falls under a seed that needs it."""
 
     name: str
@@ -104,11 +104,11 @@ def verdict(folder: Path) -> None:
 
 
 MECHANISMS = [
-    Mechanism("the token", "G1", token, 19),  # its first event of a key is sent twice
-    Mechanism("the pin", "G3", pin, 19),
+    FaultMechanism("the token", "G1", token, 19),  # its first event of a key is sent twice
+    FaultMechanism("the pin", "G3", pin, 19),
     # The first event is lost.
-    Mechanism("the sequencer", "G2", sequencer, 17, ("first", "second"), undisturbed=True),
-    Mechanism("the verdict", "G3", verdict, 19),
+    FaultMechanism("the sequencer", "G2", sequencer, 17, ("first", "second"), undisturbed=True),
+    FaultMechanism("the verdict", "G3", verdict, 19),
 ]
 
 
@@ -121,13 +121,13 @@ def without(mechanism: Callable[[Path], None], tmp_path: Path) -> Path:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("mechanism", sample(MECHANISMS, 3), ids=lambda each: each.name)
-def test_without_a_mechanism_its_promise_falls(mechanism: Mechanism, tmp_path: Path) -> None:
+def test_without_a_mechanism_its_promise_falls(mechanism: FaultMechanism, tmp_path: Path) -> None:
     source = without(mechanism.take_away, tmp_path)
     # The seed gives the faults and the machine what comes first, so a busy one may need another try.
     assert any(falls(mechanism, source, tmp_path / str(number)) for number in range(3))
 
 
-def falls(mechanism: Mechanism, source: Path, work_dir: Path) -> bool:
+def falls(mechanism: FaultMechanism, source: Path, work_dir: Path) -> bool:
     with storm(work_dir, mechanism.seed, source) as running:
         if mechanism.undisturbed:
             running.rest_schedule()

@@ -19,7 +19,7 @@ from local.run import STACK
 from ops.errors import StartFailedError
 from tests.infra.test_template import synthesis
 from tests.support.iam.role_policies import without
-from tests.support.local_aws.laptop import Laptop
+from tests.support.local_aws.deployed import DeployedStack
 from tests.support.local_aws.toy_pipeline import IMAGE, SHIPPED
 from tests.upload_trigger.policy.test_vpc import COMMAND, in_vpc
 
@@ -35,10 +35,10 @@ NEEDED = {
 
 
 @pytest.fixture(scope="module")
-def running(synthesis: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+def running(synthesis: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedStack]:
     """Local AWS with a stack whose jobs run in two subnets of a VPC that somebody made before."""
     jobs = JobSettings(interruptions=0, source=str(IMAGE))
-    with LocalAWS(work_dir=tmp_path_factory.mktemp("laptop"), jobs=jobs) as aws:
+    with LocalAWS(work_dir=tmp_path_factory.mktemp("aws"), jobs=jobs) as aws:
         ec2 = aws.client("ec2")
         vpc = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
         subnets = [ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.1.{each}.0/24")["Subnet"] for each in (0, 1)]
@@ -51,7 +51,7 @@ def running(synthesis: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> 
         }
         template = tmp_path_factory.mktemp("template") / "template.json"
         template.write_text(synthesis.render(synthesis.synthesise(context)))
-        started = Laptop(aws, deploy(aws, template, STACK))
+        started = DeployedStack(aws, deploy(aws, template, STACK))
         url = started.put_object("data/toy/images.txt", b"1 a/a.jpg\n")
         started.data_url = url.removesuffix("images.txt")
         yield started
@@ -64,14 +64,14 @@ def definition(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def failure_of(running: Laptop, definition: Path) -> str:
+def failure_of(running: DeployedStack, definition: Path) -> str:
     execution = running.run(definition, Seed=str(next(SEEDS)))
     reasons = [step.get("FailureReason", "") for step in running.steps(execution).values()]
     return "\n".join(filter(None, reasons))
 
 
 @pytest.mark.slow
-def test_every_job_runs_in_the_subnets_with_the_keys(running: Laptop, definition: Path) -> None:
+def test_every_job_runs_in_the_subnets_with_the_keys(running: DeployedStack, definition: Path) -> None:
     execution = running.run(definition)
     assert running.describe(execution)["PipelineExecutionStatus"] == "Succeeded"
     parameters = json.loads(variables(running)["PIPELINE_PARAMETERS"])
@@ -98,7 +98,7 @@ def test_every_job_runs_in_the_subnets_with_the_keys(running: Laptop, definition
 
 
 @pytest.mark.slow
-def test_a_definition_for_no_vpc_is_rejected_with_the_command_that_writes_one(running: Laptop) -> None:
+def test_a_definition_for_no_vpc_is_rejected_with_the_command_that_writes_one(running: DeployedStack) -> None:
     with pytest.raises(StartFailedError) as refused:
         running.start(SHIPPED)
     assert COMMAND in refused.value.message
@@ -107,13 +107,13 @@ def test_a_definition_for_no_vpc_is_rejected_with_the_command_that_writes_one(ru
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sid", NEEDED)
-def test_the_run_fails_without_the_statement(running: Laptop, definition: Path, sid: str) -> None:
+def test_the_run_fails_without_the_statement(running: DeployedStack, definition: Path, sid: str) -> None:
     with without(running.aws.client("iam"), f"{STACK}-pipeline-us-east-1", sid):
         failure = failure_of(running, definition)
     assert re.search(rf"AccessDenied: .* is not authorized to perform: {NEEDED[sid]} on resource: ", failure)
 
 
-def variables(running: Laptop) -> dict[str, str]:
+def variables(running: DeployedStack) -> dict[str, str]:
     """Return the function's environment."""
     name = f"{STACK}-start-execution"
     configuration = running.aws.client("lambda").get_function_configuration(FunctionName=name)
@@ -121,7 +121,7 @@ def variables(running: Laptop) -> dict[str, str]:
     return found
 
 
-def objects(running: Laptop, prefix: str) -> list[dict[str, Any]]:
+def objects(running: DeployedStack, prefix: str) -> list[dict[str, Any]]:
     """Return the heads of all objects below a prefix."""
     s3, bucket = running.aws.client("s3"), running.outputs["BucketName"]
     listed = s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]

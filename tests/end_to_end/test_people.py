@@ -15,7 +15,11 @@ from ops import __main__ as cli
 from ops.aws import roles
 from tests.support.iam.role_policies import statements, without
 from tests.support.local_aws.clients import refusal
-from tests.support.local_aws.laptop import Laptop, laptop, write_template_without_second_factor
+from tests.support.local_aws.deployed import (
+    DeployedStack,
+    deployed_stack,
+    write_template_without_second_factor,
+)
 from tests.support.local_aws.toy_pipeline import SHIPPED
 
 pytestmark = pytest.mark.slow
@@ -29,22 +33,22 @@ Run = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedStack]:
     """The deployment with one execution that succeeded."""
-    folder = tmp_path_factory.mktemp("laptop")
+    folder = tmp_path_factory.mktemp("aws")
     template = write_template_without_second_factor(folder)
-    with laptop(folder, interruptions=0, template=template) as started:
+    with deployed_stack(folder, interruptions=0, template=template) as started:
         execution = started.run(SHIPPED)
         assert started.describe(execution)["PipelineExecutionStatus"] == "Succeeded"
         yield started
 
 
-def role_arn(running: Laptop, kind: str) -> str:
+def role_arn(running: DeployedStack, kind: str) -> str:
     return running.outputs["UploaderRoleArn"].replace("-uploader-", f"-{kind}-")
 
 
 @pytest.fixture
-def generous(running: Laptop) -> Iterator[None]:
+def generous(running: DeployedStack) -> Iterator[None]:
     """Somebody allows the roles of the jobs and the function everything."""
     iam, kinds = running.aws.client("iam"), ("pipeline", "start-execution")
     names = [f"{STACK}-{kind}-us-east-1" for kind in kinds]
@@ -55,7 +59,7 @@ def generous(running: Laptop) -> Iterator[None]:
         iam.delete_role_policy(RoleName=name, PolicyName="generous")
 
 
-def s3_of(running: Laptop, kind: str) -> Any:
+def s3_of(running: DeployedStack, kind: str) -> Any:
     """Make a client of S3 as the administrator, an uploader, or whoever a service assumes a role for."""
     if kind == "administrator":
         return running.aws.client("s3")
@@ -80,7 +84,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("who", ["administrator", "pipeline", "start-execution", "break-glass"])
 @pytest.mark.parametrize("change", CHANGES)
 def test_nobody_but_the_uploader_changes_a_definition(
-    running: Laptop, generous: None, who: str, change: str
+    running: DeployedStack, generous: None, who: str, change: str
 ) -> None:
     bucket = running.outputs["BucketName"]
     call = getattr(s3_of(running, who), change)
@@ -92,7 +96,7 @@ def test_nobody_but_the_uploader_changes_a_definition(
 @pytest.mark.parametrize("who", ["administrator", "pipeline", "uploader", "break-glass"])
 @pytest.mark.parametrize("change", ["put_object", "delete_object"])
 def test_nobody_but_the_function_writes_a_verdict(
-    running: Laptop, generous: None, who: str, change: str
+    running: DeployedStack, generous: None, who: str, change: str
 ) -> None:
     call = getattr(s3_of(running, who), change)
     bucket = running.outputs["BucketName"]
@@ -100,7 +104,7 @@ def test_nobody_but_the_function_writes_a_verdict(
 
 
 @pytest.mark.parametrize("who", ["administrator", "pipeline", "start-execution", "uploader"])
-def test_nobody_but_break_glass_deletes_a_version(running: Laptop, generous: None, who: str) -> None:
+def test_nobody_but_break_glass_deletes_a_version(running: DeployedStack, generous: None, who: str) -> None:
     bucket = running.outputs["BucketName"]
     s3 = running.aws.client("s3")
     for prefix in ("pipeline/", "verdicts/"):
@@ -111,7 +115,9 @@ def test_nobody_but_break_glass_deletes_a_version(running: Laptop, generous: Non
         assert s3.head_object(Bucket=bucket, **which)
 
 
-def test_a_job_that_is_allowed_everything_cannot_become_an_uploader(running: Laptop, generous: None) -> None:
+def test_a_job_that_is_allowed_everything_cannot_become_an_uploader(
+    running: DeployedStack, generous: None
+) -> None:
     for kind in ("pipeline", "start-execution"):
         sts = running.aws.client("sts", role_arn(running, kind))
         for wanted in ("uploader", "break-glass"):
@@ -119,7 +125,7 @@ def test_a_job_that_is_allowed_everything_cannot_become_an_uploader(running: Lap
             assert refusal(sts.assume_role, RoleArn=arn, RoleSessionName="job")[0] == "AccessDenied"
 
 
-def test_an_administrator_reads_and_the_uploader_withdraws_values(running: Laptop) -> None:
+def test_an_administrator_reads_and_the_uploader_withdraws_values(running: DeployedStack) -> None:
     bucket, beside = running.outputs["BucketName"], "pipeline/withdrawn/parameters.json"
     running.put_object(beside, b"{}")
     s3 = running.aws.client("s3")
@@ -130,7 +136,7 @@ def test_an_administrator_reads_and_the_uploader_withdraws_values(running: Lapto
     assert refusal(s3_of(running, "uploader").delete_object, Bucket=bucket, Key=KEY)[0] == "AccessDenied"
 
 
-def test_break_glass_deletes_a_leaked_version_and_reads_none(running: Laptop) -> None:
+def test_break_glass_deletes_a_leaked_version_and_reads_none(running: DeployedStack) -> None:
     bucket, key = running.outputs["BucketName"], "pipeline/leaked/parameters.json"
     running.put_object(key, b'{"password": "x"}')
     glass = s3_of(running, "break-glass")
@@ -146,7 +152,10 @@ def test_break_glass_deletes_a_leaked_version_and_reads_none(running: Laptop) ->
 
 @pytest.fixture
 def as_uploader(
-    running: Laptop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    running: DeployedStack,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> Run:
     """Run a command as a profile with `role_arn` would: as the uploader role, and with no other rights."""
     sts = running.aws.client("sts")
@@ -180,7 +189,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_every_command_of_an_uploader_works_as_the_role_alone(
-    running: Laptop, as_uploader: Run, data: Path
+    running: DeployedStack, as_uploader: Run, data: Path
 ) -> None:
     for arguments in (
         ("validate", str(SHIPPED), "--stack", STACK),
@@ -236,14 +245,14 @@ UNASKED = {
 UPLOADER = f"{STACK}-uploader-us-east-1"
 
 
-def test_every_statement_of_the_uploader_role_is_tried(running: Laptop) -> None:
+def test_every_statement_of_the_uploader_role_is_tried(running: DeployedStack) -> None:
     sids = [each["Sid"] for each in statements(running.aws.client("iam"), UPLOADER)]
     assert sorted([*NEEDS, *CALLS, *UNASKED]) == sorted(sids)
 
 
 @pytest.mark.parametrize("sid", NEEDS)
 def test_a_command_is_refused_without_the_statement(
-    running: Laptop, as_uploader: Run, data: Path, sid: str
+    running: DeployedStack, as_uploader: Run, data: Path, sid: str
 ) -> None:
     with without(running.aws.client("iam"), UPLOADER, sid):
         code, said = as_uploader(*NEEDS[sid])
@@ -252,7 +261,7 @@ def test_a_command_is_refused_without_the_statement(
 
 
 @pytest.mark.parametrize("sid", CALLS)
-def test_a_call_is_refused_without_the_statement(running: Laptop, sid: str) -> None:
+def test_a_call_is_refused_without_the_statement(running: DeployedStack, sid: str) -> None:
     service, operation, parameters = CALLS[sid]
     client = roles.assume(running.aws, role_arn(running, "uploader")).client(service)
     place = {"Bucket": running.outputs["BucketName"]} if service == "s3" else {}

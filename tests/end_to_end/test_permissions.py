@@ -20,8 +20,8 @@ import pytest
 from local.run import STACK, TEMPLATE
 from ops.errors import FunctionFailedError, StartFailedError
 from ops.uploads import function
+from tests.support.local_aws.deployed import DeployedStack, deployed_stack
 from tests.support.local_aws.functions import eventually
-from tests.support.local_aws.laptop import Laptop, laptop
 from tests.support.local_aws.toy_pipeline import SHIPPED
 
 pytestmark = pytest.mark.slow
@@ -66,7 +66,7 @@ NEEDED = [each for each in STATEMENTS if each.place not in {*EXEMPT, ONLY_WHEN_I
 class Roles:
     """The deployed roles, and what the server says while they lack something."""
 
-    def __init__(self, running: Laptop, log: Path) -> None:
+    def __init__(self, running: DeployedStack, log: Path) -> None:
         self._running = running
         self._iam = running.aws.client("iam")
         self._log = log
@@ -129,10 +129,10 @@ class Roles:
 
 @pytest.fixture(scope="module")
 def roles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Roles]:
-    folder = tmp_path_factory.mktemp("laptop")
+    folder = tmp_path_factory.mktemp("aws")
     with ExitStack() as stack:
         with standard_error_in(folder / "log"):
-            running = stack.enter_context(laptop(folder / "aws", interruptions=0))
+            running = stack.enter_context(deployed_stack(folder / "aws", interruptions=0))
         yield Roles(running, folder / "log")
 
 

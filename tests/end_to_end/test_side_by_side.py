@@ -12,7 +12,7 @@ from local.deploy import deploy
 from local.engine.jobs.session import JobSettings
 from local.run import TEMPLATE
 from tests.infra.test_template import synthesis
-from tests.support.local_aws.laptop import Laptop
+from tests.support.local_aws.deployed import DeployedStack
 from tests.support.local_aws.toy_pipeline import IMAGE, SHIPPED
 
 __all__ = ["synthesis"]
@@ -29,47 +29,51 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def deployments(
     synthesis: ModuleType, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Laptop]]:
+) -> Iterator[dict[str, DeployedStack]]:
     """All of them on one local AWS, by the name of the stack."""
     folder = tmp_path_factory.mktemp("side by side")
     with LocalAWS(work_dir=folder / "aws", jobs=JobSettings(source=str(IMAGE))) as aws:
-        yield {name: deployed(aws, synthesis, name, folder) for name in DEPLOYMENTS}
+        yield {name: deploy_with_data(aws, synthesis, name, folder) for name in DEPLOYMENTS}
 
 
-def deployed(aws: LocalAWS, synthesis: ModuleType, name: str, folder: Path) -> Laptop:
+def deploy_with_data(aws: LocalAWS, synthesis: ModuleType, name: str, folder: Path) -> DeployedStack:
     path = TEMPLATE
     if DEPLOYMENTS[name]:
         path = folder / f"{name}.json"
         path.write_text(synthesis.render(synthesis.synthesise(DEPLOYMENTS[name])))
-    laptop = Laptop(aws, deploy(aws, path, name))
-    laptop.data_url = laptop.put_object("data/toy/images.txt", b"1 a/a.jpg\n").removesuffix("images.txt")
-    return laptop
+    deployed = DeployedStack(aws, deploy(aws, path, name))
+    deployed.data_url = deployed.put_object("data/toy/images.txt", b"1 a/a.jpg\n").removesuffix("images.txt")
+    return deployed
 
 
-def test_each_upload_runs_the_pipeline_of_its_own_deployment_alone(deployments: dict[str, Laptop]) -> None:
-    executions = {name: laptop.run(SHIPPED) for name, laptop in deployments.items()}
-    for name, laptop in deployments.items():
-        described = laptop.describe(executions[name])
+def test_each_upload_runs_the_pipeline_of_its_own_deployment_alone(
+    deployments: dict[str, DeployedStack],
+) -> None:
+    executions = {name: deployed.run(SHIPPED) for name, deployed in deployments.items()}
+    for name, deployed in deployments.items():
+        described = deployed.describe(executions[name])
         assert described["PipelineExecutionStatus"] == "Succeeded"
         assert described["PipelineArn"].endswith(f":pipeline/{name}")
-        listed = laptop.sagemaker.list_pipeline_executions(PipelineName=name)["PipelineExecutionSummaries"]
+        listed = deployed.sagemaker.list_pipeline_executions(PipelineName=name)["PipelineExecutionSummaries"]
         assert [each["PipelineExecutionArn"] for each in listed] == [executions[name]]
-        job = laptop.training_job(executions[name], "TrainSpot")
-        assert job["RoleArn"] == laptop.outputs["PipelineExecutionRoleArn"]
-        bucket = laptop.outputs["BucketName"]
+        job = deployed.training_job(executions[name], "TrainSpot")
+        assert job["RoleArn"] == deployed.outputs["PipelineExecutionRoleArn"]
+        bucket = deployed.outputs["BucketName"]
         assert bucket.startswith(f"{name}-")
         assert job["OutputDataConfig"]["S3OutputPath"].startswith(f"s3://{bucket}/")
-        packages = laptop.sagemaker.list_model_packages(ModelPackageGroupName=name)["ModelPackageSummaryList"]
+        packages = deployed.sagemaker.list_model_packages(ModelPackageGroupName=name)[
+            "ModelPackageSummaryList"
+        ]
         assert len(packages) == 2
 
 
-def test_no_deployment_s_roles_reach_into_another_s_bucket(deployments: dict[str, Laptop]) -> None:
-    for laptop in deployments.values():
-        role = laptop.outputs["PipelineExecutionRoleArn"]
+def test_no_deployment_s_roles_reach_into_another_s_bucket(deployments: dict[str, DeployedStack]) -> None:
+    for deployed in deployments.values():
+        role = deployed.outputs["PipelineExecutionRoleArn"]
         function = role.replace("-pipeline-", "-start-execution-")
-        s3 = {arn: laptop.aws.client("s3", arn) for arn in (role, function)}
+        s3 = {arn: deployed.aws.client("s3", arn) for arn in (role, function)}
         for other in deployments.values():
-            if other is laptop:
+            if other is deployed:
                 continue
             for client in s3.values():
                 with pytest.raises(client.exceptions.ClientError, match="AccessDenied"):
@@ -77,11 +81,11 @@ def test_no_deployment_s_roles_reach_into_another_s_bucket(deployments: dict[str
 
 
 def test_the_pipelines_that_a_project_may_define_never_belong_to_one_of_its_environments(
-    deployments: dict[str, Laptop],
+    deployments: dict[str, DeployedStack],
 ) -> None:
-    laptop, staging = deployments["cv-birds"], deployments["staging-cv-birds"]
-    role = laptop.outputs["PipelineExecutionRoleArn"].replace("-pipeline-", "-start-execution-")
-    sagemaker = laptop.aws.client("sagemaker", role)
+    deployed, staging = deployments["cv-birds"], deployments["staging-cv-birds"]
+    role = deployed.outputs["PipelineExecutionRoleArn"].replace("-pipeline-", "-start-execution-")
+    sagemaker = deployed.aws.client("sagemaker", role)
     with pytest.raises(sagemaker.exceptions.ClientError, match="AccessDenied"):
         sagemaker.update_pipeline(
             PipelineName=staging.outputs["PipelineName"],

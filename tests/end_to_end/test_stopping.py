@@ -12,7 +12,7 @@ from infra.names import Names
 from local.deploy import deploy
 from local.run import STACK, TEMPLATE
 from ops.uploads.start import wait_for_verdict
-from tests.support.local_aws.laptop import laptop
+from tests.support.local_aws.deployed import deployed_stack
 from tests.support.local_aws.toy_pipeline import SHIPPED, SLEEPING_IMAGE
 
 
@@ -35,7 +35,7 @@ def test_an_upload_stops_what_runs_and_warns_when_it_may_not(tmp_path: Path) -> 
     resources = [{"Fn::Sub": each} for each in grant.resources]
     right = {"Sid": grant.sid, "Effect": "Allow", "Action": list(grant.actions), "Resource": resources}
     template = stopping([], tmp_path)
-    with laptop(tmp_path / "aws", template=template, image=SLEEPING_IMAGE) as running:
+    with deployed_stack(tmp_path / "aws", template=template, image=SLEEPING_IMAGE) as running:
         first = running.start(SHIPPED)
         uploaded = running.upload(SHIPPED, Seed="2")
         clients = running.aws.client("s3"), running.aws.client("sqs")

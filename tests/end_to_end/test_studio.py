@@ -26,7 +26,7 @@ from tests.support.infra.studio_offers import (
     project,
     write,
 )
-from tests.support.local_aws.laptop import Laptop
+from tests.support.local_aws.deployed import DeployedStack
 from tests.support.local_aws.toy_pipeline import IMAGE, SHIPPED
 
 __all__ = ["synthesis"]
@@ -42,7 +42,7 @@ TRUST = {
 }
 
 
-class Studio:
+class StudioPortfolio:
     """Local AWS with the deployment that offers its template.
 
     CloudFormation there asks nobody's rights, so projects are made and changed as the administrator; what
@@ -115,9 +115,9 @@ class Studio:
                     sagemaker.delete_model_package(ModelPackageName=each["ModelPackageArn"])
                 sagemaker.delete_model_package_group(ModelPackageGroupName=name)
 
-    def laptop(self) -> Laptop:
+    def deployed_stack(self) -> DeployedStack:
         """Return the project, to upload to."""
-        running = Laptop(self.aws, stack.outputs(self.cloudformation, STACK))
+        running = DeployedStack(self.aws, stack.outputs(self.cloudformation, STACK))
         running.data_url = running.put_object("data/toy/images.txt", b"1 a/a.jpg\n").removesuffix(
             "images.txt"
         )
@@ -130,7 +130,7 @@ class Studio:
 
 
 @pytest.fixture(scope="module")
-def studio(synthesis: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+def studio(synthesis: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioPortfolio]:
     folder = tmp_path_factory.mktemp("studio")
     offering = offer(synthesis, "s3")
     jobs = JobSettings(interruptions=0, source=str(IMAGE))
@@ -145,16 +145,16 @@ def studio(synthesis: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> I
         text = json.dumps(project(synthesis), sort_keys=True).encode()
         s3.put_object(Bucket=ASSETS, Key=published[0]["FromKey"], Body=text)
         deploy(aws, write(offering, folder), "cv-birds")
-        yield Studio(aws)
+        yield StudioPortfolio(aws)
 
 
 @pytest.fixture
-def clean(studio: Studio) -> Iterator[Studio]:
+def clean(studio: StudioPortfolio) -> Iterator[StudioPortfolio]:
     yield studio
     studio.remove()
 
 
-def test_the_template_is_published_with_the_tag_that_studio_looks_for(studio: Studio) -> None:
+def test_the_template_is_published_with_the_tag_that_studio_looks_for(studio: StudioPortfolio) -> None:
     objects = studio.aws.client("s3", USERS).list_objects_v2(Bucket=TEMPLATES, Prefix="templates/")[
         "Contents"
     ]
@@ -163,7 +163,7 @@ def test_the_template_is_published_with_the_tag_that_studio_looks_for(studio: St
     assert tags == [{"Key": "sagemaker:studio-visibility", "Value": "true"}]
 
 
-def test_nobody_replaces_the_template_but_the_publisher(studio: Studio) -> None:
+def test_nobody_replaces_the_template_but_the_publisher(studio: StudioPortfolio) -> None:
     before = studio.s3.get_object(Bucket=TEMPLATES, Key=KEY)["Body"].read()
     for client in (studio.s3, studio.aws.client("s3", USERS), studio.aws.client("s3", LAUNCH_ROLE)):
         with pytest.raises(ClientError, match="AccessDenied"):
@@ -174,9 +174,9 @@ def test_nobody_replaces_the_template_but_the_publisher(studio: Studio) -> None:
 
 
 @pytest.mark.slow
-def test_an_upload_to_a_project_runs_its_own_pipeline(clean: Studio) -> None:
+def test_an_upload_to_a_project_runs_its_own_pipeline(clean: StudioPortfolio) -> None:
     assert clean.make()["StackStatus"] == "CREATE_COMPLETE"
-    running = clean.laptop()
+    running = clean.deployed_stack()
     execution = running.run(SHIPPED)
     described = running.describe(execution)
     assert described["PipelineExecutionStatus"] == "Succeeded"
@@ -189,9 +189,9 @@ def test_an_upload_to_a_project_runs_its_own_pipeline(clean: Studio) -> None:
     assert listed["ModelPackageSummaryList"] == []
 
 
-def test_a_user_of_studio_uploads_with_the_project_s_uploader_role(clean: Studio) -> None:
+def test_a_user_of_studio_uploads_with_the_project_s_uploader_role(clean: StudioPortfolio) -> None:
     clean.make()
-    bucket = clean.laptop().outputs["BucketName"]
+    bucket = clean.deployed_stack().outputs["BucketName"]
     role = "arn:aws:iam::123456789012:role/studio-p-abc123def456-uploader-us-east-1"
     sts = clean.aws.client("sts", USERS)
     given = sts.assume_role(RoleArn=role, RoleSessionName="me")["Credentials"]
@@ -212,9 +212,9 @@ def test_a_user_of_studio_uploads_with_the_project_s_uploader_role(clean: Studio
 
 
 @pytest.mark.slow
-def test_the_shipped_definition_is_the_pipeline_s_first_version_already(clean: Studio) -> None:
+def test_the_shipped_definition_is_the_pipeline_s_first_version_already(clean: StudioPortfolio) -> None:
     clean.make()
-    running = clean.laptop()
+    running = clean.deployed_stack()
     assert versions(running) == [1]
     running.put_object("pipeline/pipeline.json", SHIPPED.read_bytes())
     running.put_object("pipeline/parameters.json", b"{}")
@@ -226,12 +226,12 @@ def test_the_shipped_definition_is_the_pipeline_s_first_version_already(clean: S
     running.follow(verdict["executionArn"])
 
 
-def versions(running: Laptop) -> list[int]:
+def versions(running: DeployedStack) -> list[int]:
     listed = running.sagemaker.list_pipeline_versions(PipelineName=running.outputs["PipelineName"])
     return [each["PipelineVersionId"] for each in listed["PipelineVersionSummaries"]]
 
 
-def wait_for(studio: Studio, bucket: str, prefix: str) -> dict[str, Any]:
+def wait_for(studio: StudioPortfolio, bucket: str, prefix: str) -> dict[str, Any]:
     for _ in range(300):
         for each in studio.s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", []):
             body = studio.s3.get_object(Bucket=bucket, Key=each["Key"])["Body"].read()
@@ -241,7 +241,7 @@ def wait_for(studio: Studio, bucket: str, prefix: str) -> dict[str, Any]:
     raise AssertionError("no verdict came")
 
 
-def test_the_commands_find_a_project_by_the_name_of_its_stack(clean: Studio) -> None:
+def test_the_commands_find_a_project_by_the_name_of_its_stack(clean: StudioPortfolio) -> None:
     clean.make()
     deployed = stack.deployment(clean.cloudformation, STACK)
     assert deployed.project == "studio-p-abc123def456"
@@ -249,7 +249,7 @@ def test_the_commands_find_a_project_by_the_name_of_its_stack(clean: Studio) -> 
     assert stack.function_name(clean.cloudformation, "cv-birds") == "cv-birds-start-execution"
 
 
-def test_a_project_is_brought_to_a_newer_template(clean: Studio, synthesis: ModuleType) -> None:
+def test_a_project_is_brought_to_a_newer_template(clean: StudioPortfolio, synthesis: ModuleType) -> None:
     clean.make()
     newer = project(synthesis)
     the_only(newer, "AWS::Logs::LogGroup")["Properties"]["RetentionInDays"] = 30
@@ -272,7 +272,7 @@ def test_a_project_is_brought_to_a_newer_template(clean: Studio, synthesis: Modu
         assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "newer", "Value": "yes"}]
 
 
-def test_a_project_goes_with_its_stack(studio: Studio) -> None:
+def test_a_project_goes_with_its_stack(studio: StudioPortfolio) -> None:
     studio.make()
     assert studio.remove() == ""
     with pytest.raises(ClientError, match="does not exist"):
@@ -291,7 +291,9 @@ def strong_role(**properties: Any) -> Template:
     return {"Parameters": names, "Resources": {"Role": role}}
 
 
-def test_a_role_of_a_project_has_no_right_beyond_the_boundary(clean: Studio, synthesis: ModuleType) -> None:
+def test_a_role_of_a_project_has_no_right_beyond_the_boundary(
+    clean: StudioPortfolio, synthesis: ModuleType
+) -> None:
     bound = "arn:aws:iam::123456789012:policy/cv-birds-studio-start-execution-us-east-1"
     clean.publish(strong_role(PermissionsBoundary=bound))
     made = clean.make()
@@ -307,7 +309,7 @@ def test_a_role_of_a_project_has_no_right_beyond_the_boundary(clean: Studio, syn
 
 
 @pytest.mark.slow
-def test_the_offer_goes_with_its_stack_and_leaves_projects_in_place(studio: Studio) -> None:
+def test_the_offer_goes_with_its_stack_and_leaves_projects_in_place(studio: StudioPortfolio) -> None:
     """The last test of this file: it takes the deployment away that the others need."""
     studio.make()
     assert studio.remove("cv-birds") == ""

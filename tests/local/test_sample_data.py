@@ -22,7 +22,7 @@ from PIL import ExifTags, Image
 from local import sample_data
 from local.sample_data import SPECIES, cached_archive, draw, generate, write_archive
 from pipeline_definition.parameters import PARAMETERS
-from tests.support.training.preprocess_job import SPLITS, Job
+from tests.support.training.preprocess_job import SPLITS, PreprocessJob
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = {
@@ -103,7 +103,7 @@ def test_about_half_of_each_class_is_for_training(data: Path) -> None:
 def test_preprocess_reads_it(
     packed: bool, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = Job(tmp_path, monkeypatch)
+    job = PreprocessJob(tmp_path, monkeypatch)
     given = write_archive(data) if packed else data
     job.data.rmdir()
     if packed:

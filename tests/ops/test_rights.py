@@ -14,7 +14,7 @@ from local.deploy import deploy
 from local.run import STACK, TEMPLATE
 from ops import __main__ as cli
 from tests.support.infra.profiles import HARDENED, write
-from tests.support.local_aws.laptop import Laptop, write_template_without_second_factor
+from tests.support.local_aws.deployed import DeployedStack, write_template_without_second_factor
 
 pytestmark = pytest.mark.slow
 
@@ -40,15 +40,15 @@ def rights(command: str) -> set[str]:
 
 @pytest.fixture
 def person(
-    toy_laptop: Laptop,
+    deployed: DeployedStack,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> Iterator[Person]:
     """Run a command as somebody who has the rights of one row of the table."""
-    iam = toy_laptop.aws.client("iam")
+    iam = deployed.aws.client("iam")
     iam.create_user(UserName="person")
-    for name, value in toy_laptop.aws.environment().items():
+    for name, value in deployed.aws.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
 
@@ -87,7 +87,9 @@ def test_every_command_has_a_row() -> None:
     assert named == set(cli.main.commands)
 
 
-def test_each_command_needs_no_more_than_its_row(person: Person, toy_laptop: Laptop, tmp_path: Path) -> None:
+def test_each_command_needs_no_more_than_its_row(
+    person: Person, deployed: DeployedStack, tmp_path: Path
+) -> None:
     path = tmp_path / "definition.json"
     path.write_text(json.dumps(DEFINITION))
     assert allowed(person("validate", "validate", str(path), "--stack", "cv-birds"))
@@ -95,8 +97,8 @@ def test_each_command_needs_no_more_than_its_row(person: Person, toy_laptop: Lap
     assert allowed(person("upload", "upload", str(path), "-p", "Message=changed"))
     assert allowed(person("history", "history"))
     body = json.dumps({"requestPayload": {"Records": []}, "responsePayload": {}})
-    queue = toy_laptop.outputs["FailureQueueUrl"]
-    toy_laptop.aws.client("sqs").send_message(QueueUrl=queue, MessageBody=body)
+    queue = deployed.outputs["FailureQueueUrl"]
+    deployed.aws.client("sqs").send_message(QueueUrl=queue, MessageBody=body)
     assert "an event of no upload" in person("failures", "failures")[1]
     assert "1 event replayed, 0 left" in person("redrive", "redrive")[1]
     assert allowed(person("reconcile", "reconcile"))
@@ -110,11 +112,11 @@ def test_each_command_needs_no_more_than_its_row(person: Person, toy_laptop: Lap
 
 @pytest.mark.parametrize("missing", ["lambda:InvokeFunction", "sqs:DeleteMessage"])
 def test_a_right_that_is_missing_is_named(
-    person: Person, monkeypatch: pytest.MonkeyPatch, toy_laptop: Laptop, missing: str
+    person: Person, monkeypatch: pytest.MonkeyPatch, deployed: DeployedStack, missing: str
 ) -> None:
     body = json.dumps({"requestPayload": {"Records": []}, "responsePayload": {}})
-    queue = toy_laptop.outputs["FailureQueueUrl"]
-    toy_laptop.aws.client("sqs").send_message(QueueUrl=queue, MessageBody=body)
+    queue = deployed.outputs["FailureQueueUrl"]
+    deployed.aws.client("sqs").send_message(QueueUrl=queue, MessageBody=body)
     row = "`redrive`"
     monkeypatch.setitem(ROWS, row, ROWS[row].replace(missing, "s3:GetObject"))
     code, said = person("redrive", "redrive")
@@ -123,9 +125,9 @@ def test_a_right_that_is_missing_is_named(
 
 
 def test_uploading_to_a_hardened_deployment_needs_its_role_alone(
-    person: Person, toy_laptop: Laptop, tmp_path: Path
+    person: Person, deployed: DeployedStack, tmp_path: Path
 ) -> None:
-    deploy(toy_laptop.aws, write(HARDENED, tmp_path), STACK)
+    deploy(deployed.aws, write(HARDENED, tmp_path), STACK)
     path = tmp_path / "definition.json"
     path.write_text(json.dumps(DEFINITION))
     for message in ("one", "another"):
@@ -136,24 +138,24 @@ def test_uploading_to_a_hardened_deployment_needs_its_role_alone(
     assert code == 2
     assert "statement OnlyTheUploaderWritesDefinitions lets only" in said
     assert "leave --as-role out" in said
-    deploy(toy_laptop.aws, TEMPLATE, STACK)
+    deploy(deployed.aws, TEMPLATE, STACK)
 
 
 def test_destroying_needs_no_more_than_its_rows(
-    person: Person, toy_laptop: Laptop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    person: Person, deployed: DeployedStack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The last test here: the deployment is gone afterwards."""
     hardened = "destroy --delete-data (hardened)"
-    toy_laptop.put_object("pipeline/one/parameters.json", b"{}")
-    deploy(toy_laptop.aws, write(HARDENED, tmp_path), STACK)
+    deployed.put_object("pipeline/one/parameters.json", b"{}")
+    deploy(deployed.aws, write(HARDENED, tmp_path), STACK)
     code, said = person(hardened, "destroy", "--yes", "--delete-data")
     assert code == 2
     assert "--mfa-serial" in said
-    bucket = toy_laptop.outputs["BucketName"]
-    assert toy_laptop.aws.client("s3").list_objects_v2(Bucket=bucket, Prefix="pipeline/one/")["KeyCount"] == 1
-    toy_laptop.sagemaker.create_model_package(ModelPackageGroupName="cv-birds")
-    started = toy_laptop.sagemaker.list_pipelines()["PipelineSummaries"]
-    deploy(toy_laptop.aws, write_template_without_second_factor(tmp_path), STACK)
+    bucket = deployed.outputs["BucketName"]
+    assert deployed.aws.client("s3").list_objects_v2(Bucket=bucket, Prefix="pipeline/one/")["KeyCount"] == 1
+    deployed.sagemaker.create_model_package(ModelPackageGroupName="cv-birds")
+    started = deployed.sagemaker.list_pipelines()["PipelineSummaries"]
+    deploy(deployed.aws, write_template_without_second_factor(tmp_path), STACK)
     asked: list[str] = []
 
     def answer(text: str, **_: Any) -> str:
@@ -166,11 +168,11 @@ def test_destroying_needs_no_more_than_its_rows(
     assert asked == [f"The code that {serial} shows"]
     assert "Deleting definitions and verdicts as arn:aws:iam::123456789012:role/cv-birds-break-glass" in said
     assert (code, "AWS refused" in said) == (0, False), said
-    assert bucket not in [each["Name"] for each in toy_laptop.aws.client("s3").list_buckets()["Buckets"]]
+    assert bucket not in [each["Name"] for each in deployed.aws.client("s3").list_buckets()["Buckets"]]
     assert started
-    assert not toy_laptop.sagemaker.list_pipelines()["PipelineSummaries"]
-    deploy(toy_laptop.aws, TEMPLATE, STACK)
-    toy_laptop.put_object("pipeline/one/parameters.json", b"{}")
+    assert not deployed.sagemaker.list_pipelines()["PipelineSummaries"]
+    deploy(deployed.aws, TEMPLATE, STACK)
+    deployed.put_object("pipeline/one/parameters.json", b"{}")
     code, said = person("destroy --delete-data", "destroy", "--yes", "--delete-data")
     assert (code, "AWS refused" in said) == (0, False), said
-    assert bucket not in [each["Name"] for each in toy_laptop.aws.client("s3").list_buckets()["Buckets"]]
+    assert bucket not in [each["Name"] for each in deployed.aws.client("s3").list_buckets()["Buckets"]]

@@ -29,7 +29,7 @@ TYPES: dict[str, tuple[type, ...]] = {
 
 
 def wrong(value: Any, shape: Any, path: str) -> Iterator[str]:
-    """Yield what does not fit; an expression fits wherever a scalar is due."""
+    """Yield what does not fit; an expression fits wherever a scalar may stand."""
     if shape.type_name in TYPES:
         if not (isinstance(value, dict) and set(value) in EXPRESSIONS):
             yield from wrong_scalar(value, shape, path)

@@ -28,7 +28,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Paths]:
     return outputs, paths
 
 
-class Job:
+class EvaluateJob:
     """An evaluation's folder; its model is packed from the given members."""
 
     def __init__(
@@ -65,11 +65,11 @@ def files(paths: Paths) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def job(trained: tuple[Path, Paths], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
-    return Job(tmp_path, trained[0], files(trained[1]), monkeypatch)
+def job(trained: tuple[Path, Paths], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EvaluateJob:
+    return EvaluateJob(tmp_path, trained[0], files(trained[1]), monkeypatch)
 
 
-def test_evaluation_json_has_what_the_condition_and_the_registry_read(job: Job) -> None:
+def test_evaluation_json_has_what_the_condition_and_the_registry_read(job: EvaluateJob) -> None:
     assert job.run("OnDemand") == 0
     document = job.document()
     assert (document["version"], document["training_type"]) == (1, "OnDemand")
@@ -89,7 +89,7 @@ def test_evaluation_json_has_what_the_condition_and_the_registry_read(job: Job) 
     assert "accuracy 1.0000" in job.paths.message.read_text()
 
 
-def test_the_same_model_gives_the_same_document(job: Job) -> None:
+def test_the_same_model_gives_the_same_document(job: EvaluateJob) -> None:
     assert job.run() == 0
     first = job.document()
     assert job.run() == 0
@@ -102,19 +102,19 @@ def test_members_may_begin_with_a_dot_and_others_are_ignored(
     members = {"../evil": b"x", "code/inference.py": b"x"} | {
         f"./{k}": v for k, v in files(trained[1]).items()
     }
-    job = Job(tmp_path / "job", trained[0], members, monkeypatch)
+    job = EvaluateJob(tmp_path / "job", trained[0], members, monkeypatch)
     assert job.run() == 0
     assert not (job.model.parent.parent / "evil").exists()
 
 
-def test_a_member_that_says_it_is_huge_is_not_read(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_member_that_says_it_is_huge_is_not_read(job: EvaluateJob, monkeypatch: pytest.MonkeyPatch) -> None:
     from training import artifact
 
     monkeypatch.setitem(artifact.CAPS, "model.json", 10)
     assert "more than the 10 allowed" in job.failure()
 
 
-def test_a_link_is_not_followed(job: Job) -> None:
+def test_a_link_is_not_followed(job: EvaluateJob) -> None:
     with tarfile.open(job.model, "w:gz") as tar:
         for name in ("model.json", "model.safetensors"):
             link = tarfile.TarInfo(name)
@@ -123,7 +123,7 @@ def test_a_link_is_not_followed(job: Job) -> None:
     assert "has no model.json and no model.safetensors" in job.failure()
 
 
-def test_a_truncated_model_is_answered_plainly(job: Job) -> None:
+def test_a_truncated_model_is_answered_plainly(job: EvaluateJob) -> None:
     job.model.write_bytes(job.model.read_bytes()[:5000])
     assert "truncated or damaged" in job.failure()
 
@@ -133,19 +133,19 @@ def test_an_incomplete_model_is_answered_plainly(
     trained: tuple[Path, Paths], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     members = {name: content for name, content in files(trained[1]).items() if name != missing}
-    assert f"has no {missing}" in Job(tmp_path, trained[0], members, monkeypatch).failure()
+    assert f"has no {missing}" in EvaluateJob(tmp_path, trained[0], members, monkeypatch).failure()
 
 
 def test_a_model_of_other_classes_is_not_judged(
     trained: tuple[Path, Paths], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = preprocessed(tmp_path / "other", classes=4)
-    reason = Job(tmp_path / "job", other, files(trained[1]), monkeypatch).failure()
+    reason = EvaluateJob(tmp_path / "job", other, files(trained[1]), monkeypatch).failure()
     assert "the model knows 3 classes and the manifest 4" in reason
     assert "004.Indigo Bunting" in reason
 
 
-def test_an_unknown_training_type_is_refused(job: Job) -> None:
+def test_an_unknown_training_type_is_refused(job: EvaluateJob) -> None:
     assert job.run("Reserved") == 1
     assert "choose from" in job.paths.message.read_text()
 

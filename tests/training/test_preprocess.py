@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 
 from tests.support.training.cub_layout import pack, write_cub
-from tests.support.training.preprocess_job import SPLITS, Job
+from tests.support.training.preprocess_job import SPLITS, PreprocessJob
 
 
 @pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
-    return Job(tmp_path / "job", monkeypatch)
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PreprocessJob:
+    return PreprocessJob(tmp_path / "job", monkeypatch)
 
 
 # --- where the data is -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("place", ["", "CUB_200_2011", "any other name"])
-def test_a_data_set_is_found_directly_or_one_folder_deep(job: Job, place: str) -> None:
+def test_a_data_set_is_found_directly_or_one_folder_deep(job: PreprocessJob, place: str) -> None:
     write_cub(job.data / place)
     (job.data / "attributes.txt").write_text("as in the official archive")
     assert job.run() == 0
@@ -28,7 +28,7 @@ def test_a_data_set_is_found_directly_or_one_folder_deep(job: Job, place: str) -
 @pytest.mark.parametrize("archive", ["CUB_200_2011.tgz", "CUB_200_2011.tar.gz", "CUB_200_2011.tar"])
 @pytest.mark.parametrize("last", [(), ("images.txt", "classes.txt")])
 def test_an_archive_gives_what_its_folder_gives(
-    job: Job, tmp_path: Path, archive: str, last: tuple[str]
+    job: PreprocessJob, tmp_path: Path, archive: str, last: tuple[str]
 ) -> None:
     source = write_cub(tmp_path / "source")
     pack(source, job.data / archive, last=last)
@@ -41,7 +41,7 @@ def test_an_archive_gives_what_its_folder_gives(
 
 
 def test_the_manifest_and_the_log_say_which_objects_were_read(
-    job: Job, capsys: pytest.CaptureFixture[str]
+    job: PreprocessJob, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_cub(job.data)
     assert job.run("--data-digest", "0123456789abcdef") == 0
@@ -52,7 +52,7 @@ def test_the_manifest_and_the_log_say_which_objects_were_read(
 @pytest.mark.parametrize("name", ["CUB_200_2011.tgz", "CUB_200_2011.tar"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
 def test_a_truncated_archive_is_named_with_its_size(
-    job: Job, tmp_path: Path, name: str, share: float
+    job: PreprocessJob, tmp_path: Path, name: str, share: float
 ) -> None:
     archive = pack(write_cub(tmp_path / "source"), job.data / name)
     data = archive.read_bytes()
@@ -63,35 +63,35 @@ def test_a_truncated_archive_is_named_with_its_size(
     assert "Traceback" not in reason
 
 
-def test_a_truncated_official_archive_says_how_big_it_should_be(job: Job, tmp_path: Path) -> None:
+def test_a_truncated_official_archive_says_how_big_it_should_be(job: PreprocessJob, tmp_path: Path) -> None:
     archive = pack(write_cub(tmp_path / "source"), job.data / "CUB_200_2011.tgz")
     archive.write_bytes(archive.read_bytes()[:-5000])
     assert "1,150,585,339" in job.failure()
 
 
-def test_a_missing_folder_is_answered_plainly(job: Job) -> None:
+def test_a_missing_folder_is_answered_plainly(job: PreprocessJob) -> None:
     job.data.rmdir()
     assert "the input data is missing" in job.failure()
 
 
-def test_an_empty_folder_is_answered_plainly(job: Job) -> None:
+def test_an_empty_folder_is_answered_plainly(job: PreprocessJob) -> None:
     assert "the input data is empty" in job.failure()
 
 
-def test_a_folder_that_is_not_cub_says_what_it_holds(job: Job) -> None:
+def test_a_folder_that_is_not_cub_says_what_it_holds(job: PreprocessJob) -> None:
     (job.data / "holiday.jpg").write_bytes(b"")
     reason = job.failure()
     assert "not a CUB-200-2011 data set" in reason
     assert "holiday.jpg" in reason
 
 
-def test_two_data_sets_are_not_mixed(job: Job) -> None:
+def test_two_data_sets_are_not_mixed(job: PreprocessJob) -> None:
     write_cub(job.data / "one")
     write_cub(job.data / "two")
     assert "several data sets (one, two)" in job.failure()
 
 
-def test_an_absent_image_is_named(job: Job) -> None:
+def test_an_absent_image_is_named(job: PreprocessJob) -> None:
     write_cub(job.data)
     (job.data / "images/003.Bobolink/Bobolink no 4.jpg").unlink()
     reason = job.failure()
@@ -112,21 +112,21 @@ def test_an_absent_image_is_named(job: Job) -> None:
         ("classes.txt", "4", "class 4 has no name"),
     ],
 )
-def test_a_wrong_line_is_named_with_its_file(job: Job, file: str, line: str, expected: str) -> None:
+def test_a_wrong_line_is_named_with_its_file(job: PreprocessJob, file: str, line: str, expected: str) -> None:
     write_cub(job.data)
     with (job.data / file).open("a") as table:
         table.write(line + "\n")
     assert expected in job.failure()
 
 
-def test_an_image_without_a_label_is_named(job: Job) -> None:
+def test_an_image_without_a_label_is_named(job: PreprocessJob) -> None:
     write_cub(job.data)
     with (job.data / "images.txt").open("a") as table:
         table.write("99 003.Bobolink/Bobolink no 4.jpg\n")
     assert "image_class_labels.txt has no line for 99" in job.failure()
 
 
-def test_text_that_is_not_utf_8_is_named(job: Job) -> None:
+def test_text_that_is_not_utf_8_is_named(job: PreprocessJob) -> None:
     write_cub(job.data)
     (job.data / "classes.txt").write_bytes("1 Cárdenas\n".encode("latin-1"))
     assert "classes.txt is not UTF-8" in job.failure()
@@ -135,14 +135,14 @@ def test_text_that_is_not_utf_8_is_named(job: Job) -> None:
 # --- what is chosen ----------------------------------------------------------------------------------------
 
 
-def test_the_official_test_split_is_kept(job: Job) -> None:
+def test_the_official_test_split_is_kept(job: PreprocessJob) -> None:
     write_cub(job.data)
     assert job.run() == 0
     assert all(int(name.removesuffix(".jpg").split()[-1]) % 2 == 0 for name in job.names("test"))
     assert len(job.names("test")) == 18
 
 
-def test_the_seed_moves_validation_but_never_the_official_test(job: Job) -> None:
+def test_the_seed_moves_validation_but_never_the_official_test(job: PreprocessJob) -> None:
     write_cub(job.data, images=30)
     found = []
     for seed in ("1", "1", "2"):
@@ -153,7 +153,7 @@ def test_the_seed_moves_validation_but_never_the_official_test(job: Job) -> None
     assert found[0][1] == found[2][1]
 
 
-def test_without_an_official_split_every_class_is_tested_by_its_share(job: Job) -> None:
+def test_without_an_official_split_every_class_is_tested_by_its_share(job: PreprocessJob) -> None:
     write_cub(job.data, split=False, boxes=False, images=20)
     assert job.run() == 0
     tested = [entry.class_id for entry in job.channel("test").entries]
@@ -161,7 +161,7 @@ def test_without_an_official_split_every_class_is_tested_by_its_share(job: Job) 
     assert job.channel("train").entries[0].box is None
 
 
-def test_labels_follow_the_chosen_classes(job: Job) -> None:
+def test_labels_follow_the_chosen_classes(job: PreprocessJob) -> None:
     write_cub(job.data, classes=5)
     assert job.run("--class-selection", "5, 2-3") == 0
     assert [(entry["label"], entry["class_id"]) for entry in job.manifest()["classes"]] == [
@@ -177,25 +177,25 @@ def test_labels_follow_the_chosen_classes(job: Job) -> None:
     assert job.manifest()["classes"][2]["name"] == "005.Cardenal de Cárdenas"
 
 
-def test_an_unknown_class_is_refused_with_the_legal_ones(job: Job) -> None:
+def test_an_unknown_class_is_refused_with_the_legal_ones(job: PreprocessJob) -> None:
     write_cub(job.data)
     reason = job.failure("--class-selection", "2, 13, Bobolnik")
     assert "there is no class 13; the data set's classes are 1-3" in reason
     assert "did you mean Bobolink?" in reason
 
 
-def test_another_annotation_file_names_the_classes(job: Job) -> None:
+def test_another_annotation_file_names_the_classes(job: PreprocessJob) -> None:
     write_cub(job.data)
     (job.data / "species.txt").write_text("1 One\n2 Two\n3 Three\n")
     assert job.run("--annotation-file-name", "species.txt") == 0
     assert [entry["name"] for entry in job.manifest()["classes"]] == ["One", "Two", "Three"]
 
 
-def test_an_unknown_annotation_file_is_refused_with_a_suggestion(job: Job) -> None:
+def test_an_unknown_annotation_file_is_refused_with_a_suggestion(job: PreprocessJob) -> None:
     write_cub(job.data)
     assert "did you mean classes.txt?" in job.failure("--annotation-file-name", "clases.txt")
 
 
-def test_a_wrong_argument_becomes_the_exit_message(job: Job) -> None:
+def test_a_wrong_argument_becomes_the_exit_message(job: PreprocessJob) -> None:
     write_cub(job.data)
     assert "--seed" in job.failure("--seed", "seven")

@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 
 from tests.support.training.cub_layout import picture, write_cub
-from tests.support.training.preprocess_job import SPLITS, Job
+from tests.support.training.preprocess_job import SPLITS, PreprocessJob
 from training import images
 
 
 @pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
-    return Job(tmp_path / "job", monkeypatch)
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PreprocessJob:
+    return PreprocessJob(tmp_path / "job", monkeypatch)
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -28,7 +28,7 @@ def hashes(folder: Path) -> dict[str, str]:
 # --- what is written ---------------------------------------------------------------------------------------
 
 
-def test_the_same_data_gives_the_same_bytes(job: Job) -> None:
+def test_the_same_data_gives_the_same_bytes(job: PreprocessJob) -> None:
     write_cub(job.data)
     assert job.run() == 0
     first = hashes(job.base / "processing/output")
@@ -37,7 +37,7 @@ def test_the_same_data_gives_the_same_bytes(job: Job) -> None:
     assert hashes(job.base / "processing/output") == first
 
 
-def test_images_keep_their_full_frame_and_boxes_are_scaled_with_them(job: Job) -> None:
+def test_images_keep_their_full_frame_and_boxes_are_scaled_with_them(job: PreprocessJob) -> None:
     write_cub(job.data)
     assert job.run() == 0
     channel = job.channel("test")
@@ -47,7 +47,7 @@ def test_images_keep_their_full_frame_and_boxes_are_scaled_with_them(job: Job) -
     assert job.manifest()["images"][0] | {"width": 80, "height": 60} == job.manifest()["images"][0]
 
 
-def test_the_manifest_holds_the_sha256_of_every_image(job: Job) -> None:
+def test_the_manifest_holds_the_sha256_of_every_image(job: PreprocessJob) -> None:
     write_cub(job.data)
     assert job.run() == 0
     for image in job.manifest()["images"]:
@@ -56,7 +56,7 @@ def test_the_manifest_holds_the_sha256_of_every_image(job: Job) -> None:
     assert len(job.manifest()["images"]) == 36
 
 
-def test_the_digest_changes_with_one_byte_of_one_image(job: Job) -> None:
+def test_the_digest_changes_with_one_byte_of_one_image(job: PreprocessJob) -> None:
     write_cub(job.data)
     assert job.run() == 0
     before = job.manifest()["digest"]
@@ -68,7 +68,9 @@ def test_the_digest_changes_with_one_byte_of_one_image(job: Job) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_any_number_of_instances_gives_the_same_images(job: Job, tmp_path: Path, count: int) -> None:
+def test_any_number_of_instances_gives_the_same_images(
+    job: PreprocessJob, tmp_path: Path, count: int
+) -> None:
     write_cub(job.data)
     assert job.run() == 0
     alone = {split: [(e.id, e.label, e.size) for e in job.channel(split).entries] for split in SPLITS}
@@ -90,7 +92,7 @@ def test_any_number_of_instances_gives_the_same_images(job: Job, tmp_path: Path,
 # --- broken images -----------------------------------------------------------------------------------------
 
 
-def test_a_truncated_image_is_listed_and_left_out(job: Job) -> None:
+def test_a_truncated_image_is_listed_and_left_out(job: PreprocessJob) -> None:
     write_cub(job.data)
     broken = job.data / "images/003.Bobolink/Bobolink no 4.jpg"
     broken.write_bytes(broken.read_bytes()[:-300])
@@ -100,7 +102,7 @@ def test_a_truncated_image_is_listed_and_left_out(job: Job) -> None:
     assert sum(len(job.channel(split)) for split in SPLITS) == 35 == len(job.manifest()["images"])
 
 
-def test_too_many_broken_images_fail_the_step_with_the_first_one(job: Job) -> None:
+def test_too_many_broken_images_fail_the_step_with_the_first_one(job: PreprocessJob) -> None:
     write_cub(job.data)
     for number in (4, 5):
         (job.data / f"images/003.Bobolink/Bobolink no {number}.jpg").write_bytes(b"not an image")

@@ -8,7 +8,7 @@ from typing import Any
 
 from ministack.services.cloudformation import provisioners
 
-from local.sagemaker.errors import NotFoundError, ServiceError
+from local.sagemaker.errors import ResourceNotFoundError, ServiceError
 from local.sagemaker.service import SageMaker
 
 Properties = Mapping[str, Any]
@@ -40,7 +40,7 @@ class _Type:
         """Return SageMaker's answer; raise ValueError with its refusal, as CloudFormation tells it."""
         try:
             return self._sagemaker.answer(operation, request, "")
-        except NotFoundError:
+        except ResourceNotFoundError:
             raise
         except ServiceError as error:
             raise ValueError(str(error)) from error
@@ -112,5 +112,5 @@ class _Pipeline(_Type):
     def delete(self, name: str, _properties: Properties) -> None:
         try:
             self.ask("DeletePipeline", PipelineName=name, ClientRequestToken=str(uuid.uuid4()))
-        except NotFoundError:
+        except ResourceNotFoundError:
             return  # somebody was faster

@@ -22,6 +22,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 DEFAULT_ENTRYPOINT = ("python", "-m", "training")
 """Our image's own entry point, for a request that names none."""
 POLL_SECONDS = 0.01
+"""Between two looks at running containers: a look costs little, and a job that ends is noticed at once."""
 _GUARD = 'read -r _; kill -s KILL -- "-$1"; shift; "$@"'
 """Waits for the end of its input, which is the end of this process even by SIGKILL, and kills a container."""
 

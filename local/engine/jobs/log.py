@@ -14,9 +14,11 @@ from local.engine.jobs.records import JobFailedError
 _BATCH_BYTES = 1_000_000
 """Below the 1,048,576 bytes of a PutLogEvents call."""
 _BATCH_EVENTS = 10_000
+"""The most that one PutLogEvents call takes."""
 _EVENT_BYTES = 250_000
 """Below the 256 KiB of one event; what is longer goes in pieces."""
 _EVENT_OVERHEAD_BYTES = 26
+"""What PutLogEvents counts for an event beside its text."""
 _READ_BYTES = 1 << 20
 _TICK_BYTES = 8 << 20
 """Read at one time, so that a job which never stops printing can still be stopped."""

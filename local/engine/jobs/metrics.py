@@ -13,7 +13,7 @@ from local.engine.jobs.records import JobFailedError, TrainingJob
 
 NAMESPACE = "/aws/sagemaker/TrainingJobs"
 _BATCH = 1000
-"""Data of a PutMetricData call."""
+"""The most data that one PutMetricData call takes."""
 
 
 class JobMetrics:

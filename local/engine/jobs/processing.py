@@ -13,6 +13,7 @@ from local.engine.jobs.session import Ending, JobSession
 from local.engine.jobs.transfer import Download, S3Uri
 
 _DEFAULT_RUNTIME_SECONDS = 86_400
+"""SageMaker's own limit for a request that names none: one day."""
 
 
 def run_processing(job: ProcessingJob, session: JobSession) -> None:

@@ -14,6 +14,7 @@ SPOT_PRICE_SHARE = 0.3
 """The assumed price of spot capacity as a share of On-Demand's: so much of the time is billable."""
 
 _UNFINISHED = (".tmp", ".temp", ".part", ".partial", "~")
+"""How the names of files end that are being written: a checkpoint counts when it has its own name."""
 
 
 class CheckpointWatch:

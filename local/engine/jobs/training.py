@@ -18,6 +18,7 @@ from local.engine.jobs.transfer import Download, S3Uri, regular_files
 
 HOST = "algo-1"
 _DEFAULT_RUNTIME_SECONDS = 86_400
+"""SageMaker's own limit for a request that names none: one day."""
 
 
 def run_training(job: TrainingJob, session: JobSession) -> None:

@@ -15,7 +15,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local.engine.jobs.records import JobFailedError, JobStoppedError
 
 PARALLEL_OBJECTS = 4
+"""Enough to hide how long a request waits; more threads would take the cores from the containers."""
 _CHUNK_BYTES = 1 << 20
+"""Read between two looks at whether the job was stopped."""
 
 
 @dataclass(frozen=True)

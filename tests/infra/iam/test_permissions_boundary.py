@@ -18,7 +18,7 @@ from tests.infra.iam.test_least_privilege import RIGHTS, question, requests
 from tests.infra.test_template import resources, synthesis
 from tests.support.iam import judge, role_table
 from tests.support.iam.rights import Request
-from tests.support.local_aws.laptop import Laptop, laptop, write_template_without
+from tests.support.local_aws.deployed import DeployedStack, deployed_stack, write_template_without
 
 __all__ = ["synthesis"]
 
@@ -76,11 +76,11 @@ def test_what_the_boundary_lacks_no_role_may_do(missing: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Laptop, Path]]:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DeployedStack, Path]]:
     """Local AWS with every role bound by `edge`, and a definition that ends at once."""
-    directory = tmp_path_factory.mktemp("laptop")
+    directory = tmp_path_factory.mktemp("aws")
     path = write_template_without((), directory)
-    with laptop(directory, template=path) as started:
+    with deployed_stack(directory, template=path) as started:
         made = started.aws.client("iam").create_policy(PolicyName="edge", PolicyDocument=document(GOLDEN))
         assert made["Policy"]["Arn"] == EDGE
         template = json.loads(path.read_text())
@@ -100,7 +100,7 @@ def document(actions: list[str]) -> str:
 
 @pytest.mark.slow
 def test_local_aws_runs_within_the_boundary_and_says_what_it_keeps_from(
-    running: tuple[Laptop, Path],
+    running: tuple[DeployedStack, Path],
 ) -> None:
     started, definition = running
     execution = started.run(definition)

@@ -8,7 +8,7 @@ from urllib.parse import unquote_plus
 import pytest
 
 from local.aws import LocalAWS
-from tests.support.local_aws.events import Trigger, allow, make_trigger
+from tests.support.local_aws.events import NotifiedQueue, allow, make_trigger
 from tests.support.local_aws.functions import eventually, log_of, messages
 
 
@@ -19,11 +19,11 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
 
 
 @pytest.fixture(scope="module")
-def trigger(aws: LocalAWS) -> Trigger:
+def trigger(aws: LocalAWS) -> NotifiedQueue:
     return make_trigger(aws, "trigger")
 
 
-def test_a_put_becomes_a_record_as_s3_writes_it(trigger: Trigger) -> None:
+def test_a_put_becomes_a_record_as_s3_writes_it(trigger: NotifiedQueue) -> None:
     answer = trigger.put("pipeline/a b/Ünïcode+&=.json", b"12345")
     (record,) = trigger.records(1)
     assert record["eventVersion"].startswith("2.")
@@ -45,13 +45,15 @@ def test_a_put_becomes_a_record_as_s3_writes_it(trigger: Trigger) -> None:
 @pytest.mark.parametrize(
     "key", ["a b", "a+b", "a%20b", "ü/ß", "a=b&c", "..", "a//b", "\N{BIRD}", "a\tb", "'\"<>"]
 )
-def test_every_key_survives_its_encoding(key: str, trigger: Trigger) -> None:
+def test_every_key_survives_its_encoding(key: str, trigger: NotifiedQueue) -> None:
     trigger.put(key)
     (record,) = trigger.records(1)
     assert unquote_plus(record["s3"]["object"]["key"]) == key
 
 
-def test_copies_and_multipart_uploads_are_told_with_their_versions(aws: LocalAWS, trigger: Trigger) -> None:
+def test_copies_and_multipart_uploads_are_told_with_their_versions(
+    aws: LocalAWS, trigger: NotifiedQueue
+) -> None:
     s3 = aws.client("s3")
     trigger.put("pipeline/one.json")
     copied = s3.copy_object(
@@ -71,7 +73,7 @@ def test_copies_and_multipart_uploads_are_told_with_their_versions(aws: LocalAWS
 
 
 def test_an_earlier_version_copied_over_the_newest_is_told_as_the_newest_one(
-    aws: LocalAWS, trigger: Trigger
+    aws: LocalAWS, trigger: NotifiedQueue
 ) -> None:
     key = "pipeline/back.json"
     first, second = (trigger.put(key, body)["VersionId"] for body in (b"1", b"2"))
@@ -112,7 +114,7 @@ def test_a_filter_with_one_rule_filters(aws: LocalAWS) -> None:
     assert [record["s3"]["object"]["key"] for record in trigger.records(1)] == ["in/a"]
 
 
-def test_thirty_puts_at_once_are_thirty_invocations(trigger: Trigger) -> None:
+def test_thirty_puts_at_once_are_thirty_invocations(trigger: NotifiedQueue) -> None:
     with ThreadPoolExecutor(30) as pool:
         answers = list(pool.map(lambda number: trigger.put(f"pipeline/{number}.json"), range(30)))
     told = {record["s3"]["object"]["versionId"] for record in trigger.records(30)}
@@ -120,7 +122,7 @@ def test_thirty_puts_at_once_are_thirty_invocations(trigger: Trigger) -> None:
 
 
 def test_sequencers_follow_the_versions_of_a_key_when_many_put_it_at_once(
-    aws: LocalAWS, trigger: Trigger
+    aws: LocalAWS, trigger: NotifiedQueue
 ) -> None:
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(lambda number: trigger.put("pipeline/same.json", str(number).encode()), range(20)))

@@ -24,7 +24,7 @@ from local.aws.faults import (
     Dice,
     EventFate,
 )
-from tests.support.local_aws.events import Trigger, make_trigger
+from tests.support.local_aws.events import NotifiedQueue, make_trigger
 from tests.support.local_aws.functions import EVERYTHING, call, eventually, make_function
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -101,7 +101,7 @@ class Seen:
 
     def __init__(self, aws: LocalAWS, folder: Path) -> None:
         self._aws, self._file, self._used = aws, folder / "seen", 0
-        self._trigger: Trigger = make_trigger(aws, "seen", TELLS.format(file=str(self._file)))
+        self._trigger: NotifiedQueue = make_trigger(aws, "seen", TELLS.format(file=str(self._file)))
 
     def put(self, fits: Callable[[EventFate], bool]) -> str:
         """Put an object whose event meets a fate that fits; return its version."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from local.engine.cache import StepCache, expiry
-from tests.support.engine.fakes import Script, World, birds_world, by_name, variables
+from tests.support.engine.fakes import EngineWorld, JobScript, birds_world, by_name, variables
 from tests.support.engine.pipelines import birds, get, pipeline, processing, training
 
 DATA = {"InputDataUrl": "s3://bucket/data/1/"}
@@ -16,12 +16,12 @@ CACHE = {"CacheConfig": {"Enabled": True, "ExpireAfter": "P30D"}}
 FIRST, SECOND = "aaaaaaaaaaaa", "bbbbbbbbbbbb"
 
 
-def reasons(world: World, execution: int) -> dict[str, str]:
+def reasons(world: EngineWorld, execution: int) -> dict[str, str]:
     """Return the cache's reason for each step of the n-th execution of a world (each looks at five steps)."""
     return {note["step"]: note["reason"] for note in world.noted("cache")[5 * execution : 5 * execution + 5]}
 
 
-def run_twice(world: World, first: dict[str, str], second: dict[str, str]) -> Any:
+def run_twice(world: EngineWorld, first: dict[str, str], second: dict[str, str]) -> Any:
     world.executor(birds(), first, FIRST).run()
     executor = world.executor(birds(), second, SECOND)
     executor.run()
@@ -87,7 +87,7 @@ def test_outputs_instances_and_roles_are_not_in_the_key() -> None:
         "RoleArn": "arn:aws:iam::123456789012:role/other",
         "StoppingCondition": {"MaxRuntimeInSeconds": 9},
     }
-    world = World()
+    world = EngineWorld()
     world.executor(pipeline(training("T", **CACHE)), execution_id=FIRST).run()
     world.executor(pipeline(training("T", arguments=other, **CACHE)), execution_id=SECOND).run()
 
@@ -95,8 +95,8 @@ def test_outputs_instances_and_roles_are_not_in_the_key() -> None:
 
 
 def test_a_failed_job_is_never_reused() -> None:
-    world = World()
-    world.sagemaker.scripts["T"] = Script(failures=["AlgorithmError: x"])
+    world = EngineWorld()
+    world.sagemaker.scripts["T"] = JobScript(failures=["AlgorithmError: x"])
     world.executor(pipeline(training("T", **CACHE)), execution_id=FIRST).run()
     world.executor(pipeline(training("T", **CACHE)), execution_id=SECOND).run()
 
@@ -104,7 +104,7 @@ def test_a_failed_job_is_never_reused() -> None:
 
 
 def test_without_cache_config_the_step_runs_and_its_job_may_be_reused_later() -> None:
-    world = World()
+    world = EngineWorld()
     world.executor(pipeline(training("T")), execution_id=FIRST).run()
     world.executor(pipeline(training("T")), execution_id=SECOND).run()
     assert (world.sagemaker.started(), world.notes) == (["T", "T"], [])
@@ -114,7 +114,7 @@ def test_without_cache_config_the_step_runs_and_its_job_may_be_reused_later() ->
 
 
 def test_pipelines_do_not_share_their_jobs() -> None:
-    world = World()
+    world = EngineWorld()
     world.executor(pipeline(training("T", **CACHE))).run()
     world.executor(pipeline(training("T", **CACHE)), variables=variables(SECOND, "cv-birds-large")).run()
 
@@ -122,7 +122,7 @@ def test_pipelines_do_not_share_their_jobs() -> None:
 
 
 def test_a_hit_gives_the_properties_of_the_source_job_to_what_follows() -> None:
-    world = World()
+    world = EngineWorld()
     first = pipeline(processing("A", **CACHE))
     uri = "Steps.A.ProcessingOutputConfig.Outputs['out'].S3Output.S3Uri"
     second = pipeline(processing("A", **CACHE), processing("B", inputs={"x": get(uri)}))
@@ -134,7 +134,7 @@ def test_a_hit_gives_the_properties_of_the_source_job_to_what_follows() -> None:
 
 
 def test_a_job_older_than_expire_after_is_not_reused_and_the_reason_says_so() -> None:
-    world = World()
+    world = EngineWorld()
     clock = [datetime(2030, 1, 1, tzinfo=UTC)]
     document = pipeline(training("T", CacheConfig={"Enabled": True, "ExpireAfter": "T12H"}))
     for hours in (0, 11, 2):

@@ -9,8 +9,8 @@ import pytest
 
 from local.engine.conditions import all_hold, holds
 from local.engine.definition import ParameterValue, read
-from local.engine.expressions import ExpressionError, Scope, dig
-from tests.support.engine.fakes import FakeS3, variables
+from local.engine.expressions import ExpressionError, ExpressionScope, dig
+from tests.support.engine.fakes import EngineS3, variables
 from tests.support.engine.pipelines import accuracy, compare, get, pipeline, processing
 
 NOW = datetime(2031, 1, 1, tzinfo=UTC)
@@ -67,11 +67,11 @@ def test_sides_that_have_no_order_are_an_error_with_both_values(left: Any, right
     assert repr(right) in str(caught.value)
 
 
-def scope(s3: FakeS3 | None = None) -> Scope:
+def scope(s3: EngineS3 | None = None) -> ExpressionScope:
     file = {"PropertyFileName": "EvaluationSpot", "OutputName": "out", "FilePath": "evaluation.json"}
     document = pipeline(processing("EvaluateSpot", PropertyFiles=[file]))
     parameters: dict[str, ParameterValue] = {"Rate": 0.0001, "Fast": True, "Epochs": 3, "Name": "x"}
-    made = Scope(read(document), parameters, variables(), s3 or FakeS3(), lambda: NOW)
+    made = ExpressionScope(read(document), parameters, variables(), s3 or EngineS3(), lambda: NOW)
     outputs = [{"OutputName": "out", "S3Output": {"S3Uri": "s3://bucket/e/out"}}]
     inputs = [{"InputName": "data", "S3Input": {"S3Uri": "s3://bucket/in"}}]
     config = {"Outputs": outputs}
@@ -101,7 +101,7 @@ def test_expressions_have_these_values(expression: Any, value: Any) -> None:
 
 
 def test_a_property_file_is_read_from_where_the_job_wrote_it() -> None:
-    s3 = FakeS3()
+    s3 = EngineS3()
     s3.put(
         "s3://bucket/e/out/evaluation.json",
         {"multiclass_classification_metrics": {"accuracy": {"value": 0.8}}},
@@ -111,7 +111,7 @@ def test_a_property_file_is_read_from_where_the_job_wrote_it() -> None:
 
 
 def test_a_json_file_is_read_by_its_uri() -> None:
-    s3 = FakeS3()
+    s3 = EngineS3()
     s3.put("s3://bucket/e/out/x.json", {"a": [{"b c": 5}]})
     uri = get("Steps.EvaluateSpot.ProcessingOutputConfig.Outputs['out'].S3Output.S3Uri")
     joined = {"Std:Join": {"On": "/", "Values": [uri, "x.json"]}}
@@ -129,7 +129,7 @@ def test_a_property_file_that_is_not_there_is_named_with_its_uri_and_the_service
 
 
 def test_a_path_that_is_not_in_the_property_file_names_the_nearest_member() -> None:
-    s3 = FakeS3()
+    s3 = EngineS3()
     s3.put("s3://bucket/e/out/evaluation.json", {"multiclass_classification_metric": {}})
     with pytest.raises(ExpressionError) as caught:
         scope(s3).value(accuracy("Spot"))

@@ -51,7 +51,7 @@ def test_every_fault_is_said_at_once_with_its_pointer() -> None:
         "/Steps/1/Name",
         "/Steps/2/Type: step T is of type Tuning, which local AWS does not run",
         '/Steps/3/CacheConfig/ExpireAfter: "soon" is no ISO 8601 duration',
-        "/Steps/4/RetryPolicies/0/MaxAttempts: a whole number from 0 to 20 is due, not -1",
+        "/Steps/4/RetryPolicies/0/MaxAttempts: must be a whole number from 0 to 20, not -1",
     ):
         assert said in errors
 
@@ -123,8 +123,8 @@ def test_defaults_stand_where_nothing_is_given() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"Epoch": "3"}, "Unknown parameter Epoch: did you mean Epochs?"),
-        ({"X": "3"}, "known: Bucket, Group, Epochs, Rate, Fast, Status"),
+        ({"Epoch": "3"}, "Unknown parameter Epoch; did you mean Epochs?"),
+        ({"X": "3"}, "; legal: Bucket, Group, Epochs, Rate, Fast, Status"),
         ({}, "must be given: Bucket, Group"),
         ({"Epochs": "1.5"}, "Parameter Epochs: '1.5' is not of type Integer"),
         ({"Epochs": "1_0"}, "Parameter Epochs: '1_0' is not of type Integer"),

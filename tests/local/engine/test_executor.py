@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from local.engine.executor import STEP_FAILURE, Outcome
-from tests.support.engine.fakes import Script, World, birds_world, by_name, refusal, variables
+from tests.support.engine.fakes import EngineWorld, JobScript, birds_world, by_name, refusal, variables
 from tests.support.engine.pipelines import (
     ROLE,
     birds,
@@ -68,7 +68,7 @@ def test_the_shipped_pipeline_runs_as_it_is_and_every_request_is_one_that_sagema
 
 
 def test_the_two_trainings_overlap_and_nothing_starts_before_its_inputs_are_there() -> None:
-    world = birds_world(TrainSpot=Script(seconds=0.05), TrainOnDemand=Script(seconds=0.05))
+    world = birds_world(TrainSpot=JobScript(seconds=0.05), TrainOnDemand=JobScript(seconds=0.05))
     world.executor(birds(), DATA).run()
     times = world.sagemaker.times
 
@@ -104,8 +104,8 @@ def test_a_fail_step_fails_the_execution_with_its_message() -> None:
 
 def test_after_a_fail_step_running_steps_end_and_nothing_more_starts() -> None:
     fail = {"Name": "No", "Type": "Fail", "Arguments": {"ErrorMessage": "no"}}
-    world = World()
-    world.sagemaker.scripts["Slow"] = Script(seconds=0.05)
+    world = EngineWorld()
+    world.sagemaker.scripts["Slow"] = JobScript(seconds=0.05)
     executor = world.executor(pipeline(processing("Slow"), fail, processing("Next", DependsOn=["Slow"])))
 
     assert executor.run() == Outcome("Failed", "no")
@@ -114,7 +114,7 @@ def test_after_a_fail_step_running_steps_end_and_nothing_more_starts() -> None:
 
 def test_after_a_failed_step_other_branches_go_on_and_its_dependents_do_not_start() -> None:
     world = birds_world(
-        TrainSpot=Script(failures=["AlgorithmError: out of memory"]), TrainOnDemand=Script(seconds=0.05)
+        TrainSpot=JobScript(failures=["AlgorithmError: out of memory"]), TrainOnDemand=JobScript(seconds=0.05)
     )
     executor = world.executor(birds(), DATA)
 
@@ -134,7 +134,7 @@ def test_a_refused_call_fails_the_step_with_the_services_own_words() -> None:
         "sagemaker:CreateTrainingJob on resource: arn:aws:sagemaker:us-east-1:123456789012:training-job/x"
     )
     error = refusal("CreateTrainingJob", "AccessDeniedException", denied)
-    world = birds_world(TrainSpot=Script(create_errors=[error]))
+    world = birds_world(TrainSpot=JobScript(create_errors=[error]))
     executor = world.executor(birds(), DATA)
     executor.run()
 
@@ -146,7 +146,7 @@ def test_a_refused_call_fails_the_step_with_the_services_own_words() -> None:
 
 
 def test_arguments_that_the_service_does_not_know_fail_the_step_plainly() -> None:
-    world = World()
+    world = EngineWorld()
     executor = world.executor(pipeline(training("T", arguments={"NewerThanThis": {"epochs": 3}})))
 
     assert executor.run().status == "Failed"
@@ -154,7 +154,7 @@ def test_arguments_that_the_service_does_not_know_fail_the_step_plainly() -> Non
 
 
 def test_a_property_that_the_job_does_not_have_is_named_in_the_failure() -> None:
-    world = World()
+    world = EngineWorld()
     modle = get("Steps.A.ModelArtifacts.S3ModelArtifact")
     executor = world.executor(pipeline(training("A"), processing("B", inputs={"x": modle})))
     executor.run()
@@ -164,7 +164,7 @@ def test_a_property_that_the_job_does_not_have_is_named_in_the_failure() -> None
 
 
 def test_steps_that_are_ready_at_once_start_in_the_order_of_the_definition() -> None:
-    world = World()
+    world = EngineWorld()
     names = ["C", "A", "D", "B"]
     executor = world.executor(pipeline(*(processing(name) for name in names)))
     executor.run()
@@ -173,7 +173,7 @@ def test_steps_that_are_ready_at_once_start_in_the_order_of_the_definition() -> 
 
 
 def test_no_more_steps_run_at_once_than_the_limit_allows() -> None:
-    world = World()
+    world = EngineWorld()
     names = ["A", "B", "C"]
     world.executor(pipeline(*(processing(name) for name in names)), max_parallel_steps=1).run()
     times = world.sagemaker.times
@@ -184,7 +184,7 @@ def test_no_more_steps_run_at_once_than_the_limit_allows() -> None:
 
 
 def test_depends_on_makes_an_order_without_data() -> None:
-    world = World()
+    world = EngineWorld()
     world.executor(pipeline(processing("B", DependsOn=["A"]), processing("A"))).run()
 
     assert world.sagemaker.started() == ["A", "B"]
@@ -200,7 +200,7 @@ def test_branches_nest_and_only_the_ones_taken_run() -> None:
     outer = condition(
         "Outer", compare("Equals", 1, 1), if_steps=[inner], else_steps=[processing("OuterElse")]
     )
-    world = World()
+    world = EngineWorld()
     executor = world.executor(pipeline(outer, processing("After", DependsOn=["OuterElse"])))
 
     assert executor.run().status == "Succeeded"
@@ -208,7 +208,7 @@ def test_branches_nest_and_only_the_ones_taken_run() -> None:
 
 
 def test_job_names_tell_the_execution_and_the_step_and_fit_63_characters() -> None:
-    world = World()
+    world = EngineWorld()
     name = "A_step_whose_name_is_as_long_as_a_step_name_may_be_in_a_pipeline"
     world.executor(pipeline(processing("Preprocess"), processing(name))).run()
 
@@ -218,7 +218,7 @@ def test_job_names_tell_the_execution_and_the_step_and_fit_63_characters() -> No
 
 
 def test_tags_are_those_of_the_definition() -> None:
-    world = World()
+    world = EngineWorld()
     tags = [{"Key": "TrainingType", "Value": "Shared"}]
     world.executor(pipeline(processing("A", arguments={"Tags": tags}), processing("B"))).run()
 
@@ -230,7 +230,7 @@ def test_tags_are_those_of_the_definition() -> None:
 def test_execution_variables_reach_the_arguments() -> None:
     values = [get(f"Execution.{v}") for v in ("PipelineName", "PipelineExecutionId", "TrainingJobName")]
     joined = {"Std:Join": {"On": " ", "Values": values}}
-    world = World()
+    world = EngineWorld()
     world.executor(pipeline(training("T", arguments={"HyperParameters": {"x": joined}}))).run()
 
     request = world.sagemaker.requests[0][1]
@@ -238,7 +238,7 @@ def test_execution_variables_reach_the_arguments() -> None:
 
 
 def test_display_name_and_description_are_in_the_record() -> None:
-    world = World()
+    world = EngineWorld()
     executor = world.executor(pipeline(processing("A", DisplayName="The A", Description="what A does")))
     executor.run()
 
@@ -249,7 +249,7 @@ def test_display_name_and_description_are_in_the_record() -> None:
 def test_a_job_is_described_at_its_start_and_at_its_end_however_long_it_takes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    world = World()
+    world = EngineWorld()
     described: list[str] = []
     describe = world.sagemaker.describe_processing_job
 
@@ -259,19 +259,22 @@ def test_a_job_is_described_at_its_start_and_at_its_end_however_long_it_takes(
         return answer
 
     monkeypatch.setattr(world.sagemaker, "describe_processing_job", count)
-    world.sagemaker.scripts["A"] = Script(seconds=0.5)
+    world.sagemaker.scripts["A"] = JobScript(seconds=0.5)
     world.executor(pipeline(processing("A"))).run()
 
     assert described == ["InProgress", "Completed"]
 
 
 def test_an_engine_that_breaks_says_so_and_leaves_no_step_open() -> None:
-    world = World()
+    world = EngineWorld()
 
     class BrokenError(Exception):
         pass
 
-    world.sagemaker.scripts = {"A": Script(describe_errors=[BrokenError("oh")]), "B": Script(seconds=30)}
+    world.sagemaker.scripts = {
+        "A": JobScript(describe_errors=[BrokenError("oh")]),
+        "B": JobScript(seconds=30),
+    }
     executor = world.executor(pipeline(processing("A"), processing("B")))
     with pytest.raises(BrokenError):
         executor.run()
@@ -281,7 +284,7 @@ def test_an_engine_that_breaks_says_so_and_leaves_no_step_open() -> None:
 
 
 def test_a_records_copy_does_not_change_the_execution() -> None:
-    world = World()
+    world = EngineWorld()
     executor = world.executor(pipeline(processing("A")))
     executor.run()
     executor.steps()[0].metadata.clear()
@@ -290,8 +293,8 @@ def test_a_records_copy_does_not_change_the_execution() -> None:
 
 
 def test_step_records_can_be_read_while_the_execution_runs() -> None:
-    world = World()
-    world.sagemaker.scripts["A"] = Script(seconds=0.2)
+    world = EngineWorld()
+    world.sagemaker.scripts["A"] = JobScript(seconds=0.2)
     executor = world.executor(pipeline(processing("A")), variables=variables("ffffffffffff"))
     thread = threading.Thread(target=executor.run)
     thread.start()

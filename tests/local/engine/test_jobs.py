@@ -20,16 +20,17 @@ from local.engine.jobs.log import LogFollower, LogStream
 from local.engine.jobs.metrics import JobMetrics
 from local.engine.jobs.records import TrainingJob
 from local.engine.jobs.transfer import relative_name
-from tests.support.sagemaker.host import open_service
-from tests.support.sagemaker.toy_jobs import BUCKET, Laptop, training_request, wait
+from tests.support.sagemaker.account import ToyAccount
+from tests.support.sagemaker.memory_account import open_memory_account
+from tests.support.sagemaker.toy_jobs import BUCKET, training_request, wait
 
 TRAINING_LOGS = "/aws/sagemaker/TrainingJobs"
 PROCESSING_LOGS = "/aws/sagemaker/ProcessingJobs"
 
 
 @pytest.fixture(scope="module")
-def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
-    with open_service(tmp_path_factory.mktemp("work")) as opened:
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ToyAccount]:
+    with open_memory_account(tmp_path_factory.mktemp("work")) as opened:
         opened.put("data/a.txt", "a")
         opened.put("data/deep/b.txt", "b")
         yield opened
@@ -42,7 +43,7 @@ def members(archive: bytes) -> dict[str, bytes]:
 
 
 def test_a_training_job_finds_its_configuration_and_channels_as_sagemaker_lays_them_out(
-    laptop: Laptop,
+    account: ToyAccount,
 ) -> None:
     code = """
 config = {p.name: json.loads(p.read_text()) for p in (base / "input/config").iterdir()}
@@ -50,12 +51,12 @@ files = sorted(str(p.relative_to(base)) for p in (base / "input/data").rglob("*"
 names = {n: os.environ[n] for n in ("TRAINING_JOB_NAME", "TRAINING_JOB_ARN")}
 (base / "model/seen.json").write_text(json.dumps([config, files, names]))
 """
-    job = laptop.train(
+    job = account.train(
         "layout", code, inputs={"train": f"s3://{BUCKET}/data/"}, HyperParameters={"epochs": "3"}
     )
     assert job["TrainingJobStatus"] == "Completed", job
     assert job["ModelArtifacts"]["S3ModelArtifacts"] == f"s3://{BUCKET}/models/layout/output/model.tar.gz"
-    seen = json.loads(members(laptop.get("models/layout/output/model.tar.gz"))["seen.json"])
+    seen = json.loads(members(account.get("models/layout/output/model.tar.gz"))["seen.json"])
     config, files, names = seen
     assert config["hyperparameters.json"] == {"epochs": "3"}
     assert config["inputdataconfig.json"]["train"]["TrainingInputMode"] == "File"
@@ -66,8 +67,8 @@ names = {n: os.environ[n] for n in ("TRAINING_JOB_NAME", "TRAINING_JOB_ARN")}
     assert names == {"TRAINING_JOB_NAME": "layout", "TRAINING_JOB_ARN": job["TrainingJobArn"]}
 
 
-def test_a_training_job_passes_through_sagemakers_secondary_statuses(laptop: Laptop) -> None:
-    job = laptop.train("statuses", "pass", inputs={"train": f"s3://{BUCKET}/data/"})
+def test_a_training_job_passes_through_sagemakers_secondary_statuses(account: ToyAccount) -> None:
+    job = account.train("statuses", "pass", inputs={"train": f"s3://{BUCKET}/data/"})
     transitions = job["SecondaryStatusTransitions"]
     assert [t["Status"] for t in transitions] == [
         "Starting",
@@ -104,26 +105,26 @@ def test_the_same_files_make_the_same_archive_whenever_and_in_whatever_order_the
         assert stream.mtime == 0
 
 
-def test_output_data_becomes_an_archive_of_its_own_and_none_when_there_is_none(laptop: Laptop) -> None:
-    laptop.train("with-output", "(base / 'output/data/plot.txt').write_text('plot')")
-    laptop.train("without-output", "pass")
-    assert members(laptop.get("models/with-output/output/output.tar.gz")) == {"plot.txt": b"plot"}
-    assert laptop.keys("models/without-output") == ["models/without-output/output/model.tar.gz"]
+def test_output_data_becomes_an_archive_of_its_own_and_none_when_there_is_none(account: ToyAccount) -> None:
+    account.train("with-output", "(base / 'output/data/plot.txt').write_text('plot')")
+    account.train("without-output", "pass")
+    assert members(account.get("models/with-output/output/output.tar.gz")) == {"plot.txt": b"plot"}
+    assert account.keys("models/without-output") == ["models/without-output/output/model.tar.gz"]
 
 
-def test_a_failed_training_job_says_what_the_container_left_in_output_failure(laptop: Laptop) -> None:
-    job = laptop.train("bad", "(base / 'output/failure').write_text('x' * 2000); sys.exit(3)")
+def test_a_failed_training_job_says_what_the_container_left_in_output_failure(account: ToyAccount) -> None:
+    job = account.train("bad", "(base / 'output/failure').write_text('x' * 2000); sys.exit(3)")
     assert job["TrainingJobStatus"] == job["SecondaryStatus"] == "Failed"
     assert job["FailureReason"].startswith("AlgorithmError: xxx")
     assert len(job["FailureReason"]) <= 1024
-    short = laptop.train("bad-short", "(base / 'output/failure').write_text('no birds'); sys.exit(3)")
+    short = account.train("bad-short", "(base / 'output/failure').write_text('no birds'); sys.exit(3)")
     assert short["FailureReason"] == "AlgorithmError: no birds, exit code: 3"
     assert "ModelArtifacts" not in short
-    silent = laptop.train("bad-silent", "os.kill(os.getpid(), signal.SIGKILL)")
+    silent = account.train("bad-silent", "os.kill(os.getpid(), signal.SIGKILL)")
     assert silent["FailureReason"] == "AlgorithmError: See job logs for more information, exit code: 137"
 
 
-def test_metrics_are_read_from_the_log_while_the_job_runs(laptop: Laptop) -> None:
+def test_metrics_are_read_from_the_log_while_the_job_runs(account: ToyAccount) -> None:
     code = """
 print("train_loss=0.5 validation_loss=0.75", flush=True)
 go = base / "go"
@@ -135,43 +136,43 @@ print("train_loss=1e-3 validation_train_loss=9", end="", flush=True)
         {"Name": "train:loss", "Regex": r"(?:^|\s)train_loss=([0-9.eE+-]+)"},
         {"Name": "never", "Regex": "never=(.*)"},
     ]
-    laptop.sagemaker.create_training_job(
+    account.sagemaker.create_training_job(
         **training_request("metrics", code, algorithm={"MetricDefinitions": definitions})
     )
     running = wait(
-        lambda: laptop.sagemaker.describe_training_job(TrainingJobName="metrics"),
+        lambda: account.sagemaker.describe_training_job(TrainingJobName="metrics"),
         lambda d: bool(d.get("FinalMetricDataList")),
     )
     assert running["TrainingJobStatus"] == "InProgress"
     assert [(m["MetricName"], m["Value"]) for m in running["FinalMetricDataList"]] == [("train:loss", 0.5)]
-    (folder,) = laptop.aws.work_dir.glob("jobs/metrics-*/attempt-1/algo-1/ml")
+    (folder,) = account.aws.work_dir.glob("jobs/metrics-*/attempt-1/algo-1/ml")
     (folder / "go").touch()
-    ended = laptop.wait_training("metrics")
+    ended = account.wait_training("metrics")
     assert [round(m["Value"], 6) for m in ended["FinalMetricDataList"]] == [0.001]
-    assert [(m["MetricName"], m["Value"]) for m in laptop.aws.metrics] == [
+    assert [(m["MetricName"], m["Value"]) for m in account.aws.metrics] == [
         ("train:loss", 0.5),
         ("train:loss", 0.001),
     ]
-    for metric in laptop.aws.metrics:
+    for metric in account.aws.metrics:
         assert metric["Namespace"] == "/aws/sagemaker/TrainingJobs"
         assert metric["Dimensions"] == [{"Name": "TrainingJobName", "Value": "metrics"}]
         assert ended["TrainingStartTime"] <= metric["Timestamp"] <= ended["TrainingEndTime"]
 
 
-def test_the_log_goes_to_the_streams_that_sagemaker_names(laptop: Laptop) -> None:
-    laptop.train("logged", "print('one\\ntwo'); print('three', file=sys.stderr, end='')")
-    assert laptop.log(TRAINING_LOGS, "logged/algo-1-") == ["one", "two", "three"]
-    streams = laptop.aws.client("logs").describe_log_streams(
+def test_the_log_goes_to_the_streams_that_sagemaker_names(account: ToyAccount) -> None:
+    account.train("logged", "print('one\\ntwo'); print('three', file=sys.stderr, end='')")
+    assert account.log(TRAINING_LOGS, "logged/algo-1-") == ["one", "two", "three"]
+    streams = account.aws.client("logs").describe_log_streams(
         logGroupName=TRAINING_LOGS, logStreamNamePrefix="logged/"
     )["logStreams"]
     assert abs(int(streams[0]["logStreamName"].rpartition("-")[2]) - time.time()) < 60
 
 
-def test_a_log_of_many_and_of_very_long_lines_arrives_whole(tmp_path: Path, laptop: Laptop) -> None:
+def test_a_log_of_many_and_of_very_long_lines_arrives_whole(tmp_path: Path, account: ToyAccount) -> None:
     log = tmp_path / "log.txt"
     log.write_text("x\n" * 12_000 + "é" * 300_000 + "\n\n25%\r50%\r\nend")
-    LogFollower(log, LogStream(laptop.aws.client("logs"), "/test/long", "s"), 0).finish()
-    lines = laptop.log("/test/long", "s")
+    LogFollower(log, LogStream(account.aws.client("logs"), "/test/long", "s"), 0).finish()
+    lines = account.log("/test/long", "s")
     assert lines[:12_000] == ["x"] * 12_000
     assert "".join(lines[12_000:-2]) == "é" * 300_000
     assert lines[-2:] == ["50%", "end"]
@@ -184,26 +185,26 @@ def metrics_of(name: str, client: Any) -> tuple[TrainingJob, JobMetrics]:
     return job, JobMetrics(job, client)
 
 
-def test_a_metric_that_is_no_number_is_left_out(laptop: Laptop) -> None:
-    laptop.aws.metrics.clear()
-    job, metrics = metrics_of("numbers", laptop.aws.client("cloudwatch"))
+def test_a_metric_that_is_no_number_is_left_out(account: ToyAccount) -> None:
+    account.aws.metrics.clear()
+    job, metrics = metrics_of("numbers", account.aws.client("cloudwatch"))
     metrics.read("m=unknown groupless")
     assert job.metrics == []
     metrics.read("m=1 m=2.5")
     assert [m["Value"] for m in job.metrics] == [2.5]
     metrics.read("m=nan m=inf")
     metrics.flush()
-    assert [m["Value"] for m in laptop.aws.metrics] == [1, 2.5]
+    assert [m["Value"] for m in account.aws.metrics] == [1, 2.5]
 
 
-def test_many_metrics_go_to_cloudwatch_in_calls_of_a_thousand_and_once_each(laptop: Laptop) -> None:
-    laptop.aws.metrics.clear()
-    _, metrics = metrics_of("many", laptop.aws.client("cloudwatch"))
+def test_many_metrics_go_to_cloudwatch_in_calls_of_a_thousand_and_once_each(account: ToyAccount) -> None:
+    account.aws.metrics.clear()
+    _, metrics = metrics_of("many", account.aws.client("cloudwatch"))
     for number in range(2500):
         metrics.read(f"m={number}")
     metrics.flush()
     metrics.flush()
-    assert [m["Value"] for m in laptop.aws.metrics] == list(range(2500))
+    assert [m["Value"] for m in account.aws.metrics] == list(range(2500))
 
 
 @pytest.mark.parametrize(
@@ -220,12 +221,12 @@ def test_objects_land_under_their_name_relative_to_the_prefix(prefix: str, key: 
     assert relative_name(prefix, key) == name
 
 
-def test_a_prefix_without_objects_fails_the_job_in_sagemakers_words(laptop: Laptop) -> None:
-    job = laptop.train("no-data", "pass", inputs={"train": f"s3://{BUCKET}/nothing/"})
+def test_a_prefix_without_objects_fails_the_job_in_sagemakers_words(account: ToyAccount) -> None:
+    job = account.train("no-data", "pass", inputs={"train": f"s3://{BUCKET}/nothing/"})
     assert job["TrainingJobStatus"] == "Failed"
     assert f'No S3 objects found under S3 URL "s3://{BUCKET}/nothing/"' in job["FailureReason"]
     assert "ClientError: Data download failed:" in job["FailureReason"]
-    processing = laptop.process("no-data", "pass", inputs={"data": f"s3://{BUCKET}/nothing/"})
+    processing = account.process("no-data", "pass", inputs={"data": f"s3://{BUCKET}/nothing/"})
     assert "No S3 objects found" in processing["FailureReason"]
 
 
@@ -240,31 +241,31 @@ def test_a_prefix_without_objects_fails_the_job_in_sagemakers_words(laptop: Lapt
         "s3:PutObject",
     ],
 )
-def test_a_right_that_the_role_lacks_fails_the_job_and_is_named(laptop: Laptop, action: str) -> None:
+def test_a_right_that_the_role_lacks_fails_the_job_and_is_named(account: ToyAccount, action: str) -> None:
     name = "denied-" + action.replace(":", "-")
     algorithm = {"MetricDefinitions": [{"Name": "loss", "Regex": "loss=(.*)"}]}
     data = {"train": f"s3://{BUCKET}/data/"}
-    laptop.aws.denied.add(action)
+    account.aws.denied.add(action)
     try:
-        job = laptop.train(name, "print('loss=1')", inputs=data, algorithm=algorithm)
+        job = account.train(name, "print('loss=1')", inputs=data, algorithm=algorithm)
     finally:
-        laptop.aws.denied.clear()
+        account.aws.denied.clear()
     assert job["TrainingJobStatus"] == "Failed"
     assert f"not authorized to perform: {action} on resource: " in job["FailureReason"]
 
 
 def test_a_job_runs_in_a_clean_environment_with_its_roles_credentials(
-    laptop: Laptop, monkeypatch: pytest.MonkeyPatch
+    account: ToyAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SECRET_OF_THE_LAPTOP", "x")
+    monkeypatch.setenv("SECRET_OF_THE_DEVELOPER", "x")
     code = "(base / 'model/env.json').write_text(json.dumps(dict(os.environ)))"
-    laptop.train("env", code)
-    env = json.loads(members(laptop.get("models/env/output/model.tar.gz"))["env.json"])
-    assert "SECRET_OF_THE_LAPTOP" not in env
+    account.train("env", code)
+    env = json.loads(members(account.get("models/env/output/model.tar.gz"))["env.json"])
+    assert "SECRET_OF_THE_DEVELOPER" not in env
     assert env["AWS_SESSION_TOKEN"]
-    assert env["AWS_ENDPOINT_URL"] == laptop.aws.endpoint_url
-    assert env["HOME"].startswith(str(laptop.aws.work_dir))
-    assert env["TMPDIR"].startswith(str(laptop.aws.work_dir))
-    laptop.train("env-isolated", code, EnableNetworkIsolation=True)
-    isolated = json.loads(members(laptop.get("models/env-isolated/output/model.tar.gz"))["env.json"])
+    assert env["AWS_ENDPOINT_URL"] == account.aws.endpoint_url
+    assert env["HOME"].startswith(str(account.aws.work_dir))
+    assert env["TMPDIR"].startswith(str(account.aws.work_dir))
+    account.train("env-isolated", code, EnableNetworkIsolation=True)
+    isolated = json.loads(members(account.get("models/env-isolated/output/model.tar.gz"))["env.json"])
     assert not {"AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"} & set(isolated)

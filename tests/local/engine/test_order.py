@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.engine.fakes import FakeSageMaker, Script, World, by_name
+from tests.support.engine.fakes import EngineSageMaker, EngineWorld, JobScript, by_name
 from tests.support.engine.pipelines import output_of, pipeline, processing
 
 Graph = list[tuple[str, list[tuple[str, bool]]]]
@@ -39,7 +39,7 @@ def definition(graph: Graph, order: list[int]) -> dict[str, Any]:
 @settings(max_examples=40, deadline=None)
 def test_every_step_runs_once_and_after_all_that_it_refers_to(graph: Graph, data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(graph))))
-    world = World()
+    world = EngineWorld()
     executor = world.executor(definition(graph, order))
 
     assert executor.run().status == "Succeeded"
@@ -53,7 +53,7 @@ def test_every_step_runs_once_and_after_all_that_it_refers_to(graph: Graph, data
 @settings(max_examples=40, deadline=None)
 def test_a_failure_reaches_exactly_the_steps_downstream_of_it(graph: Graph, data: st.DataObject) -> None:
     broken = data.draw(st.sampled_from([name for name, _ in graph]))
-    world = World(FakeSageMaker({broken: Script(failures=["AlgorithmError: x"])}))
+    world = EngineWorld(EngineSageMaker({broken: JobScript(failures=["AlgorithmError: x"])}))
     executor = world.executor(definition(graph, list(range(len(graph)))))
     downstream: set[str] = set()
     for name, needs in graph:
@@ -69,7 +69,7 @@ def test_a_failure_reaches_exactly_the_steps_downstream_of_it(graph: Graph, data
 @settings(max_examples=5, deadline=None)
 def test_steps_that_do_not_refer_to_each_other_overlap(width: int) -> None:
     names = [f"S{n}" for n in range(width)]
-    world = World(FakeSageMaker({name: Script(seconds=0.1) for name in names}))
+    world = EngineWorld(EngineSageMaker({name: JobScript(seconds=0.1) for name in names}))
     world.executor(pipeline(*(processing(name) for name in names))).run()
     times = world.sagemaker.times
 

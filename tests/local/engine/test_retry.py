@@ -9,7 +9,7 @@ import pytest
 
 from local.engine.executor import Outcome
 from local.engine.retry import Retries
-from tests.support.engine.fakes import Script, World, by_name, refusal
+from tests.support.engine.fakes import EngineWorld, JobScript, by_name, refusal
 from tests.support.engine.pipelines import pipeline, processing, training
 
 POLICY = {
@@ -29,8 +29,8 @@ POLICY = {
     ],
 )
 def test_a_job_that_failed_for_the_services_reasons_is_made_again(failure: str, kind: str) -> None:
-    world = World()
-    world.sagemaker.scripts["T"] = Script(failures=[failure])
+    world = EngineWorld()
+    world.sagemaker.scripts["T"] = JobScript(failures=[failure])
     policy = {**POLICY, "ExceptionType": [f"SageMaker.{kind}"]}
     executor = world.executor(pipeline(training("T", RetryPolicies=[policy])))
 
@@ -45,8 +45,8 @@ def test_a_job_that_failed_for_the_services_reasons_is_made_again(failure: str, 
 
 def test_a_call_refused_for_a_quota_is_made_again() -> None:
     error = refusal("CreateTrainingJob", "ResourceLimitExceeded", "The account-level service limit")
-    world = World()
-    world.sagemaker.scripts["T"] = Script(create_errors=[error])
+    world = EngineWorld()
+    world.sagemaker.scripts["T"] = JobScript(create_errors=[error])
     policy = {**POLICY, "ExceptionType": ["SageMaker.RESOURCE_LIMIT"]}
 
     assert world.executor(pipeline(training("T", RetryPolicies=[policy]))).run() == Outcome("Succeeded")
@@ -57,8 +57,8 @@ def test_throttling_and_faults_of_the_service_are_retried_without_a_policy() -> 
         refusal("CreateProcessingJob", "ThrottlingException", "Rate exceeded"),
         refusal("CreateProcessingJob", "InternalFailure", "oh", 500),
     ]
-    world = World()
-    world.sagemaker.scripts["A"] = Script(create_errors=errors)
+    world = EngineWorld()
+    world.sagemaker.scripts["A"] = JobScript(create_errors=errors)
     executor = world.executor(pipeline(processing("A")))
 
     assert executor.run() == Outcome("Succeeded")
@@ -66,8 +66,8 @@ def test_throttling_and_faults_of_the_service_are_retried_without_a_policy() -> 
 
 
 def test_an_error_of_the_algorithm_is_not_retried() -> None:
-    world = World()
-    world.sagemaker.scripts["T"] = Script(failures=["AlgorithmError: exit code 1"])
+    world = EngineWorld()
+    world.sagemaker.scripts["T"] = JobScript(failures=["AlgorithmError: exit code 1"])
     executor = world.executor(pipeline(training("T", RetryPolicies=[POLICY])))
 
     assert executor.run().status == "Failed"
@@ -75,9 +75,9 @@ def test_an_error_of_the_algorithm_is_not_retried() -> None:
 
 
 def test_a_denied_call_is_not_retried() -> None:
-    world = World()
+    world = EngineWorld()
     error = refusal("CreateTrainingJob", "AccessDeniedException", "no")
-    world.sagemaker.scripts["T"] = Script(create_errors=[error])
+    world.sagemaker.scripts["T"] = JobScript(create_errors=[error])
 
     assert world.executor(pipeline(training("T", RetryPolicies=[POLICY]))).run().status == "Failed"
     assert not world.sagemaker.started()
@@ -87,8 +87,8 @@ def test_a_look_at_a_job_that_fails_for_the_services_reasons_makes_no_second_job
     errors: list[Exception] = [
         refusal("DescribeProcessingJob", "ThrottlingException", "Rate exceeded") for _ in range(3)
     ]
-    world = World()
-    world.sagemaker.scripts["A"] = Script(describe_errors=errors)
+    world = EngineWorld()
+    world.sagemaker.scripts["A"] = JobScript(describe_errors=errors)
     executor = world.executor(pipeline(processing("A")))
 
     assert executor.run() == Outcome("Succeeded")
@@ -98,8 +98,8 @@ def test_a_look_at_a_job_that_fails_for_the_services_reasons_makes_no_second_job
 
 def test_a_job_that_may_not_be_looked_at_is_stopped_and_fails_the_step_with_the_services_words() -> None:
     denied = refusal("DescribeProcessingJob", "AccessDeniedException", "no sagemaker:DescribeProcessingJob")
-    world = World()
-    world.sagemaker.scripts["A"] = Script(seconds=30, describe_errors=[denied])
+    world = EngineWorld()
+    world.sagemaker.scripts["A"] = JobScript(seconds=30, describe_errors=[denied])
     executor = world.executor(pipeline(processing("A")))
 
     assert executor.run().status == "Failed"
@@ -108,8 +108,8 @@ def test_a_job_that_may_not_be_looked_at_is_stopped_and_fails_the_step_with_the_
 
 
 def test_after_max_attempts_retries_the_step_fails_with_the_last_reason() -> None:
-    world = World()
-    world.sagemaker.scripts["T"] = Script(failures=[f"CapacityError: {n}" for n in range(9)])
+    world = EngineWorld()
+    world.sagemaker.scripts["T"] = JobScript(failures=[f"CapacityError: {n}" for n in range(9)])
     executor = world.executor(pipeline(training("T", RetryPolicies=[POLICY])))
     executor.run()
 
@@ -154,8 +154,8 @@ def test_a_policy_of_the_step_comes_before_the_services_own_retries() -> None:
 
 
 def test_a_stop_ends_the_wait_for_the_next_attempt() -> None:
-    world = World()
-    world.sagemaker.scripts["T"] = Script(failures=["CapacityError: none left"])
+    world = EngineWorld()
+    world.sagemaker.scripts["T"] = JobScript(failures=["CapacityError: none left"])
     executor = world.executor(pipeline(training("T", RetryPolicies=[POLICY])), retry_scale=10)
     outcome: list[Outcome] = []
     thread = threading.Thread(target=lambda: outcome.append(executor.run()))

@@ -7,14 +7,14 @@ import time
 from typing import Any
 
 from local.engine.executor import STEP_FAILURE, Outcome
-from tests.support.engine.fakes import Script, World, birds_world, by_name, refusal
+from tests.support.engine.fakes import EngineWorld, JobScript, birds_world, by_name, refusal
 from tests.support.engine.pipelines import birds, pipeline, processing
 
 DATA = {"InputDataUrl": "s3://bucket/data/"}
 
 
 def test_stop_stops_the_running_jobs_and_starts_nothing_more() -> None:
-    world = birds_world(TrainSpot=Script(seconds=30), TrainOnDemand=Script(seconds=30))
+    world = birds_world(TrainSpot=JobScript(seconds=30), TrainOnDemand=JobScript(seconds=30))
     executor = world.executor(birds(), DATA)
     outcome: list[Outcome] = []
     thread = threading.Thread(target=lambda: outcome.append(executor.run()))
@@ -30,7 +30,7 @@ def test_stop_stops_the_running_jobs_and_starts_nothing_more() -> None:
 
 
 def test_a_stop_before_the_start_starts_nothing() -> None:
-    world = World()
+    world = EngineWorld()
     executor = world.executor(pipeline(processing("A")))
     executor.stop()
 
@@ -40,8 +40,8 @@ def test_a_stop_before_the_start_starts_nothing() -> None:
 
 def test_a_refused_stop_is_noted_and_the_job_runs_to_its_end() -> None:
     error = refusal("StopProcessingJob", "AccessDeniedException", "not authorized to perform: sagemaker:Stop")
-    world = World()
-    world.sagemaker.scripts["A"] = Script(seconds=0.1, stop_error=error)
+    world = EngineWorld()
+    world.sagemaker.scripts["A"] = JobScript(seconds=0.1, stop_error=error)
     executor = world.executor(pipeline(processing("A"), processing("B", DependsOn=["A"])))
     thread = threading.Thread(target=executor.run)
     thread.start()
@@ -54,8 +54,8 @@ def test_a_refused_stop_is_noted_and_the_job_runs_to_its_end() -> None:
 
 
 def test_a_job_stopped_from_outside_fails_the_execution_and_says_so() -> None:
-    world = World()
-    world.sagemaker.scripts["A"] = Script(seconds=30)
+    world = EngineWorld()
+    world.sagemaker.scripts["A"] = JobScript(seconds=30)
     executor = world.executor(pipeline(processing("A")))
     outcome: list[Outcome] = []
     thread = threading.Thread(target=lambda: outcome.append(executor.run()))

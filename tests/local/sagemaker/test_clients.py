@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.sagemaker.laptop import open_laptop
-from tests.support.sagemaker.toy_jobs import BUCKET, IMAGE, ROLE, Laptop, training_request
+from tests.support.sagemaker.account import ToyAccount
+from tests.support.sagemaker.local_account import open_local_account
+from tests.support.sagemaker.toy_jobs import BUCKET, IMAGE, ROLE, training_request
 
 pytestmark = pytest.mark.slow
 
@@ -39,8 +40,8 @@ DEFINITION = {
 
 
 @pytest.fixture(scope="module")
-def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
-    with open_laptop(tmp_path_factory.mktemp("laptop")) as opened:
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ToyAccount]:
+    with open_local_account(tmp_path_factory.mktemp("aws")) as opened:
         opened.sagemaker.create_pipeline(
             PipelineName="birds",
             PipelineDefinition=json.dumps(DEFINITION),
@@ -50,35 +51,35 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
         yield opened
 
 
-def environment(laptop: Laptop) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "HOME": str(laptop.aws.work_dir), **laptop.aws.environment()}
+def environment(account: ToyAccount) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": str(account.aws.work_dir), **account.aws.environment()}
 
 
-def cli(laptop: Laptop, *arguments: str) -> Any:
+def cli(account: ToyAccount, *arguments: str) -> Any:
     command = [str(Path(sys.executable).with_name("aws")), "--output", "json", *arguments]
-    done = subprocess.run(command, env=environment(laptop), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment(account), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout) if done.stdout else None
 
 
-def test_the_cli_starts_follows_and_approves(laptop: Laptop, tmp_path: Path) -> None:
+def test_the_cli_starts_follows_and_approves(account: ToyAccount, tmp_path: Path) -> None:
     (tmp_path / "data.txt").write_text("data")
-    cli(laptop, "s3", "cp", str(tmp_path / "data.txt"), f"s3://{BUCKET}/data.txt", "--quiet")
-    started = cli(laptop, "sagemaker", "start-pipeline-execution", "--pipeline-name", "birds")
+    cli(account, "s3", "cp", str(tmp_path / "data.txt"), f"s3://{BUCKET}/data.txt", "--quiet")
+    started = cli(account, "sagemaker", "start-pipeline-execution", "--pipeline-name", "birds")
     arn = started["PipelineExecutionArn"]
-    assert laptop.wait_execution(arn)["PipelineExecutionStatus"] == "Succeeded"
-    listed = cli(laptop, "sagemaker", "list-pipeline-execution-steps", "--pipeline-execution-arn", arn)
+    assert account.wait_execution(arn)["PipelineExecutionStatus"] == "Succeeded"
+    listed = cli(account, "sagemaker", "list-pipeline-execution-steps", "--pipeline-execution-arn", arn)
     (step,) = listed["PipelineExecutionSteps"]
     assert step["StepStatus"] == "Succeeded"
     name = next(
         job["TrainingJobName"]
-        for job in cli(laptop, "sagemaker", "list-training-jobs")["TrainingJobSummaries"]
+        for job in cli(account, "sagemaker", "list-training-jobs")["TrainingJobSummaries"]
         if job["TrainingJobArn"] == step["Metadata"]["TrainingJob"]["Arn"]
     )
-    job = cli(laptop, "sagemaker", "describe-training-job", "--training-job-name", name)
+    job = cli(account, "sagemaker", "describe-training-job", "--training-job-name", name)
     assert [m["Value"] for m in job["FinalMetricDataList"]] == [0.5]
-    laptop.sagemaker.create_model_package_group(ModelPackageGroupName="birds")
-    package = laptop.sagemaker.create_model_package(
+    account.sagemaker.create_model_package_group(ModelPackageGroupName="birds")
+    package = account.sagemaker.create_model_package(
         ModelPackageGroupName="birds",
         InferenceSpecification={
             "Containers": [{"Image": IMAGE, "ModelDataUrl": job["ModelArtifacts"]["S3ModelArtifacts"]}],
@@ -87,8 +88,8 @@ def test_the_cli_starts_follows_and_approves(laptop: Laptop, tmp_path: Path) -> 
         },
     )["ModelPackageArn"]
     approval = ("--model-package-arn", package, "--model-approval-status", "Approved")
-    cli(laptop, "sagemaker", "update-model-package", *approval)
-    packages = cli(laptop, "sagemaker", "list-model-packages", "--model-package-group-name", "birds")
+    cli(account, "sagemaker", "update-model-package", *approval)
+    packages = cli(account, "sagemaker", "list-model-packages", "--model-package-group-name", "birds")
     assert [p["ModelApprovalStatus"] for p in packages["ModelPackageSummaryList"]] == ["Approved"]
 
 
@@ -105,11 +106,11 @@ print("PARAMETERS", execution.list_parameters())
 """
 
 
-def test_the_sdks_execution_object_waits_and_lists_steps(laptop: Laptop) -> None:
-    arn = laptop.sagemaker.start_pipeline_execution(PipelineName="birds")["PipelineExecutionArn"]
+def test_the_sdks_execution_object_waits_and_lists_steps(account: ToyAccount) -> None:
+    arn = account.sagemaker.start_pipeline_execution(PipelineName="birds")["PipelineExecutionArn"]
     done = subprocess.run(
         [sys.executable, "-c", SDK, arn, BUCKET],
-        env=environment(laptop),
+        env=environment(account),
         capture_output=True,
         text=True,
         check=False,
@@ -129,16 +130,16 @@ print("FRAME", [(row.metric_name, row.value) for row in frame.itertuples()])
 """
 
 
-def test_a_training_jobs_metrics_are_found_in_cloudwatch(laptop: Laptop) -> None:
+def test_a_training_jobs_metrics_are_found_in_cloudwatch(account: ToyAccount) -> None:
     definitions = [{"Name": "loss", "Regex": "loss=(.*)"}]
-    laptop.train("curve", "print('loss=0.5')", algorithm={"MetricDefinitions": definitions})
+    account.train("curve", "print('loss=0.5')", algorithm={"MetricDefinitions": definitions})
     namespace = ("--namespace", "/aws/sagemaker/TrainingJobs")
-    metrics = cli(laptop, "cloudwatch", "list-metrics", *namespace)["Metrics"]
+    metrics = cli(account, "cloudwatch", "list-metrics", *namespace)["Metrics"]
     curve = {"Name": "TrainingJobName", "Value": "curve"}
     assert [m["MetricName"] for m in metrics if m["Dimensions"] == [curve]] == ["loss"]
     done = subprocess.run(
         [sys.executable, "-c", ANALYTICS, "curve", BUCKET],
-        env=environment(laptop),
+        env=environment(account),
         capture_output=True,
         text=True,
         check=False,

@@ -10,25 +10,26 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from tests.support.sagemaker.laptop import open_laptop
-from tests.support.sagemaker.toy_jobs import BUCKET, Laptop, processing_request, spot, training_request
+from tests.support.sagemaker.account import ToyAccount
+from tests.support.sagemaker.local_account import open_local_account
+from tests.support.sagemaker.toy_jobs import BUCKET, processing_request, spot, training_request
 
 
 @pytest.fixture(scope="module")
-def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
-    with open_laptop(tmp_path_factory.mktemp("laptop")) as opened:
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ToyAccount]:
+    with open_local_account(tmp_path_factory.mktemp("aws")) as opened:
         yield opened
 
 
-def error_of(laptop: Laptop, operation: str, **request: Any) -> tuple[str, str]:
+def error_of(account: ToyAccount, operation: str, **request: Any) -> tuple[str, str]:
     # A client that checks nothing itself: what is refused is refused by the service.
     session = boto3.Session(
-        aws_access_key_id=laptop.aws.environment()["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=laptop.aws.environment()["AWS_SECRET_ACCESS_KEY"],
-        region_name=laptop.aws.region,
+        aws_access_key_id=account.aws.environment()["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=account.aws.environment()["AWS_SECRET_ACCESS_KEY"],
+        region_name=account.aws.region,
     )
     config = Config(parameter_validation=False, retries={"total_max_attempts": 1})
-    client = session.client("sagemaker", endpoint_url=laptop.aws.endpoint_url, config=config)
+    client = session.client("sagemaker", endpoint_url=account.aws.endpoint_url, config=config)
     with pytest.raises(client.exceptions.ClientError) as caught:
         getattr(client, operation)(**request)
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
@@ -60,25 +61,25 @@ def error_of(laptop: Laptop, operation: str, **request: Any) -> tuple[str, str]:
     ],
 )
 def test_a_training_request_that_sagemaker_refuses_is_refused(
-    laptop: Laptop, changes: dict[str, Any], said: str
+    account: ToyAccount, changes: dict[str, Any], said: str
 ) -> None:
-    code, message = error_of(laptop, "create_training_job", **training_request("refused", "pass", **changes))
+    code, message = error_of(account, "create_training_job", **training_request("refused", "pass", **changes))
     assert code == "ValidationException"
     assert said in message
-    assert laptop.sagemaker.list_training_jobs(NameContains="refused")["TrainingJobSummaries"] == []
+    assert account.sagemaker.list_training_jobs(NameContains="refused")["TrainingJobSummaries"] == []
 
 
-def test_every_constraint_that_is_not_satisfied_is_named(laptop: Laptop) -> None:
+def test_every_constraint_that_is_not_satisfied_is_named(account: ToyAccount) -> None:
     request = training_request("-bad-", "pass", StoppingCondition={"MaxRuntimeInSeconds": 0})
-    _, message = error_of(laptop, "create_training_job", **request)
+    _, message = error_of(account, "create_training_job", **request)
     assert message.startswith("2 validation errors detected: ")
     assert "'trainingJobName'" in message
 
 
-def test_more_than_one_training_instance_is_a_local_limit(laptop: Laptop) -> None:
+def test_more_than_one_training_instance_is_a_local_limit(account: ToyAccount) -> None:
     cluster = {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2, "VolumeSizeInGB": 10}
     request = training_request("wide", "pass", ResourceConfig=cluster)
-    code, message = error_of(laptop, "create_training_job", **request)
+    code, message = error_of(account, "create_training_job", **request)
     assert code == "ResourceLimitExceeded"
     assert "request delta of 2 Instances" in message
 
@@ -99,7 +100,7 @@ def test_more_than_one_training_instance_is_a_local_limit(laptop: Laptop) -> Non
     ],
 )
 def test_a_processing_request_that_sagemaker_refuses_is_refused(
-    laptop: Laptop, path: tuple[str | int, ...], value: Any, said: str
+    account: ToyAccount, path: tuple[str | int, ...], value: Any, said: str
 ) -> None:
     uri = f"s3://{BUCKET}/x"
     request: Any = processing_request(
@@ -110,35 +111,37 @@ def test_a_processing_request_that_sagemaker_refuses_is_refused(
     for name in parents:
         place = place[name]
     place[last] = value
-    code, message = error_of(laptop, "create_processing_job", **request)
+    code, message = error_of(account, "create_processing_job", **request)
     assert code == "ValidationException"
     assert said in message
 
 
-def test_a_jobs_name_can_be_used_once(laptop: Laptop) -> None:
-    laptop.train("unique", "pass")
-    code, message = error_of(laptop, "create_training_job", **training_request("unique", "pass"))
+def test_a_jobs_name_can_be_used_once(account: ToyAccount) -> None:
+    account.train("unique", "pass")
+    code, message = error_of(account, "create_training_job", **training_request("unique", "pass"))
     assert code == "ResourceInUse"
     assert "already exists" in message
-    laptop.process("unique", "pass")
+    account.process("unique", "pass")
     assert (
-        error_of(laptop, "create_processing_job", **processing_request("unique", "pass"))[0]
+        error_of(account, "create_processing_job", **processing_request("unique", "pass"))[0]
         == "ResourceInUse"
     )
-    laptop.sagemaker.delete_training_job(TrainingJobName="unique")
-    assert laptop.train("unique", "pass")["TrainingJobStatus"] == "Completed"
+    account.sagemaker.delete_training_job(TrainingJobName="unique")
+    assert account.train("unique", "pass")["TrainingJobStatus"] == "Completed"
 
 
 @pytest.mark.parametrize("operation", ["describe", "stop", "delete"])
-def test_a_job_that_does_not_exist_is_refused_as_sagemaker_refuses_it(laptop: Laptop, operation: str) -> None:
-    training = error_of(laptop, f"{operation}_training_job", TrainingJobName="nobody")
+def test_a_job_that_does_not_exist_is_refused_as_sagemaker_refuses_it(
+    account: ToyAccount, operation: str
+) -> None:
+    training = error_of(account, f"{operation}_training_job", TrainingJobName="nobody")
     assert training == ("ValidationException", "Requested resource not found.")
-    code, message = error_of(laptop, f"{operation}_processing_job", ProcessingJobName="nobody")
+    code, message = error_of(account, f"{operation}_processing_job", ProcessingJobName="nobody")
     assert code == "ValidationException"
     assert "nobody" in message
 
 
-def test_a_job_is_described_with_what_was_asked_for(laptop: Laptop) -> None:
+def test_a_job_is_described_with_what_was_asked_for(account: ToyAccount) -> None:
     request = training_request(
         "described",
         "pass",
@@ -146,24 +149,24 @@ def test_a_job_is_described_with_what_was_asked_for(laptop: Laptop) -> None:
         EnableInterContainerTrafficEncryption=True,
         **spot(),
     )
-    laptop.sagemaker.create_training_job(**request)
-    described = laptop.wait_training("described")
+    account.sagemaker.create_training_job(**request)
+    described = account.wait_training("described")
     assert {name: described[name] for name in request} == request
     assert described["EnableNetworkIsolation"] is False
     processing = processing_request(
         "described", "pass", outputs={"r": f"s3://{BUCKET}/r"}, NetworkConfig={"EnableNetworkIsolation": True}
     )
-    laptop.sagemaker.create_processing_job(**processing)
-    found = laptop.wait_processing("described")
+    account.sagemaker.create_processing_job(**processing)
+    found = account.wait_processing("described")
     assert {name: found.get(name, []) for name in processing} == processing
 
 
-def test_jobs_are_listed_by_name_status_and_time(laptop: Laptop) -> None:
+def test_jobs_are_listed_by_name_status_and_time(account: ToyAccount) -> None:
     for name, code in (("list-b", "pass"), ("list-a", "sys.exit(1)"), ("list-c", "pass")):
-        laptop.train(name, code)
+        account.train(name, code)
 
     def names(**request: Any) -> list[str]:
-        answer = laptop.sagemaker.list_training_jobs(NameContains="list-", **request)
+        answer = account.sagemaker.list_training_jobs(NameContains="list-", **request)
         return [job["TrainingJobName"] for job in answer["TrainingJobSummaries"]]
 
     assert names() == ["list-c", "list-a", "list-b"]
@@ -173,26 +176,26 @@ def test_jobs_are_listed_by_name_status_and_time(laptop: Laptop) -> None:
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     assert names(CreationTimeAfter=tomorrow) == []
     assert len(names(CreationTimeBefore=tomorrow)) == 3
-    pages = laptop.sagemaker.get_paginator("list_training_jobs").paginate(
+    pages = account.sagemaker.get_paginator("list_training_jobs").paginate(
         NameContains="list-", PaginationConfig={"PageSize": 2}
     )
     assert [len(page["TrainingJobSummaries"]) for page in pages] == [2, 1]
 
 
-def test_a_jobs_tags_are_found_by_its_arn(laptop: Laptop) -> None:
-    job = laptop.train("Tagged", "pass", Tags=[{"Key": "TrainingType", "Value": "Spot"}])
+def test_a_jobs_tags_are_found_by_its_arn(account: ToyAccount) -> None:
+    job = account.train("Tagged", "pass", Tags=[{"Key": "TrainingType", "Value": "Spot"}])
     assert job["TrainingJobArn"].endswith(":training-job/tagged")
-    tags = laptop.sagemaker.list_tags(ResourceArn=job["TrainingJobArn"])["Tags"]
+    tags = account.sagemaker.list_tags(ResourceArn=job["TrainingJobArn"])["Tags"]
     assert tags == [{"Key": "TrainingType", "Value": "Spot"}]
 
 
-def test_a_processing_job_can_be_stopped(laptop: Laptop) -> None:
-    laptop.sagemaker.create_processing_job(**processing_request("to-stop", "time.sleep(60)"))
-    laptop.sagemaker.stop_processing_job(ProcessingJobName="to-stop")
-    assert laptop.wait_processing("to-stop")["ProcessingJobStatus"] == "Stopped"
+def test_a_processing_job_can_be_stopped(account: ToyAccount) -> None:
+    account.sagemaker.create_processing_job(**processing_request("to-stop", "time.sleep(60)"))
+    account.sagemaker.stop_processing_job(ProcessingJobName="to-stop")
+    assert account.wait_processing("to-stop")["ProcessingJobStatus"] == "Stopped"
 
 
-def test_a_processing_job_that_runs_too_long_is_stopped_and_says_so(laptop: Laptop) -> None:
-    job = laptop.process("too-long", "time.sleep(60)", StoppingCondition={"MaxRuntimeInSeconds": 1})
+def test_a_processing_job_that_runs_too_long_is_stopped_and_says_so(account: ToyAccount) -> None:
+    job = account.process("too-long", "time.sleep(60)", StoppingCondition={"MaxRuntimeInSeconds": 1})
     assert job["ProcessingJobStatus"] == "Stopped"
     assert "MaxRuntimeInSeconds" in job["ExitMessage"]

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.support.sagemaker.laptop import open_laptop
-from tests.support.sagemaker.toy_jobs import BUCKET, EVERYTHING, ROLE, Laptop
+from tests.support.sagemaker.account import EVERYTHING, ToyAccount
+from tests.support.sagemaker.local_account import open_local_account
+from tests.support.sagemaker.toy_jobs import BUCKET, ROLE
 from tests.support.sagemaker.toy_pipelines import (
     create,
     definition,
@@ -34,45 +35,45 @@ ARN = "arn:aws:sagemaker:us-east-1:123456789012"
 
 
 @pytest.fixture(scope="module")
-def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
-    with open_laptop(tmp_path_factory.mktemp("laptop")) as opened:
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ToyAccount]:
+    with open_local_account(tmp_path_factory.mktemp("aws")) as opened:
         opened.put("data/a.txt", "a")
         yield opened
 
 
 @pytest.fixture(autouse=True)
-def all_rights(laptop: Laptop) -> Iterator[None]:
+def all_rights(account: ToyAccount) -> Iterator[None]:
     yield
-    laptop.allow(EVERYTHING)
+    account.allow(EVERYTHING)
 
 
-def test_a_changed_definition_is_a_new_version_and_an_unchanged_one_is_not(laptop: Laptop) -> None:
+def test_a_changed_definition_is_a_new_version_and_an_unchanged_one_is_not(account: ToyAccount) -> None:
     first, second = definition(fail(message="one")), definition(fail(message="two"))
-    create(laptop, "versions", first, PipelineDescription="birds")
-    update = laptop.sagemaker.update_pipeline
+    create(account, "versions", first, PipelineDescription="birds")
+    update = account.sagemaker.update_pipeline
     assert update(PipelineName="versions", PipelineDefinition=first)["PipelineVersionId"] == 1
     assert update(PipelineName="versions", PipelineDefinition=second)["PipelineVersionId"] == 2
     assert update(PipelineName="versions", PipelineDisplayName="Birds")["PipelineVersionId"] == 2
-    described = laptop.sagemaker.describe_pipeline(PipelineName=ARN + ":pipeline/versions")
+    described = account.sagemaker.describe_pipeline(PipelineName=ARN + ":pipeline/versions")
     assert described["PipelineDefinition"] == second
     assert described["PipelineDisplayName"] == "Birds"
     assert described["PipelineDescription"] == "birds"
     assert described["LastModifiedTime"] >= described["CreationTime"]
-    old = laptop.sagemaker.describe_pipeline(PipelineName="versions", PipelineVersionId=1)
+    old = account.sagemaker.describe_pipeline(PipelineName="versions", PipelineVersionId=1)
     assert old["PipelineDefinition"] == first
-    summaries = laptop.sagemaker.list_pipeline_versions(PipelineName="versions")["PipelineVersionSummaries"]
+    summaries = account.sagemaker.list_pipeline_versions(PipelineName="versions")["PipelineVersionSummaries"]
     assert [s["PipelineVersionId"] for s in summaries] == [2, 1]
-    code, message = error_of(laptop, "describe_pipeline", PipelineName="versions", PipelineVersionId=9)
+    code, message = error_of(account, "describe_pipeline", PipelineName="versions", PipelineVersionId=9)
     assert code == "ResourceNotFound"
     assert "1 to 2" in message
 
 
-def test_a_version_can_be_named_and_described(laptop: Laptop) -> None:
-    arn = create(laptop, "named-version", definition(fail()))
-    laptop.sagemaker.update_pipeline_version(
+def test_a_version_can_be_named_and_described(account: ToyAccount) -> None:
+    arn = create(account, "named-version", definition(fail()))
+    account.sagemaker.update_pipeline_version(
         PipelineArn=arn, PipelineVersionId=1, PipelineVersionDisplayName="first"
     )
-    (summary,) = laptop.sagemaker.list_pipeline_versions(PipelineName=arn)["PipelineVersionSummaries"]
+    (summary,) = account.sagemaker.list_pipeline_versions(PipelineName=arn)["PipelineVersionSummaries"]
     assert summary["PipelineVersionDisplayName"] == "first"
 
 
@@ -85,9 +86,9 @@ def test_a_version_can_be_named_and_described(laptop: Laptop) -> None:
         definition(fail(), fail()),
     ],
 )
-def test_a_definition_that_cannot_run_is_refused_when_it_is_stored(laptop: Laptop, text: str) -> None:
+def test_a_definition_that_cannot_run_is_refused_when_it_is_stored(account: ToyAccount, text: str) -> None:
     code, message = error_of(
-        laptop,
+        account,
         "create_pipeline",
         PipelineName="broken",
         PipelineDefinition=text,
@@ -96,17 +97,17 @@ def test_a_definition_that_cannot_run_is_refused_when_it_is_stored(laptop: Lapto
     )
     assert code == "ValidationException"
     assert message.startswith("Unable to parse pipeline definition. ")
-    if "to-break" not in pipeline_names(laptop):
-        create(laptop, "to-break", definition(fail()))
-    code, message = error_of(laptop, "update_pipeline", PipelineName="to-break", PipelineDefinition=text)
+    if "to-break" not in pipeline_names(account):
+        create(account, "to-break", definition(fail()))
+    code, message = error_of(account, "update_pipeline", PipelineName="to-break", PipelineDefinition=text)
     assert code == "ValidationException"
-    assert "broken" not in pipeline_names(laptop)
+    assert "broken" not in pipeline_names(account)
 
 
-def refused(laptop: Laptop, text: str) -> str:
+def refused(account: ToyAccount, text: str) -> str:
     """Return why CreatePipeline refuses a definition."""
     code, message = error_of(
-        laptop,
+        account,
         "create_pipeline",
         PipelineName="refused",
         PipelineDefinition=text,
@@ -118,28 +119,28 @@ def refused(laptop: Laptop, text: str) -> str:
     return message
 
 
-def test_all_faults_are_told_in_one_message_of_bounded_length(laptop: Laptop) -> None:
+def test_all_faults_are_told_in_one_message_of_bounded_length(account: ToyAccount) -> None:
     faults = [fail(f"S{number}") | {"DependsOn": ["Nobody"]} for number in range(90)]
-    message = refused(laptop, definition(*faults[:3]))
+    message = refused(account, definition(*faults[:3]))
     assert message.count('no step "Nobody"') == 3
-    long = refused(laptop, definition(*(each | {"Type": "F" * 3_000} for each in faults)))
+    long = refused(account, definition(*(each | {"Type": "F" * 3_000} for each in faults)))
     assert len(long) < 10_000
     assert "; and " in long
 
 
-def test_a_step_that_local_aws_does_not_run_is_refused_by_its_name(laptop: Laptop) -> None:
+def test_a_step_that_local_aws_does_not_run_is_refused_by_its_name(account: ToyAccount) -> None:
     step = {"Name": "Notify", "Type": "Lambda", "FunctionArn": "arn", "Arguments": {}}
     said = "/Steps/0/Type: step Notify is of type Lambda, which local AWS does not run"
-    assert said in refused(laptop, definition(step))
+    assert said in refused(account, definition(step))
 
 
-def test_what_only_a_job_s_api_refuses_fails_the_step_when_it_starts(laptop: Laptop) -> None:
+def test_what_only_a_job_s_api_refuses_fails_the_step_when_it_starts(account: ToyAccount) -> None:
     step = process("Score")
     step["Arguments"]["AppSpecification"]["ContainerArguments"] = [""]
-    create(laptop, "refused-later", definition(step))
-    arn, execution = run(laptop, "refused-later")
+    create(account, "refused-later", definition(step))
+    arn, execution = run(account, "refused-later")
     assert execution["PipelineExecutionStatus"] == "Failed"
-    assert steps(laptop, arn)["Score"]["FailureReason"].startswith(
+    assert steps(account, arn)["Score"]["FailureReason"].startswith(
         "ClientError: Failed to invoke sagemaker:CreateProcessingJob. Error Details: ValidationException: "
         "Found null or empty string in ContainerArguments at index 0."
     )
@@ -153,16 +154,16 @@ def test_what_only_a_job_s_api_refuses_fails_the_step_when_it_starts(laptop: Lap
         ({"Std:Uppercase": "a"}, "local AWS does not know the function Std:Uppercase"),
     ],
 )
-def test_what_may_be_newer_fails_the_step_that_needs_it(laptop: Laptop, message: Any, said: str) -> None:
+def test_what_may_be_newer_fails_the_step_that_needs_it(account: ToyAccount, message: Any, said: str) -> None:
     name = f"newer-{len(said)}"
-    create(laptop, name, definition(fail(message=message)))
-    arn, execution = run(laptop, name)
+    create(account, name, definition(fail(message=message)))
+    arn, execution = run(account, name)
     assert execution["PipelineExecutionStatus"] == "Failed"
-    assert steps(laptop, arn)["Stop"]["FailureReason"].startswith(f"ClientError: {said}")
+    assert steps(account, arn)["Stop"]["FailureReason"].startswith(f"ClientError: {said}")
 
 
 def test_creating_twice_with_the_same_token_answers_once_and_another_request_is_refused(
-    laptop: Laptop,
+    account: ToyAccount,
 ) -> None:
     request: dict[str, Any] = {
         "PipelineName": "token",
@@ -170,17 +171,17 @@ def test_creating_twice_with_the_same_token_answers_once_and_another_request_is_
         "RoleArn": ROLE,
         "ClientRequestToken": "c" * 32,
     }
-    first = laptop.sagemaker.create_pipeline(**request)["PipelineArn"]
-    assert laptop.sagemaker.create_pipeline(**request)["PipelineArn"] == first
-    code, _ = error_of(laptop, "create_pipeline", **{**request, "PipelineDescription": "other"})
+    first = account.sagemaker.create_pipeline(**request)["PipelineArn"]
+    assert account.sagemaker.create_pipeline(**request)["PipelineArn"] == first
+    code, _ = error_of(account, "create_pipeline", **{**request, "PipelineDescription": "other"})
     assert code == "ConflictException"
-    code, message = error_of(laptop, "create_pipeline", **{**request, "ClientRequestToken": "d" * 32})
+    code, message = error_of(account, "create_pipeline", **{**request, "ClientRequestToken": "d" * 32})
     assert code == "ValidationException"
     assert "Pipeline names must be unique within an AWS account and region" in message
 
 
-def test_a_definition_in_s3_is_read_with_the_rights_of_the_caller(laptop: Laptop) -> None:
-    laptop.put("definitions/p.json", definition(fail()))
+def test_a_definition_in_s3_is_read_with_the_rights_of_the_caller(account: ToyAccount) -> None:
+    account.put("definitions/p.json", definition(fail()))
     location = {"Bucket": BUCKET, "ObjectKey": "definitions/p.json"}
     request = {
         "PipelineName": "from-s3",
@@ -188,22 +189,22 @@ def test_a_definition_in_s3_is_read_with_the_rights_of_the_caller(laptop: Laptop
         "RoleArn": ROLE,
         "ClientRequestToken": TOKEN,
     }
-    laptop.allow(
+    account.allow(
         [
             *EVERYTHING,
             {"Effect": "Deny", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::*/definitions/*"},
         ]
     )
-    as_role = laptop.aws.client("sagemaker", ROLE)
+    as_role = account.aws.client("sagemaker", ROLE)
     with pytest.raises(as_role.exceptions.ClientError, match="not authorized to perform: s3:GetObject"):
         as_role.create_pipeline(**request)
-    laptop.allow(EVERYTHING)
+    account.allow(EVERYTHING)
     as_role.create_pipeline(**request)
-    assert laptop.sagemaker.describe_pipeline(PipelineName="from-s3")["PipelineDefinition"] == definition(
+    assert account.sagemaker.describe_pipeline(PipelineName="from-s3")["PipelineDefinition"] == definition(
         fail()
     )
     code, message = error_of(
-        laptop,
+        account,
         "update_pipeline",
         PipelineName="from-s3",
         PipelineDefinitionS3Location={**location, "ObjectKey": "nothing"},
@@ -212,11 +213,11 @@ def test_a_definition_in_s3_is_read_with_the_rights_of_the_caller(laptop: Laptop
     assert "nothing" in message
 
 
-def test_a_role_that_does_not_trust_sagemaker_is_refused(laptop: Laptop) -> None:
-    role = laptop.make_role("of-lambda", "lambda.amazonaws.com")
+def test_a_role_that_does_not_trust_sagemaker_is_refused(account: ToyAccount) -> None:
+    role = account.make_role("of-lambda", "lambda.amazonaws.com")
     for wrong in (role, "arn:aws:iam::123456789012:role/nobody"):
         code, message = error_of(
-            laptop,
+            account,
             "create_pipeline",
             PipelineName="untrusted",
             PipelineDefinition=definition(fail()),
@@ -250,15 +251,15 @@ def test_a_role_that_does_not_trust_sagemaker_is_refused(laptop: Laptop) -> None
     ],
 )
 def test_what_does_not_exist_is_a_resource_not_found(
-    laptop: Laptop, operation: str, request_: dict[str, str]
+    account: ToyAccount, operation: str, request_: dict[str, str]
 ) -> None:
-    code, message = error_of(laptop, operation, **request_)
+    code, message = error_of(account, operation, **request_)
     assert code == "ResourceNotFound"
     assert "does not exist" in message
 
 
-def test_an_operation_that_is_missing_is_a_400_that_says_so(laptop: Laptop) -> None:
-    code, message = error_of(laptop, "list_lineage_groups")
+def test_an_operation_that_is_missing_is_a_400_that_says_so(account: ToyAccount) -> None:
+    code, message = error_of(account, "list_lineage_groups")
     assert (code, message) == ("NotImplemented", "ListLineageGroups is not implemented on local AWS.")
 
 
@@ -282,9 +283,9 @@ def test_an_operation_that_is_missing_is_a_400_that_says_so(laptop: Laptop) -> N
     ],
 )
 def test_nothing_answers_for_what_local_aws_does_not_have(
-    service: str, operation: str, parameters: dict[str, Any], laptop: Laptop
+    service: str, operation: str, parameters: dict[str, Any], account: ToyAccount
 ) -> None:
-    client = laptop.aws.client(service)
+    client = account.aws.client(service)
     with pytest.raises(ClientError) as refused:
         getattr(client, operation)(**parameters)
     assert refused.value.response["Error"]["Code"] == "NotImplemented"

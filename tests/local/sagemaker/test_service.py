@@ -14,15 +14,9 @@ from botocore.exceptions import ClientError
 from local.sagemaker.errors import ServiceError
 from local.sagemaker.requests import service_model
 from local.sagemaker.service import SageMaker
-from tests.support.sagemaker.host import FakeHost, open_service
-from tests.support.sagemaker.toy_jobs import (
-    ROLE,
-    SETTINGS,
-    Laptop,
-    processing_request,
-    training_request,
-    wait,
-)
+from tests.support.sagemaker.account import ToyAccount
+from tests.support.sagemaker.memory_account import FakeHost, open_memory_account
+from tests.support.sagemaker.toy_jobs import ROLE, SETTINGS, processing_request, training_request, wait
 from tests.support.sagemaker.toy_pipelines import create, definition, error_of, fail, process, run, steps
 
 HANDLED = {
@@ -45,35 +39,35 @@ HANDLED = {
 
 
 @pytest.fixture(scope="module")
-def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
-    with open_service(tmp_path_factory.mktemp("work")) as opened:
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ToyAccount]:
+    with open_memory_account(tmp_path_factory.mktemp("work")) as opened:
         yield opened
 
 
-def ask(laptop: Laptop, operation: str, **request: Any) -> dict[str, Any]:
-    service: SageMaker = laptop.sagemaker.service
+def ask(account: ToyAccount, operation: str, **request: Any) -> dict[str, Any]:
+    service: SageMaker = account.sagemaker.service
     return service.answer(operation, request, "key")
 
 
-def error(laptop: Laptop, operation: str, **request: Any) -> tuple[str, str]:
+def error(account: ToyAccount, operation: str, **request: Any) -> tuple[str, str]:
     """Return code and message of what a request is refused with, and nothing for an answer."""
     try:
-        ask(laptop, operation, **request)
+        ask(account, operation, **request)
     except ServiceError as refused:
         return refused.code, refused.message
     return "", ""
 
 
-def test_every_operation_is_handled_or_says_that_it_is_not_implemented(laptop: Laptop) -> None:
-    said = {operation: error(laptop, operation) for operation in service_model().operation_names}
+def test_every_operation_is_handled_or_says_that_it_is_not_implemented(account: ToyAccount) -> None:
+    said = {operation: error(account, operation) for operation in service_model().operation_names}
     missing = {operation: message for operation, (code, message) in said.items() if code == "NotImplemented"}
     assert set(said) - set(missing) == HANDLED
     for operation, message in missing.items():
         assert message.startswith(f"{operation} is not implemented on local AWS")
 
 
-def test_an_operation_that_sagemaker_does_not_have_is_unknown(laptop: Laptop) -> None:
-    assert error(laptop, "CreateUnicorn")[0] == "UnknownOperationException"
+def test_an_operation_that_sagemaker_does_not_have_is_unknown(account: ToyAccount) -> None:
+    assert error(account, "CreateUnicorn")[0] == "UnknownOperationException"
 
 
 @pytest.mark.parametrize(
@@ -84,52 +78,54 @@ def test_an_operation_that_sagemaker_does_not_have_is_unknown(laptop: Laptop) ->
         ({"CreatedAfter": "yesterday morning"}, "is not a time"),
     ],
 )
-def test_what_is_of_the_wrong_type_is_refused(laptop: Laptop, request_: dict[str, Any], said: str) -> None:
-    create(laptop, f"typed-{len(said)}", definition(fail()))
-    assert said in error(laptop, "ListPipelines", **request_)[1]
+def test_what_is_of_the_wrong_type_is_refused(
+    account: ToyAccount, request_: dict[str, Any], said: str
+) -> None:
+    create(account, f"typed-{len(said)}", definition(fail()))
+    assert said in error(account, "ListPipelines", **request_)[1]
 
 
-def test_times_of_a_request_are_numbers_texts_or_datetimes(laptop: Laptop) -> None:
-    laptop.process("timed", "pass")
+def test_times_of_a_request_are_numbers_texts_or_datetimes(account: ToyAccount) -> None:
+    account.process("timed", "pass")
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     for after in (tomorrow, tomorrow.timestamp(), tomorrow.isoformat()):
-        assert ask(laptop, "ListProcessingJobs", CreationTimeAfter=after) == {"ProcessingJobSummaries": []}
-        before = ask(laptop, "ListProcessingJobs", CreationTimeBefore=after, NameContains="timed")
+        assert ask(account, "ListProcessingJobs", CreationTimeAfter=after) == {"ProcessingJobSummaries": []}
+        before = ask(account, "ListProcessingJobs", CreationTimeBefore=after, NameContains="timed")
         assert len(before["ProcessingJobSummaries"]) == 1
 
 
-def test_no_member_of_an_answer_is_none(laptop: Laptop) -> None:
-    create(laptop, "plain", definition(fail()))
-    listed = ask(laptop, "ListPipelines", PipelineNamePrefix="plain")
+def test_no_member_of_an_answer_is_none(account: ToyAccount) -> None:
+    create(account, "plain", definition(fail()))
+    listed = ask(account, "ListPipelines", PipelineNamePrefix="plain")
     assert None not in listed["PipelineSummaries"][0].values()
 
 
-def test_groups_are_listed_in_order_and_in_pages(laptop: Laptop) -> None:
+def test_groups_are_listed_in_order_and_in_pages(account: ToyAccount) -> None:
     for name in ("list-c", "list-a", "list-b"):
-        laptop.sagemaker.create_model_package_group(ModelPackageGroupName=name)
-    pages = laptop.sagemaker.get_paginator("list_model_package_groups").paginate(
+        account.sagemaker.create_model_package_group(ModelPackageGroupName=name)
+    pages = account.sagemaker.get_paginator("list_model_package_groups").paginate(
         NameContains="LIST-", MaxResults=2, SortBy="Name"
     )
     names = [[g["ModelPackageGroupName"] for g in page["ModelPackageGroupSummaryList"]] for page in pages]
     assert names == [["list-a", "list-b"], ["list-c"]]
 
 
-def test_an_update_changes_what_it_names_and_adds_what_it_adds(laptop: Laptop) -> None:
-    laptop.sagemaker.create_model_package_group(ModelPackageGroupName="updated")
-    arn = laptop.sagemaker.create_model_package(
+def test_an_update_changes_what_it_names_and_adds_what_it_adds(account: ToyAccount) -> None:
+    account.sagemaker.create_model_package_group(ModelPackageGroupName="updated")
+    arn = account.sagemaker.create_model_package(
         ModelPackageGroupName="updated", SourceUri="s3://b/old", ModelPackageDescription="first"
     )["ModelPackageArn"]
     more = {"Name": "more", "Containers": [{"Image": "image"}]}
-    laptop.sagemaker.update_model_package(
+    account.sagemaker.update_model_package(
         ModelPackageArn=arn, SourceUri="s3://b/new", AdditionalInferenceSpecificationsToAdd=[more]
     )
-    package = laptop.sagemaker.describe_model_package(ModelPackageName=arn)
+    package = account.sagemaker.describe_model_package(ModelPackageName=arn)
     assert package["SourceUri"] == "s3://b/new"
     assert package["ModelPackageDescription"] == "first"
     assert package["AdditionalInferenceSpecifications"] == [more]
 
 
-def test_a_package_that_would_have_to_be_validated_is_refused(laptop: Laptop) -> None:
+def test_a_package_that_would_have_to_be_validated_is_refused(account: ToyAccount) -> None:
     profile = {
         "ProfileName": "p",
         "TransformJobDefinition": {
@@ -140,7 +136,7 @@ def test_a_package_that_would_have_to_be_validated_is_refused(laptop: Laptop) ->
     }
     validation = {"ValidationRole": ROLE, "ValidationProfiles": [profile]}
     with pytest.raises(ClientError, match="ValidationSpecification is not implemented on local AWS"):
-        laptop.sagemaker.create_model_package(ModelPackageName="v", ValidationSpecification=validation)
+        account.sagemaker.create_model_package(ModelPackageName="v", ValidationSpecification=validation)
 
 
 @pytest.mark.parametrize(
@@ -151,18 +147,18 @@ def test_a_package_that_would_have_to_be_validated_is_refused(laptop: Laptop) ->
         ({"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-2"]}, "must be of one VPC, not of vpc-1, vpc-2"),
     ],
 )
-def test_a_network_that_is_not_there_is_refused(laptop: Laptop, vpc: dict[str, Any], said: str) -> None:
+def test_a_network_that_is_not_there_is_refused(account: ToyAccount, vpc: dict[str, Any], said: str) -> None:
     with pytest.raises(ClientError, match=said):
-        laptop.train("unconnected", "pass", VpcConfig=vpc)
+        account.train("unconnected", "pass", VpcConfig=vpc)
 
 
 def test_executions_jobs_and_packages_send_their_events(tmp_path: Path) -> None:
-    with open_service(tmp_path) as laptop:
-        laptop.train("told", "pass", Tags=[{"Key": "a", "Value": "b"}])
-        laptop.sagemaker.create_model_package(ModelPackageName="told")
-        create(laptop, "told", definition(fail()))
-        run(laptop, "told")
-    host: FakeHost = laptop.aws
+    with open_memory_account(tmp_path) as account:
+        account.train("told", "pass", Tags=[{"Key": "a", "Value": "b"}])
+        account.sagemaker.create_model_package(ModelPackageName="told")
+        create(account, "told", definition(fail()))
+        run(account, "told")
+    host: FakeHost = account.aws
 
     def sent(kind: str, member: str) -> list[Any]:
         return [detail.get(member) for what, detail in host.events if what == f"SageMaker {kind} Change"]
@@ -181,31 +177,31 @@ def test_a_job_goes_on_when_its_event_cannot_be_sent(tmp_path: Path, monkeypatch
         raise RuntimeError("no EventBridge")
 
     monkeypatch.setattr(FakeHost, "put_event", broken)
-    with open_service(tmp_path) as laptop:
-        assert laptop.train("silent", "pass")["TrainingJobStatus"] == "Completed"
+    with open_memory_account(tmp_path) as account:
+        assert account.train("silent", "pass")["TrainingJobStatus"] == "Completed"
 
 
 def test_a_pipeline_runs_its_jobs_and_asks_for_each_twice(
-    laptop: Laptop, monkeypatch: pytest.MonkeyPatch
+    account: ToyAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    answer = laptop.sagemaker.service.answer
+    answer = account.sagemaker.service.answer
 
     def counted(operation: str, request: dict[str, Any], key: str) -> dict[str, Any]:
         asked.append(operation)
         answered: dict[str, Any] = answer(operation, request, key)
         return answered
 
-    create(laptop, "asking", definition(process("Work", "time.sleep(1)")))
-    monkeypatch.setattr(laptop.sagemaker.service, "answer", counted)
-    _, execution = run(laptop, "asking")
+    create(account, "asking", definition(process("Work", "time.sleep(1)")))
+    monkeypatch.setattr(account.sagemaker.service, "answer", counted)
+    _, execution = run(account, "asking")
     assert execution["PipelineExecutionStatus"] == "Succeeded"
     assert asked.count("CreateProcessingJob") == 1
     assert asked.count("DescribeProcessingJob") == 2
 
 
 def test_closing_stops_executions_and_their_jobs_and_starts_nothing_more(tmp_path: Path) -> None:
-    with open_service(tmp_path) as closing:
+    with open_memory_account(tmp_path) as closing:
         create(closing, "closing", definition(process("Long", "time.sleep(300)")))
         arn = closing.sagemaker.start_pipeline_execution(PipelineName="closing")["PipelineExecutionArn"]
         wait(lambda: steps(closing, arn), lambda found: bool(found.get("Long", {}).get("Metadata")))
@@ -222,9 +218,9 @@ def test_a_service_that_has_done_nothing_closes(tmp_path: Path) -> None:
     SageMaker(FakeHost(tmp_path), SETTINGS).close()
 
 
-def test_an_answer_is_not_the_services_own_state(laptop: Laptop) -> None:
-    laptop.sagemaker.create_processing_job(**processing_request("own", "pass"))
-    described = laptop.wait_processing("own")
+def test_an_answer_is_not_the_services_own_state(account: ToyAccount) -> None:
+    account.sagemaker.create_processing_job(**processing_request("own", "pass"))
+    described = account.wait_processing("own")
     described["StoppingCondition"]["MaxRuntimeInSeconds"] = 1
-    again = laptop.sagemaker.describe_processing_job(ProcessingJobName="own")
+    again = account.sagemaker.describe_processing_job(ProcessingJobName="own")
     assert again["StoppingCondition"]["MaxRuntimeInSeconds"] == 60

@@ -19,7 +19,7 @@ from ops import __main__ as cli
 from ops.destroy import inventory, removal
 from ops.errors import DestroyError
 from tests.support.infra.profiles import HARDENED, write
-from tests.support.local_aws.laptop import Laptop, write_template_without_second_factor
+from tests.support.local_aws.deployed import DeployedStack, write_template_without_second_factor
 from tests.support.local_aws.toy_pipeline import SHIPPED
 
 BUCKET = f"{STACK}-123456789012-us-east-1"
@@ -137,10 +137,10 @@ def test_a_retaining_deployment_keeps_its_data_and_says_how_to_remove_it(
     aws: LocalAWS, run: Run, tmp_path: Path
 ) -> None:
     outputs = deploy(aws, write(HARDENED, tmp_path), STACK)
-    laptop = Laptop(aws, outputs)
-    laptop.data_url = laptop.put_object("data/toy/images.txt", b"1 a/a.jpg\n").removesuffix("images.txt")
+    deployed = DeployedStack(aws, outputs)
+    deployed.data_url = deployed.put_object("data/toy/images.txt", b"1 a/a.jpg\n").removesuffix("images.txt")
     fill(aws)
-    execution = laptop.start(SHIPPED)
+    execution = deployed.start(SHIPPED)
 
     code, said = run("destroy", YES="1")
     assert code == 0, said
@@ -156,7 +156,7 @@ def test_a_retaining_deployment_keeps_its_data_and_says_how_to_remove_it(
     assert "    executions/  1 version, 2.5 KB" in stays
     assert f"model package group {STACK}: 1 model package (1 Approved)" in stays
     assert f"python -m ops destroy --stack {STACK} --delete-data" in said
-    assert laptop.describe(execution)["PipelineExecutionStatus"] == "Stopped"
+    assert deployed.describe(execution)["PipelineExecutionStatus"] == "Stopped"
     assert left(aws) == {
         "stacks": [],
         "buckets": [BUCKET, f"{BUCKET}-logs"],
@@ -256,8 +256,8 @@ def test_on_a_terminal_only_the_name_of_the_stack_removes_it(
 
 
 def test_by_default_definitions_and_verdicts_are_deleted_as_whoever_destroys(aws: LocalAWS, run: Run) -> None:
-    laptop = Laptop(aws, deploy(aws, TEMPLATE, STACK))
-    laptop.put_object("pipeline/one/parameters.json", b"{}")
+    deployed = DeployedStack(aws, deploy(aws, TEMPLATE, STACK))
+    deployed.put_object("pipeline/one/parameters.json", b"{}")
     code, said = run("destroy", "--delete-data", YES="1")
     assert (code, "Deleting definitions and verdicts as" in said) == (0, False), said
     assert left(aws) == NOTHING
@@ -266,8 +266,8 @@ def test_by_default_definitions_and_verdicts_are_deleted_as_whoever_destroys(aws
 def test_a_stack_that_is_gone_needs_no_role_for_what_it_left(
     aws: LocalAWS, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    laptop = Laptop(aws, deploy(aws, write(HARDENED, tmp_path), STACK))
-    laptop.put_object("pipeline/one/parameters.json", b"{}")
+    deployed = DeployedStack(aws, deploy(aws, write(HARDENED, tmp_path), STACK))
+    deployed.put_object("pipeline/one/parameters.json", b"{}")
     assert run("destroy", YES="1")[0] == 0
     with monkeypatch.context() as patch:
         patch.setattr("ops.aws.roles.assume", None)
@@ -279,9 +279,9 @@ def test_a_stack_that_is_gone_needs_no_role_for_what_it_left(
 def test_without_the_break_glass_role_nothing_at_all_is_removed(
     aws: LocalAWS, run: Run, tmp_path: Path
 ) -> None:
-    laptop = Laptop(aws, deploy(aws, template(tmp_path), STACK))
-    laptop.put_object("pipeline/one/parameters.json", b"{}")
-    iam, role = aws.client("iam"), laptop.outputs["BreakGlassRoleArn"].rpartition("/")[2]
+    deployed = DeployedStack(aws, deploy(aws, template(tmp_path), STACK))
+    deployed.put_object("pipeline/one/parameters.json", b"{}")
+    iam, role = aws.client("iam"), deployed.outputs["BreakGlassRoleArn"].rpartition("/")[2]
     trust = iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
     nobody = json.dumps(trust).replace(":root", ":user/nobody")
     iam.create_user(UserName="nobody")
@@ -289,7 +289,7 @@ def test_without_the_break_glass_role_nothing_at_all_is_removed(
     before = left(aws)
     code, said = run("destroy", "--delete-data", YES="1")
     assert code == 2
-    assert f"may not work as {laptop.outputs['BreakGlassRoleArn']}" in said
+    assert f"may not work as {deployed.outputs['BreakGlassRoleArn']}" in said
     assert left(aws) == before
     iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(trust))
     iam.delete_user(UserName="nobody")
@@ -370,15 +370,15 @@ def test_interrupted_before_or_after_any_call_the_next_run_removes_the_rest(
 
 
 def test_nothing_is_removed_before_what_runs_has_ended(aws: LocalAWS, run: Run, tmp_path: Path) -> None:
-    laptop = Laptop(aws, deploy(aws, template(tmp_path, retain=False), STACK))
-    laptop.data_url = laptop.put_object("data/toy/images.txt", b"1 a/a.jpg\n").removesuffix("images.txt")
-    execution = laptop.start(SHIPPED)
+    deployed = DeployedStack(aws, deploy(aws, template(tmp_path, retain=False), STACK))
+    deployed.data_url = deployed.put_object("data/toy/images.txt", b"1 a/a.jpg\n").removesuffix("images.txt")
+    execution = deployed.start(SHIPPED)
     statuses: list[str] = []
 
     def look(moment: str) -> None:
         # The pipeline goes first, and its executions with it.
         if moment.startswith("before-call Delete") and not statuses:
-            statuses.append(laptop.describe(execution)["PipelineExecutionStatus"])
+            statuses.append(deployed.describe(execution)["PipelineExecutionStatus"])
 
     clients = Watched(aws, look)
     removal.destroy(clients, inventory.read(clients, STACK), data=False, tell=lambda _: None)

@@ -40,22 +40,22 @@ def pointer(*path: str | int) -> str:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (("RoleArn",), 5, 'a text is due, not 5; write "5"'),
-        (("RoleArn",), None, "a text is due, not null"),
-        (("RoleArn",), True, 'a text is due, not true; write "true"'),
-        (("RoleArn",), [ROLE], "a text is due, not a list"),
-        (("HyperParameters",), {"Epochs": 5}, 'a text is due, not 5; write "5"'),
-        (("HyperParameters",), {"Rate": 0.5}, 'a text is due, not 0.5; write "0.5"'),
-        (("ResourceConfig", "InstanceCount"), "2", 'a whole number is due, not "2"; write 2'),
-        (("ResourceConfig", "InstanceCount"), "two", 'a whole number is due, not "two"'),
-        (("ResourceConfig", "InstanceCount"), 1.5, "a whole number is due, not 1.5"),
-        (("ResourceConfig", "InstanceCount"), True, "a whole number is due, not true"),
-        (("EnableNetworkIsolation",), "True", 'true or false is due, not "True"; write true'),
-        (("EnableNetworkIsolation",), 1, "true or false is due, not 1"),
-        (("ResourceConfig",), [], "an object is due (ResourceConfig), not a list"),
-        (("ResourceConfig",), "ml.m5.large", 'an object is due (ResourceConfig), not "ml.m5.large"'),
-        (("InputDataConfig",), {"ChannelName": "a"}, "a list is due, not an object"),
-        (("HyperParameters",), [], "an object is due, not a list"),
+        (("RoleArn",), 5, 'must be a text, not 5; write "5"'),
+        (("RoleArn",), None, "must be a text, not null"),
+        (("RoleArn",), True, 'must be a text, not true; write "true"'),
+        (("RoleArn",), [ROLE], "must be a text, not a list"),
+        (("HyperParameters",), {"Epochs": 5}, 'must be a text, not 5; write "5"'),
+        (("HyperParameters",), {"Rate": 0.5}, 'must be a text, not 0.5; write "0.5"'),
+        (("ResourceConfig", "InstanceCount"), "2", 'must be a whole number, not "2"; write 2'),
+        (("ResourceConfig", "InstanceCount"), "two", 'must be a whole number, not "two"'),
+        (("ResourceConfig", "InstanceCount"), 1.5, "must be a whole number, not 1.5"),
+        (("ResourceConfig", "InstanceCount"), True, "must be a whole number, not true"),
+        (("EnableNetworkIsolation",), "True", 'must be true or false, not "True"; write true'),
+        (("EnableNetworkIsolation",), 1, "must be true or false, not 1"),
+        (("ResourceConfig",), [], "must be an object (ResourceConfig), not a list"),
+        (("ResourceConfig",), "ml.m5.large", 'must be an object (ResourceConfig), not "ml.m5.large"'),
+        (("InputDataConfig",), {"ChannelName": "a"}, "must be a list, not an object"),
+        (("HyperParameters",), [], "must be an object, not a list"),
     ],
 )
 def test_a_value_of_another_type_is_told_with_what_to_write(path: Any, value: Any, message: str) -> None:
@@ -180,7 +180,7 @@ def test_what_is_one_value_stands_for_no_list_and_no_object(
 ) -> None:
     found, message = the_problem(arguments(path, to=expression))
     assert found == pointer(path)
-    assert message.startswith(f"{due} is due")
+    assert message.startswith(f"must be {due}")
     assert message.endswith(f"{said} is one value")
 
 
@@ -209,7 +209,7 @@ def test_a_number_where_a_text_is_due_is_refused_with_the_join_to_write() -> Non
     definition = arguments("HyperParameters", to={"count": {"Get": "Parameters.Count"}})
     assert the_problem(definition) == (
         pointer("HyperParameters", "count"),
-        'a text is due, and "Parameters.Count" is of type Integer; '
+        'must be a text, and "Parameters.Count" is of type Integer; '
         'write {"Std:Join": {"On": "", "Values": [...]}}',
     )
 
@@ -253,11 +253,11 @@ def test_a_number_that_is_given_is_within_the_limits_of_its_place() -> None:
     definition = arguments("ResourceConfig", "InstanceCount", to={"Get": "Parameters.Count"})
     assert [str(each) for each in check(definition, bundled_model(), {"Count": -1})] == [
         f"{pointer('ResourceConfig', 'InstanceCount')}: the value of Count does not fit here: "
-        "-1; at least 0 are due"
+        "-1; must be at least 0"
     ]
 
 
-def test_of_a_union_exactly_one_member_is_due() -> None:
+def test_of_a_union_exactly_one_member_must_stand() -> None:
     config: dict[str, Any] = {"TabularJobConfig": {"TargetAttributeName": "a"}}
     channel = {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/data"}}}
     job = {
@@ -271,7 +271,7 @@ def test_of_a_union_exactly_one_member_is_due() -> None:
     both = changed(automl, *AT, "AutoMLProblemTypeConfig", "ImageClassificationJobConfig", to={})
     found, said = the_problem(both)
     assert found == pointer("AutoMLProblemTypeConfig")
-    assert said.startswith("exactly one of ImageClassificationJobConfig, ")
+    assert said.startswith("must have exactly one of ImageClassificationJobConfig, ")
 
 
 def test_lineage_entities_are_requests_each() -> None:
@@ -279,7 +279,7 @@ def test_lineage_entities_are_requests_each() -> None:
     lineage = small({"Name": "L", "Type": "Lineage", "Arguments": entities})
     found = dict(problems(lineage))
     assert found[pointer("Artifacts", 0, "Source")] == "missing: CreateArtifactRequest needs it"
-    assert found[pointer("Actions", 0, "ActionName")] == 'a text is due, not 1; write "1"'
+    assert found[pointer("Actions", 0, "ActionName")] == 'must be a text, not 1; write "1"'
 
 
 def test_of_a_request_that_the_model_lacks_nothing_but_that_is_said() -> None:

@@ -82,7 +82,7 @@ def test_an_empty_list_is_as_good_as_none(empty: Any) -> None:
 @pytest.mark.parametrize("conditions", [None, [], {}, "Equals"])
 def test_a_condition_step_needs_a_condition(conditions: Any) -> None:
     definition = small(step(Type="Condition", Arguments={"Conditions": conditions, "IfSteps": []}))
-    assert the_problem(definition) == (AT, "a list of at least one condition is due")
+    assert the_problem(definition) == (AT, "must be a list of at least one condition")
 
 
 @pytest.mark.parametrize("value", [None, "Equals", 1, [CONDITION]])
@@ -126,7 +126,7 @@ def test_a_branch_is_a_list_of_steps(branch: str) -> None:
         the_problem(small(condition(CONDITION, **{branch: step("A")})))[0] == f"/Steps/0/Arguments/{branch}"
     )
     found = the_problem(small(condition(CONDITION, **{branch: ["A"]})))
-    assert found == (f"/Steps/0/Arguments/{branch}/0", 'a step is an object, not "A"')
+    assert found == (f"/Steps/0/Arguments/{branch}/0", 'must be an object (a step), not "A"')
 
 
 def test_what_a_condition_step_does_not_have_is_a_warning() -> None:

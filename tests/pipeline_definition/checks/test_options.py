@@ -21,7 +21,7 @@ def retried(*policies: Any) -> dict[str, Any]:
 def test_what_people_read_is_a_text(member: str, value: Any) -> None:
     pointer, said = the_problem(small(step() | {member: value}))
     assert pointer == f"/Steps/0/{member}"
-    assert said.startswith("a text is due, not")
+    assert said.startswith("must be a text, not")
 
 
 @pytest.mark.parametrize(
@@ -88,16 +88,16 @@ def test_every_exception_is_retried() -> None:
 @pytest.mark.parametrize("policies", [{}, "Step.THROTTLING", None])
 def test_retry_policies_are_a_list(policies: Any) -> None:
     found = the_problem(small(step(RetryPolicies=policies)))
-    assert found == ("/Steps/0/RetryPolicies", "a list of policies is due")
+    assert found == ("/Steps/0/RetryPolicies", "must be a list of policies")
 
 
 @pytest.mark.parametrize(
     ("policy", "pointer", "message"),
     [
-        (["Step.THROTTLING"], "", "a policy is an object, not a list"),
-        ({}, "/ExceptionType", "a list of at least one of Step.SERVICE_FAULT, "),
-        ({"ExceptionType": []}, "/ExceptionType", "a list of at least one of"),
-        ({"ExceptionType": "Step.THROTTLING"}, "/ExceptionType", "a list of at least one of"),
+        (["Step.THROTTLING"], "", "must be an object (a policy), not a list"),
+        ({}, "/ExceptionType", "must be a list of at least one of Step.SERVICE_FAULT, "),
+        ({"ExceptionType": []}, "/ExceptionType", "must be a list of at least one of"),
+        ({"ExceptionType": "Step.THROTTLING"}, "/ExceptionType", "must be a list of at least one of"),
         ({"ExceptionType": ["Step.THROTLING"]}, "/ExceptionType/0", "no exception type: "),
         ({"ExceptionType": [5]}, "/ExceptionType/0", "no exception type: 5"),
         (
@@ -105,11 +105,15 @@ def test_retry_policies_are_a_list(policies: Any) -> None:
             "",
             "write MaxAttempts or ExpireAfterMin, not both",
         ),
-        (THROTTLED | {"MaxAttempts": True}, "/MaxAttempts", "a whole number from 0 to 20 is due, not true"),
-        (THROTTLED | {"MaxAttempts": 2.0}, "/MaxAttempts", "a whole number from 0 to 20 is due, not 2.0"),
-        (THROTTLED | {"MaxAttempts": "2"}, "/MaxAttempts", "a whole number from 0 to 20 is due"),
-        (THROTTLED | {"BackoffRate": "2"}, "/BackoffRate", "a number of at least 0 is due"),
-        (THROTTLED | {"IntervalSeconds": None}, "/IntervalSeconds", "a whole number from 0 to 43,200 is due"),
+        (THROTTLED | {"MaxAttempts": True}, "/MaxAttempts", "must be a whole number from 0 to 20, not true"),
+        (THROTTLED | {"MaxAttempts": 2.0}, "/MaxAttempts", "must be a whole number from 0 to 20, not 2.0"),
+        (THROTTLED | {"MaxAttempts": "2"}, "/MaxAttempts", "must be a whole number from 0 to 20"),
+        (THROTTLED | {"BackoffRate": "2"}, "/BackoffRate", "must be a number of at least 0"),
+        (
+            THROTTLED | {"IntervalSeconds": None},
+            "/IntervalSeconds",
+            "must be a whole number from 0 to 43,200",
+        ),
     ],
 )
 def test_a_retry_policy_is_judged_member_by_member(policy: Any, pointer: str, message: str) -> None:
@@ -134,7 +138,7 @@ def test_what_a_policy_may_well_mean_otherwise_is_a_warning(more: dict[str, Any]
 @pytest.mark.parametrize(
     ("files", "pointer", "message"),
     [
-        ({}, "", "a list of property files is due"),
+        ({}, "", "must be a list of property files"),
         (["Scores"], "/0", "missing, or no text: PropertyFileName, OutputName, FilePath"),
         ([FILE | {"FilePath": 1}], "/0", "missing, or no text: FilePath"),
         ([FILE, FILE], "/1/PropertyFileName", '"Scores" is declared more than once; keep one'),

@@ -118,7 +118,7 @@ def test_every_function_may_be_used(expression: Any) -> None:
     ("expression", "place", "message"),
     [
         ({"Std:Join": []}, "/Std:Join", 'write {"On": "<separator>", "Values": [...]}'),
-        ({"Std:Join": {"Values": []}}, "/Std:Join/On", "the text between the values is due"),
+        ({"Std:Join": {"Values": []}}, "/Std:Join/On", "must be the text between the values"),
         ({"Std:Join": {"On": "", "Values": ["a", None]}}, "/Std:Join/Values/1", "null cannot be joined"),
         ({"Std:Join": {"On": "", "Values": [["a"]]}}, "/Std:Join/Values/0", "a list cannot be joined"),
         ({"Std:Join": {"On": "", "Values": [{}]}}, "/Std:Join/Values/0", "an object cannot be joined"),
@@ -134,7 +134,7 @@ def test_every_function_may_be_used(expression: Any) -> None:
             "/Std:JsonGet/PropertyFile",
             'write {"Get": "Steps.<name>.PropertyFiles.<name>"}',
         ),
-        ({"Std:JsonGet": {"S3Uri": 5, "Path": "a"}}, "/Std:JsonGet/S3Uri", "the URI of a JSON file is due"),
+        ({"Std:JsonGet": {"S3Uri": 5, "Path": "a"}}, "/Std:JsonGet/S3Uri", "must be the URI of a JSON file"),
         ({"Std:Jion": {}}, "/Std:Jion", "did you mean Std:Join?"),
         (READ | {"Get": "Parameters.Epochs"}, "", '"Std:JsonGet" must be the only member of its object'),
         (
@@ -200,16 +200,16 @@ def test_a_step_may_wait_for_an_end_of_any_kind(entry: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "place", "message"),
     [
-        ("T", "", "a list of step names is due"),
-        (None, "", "a list of step names is due"),
+        ("T", "", "must be a list of step names"),
+        (None, "", "must be a list of step names"),
         (["t"], "/0", 'no step "t"'),
         (["P", 5], "/1", "no step 5"),
         ([{"Step": "S", "Trigger": "Any"}], "/0", 'no step "S"'),
-        ([{"Step": "T"}], "/0/Trigger", "one of Completed, Failed, Stopped, Any is due"),
+        ([{"Step": "T"}], "/0/Trigger", "must be one of Completed, Failed, Stopped, Any"),
         (
             [{"Step": "T", "Trigger": "Succeeded"}],
             "/0/Trigger",
-            "one of Completed, Failed, Stopped, Any is due",
+            "must be one of Completed, Failed, Stopped, Any",
         ),
     ],
 )

@@ -34,7 +34,7 @@ REFERENCES = {
 }
 
 
-class Mutant(NamedTuple):
+class DefinitionMutant(NamedTuple):
     """A definition with one change."""
 
     path: Path
@@ -84,15 +84,15 @@ def at(value: Any, path: Path) -> Any:
     return value
 
 
-def mutants(definition: Definition, bucket: str) -> Iterator[Mutant]:
+def mutants(definition: Definition, bucket: str) -> Iterator[DefinitionMutant]:
     """Yield every mutant of a definition."""
     for path, value in nodes(definition):
         foreign = _foreign(path, bucket) if _is_value(path, value) else ()
         for kind, new in (*_changes(value), *foreign):
             if not _is_same(new, value):
-                yield Mutant(path, kind, replaced(definition, path, new))
+                yield DefinitionMutant(path, kind, replaced(definition, path, new))
         if path:
-            yield Mutant(path, "removed", replaced(definition, path, REMOVED))
+            yield DefinitionMutant(path, "removed", replaced(definition, path, REMOVED))
     yield from reference_mutants(definition)
 
 
@@ -156,7 +156,7 @@ def _of_leaf(value: Any) -> Iterator[tuple[str, Any]]:
         yield "a hundred times", value * 100
 
 
-def reference_mutants(definition: Definition) -> Iterator[Mutant]:
+def reference_mutants(definition: Definition) -> Iterator[DefinitionMutant]:
     """Yield a definition with each reference to a step replaced by each other one that is in it."""
     references = {
         path: value["Get"]
@@ -165,4 +165,4 @@ def reference_mutants(definition: Definition) -> Iterator[Mutant]:
     }
     for path, target in references.items():
         for other in sorted(set(references.values()) - {target}):
-            yield Mutant(path, "another reference", replaced(definition, path, {"Get": other}))
+            yield DefinitionMutant(path, "another reference", replaced(definition, path, {"Get": other}))

@@ -41,7 +41,7 @@ def _service_model() -> Any:
     return botocore.session.get_session().get_service_model("sagemaker")
 
 
-class FakeS3:
+class EngineS3:
     """Objects by bucket and key."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class FakeS3:
 
 
 @dataclass
-class Script:
+class JobScript:
     """What the jobs of one step do: how long each takes, and what goes wrong attempt by attempt."""
 
     seconds: float = 0.01
@@ -70,7 +70,7 @@ class Script:
 
 
 @dataclass
-class _Job:
+class _ScriptedJob:
     step: str
     noun: str
     response: dict[str, Any]
@@ -79,15 +79,15 @@ class _Job:
     ended: Signal = field(default_factory=Signal)
 
 
-class FakeSageMaker:
+class EngineSageMaker:
     """The operations of SageMaker that the engine calls, and the ends of its jobs; `scripts` by step name."""
 
-    def __init__(self, scripts: Mapping[str, Script] | None = None) -> None:
+    def __init__(self, scripts: Mapping[str, JobScript] | None = None) -> None:
         self.scripts = dict(scripts or {})
         self.log: list[tuple[float, str, str]] = []
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self.packages: list[dict[str, Any]] = []
-        self._jobs: dict[str, _Job] = {}
+        self._jobs: dict[str, _ScriptedJob] = {}
         self._lock = threading.RLock()
 
     def create_processing_job(self, **request: Any) -> dict[str, Any]:
@@ -145,7 +145,7 @@ class FakeSageMaker:
         name = request[f"{noun}Name"]
         step = name.split("-", 2)[2].rsplit("-", 1)[0]
         with self._lock:
-            script = self.scripts.get(step, Script())
+            script = self.scripts.get(step, JobScript())
             if script.create_errors:
                 raise script.create_errors.pop(0)
             if name in self._jobs:
@@ -154,7 +154,7 @@ class FakeSageMaker:
             response = {**copy.deepcopy(request), **extra, f"{noun}Arn": arn, f"{noun}Status": "InProgress"}
             failure = script.failures.pop(0) if script.failures else None
             now = time.monotonic()
-            job = self._jobs[name] = _Job(step, noun, response, failure, script.on_complete)
+            job = self._jobs[name] = _ScriptedJob(step, noun, response, failure, script.on_complete)
             self.requests.append((f"Create{noun}", copy.deepcopy(request)))
             self.log.append((now, step, "start"))
         _later(script.seconds, lambda: self._end(job, "Failed" if failure else "Completed"))
@@ -163,11 +163,11 @@ class FakeSageMaker:
     def _describe(self, noun: str, name: str) -> dict[str, Any]:
         with self._lock:
             job = self._jobs[name]
-            if errors := self.scripts.get(job.step, Script()).describe_errors:
+            if errors := self.scripts.get(job.step, JobScript()).describe_errors:
                 raise errors.pop(0)
             return copy.deepcopy(job.response)
 
-    def _end(self, job: _Job, status: str) -> None:
+    def _end(self, job: _ScriptedJob, status: str) -> None:
         with self._lock:
             if job.ended.is_set():
                 return
@@ -182,7 +182,7 @@ class FakeSageMaker:
     def _stop(self, noun: str, name: str) -> dict[str, Any]:
         with self._lock:
             job = self._jobs[name]
-            script = self.scripts.get(job.step, Script())
+            script = self.scripts.get(job.step, JobScript())
             if script.stop_error:
                 raise script.stop_error
             job.response[f"{noun}Status"] = "Stopping"
@@ -212,11 +212,11 @@ def variables(execution_id: str = "a1b2c3d4e5f6", pipeline: str = "cv-birds") ->
 
 
 @dataclass
-class World:
+class EngineWorld:
     """One SageMaker, S3 and cache, and the executions in them."""
 
-    sagemaker: FakeSageMaker = field(default_factory=FakeSageMaker)
-    s3: FakeS3 = field(default_factory=FakeS3)
+    sagemaker: EngineSageMaker = field(default_factory=EngineSageMaker)
+    s3: EngineS3 = field(default_factory=EngineS3)
     cache: StepCache = field(default_factory=StepCache)
     notes: list[dict[str, Any]] = field(default_factory=list)
 
@@ -252,9 +252,9 @@ def by_name(executor: Executor) -> dict[str, StepRecord]:
     return {record.name: record for record in executor.steps()}
 
 
-def birds_world(spot: float = 0.9, on_demand: float = 0.9, **scripts: Script) -> World:
+def birds_world(spot: float = 0.9, on_demand: float = 0.9, **scripts: JobScript) -> EngineWorld:
     """Make a world whose evaluation jobs write these accuracies."""
-    world = World()
+    world = EngineWorld()
 
     def evaluated(value: float) -> Callable[[dict[str, Any]], None]:
         document = {"multiclass_classification_metrics": {"accuracy": {"value": value}}}
@@ -266,8 +266,8 @@ def birds_world(spot: float = 0.9, on_demand: float = 0.9, **scripts: Script) ->
         return write
 
     world.sagemaker.scripts = {
-        "EvaluateSpot": Script(on_complete=evaluated(spot)),
-        "EvaluateOnDemand": Script(on_complete=evaluated(on_demand)),
+        "EvaluateSpot": JobScript(on_complete=evaluated(spot)),
+        "EvaluateOnDemand": JobScript(on_complete=evaluated(on_demand)),
         **scripts,
     }
     return world

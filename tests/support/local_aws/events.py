@@ -24,7 +24,7 @@ def handler(event, context):
 
 
 @dataclass
-class Trigger:
+class NotifiedQueue:
     """A bucket that notifies a function, which tells a queue."""
 
     aws: LocalAWS
@@ -52,7 +52,7 @@ class Trigger:
         return found
 
 
-def make_trigger(aws: LocalAWS, name: str, source: str = TELLS, **filters: str) -> Trigger:
+def make_trigger(aws: LocalAWS, name: str, source: str = TELLS, **filters: str) -> NotifiedQueue:
     """Make bucket, function and queue, and let the bucket notify the function."""
     url = aws.client("sqs").create_queue(QueueName=name)["QueueUrl"]
     arn = make_function(aws, name, source, EVERYTHING, environment={"QUEUE_URL": url}, Timeout=20)
@@ -62,7 +62,7 @@ def make_trigger(aws: LocalAWS, name: str, source: str = TELLS, **filters: str) 
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     allow(aws, name, bucket)
     notify(aws, bucket, arn, **filters)
-    return Trigger(aws, bucket, arn, url)
+    return NotifiedQueue(aws, bucket, arn, url)
 
 
 def allow(aws: LocalAWS, name: str, bucket: str, account: str = "123456789012") -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.sagemaker.toy_jobs import BUCKET, ROLE, Laptop, processing_request, training_request
+from tests.support.sagemaker.account import ToyAccount
+from tests.support.sagemaker.toy_jobs import BUCKET, ROLE, processing_request, training_request
 
 
 def definition(*steps: dict[str, Any], parameters: list[dict[str, Any]] | None = None) -> str:
@@ -35,9 +36,9 @@ def train(name: str, code: str = "pass", **more: Any) -> dict[str, Any]:
     return {"Name": name, "Type": "Training", "Arguments": arguments, **more}
 
 
-def create(laptop: Laptop, name: str, text: str, **more: Any) -> str:
+def create(account: ToyAccount, name: str, text: str, **more: Any) -> str:
     """Create a pipeline; return its ARN."""
-    answer = laptop.sagemaker.create_pipeline(
+    answer = account.sagemaker.create_pipeline(
         PipelineName=name,
         PipelineDefinition=text,
         RoleArn=ROLE,
@@ -47,26 +48,26 @@ def create(laptop: Laptop, name: str, text: str, **more: Any) -> str:
     return str(answer["PipelineArn"])
 
 
-def run(laptop: Laptop, name: str, **more: Any) -> tuple[str, dict[str, Any]]:
+def run(account: ToyAccount, name: str, **more: Any) -> tuple[str, dict[str, Any]]:
     """Start an execution and wait for its end; return its ARN and its description."""
-    arn = laptop.sagemaker.start_pipeline_execution(PipelineName=name, **more)["PipelineExecutionArn"]
-    return arn, laptop.wait_execution(arn)
+    arn = account.sagemaker.start_pipeline_execution(PipelineName=name, **more)["PipelineExecutionArn"]
+    return arn, account.wait_execution(arn)
 
 
-def steps(laptop: Laptop, arn: str, **more: Any) -> dict[str, dict[str, Any]]:
+def steps(account: ToyAccount, arn: str, **more: Any) -> dict[str, dict[str, Any]]:
     """Return the steps of an execution by name, in the order of the answer."""
-    answer = laptop.sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn, **more)
+    answer = account.sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn, **more)
     return {step["StepName"]: step for step in answer["PipelineExecutionSteps"]}
 
 
-def error_of(laptop: Laptop, operation: str, **request: Any) -> tuple[str, str]:
+def error_of(account: ToyAccount, operation: str, **request: Any) -> tuple[str, str]:
     """Return code and message of the error that a call ends with."""
-    with pytest.raises(laptop.sagemaker.exceptions.ClientError) as caught:
-        getattr(laptop.sagemaker, operation)(**request)
+    with pytest.raises(account.sagemaker.exceptions.ClientError) as caught:
+        getattr(account.sagemaker, operation)(**request)
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
     return caught.value.response["Error"]["Code"], caught.value.response["Error"]["Message"]
 
 
-def pipeline_names(laptop: Laptop) -> list[str]:
+def pipeline_names(account: ToyAccount) -> list[str]:
     """Return the names of all pipelines."""
-    return [p["PipelineName"] for p in laptop.sagemaker.list_pipelines()["PipelineSummaries"]]
+    return [p["PipelineName"] for p in account.sagemaker.list_pipelines()["PipelineSummaries"]]

@@ -13,7 +13,7 @@ from training.paths import BASE_VARIABLE, Paths
 SPLITS = ("train", "validation", "test")
 
 
-class Job:
+class PreprocessJob:
     """A processing job's folder, its input and how to run it."""
 
     def __init__(self, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:

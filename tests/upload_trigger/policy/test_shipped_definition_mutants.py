@@ -19,7 +19,7 @@ from tests.support.definitions.harmless_mutants import (
     Harmless,
     pattern,
 )
-from tests.support.definitions.mutants import Mutant, Path, mutants, pointer, reference_mutants
+from tests.support.definitions.mutants import DefinitionMutant, Path, mutants, pointer, reference_mutants
 from tests.support.definitions.policy_cases import SHIPPED, judge, rule
 from tests.support.delivery.handler_uploads import BUCKET
 from upload_trigger.definition.problems import Problem
@@ -125,7 +125,7 @@ def named(path: Path) -> str:
     return "".join(f"/{part}" for part in parts)
 
 
-def points_at(mutant: Mutant, problem: Problem) -> bool:
+def points_at(mutant: DefinitionMutant, problem: Problem) -> bool:
     """Tell whether a problem is at the change, below it, around it, or at the value that it is part of."""
     place, parts = mutant.pointer, mutant.path
     value = next(
@@ -144,7 +144,7 @@ class Judgement:
         entries: tuple[Harmless | Elsewhere, ...] = (*HARMLESS, *ELSEWHERE)
         self.unused = {(each, kind) for each in entries for kind in each.kinds}
 
-    def judge(self, mutant: Mutant) -> None:
+    def judge(self, mutant: DefinitionMutant) -> None:
         """Count a mutant, and explain what became of it."""
         problems = judge(mutant.document)
         if any(points_at(mutant, problem) for problem in problems):

@@ -27,7 +27,8 @@ from local.engine.host import AccessDeniedError
 from local.sagemaker.errors import ServiceError
 from local.sagemaker.requests import service_model
 from local.sagemaker.service import SageMaker
-from tests.support.sagemaker.toy_jobs import BUCKET, ROLE, SETTINGS, Laptop
+from tests.support.sagemaker.account import ToyAccount
+from tests.support.sagemaker.toy_jobs import BUCKET, ROLE, SETTINGS
 
 
 class FakeHost:
@@ -91,13 +92,13 @@ class FakeHost:
 
 
 @contextmanager
-def open_service(work_dir: Path, **settings: Any) -> Iterator[Laptop]:
-    """Open the service with a bucket and the role `job`; `settings` are its jobs'."""
+def open_memory_account(work_dir: Path, **settings: Any) -> Iterator[ToyAccount]:
+    """Open SageMaker in memory with a bucket and the role `job`; `settings` are its jobs'."""
     host = FakeHost(work_dir)
     service = SageMaker(host, replace(SETTINGS, **settings))
     host.clients["sagemaker"] = SageMakerClient(service)
     try:
-        yield Laptop(host, host.clients["s3"], host.clients["sagemaker"])
+        yield ToyAccount(host, host.clients["s3"], host.clients["sagemaker"])
     finally:
         service.close()
 

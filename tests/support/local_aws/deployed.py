@@ -33,7 +33,7 @@ def write_template_without(rules: Sequence[str], directory: Path) -> Path:
     return write(template, directory)
 
 
-class Laptop:
+class DeployedStack:
     """Local AWS with the stack on it."""
 
     def __init__(self, aws: LocalAWS, outputs: Mapping[str, str]) -> None:
@@ -92,13 +92,13 @@ class Laptop:
 
 
 @contextmanager
-def laptop(
+def deployed_stack(
     work_dir: Path, interruptions: int = 1, template: Path = TEMPLATE, image: Path = IMAGE
-) -> Iterator[Laptop]:
+) -> Iterator[DeployedStack]:
     """Bring local AWS up with a template, the toy image and something to preprocess."""
     jobs = JobSettings(interruptions=interruptions, source=str(image))
     with LocalAWS(work_dir=work_dir, jobs=jobs) as aws:
-        running = Laptop(aws, deploy(aws, template, STACK))
+        running = DeployedStack(aws, deploy(aws, template, STACK))
         running.data_url = running.put_object("data/toy/images.txt", b"1 a/a.jpg\n").removesuffix(
             "images.txt"
         )

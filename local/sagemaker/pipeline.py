@@ -1,4 +1,4 @@
-"""One execution as the clients see it: its status, its steps, what it was started with."""
+"""One pipeline as the clients see it: its versions, and its executions with their status and steps."""
 
 from __future__ import annotations
 
@@ -10,13 +10,82 @@ from typing import Any
 
 from local.engine.executor import Executor, Outcome, StepRecord
 from local.engine.jobs.records import now
-from local.sagemaker.pipelines import Pipeline, PipelineVersion
+from local.sagemaker.errors import ResourceNotFoundError
 
 RUNNING = ("Executing", "Stopping")
 
 
 @dataclass
-class Execution:
+class PipelineVersion:
+    """One definition that a pipeline has or had."""
+
+    number: int
+    definition: str
+    creation_time: datetime = field(default_factory=now)
+    display_name: str | None = None
+    description: str | None = None
+    last_execution_arn: str | None = None
+
+
+@dataclass
+class Pipeline:
+    """A pipeline with all its versions, the last one current, and its executions."""
+
+    name: str
+    arn: str
+    role_arn: str
+    versions: list[PipelineVersion]
+    display_name: str
+    description: str | None = None
+    parallelism: dict[str, int] | None = None
+    tags: list[dict[str, str]] = field(default_factory=list)
+    creation_time: datetime = field(default_factory=now)
+    last_modified_time: datetime = field(default_factory=now)
+    last_run_time: datetime | None = None
+    executions: dict[str, PipelineExecution] = field(default_factory=dict)
+
+    def version(self, number: int | None) -> PipelineVersion:
+        """Return one version, the current one for None."""
+        if number is None:
+            return self.versions[-1]
+        if not 1 <= number <= len(self.versions):
+            raise ResourceNotFoundError(
+                f"Pipeline version {number} of pipeline '{self.arn}' does not exist: "
+                f"it has the versions 1 to {len(self.versions)}."
+            )
+        return self.versions[number - 1]
+
+    def describe(self, number: int | None) -> dict[str, Any]:
+        """Return the answer of DescribePipeline for one version."""
+        version = self.version(number)
+        return {
+            **self.summary(),
+            "PipelineDefinition": version.definition,
+            "PipelineStatus": "Active",
+            "LastRunTime": self.last_run_time,
+            "CreatedBy": {},
+            "LastModifiedBy": {},
+            "ParallelismConfiguration": self.parallelism,
+            "PipelineVersionDisplayName": version.display_name,
+            "PipelineVersionDescription": version.description,
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Return the pipeline's entry of ListPipelines."""
+        return {
+            "PipelineArn": self.arn,
+            "PipelineName": self.name,
+            "PipelineDisplayName": self.display_name,
+            "PipelineDescription": self.description,
+            "RoleArn": self.role_arn,
+            "CreationTime": self.creation_time,
+            "LastModifiedTime": self.last_modified_time,
+            "LastExecutionTime": self.last_run_time,
+        }
+
+
+@dataclass
+class PipelineExecution:
     """One execution of one version of a pipeline."""
 
     arn: str

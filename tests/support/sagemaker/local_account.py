@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from local.aws import LocalAWS
-from tests.support.sagemaker.toy_jobs import BUCKET, SETTINGS, Laptop
+from tests.support.sagemaker.account import ToyAccount
+from tests.support.sagemaker.toy_jobs import BUCKET, SETTINGS
 
 
 @contextmanager
-def open_laptop(work_dir: Path, **settings: Any) -> Iterator[Laptop]:
+def open_local_account(work_dir: Path, **settings: Any) -> Iterator[ToyAccount]:
     """Open local AWS with a bucket and the role `job`, which may do everything; `settings` are its jobs'."""
     with LocalAWS(work_dir=work_dir, jobs=replace(SETTINGS, **settings)) as aws:
-        laptop = Laptop(aws, aws.client("s3"), aws.client("sagemaker"))
-        laptop.s3.create_bucket(Bucket=BUCKET)
-        laptop.make_role("job")
-        yield laptop
+        account = ToyAccount(aws, aws.client("s3"), aws.client("sagemaker"))
+        account.s3.create_bucket(Bucket=BUCKET)
+        account.make_role("job")
+        yield account
