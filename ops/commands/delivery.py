@@ -201,7 +201,7 @@ def history(limit: int, as_json: bool, name: str | None, stack: str) -> None:
     else:
         say(
             console,
-            f"Nothing was uploaded to s3://{deployed.bucket}/{key} yet: start with `python -m ops upload`",
+            f"Nothing was uploaded to s3://{deployed.bucket}/{key} yet: start with `cv-pipeline upload`",
         )
 
 

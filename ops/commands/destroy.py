@@ -120,7 +120,7 @@ def _say_left(console: Console, held: Holdings) -> None:
     say(console, f'This stays of {held.stack}; `make deploy ARGS="{arguments}"` takes it over, {choices}:')
     for line in _lines(held):
         say(console, f"  {line}")
-    say(console, f"To remove it as well: python -m ops destroy --stack {held.stack} --delete-data")
+    say(console, f"To remove it as well: cv-pipeline destroy --stack {held.stack} --delete-data")
 
 
 def _lines(held: Holdings) -> Iterator[str]:

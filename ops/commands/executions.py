@@ -33,9 +33,9 @@ def watch(execution: str, pipeline: str | None, stack: str) -> int:
     try:
         status = watching.watch(sagemaker, logs, arn, console, s3=s3)
     except KeyboardInterrupt:
-        say(console, f"\nThe execution goes on. Watch it again with: python -m ops watch {arn}")
+        say(console, f"\nThe execution goes on. Watch it again with: cv-pipeline watch {arn}")
         return INTERRUPTED
-    say(console, f"A page, the models and the metrics of it: python -m ops report {arn}")
+    say(console, f"A page, the models and the metrics of it: cv-pipeline report {arn}")
     return 0 if status == "Succeeded" else 1
 
 

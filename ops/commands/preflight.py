@@ -1,6 +1,6 @@
 """What a deployment would take away, said before CloudFormation does it.
 
-    python -m ops preflight cdk.out    # make diff and make deploy run it
+    cv-pipeline preflight cdk.out    # make diff and make deploy run it
 
 Reads two templates, the one that the CDK synthesised and the one that is deployed, and changes nothing. Looks
 for what no later deployment brings back: the key that the bucket is encrypted with, and a bucket, a model

@@ -1,4 +1,4 @@
-"""Follow an execution to its end: `python -m ops watch`. What ends is this command, never the execution."""
+"""Follow an execution to its end: `cv-pipeline watch`. What ends is this command, never the execution."""
 
 from __future__ import annotations
 

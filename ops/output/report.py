@@ -1,4 +1,4 @@
-"""Leave a directory that tells an execution: `python -m ops report`.
+"""Leave a directory that tells an execution: `cv-pipeline report`.
 
     report.html                     one page without links to anywhere, to read and to forward
     summary.json                    the same for programs (ops/output/summary.py lists the keys)

@@ -45,4 +45,4 @@ def settle(
 
 def watch_next(console: Console, execution_arn: str) -> None:
     """Name the command that follows an execution."""
-    say(console, f"Watch it with: python -m ops watch {execution_arn}")
+    say(console, f"Watch it with: cv-pipeline watch {execution_arn}")

@@ -80,7 +80,7 @@ def execution_arn(verdict: Verdict) -> str:
 def _given_up(message: Message, upload: Upload) -> str:
     return (
         f"{upload.url} (version {upload.version_id}) has no verdict: the function gave up: {message.reason}\n"
-        f"`python -m ops history` tells whether it runs all the same. {outcome.REDRIVE}. "
+        f"`cv-pipeline history` tells whether it runs all the same. {outcome.REDRIVE}. "
         f"The whole story is in the log group {_log_group(message.function_name)}"
     )
 
@@ -88,8 +88,8 @@ def _given_up(message: Message, upload: Upload) -> str:
 def _nothing(upload: Upload, timeout: float, function_name: str | None) -> str:
     return (
         f"no verdict on {upload.url} (version {upload.version_id}) and no error within {timeout:.0f} s. S3 "
-        "events are sometimes late, and failed ones are tried again for minutes: `python -m ops history` "
-        "shows the verdict when it comes, and `python -m ops reconcile` settles the upload now. What the "
+        "events are sometimes late, and failed ones are tried again for minutes: `cv-pipeline history` "
+        "shows the verdict when it comes, and `cv-pipeline reconcile` settles the upload now. What the "
         f"function did is in the log group {_log_group(function_name)}"
     )
 

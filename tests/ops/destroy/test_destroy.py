@@ -155,7 +155,7 @@ def test_a_retaining_deployment_keeps_its_data_and_says_how_to_remove_it(
     assert "    data/  4 versions, 18 bytes" in stays
     assert "    executions/  1 version, 2.5 KB" in stays
     assert f"model package group {STACK}: 1 model package (1 Approved)" in stays
-    assert f"python -m ops destroy --stack {STACK} --delete-data" in said
+    assert f"cv-pipeline destroy --stack {STACK} --delete-data" in said
     assert laptop.describe(execution)["PipelineExecutionStatus"] == "Stopped"
     assert left(aws) == {
         "stacks": [],

@@ -44,7 +44,7 @@ def test_before_the_first_upload_the_next_command_is_named(deployment: Deploymen
     assert cli.run(["history"]) == 0
     said = capsys.readouterr().out
     assert f"Nothing was uploaded to s3://{BUCKET}/{KEY} yet" in said
-    assert "python -m ops upload" in said
+    assert "cv-pipeline upload" in said
     assert documents(capsys) == []
 
 

@@ -175,7 +175,7 @@ def test_other_messages_are_nobodys_failure(place: Place, body: str) -> None:
 def test_waiting_in_vain_says_how_long_and_what_to_do(place: Place) -> None:
     with pytest.raises(StartTimeoutError, match=r"within 0 s.*log group /aws/lambda/starter") as caught:
         place.wait(function_name="starter")
-    for said in ("python -m ops history", "python -m ops reconcile", UPLOAD.url, "version-2"):
+    for said in ("cv-pipeline history", "cv-pipeline reconcile", UPLOAD.url, "version-2"):
         assert said in caught.value.message
 
 
