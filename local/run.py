@@ -17,8 +17,7 @@ from local.deploy import deploy
 from local.engine.jobs.session import JobSettings
 from ops.aws import roles
 from ops.aws.stack import Deployment
-from ops.executions import watch
-from ops.output import report
+from ops.output import report, watch
 from ops.output.terminal import say
 from ops.uploads import upload
 

@@ -8,8 +8,8 @@ import click
 from rich.console import Console
 
 from ops.aws.session import EXECUTION, PIPELINE, STACK, Session
-from ops.executions import watch as watching
 from ops.output import report as run_report
+from ops.output import watch as watching
 from ops.output.terminal import say
 
 REPORTS = Path("runs")

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ops.aws.service_model import bundled_model
 from ops.errors import NotFoundError, UploadError
 from ops.uploads.parameters import DEPLOYMENT_PARAMETERS, VPC_PARAMETER, is_deployments
 from pipeline_definition.checks import Finding, Place, check
+from pipeline_definition.checks.service_model import bundled_model
 from upload_trigger.definition import loading, walk
 from upload_trigger.definition.loading import InvalidDefinitionError
 

@@ -15,8 +15,7 @@ from rich.console import Console
 
 from local.run import DEFINITION
 from ops.aws import roles, stack
-from ops.executions import watch
-from ops.output import report
+from ops.output import report, watch
 from ops.uploads import upload
 
 pytestmark = pytest.mark.live

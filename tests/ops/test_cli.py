@@ -68,7 +68,7 @@ def test_ctrl_c_says_how_to_watch_again(
         raise KeyboardInterrupt
 
     fake.clock = 10.0
-    monkeypatch.setattr("ops.executions.watch.poll_seconds", interrupt)
+    monkeypatch.setattr("ops.output.watch.poll_seconds", interrupt)
     arn = next(iter(fake.executions))
     assert cli.run(["watch"]) == 130
     assert f"The execution goes on. Watch it again with: cv-pipeline watch {arn}" in capsys.readouterr().out

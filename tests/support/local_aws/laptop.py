@@ -15,7 +15,7 @@ from local.engine.jobs.session import JobSettings
 from local.run import STACK, TEMPLATE
 from ops.aws import roles
 from ops.aws.stack import Deployment
-from ops.executions import watch
+from ops.output import watch
 from ops.uploads import upload
 from tests.support.infra.profiles import HARDENED, write
 from tests.support.local_aws.toy_pipeline import IMAGE

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.spinner import Spinner
 
 from ops.executions.snapshot import SnapshotReader
-from ops.executions.watch import watch
 from ops.output import closing
 from ops.output.live import picture
+from ops.output.watch import watch
 from tests.support.services.fake_execution import FakeExecution, FakeSageMaker, client_of
 from tests.support.services.fake_execution_scenarios import (
     below_threshold,
