@@ -23,7 +23,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ops.aws import roles
-from ops.aws.endpoint import Clients
+from ops.aws.session import Clients
 from ops.errors import DENIED, EXPIRED, UNKNOWN_KEYS, OpsError, RoleRefusedError, error_code, explain
 
 BUCKET, KEY, QUEUE, TOPIC = "AWS::S3::Bucket", "AWS::KMS::Key", "AWS::SQS::Queue", "AWS::SNS::Topic"
