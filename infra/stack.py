@@ -229,6 +229,6 @@ class PipelineStack(Stack):
 
     def _upload(self, file: str = "") -> str:
         if self._config.hardened:
-            return f"python -m ops upload --stack {self.stack_name} {file}".rstrip()
+            return f"cv-pipeline upload --stack {self.stack_name} {file}".rstrip()
         file = file or "pipeline_definition/pipeline.json"
         return filled(f"aws s3 cp {file} s3://{self._names.bucket}/{DEFINITIONS}{DEFINITION_SUFFIX}")

@@ -17,10 +17,11 @@ from local.deploy import deploy
 from local.engine.jobs.session import JobSettings
 from ops.aws import roles
 from ops.aws.stack import Deployment
-from ops.executions import watch
 from ops.output import report
 from ops.output.terminal import say
+from ops.output.watch import follow
 from ops.uploads import upload
+from ops.uploads.start import wait_for_start
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TEMPLATE = REPOSITORY / "infra" / "template.json"
@@ -97,7 +98,7 @@ def run(options: RunOptions) -> int:
         say(console, f"Deployed {options.template.name}: bucket {outputs['BucketName']}")
         execution = _start(aws, outputs, data, parameters, console)
         logs, s3 = aws.client("logs"), aws.client("s3")
-        status = watch.watch(aws.client("sagemaker"), logs, execution, console, s3=s3)
+        status = follow(aws.client("sagemaker"), logs, execution, console, s3=s3)
         directory = options.output / execution.rsplit("/", 1)[-1]
         report.write_report(aws, execution, directory, notes=notes)
         say(console, f"Report: {directory / 'report.html'}")
@@ -118,7 +119,7 @@ def _start(
     url = upload.upload_data(s3, bucket, data, console)
     uploaded = upload.upload_definition(s3, bucket, DEFINITION, {**parameters, "InputDataUrl": url})
     say(console, f"Uploaded {uploaded.url}, version {uploaded.version_id}")
-    return watch.wait_for_start(
+    return wait_for_start(
         s3,
         uploader.client("sqs"),
         uploaded,

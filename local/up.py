@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +15,7 @@ from local.aws import LocalAWS
 from local.deploy import deploy
 from local.engine.jobs.session import JobSettings
 from local.run import STACK
+from ops.output.terminal import say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,4 +67,11 @@ def _tell(console: Console, endpoint_url: str, options: UpOptions, outputs: dict
             "What they leave undone is settled by the schedule, which comes 60 times as often as on AWS."
         )
     if outputs:
-        console.print("then: python -m ops upload --data FOLDER, python -m ops watch, or any AWS client.")
+        ops = _command_line()
+        say(console, f"then: {ops} upload --data FOLDER, {ops} watch, or any AWS client.")
+
+
+def _command_line() -> str:
+    """Return how the other terminal calls ops: by its path where its shell would not find it."""
+    name = "cv-pipeline"
+    return name if shutil.which(name) else shlex.quote(str(Path(sys.executable).absolute().with_name(name)))

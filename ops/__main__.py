@@ -1,11 +1,11 @@
 """The person's side of the pipeline, on AWS or on local AWS.
 
-python -m ops validate FILE             # say everything that is wrong with a definition
-python -m ops upload --data FOLDER      # start an execution
-python -m ops watch                     # follow the newest one
-python -m ops report                    # leave a page, the models and the metrics of it
-python -m ops history                   # uploads, verdicts and executions
-python -m ops destroy                   # remove the deployment
+cv-pipeline validate FILE           # say everything that is wrong with a definition
+cv-pipeline upload --data FOLDER    # start an execution
+cv-pipeline watch                   # follow the newest one
+cv-pipeline report                  # leave a page, the models and the metrics of it
+cv-pipeline history                 # uploads, verdicts and executions
+cv-pipeline destroy                 # remove the deployment
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ from ops.errors import explain
 
 __all__ = ["Session", "main", "run"]
 
+COMMAND = "cv-pipeline"
+"""What the help and every hint call this, also when it is started by `python -m ops`."""
 
+
+@click.version_option(package_name="cv-training-pipeline", message="%(package)s %(version)s")
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def main() -> None:
     """Upload a pipeline definition, watch its execution, leave a report.
@@ -52,9 +56,9 @@ for command in (
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run the command line and give the exit code; what went wrong is one sentence, never a traceback."""
+    """Run the command line and return the exit code; what went wrong is one sentence, never a traceback."""
     try:
-        return main(arguments, "python -m ops", standalone_mode=False) or 0
+        return main(arguments, COMMAND, standalone_mode=False) or 0
     except (KeyboardInterrupt, click.Abort):
         click.echo("\nInterrupted.", err=True)
         return INTERRUPTED

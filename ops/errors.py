@@ -15,9 +15,6 @@ They are click exceptions, so a command line shows them as one sentence and ends
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection
-
 import click
 from botocore.exceptions import (
     BotoCoreError,
@@ -81,13 +78,6 @@ class DestroyError(OpsError):
     """Not all went that was to go; running it again goes on from there."""
 
     exit_code = 1
-
-
-def did_you_mean(name: str, known: Collection[str]) -> str:
-    """Return ` (did you mean X?)` for the nearest of `known`, or nothing."""
-    lowered = {candidate.lower(): candidate for candidate in known}
-    close = difflib.get_close_matches(name.lower(), lowered, n=1)
-    return f" (did you mean {lowered[close[0]]}?)" if close else ""
 
 
 def error_code(error: ClientError) -> str:

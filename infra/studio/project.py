@@ -36,7 +36,7 @@ class ProjectStack(PipelineStack):
         )
         self._ask()
         upload = cast(CfnOutput, self.node.find_child("UploadCommand"))
-        upload.value = filled("python -m ops upload --stack ${AWS::StackName}")
+        upload.value = filled("cv-pipeline upload --stack ${AWS::StackName}")
         # Where the deployment keeps every version of it for as long as there may be projects.
         self.function.add_property_override("Code.S3Bucket", filled(code_bucket))
         aws_sagemaker.CfnPipeline(

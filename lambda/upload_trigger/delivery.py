@@ -27,7 +27,7 @@ from upload_trigger.verdicts import FAILED, REJECTED, SETTLED, STARTED, SUPERSED
 
 log = logging.getLogger("upload_trigger")
 
-VALIDATE = "`python -m ops validate FILE` may tell more"
+VALIDATE = "`cv-pipeline validate FILE` may tell more"
 
 
 class Clients(NamedTuple):

@@ -54,7 +54,7 @@ def only_data_set(s3: Any, bucket: str, url: str) -> str:
         found = [each for each in found if not each.endswith("/") or any(_objects(s3, bucket, each))]
     if not found:
         raise NoDataSetError(
-            f"{url} holds no data set; upload one (python -m ops upload --data PATH, or "
+            f"{url} holds no data set; upload one (cv-pipeline upload --data PATH, or "
             f"aws s3 cp CUB_200_2011.tgz {url}), then the definition again"
         )
     if any(each.removeprefix(key) in PARTS for each in found):
@@ -68,7 +68,7 @@ def only_data_set(s3: Any, bucket: str, url: str) -> str:
         raise NoDataSetError(
             f"{url} holds several data sets ({_names(found, key)}); say which: write "
             f'{{"{URL}": "{url}{first}"}} into parameters.json beside the definition and upload the '
-            "definition again, or use python -m ops upload --data PATH"
+            "definition again, or use cv-pipeline upload --data PATH"
         )
     return f"s3://{bucket}/{found[0]}"
 

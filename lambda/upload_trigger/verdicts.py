@@ -3,7 +3,7 @@
 STARTED      with the execution, the pipeline version and the parameters
 SUPERSEDED   a newer upload of the same key had started when this one's event came
 REJECTED     with every reason, the deployment's or SageMaker's; the pipeline is as it was
-FAILED       with the reason; `python -m ops redrive` tries it again
+FAILED       with the reason; `cv-pipeline redrive` tries it again
 """
 
 import hashlib

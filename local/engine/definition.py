@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from local.engine.references import references
-from ops.aws.service_model import bundled_model
 from pipeline_definition.checks import Place, check
+from pipeline_definition.checks.service_model import bundled_model
 from upload_trigger.definition import loading, walk
 from upload_trigger.definition.problems import Problem, did_you_mean, problem
 

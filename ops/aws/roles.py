@@ -17,7 +17,7 @@ import botocore.session
 from botocore.credentials import Credentials, RefreshableCredentials
 from botocore.exceptions import ClientError
 
-from ops.aws.endpoint import Clients, on_this_machine, settings
+from ops.aws.session import Clients, on_this_machine, settings
 from ops.aws.stack import Deployment
 from ops.errors import DENIED, OpsError, RoleRefusedError, error_code, error_message
 

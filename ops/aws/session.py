@@ -1,36 +1,27 @@
-"""The AWS of the environment, and the options that every command takes alike."""
+"""The AWS of the environment: the clients, how often each may be asked, and whether it is on this machine."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import boto3
-import click
+from botocore.config import Config
 
-from ops.aws import stack as cloudformation_stack
-from ops.aws.endpoint import settings
-from ops.aws.stack import Deployment
-from ops.executions import execution as executions
+from ops.aws.stack import Deployment, deployment
 
-STACK = click.option(
-    "--stack",
-    default="cv-birds",
-    show_default=True,
-    metavar="NAME",
-    help="The deployed CloudFormation stack.",
-)
-PIPELINE = click.option(
-    "--pipeline", metavar="NAME", help="Whose executions are meant.  [default: the stack's own pipeline]"
-)
-NAME = click.option(
-    "--name", metavar="NAME", help="The pipeline <project>-NAME is meant instead of the project's own."
-)
-AS_ROLE = click.option(
-    "--as-role",
-    metavar="ARN|none",
-    help="Upload as this role, or as yourself.  [default: a hardened stack's uploader role]",
-)
-EXECUTION = click.argument("execution", metavar="[EXECUTION_ARN|latest]", default="latest")
+RETRIES = Config(retries={"mode": "standard", "max_attempts": 8})  # a person may watch for hours
+# Longer than Lambda lets any function run, and over networks that drop idle connections.
+INVOCATION = Config(read_timeout=910, tcp_keepalive=True)
+DIRECT = Config(proxies={})
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Clients(Protocol):
+    """Whatever makes boto3 clients: `boto3.Session()`, or local AWS."""
+
+    def client(self, service: str, /) -> Any:
+        """Make a boto3 client of `service`."""
 
 
 class Session:
@@ -45,11 +36,20 @@ class Session:
 
     def deployment(self, stack: str) -> Deployment:
         """Read what `stack` deployed."""
-        return cloudformation_stack.deployment(self.client("cloudformation"), stack)
+        return deployment(self.client("cloudformation"), stack)
 
-    def execution_arn(self, wanted: str, pipeline: str | None, stack: str) -> str:
-        """Return the ARN of what was asked for: an ARN, a PipelineExecutionId, or `latest`."""
-        if wanted.startswith("arn:"):
-            return wanted
-        name = pipeline or self.deployment(stack).project
-        return executions.find(self.client("sagemaker"), wanted, name)
+
+def settings(service: str, *, direct: bool = False) -> Config:
+    """Return how often and how long a client of `service` tries, and whether past any proxy."""
+    config = RETRIES.merge(INVOCATION) if service == "lambda" else RETRIES
+    return config.merge(DIRECT) if direct else config
+
+
+def on_this_machine(client: Any) -> bool:
+    """Tell whether `client` talks to local AWS."""
+    return urlsplit(client.meta.endpoint_url).hostname in LOOPBACK
+
+
+def poll_seconds(client: Any) -> float:
+    """Return the pause between two polls: short on this machine, within SageMaker's request limits on AWS."""
+    return 0.5 if on_this_machine(client) else 5.0

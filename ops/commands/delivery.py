@@ -10,22 +10,19 @@ import click
 from rich.console import Console
 
 from ops.aws import roles
-from ops.aws import stack as cloudformation_stack
-from ops.aws.session import AS_ROLE, NAME, STACK, Session
+from ops.aws.session import Session
+from ops.aws.stack import function_name
+from ops.commands.options import AS_ROLE, NAME, STACK, TIMEOUT, WAIT
 from ops.errors import FunctionFailedError
-from ops.output import table
-from ops.output.terminal import say
-from ops.uploads import failures as failed_uploads
-from ops.uploads import function, outcome
-from ops.uploads import redrive as redriving
-from ops.uploads import rollback as rolling_back
-from ops.uploads import upload as uploads
-from ops.uploads.function import Invoke
+from ops.output.terminal import say, show_table
+from ops.uploads import outcome
+from ops.uploads.failures import failed, queued
 from ops.uploads.history import Entry, History
 from ops.uploads.outcome import Verdict
-from ops.uploads.redrive import Replayed
-from ops.uploads.rollback import Rollback
-from ops.uploads.settling import TIMEOUT, WAIT, settle, watch_next
+from ops.uploads.redrive import Invoke, Replayed, invocation, replay, settle_uploads
+from ops.uploads.rollback import Rollback, changed
+from ops.uploads.start import settle, watch_next
+from ops.uploads.upload import definition_key
 from upload_trigger.verdicts import FAILED
 
 
@@ -46,13 +43,13 @@ def failures(limit: int, stack: str) -> None:
     """
     session, console = Session(), Console()
     deployed = session.deployment(stack)
-    found = failed_uploads.queued(session.client("sqs"), deployed.failure_queue)
-    found += failed_uploads.failed(session.client("s3"), deployed.bucket, limit)
+    found = queued(session.client("sqs"), deployed.failure_queue)
+    found += failed(session.client("s3"), deployed.bucket, limit)
     if not found:
         say(console, "Nothing failed: the failure queue is empty and no verdict is FAILED")
         return
     rows = [(each.kind, _moment(each.at), each.times, each.subject, each.reason) for each in found]
-    table.show(console, ("where", "since (UTC)", "received", "what", "reason"), rows)
+    show_table(console, ("where", "since (UTC)", "received", "what", "reason"), rows)
     say(console, outcome.REDRIVE)
 
 
@@ -71,21 +68,21 @@ def redrive(stack: str) -> int:
     deployed, invoke = session.deployment(stack), _invoke(session, stack)
     sqs, made = session.client("sqs"), list[Verdict]()
 
-    def replay() -> list[Replayed]:
+    def replay_all() -> list[Replayed]:
         replayed = []
-        for each in redriving.replay(sqs, deployed.failure_queue, invoke):
+        for each in replay(sqs, deployed.failure_queue, invoke):
             replayed.append(each)
             made.extend(_say_all(console, [verdict for verdict in each.verdicts if verdict not in made]))
         return replayed
 
-    replayed, broken = replay(), False
+    replayed, broken = replay_all(), False
     try:
-        made.extend(_say_all(console, redriving.reconcile(invoke, failed=True)))
+        made.extend(_say_all(console, settle_uploads(invoke, failed=True)))
     except FunctionFailedError as error:
         say(console, f"The function could not settle the rest: {error.message}")
         broken = True
     # What passed meanwhile, or was settled by reconciling, need not stay in the queue.
-    stayed = replay() if any(each.error for each in replayed) else []
+    stayed = replay_all() if any(each.error for each in replayed) else []
     stayed = [each for each in stayed if each.error]
     for each in stayed:
         reason = str(each.error).replace("\n", "\n  ")
@@ -108,7 +105,7 @@ def reconcile(stack: str) -> int:
     Exits with 1 when a verdict is FAILED.
     """
     session, console = Session(), Console()
-    made = _say_all(console, redriving.reconcile(_invoke(session, stack)))
+    made = _say_all(console, settle_uploads(_invoke(session, stack)))
     say(console, outcome.counts(made))
     return 1 if _failed(made) else 0
 
@@ -145,7 +142,7 @@ def rollback(
     With --start-only nothing is uploaded or judged: SageMaker starts that version with the parameters that
     its last execution had, and your own rights count.
     """
-    key = uploads.definition_key(name)
+    key = definition_key(name)
     session, console = Session(), Console()
     deployed = session.deployment(stack)
     pipeline = deployed.pipeline(name)
@@ -165,7 +162,7 @@ def rollback(
     )
     if wait:
         verdict = settle(who, deployed, restored.upload, timeout, console)
-        for line in rolling_back.changed(restored.earlier, verdict) if restored.earlier else ():
+        for line in changed(restored.earlier, verdict) if restored.earlier else ():
             say(console, f"Other than the execution then: {line}")
 
 
@@ -186,7 +183,7 @@ def history(limit: int, as_json: bool, name: str | None, stack: str) -> None:
     One row an upload: when, its S3 version, the verdict, the pipeline version, and the execution with its
     status, or the reason why there is none. An execution that no upload started has a row of its own.
     """
-    key = uploads.definition_key(name)
+    key = definition_key(name)
     session, console = Session(), Console()
     deployed = session.deployment(stack)
     pipeline = deployed.pipeline(name)
@@ -197,11 +194,11 @@ def history(limit: int, as_json: bool, name: str | None, stack: str) -> None:
         for entry in entries:
             say(console, json.dumps(entry.document()))
     elif entries:
-        table.show(console, HISTORY, map(_row, entries))
+        show_table(console, HISTORY, map(_row, entries))
     else:
         say(
             console,
-            f"Nothing was uploaded to s3://{deployed.bucket}/{key} yet: start with `python -m ops upload`",
+            f"Nothing was uploaded to s3://{deployed.bucket}/{key} yet: start with `cv-pipeline upload`",
         )
 
 
@@ -222,8 +219,8 @@ def _row(entry: Entry) -> tuple[str, ...]:
 
 
 def _invoke(session: Session, stack: str) -> Invoke:
-    name = cloudformation_stack.function_name(session.client("cloudformation"), stack)
-    return function.invocation(session.client("lambda"), name)
+    name = function_name(session.client("cloudformation"), stack)
+    return invocation(session.client("lambda"), name)
 
 
 def _say_all(console: Console, made: list[Verdict]) -> list[Verdict]:

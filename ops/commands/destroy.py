@@ -10,12 +10,12 @@ import click
 from rich.console import Console
 
 from ops.aws import roles
-from ops.aws.endpoint import Clients
 from ops.aws.roles import SecondFactor
-from ops.aws.session import STACK, Session
+from ops.aws.session import Clients, Session
+from ops.commands.options import STACK
 from ops.destroy import inventory
-from ops.destroy import removal as destroying
 from ops.destroy.inventory import Bucket, Group, Holdings
+from ops.destroy.removal import remove
 from ops.errors import OpsError
 from ops.output.terminal import say
 from ops.uploads.outcome import counted
@@ -66,9 +66,7 @@ def destroy(*, delete_data: bool, mfa_serial: str | None, yes: bool, stack: str)
     if not yes:
         _ask(stack)
     become = functools.cache(functools.partial(_become, session, mfa_serial))
-    left = destroying.destroy(
-        session, held, data=delete_data, tell=lambda text: say(console, text), become=become
-    )
+    left = remove(session, held, data=delete_data, tell=lambda text: say(console, text), become=become)
     _say_left(console, left)
 
 
@@ -120,7 +118,7 @@ def _say_left(console: Console, held: Holdings) -> None:
     say(console, f'This stays of {held.stack}; `make deploy ARGS="{arguments}"` takes it over, {choices}:')
     for line in _lines(held):
         say(console, f"  {line}")
-    say(console, f"To remove it as well: python -m ops destroy --stack {held.stack} --delete-data")
+    say(console, f"To remove it as well: cv-pipeline destroy --stack {held.stack} --delete-data")
 
 
 def _lines(held: Holdings) -> Iterator[str]:

@@ -7,10 +7,12 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from ops.aws.session import EXECUTION, PIPELINE, STACK, Session
-from ops.executions import watch as watching
-from ops.output import report as run_report
+from ops.aws.session import Session
+from ops.commands.options import EXECUTION, PIPELINE, STACK
+from ops.executions.execution import find
+from ops.output.report import PAGE, write_report
 from ops.output.terminal import say
+from ops.output.watch import follow
 
 REPORTS = Path("runs")
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
@@ -28,14 +30,14 @@ def watch(execution: str, pipeline: str | None, stack: str) -> int:
     change in CI, in files and with NO_COLOR. Ctrl-C ends the watching, not the execution.
     """
     session, console = Session(), Console()
-    arn = session.execution_arn(execution, pipeline, stack)
+    arn = _find(session, execution, pipeline, stack)
     sagemaker, logs, s3 = (session.client(service) for service in ("sagemaker", "logs", "s3"))
     try:
-        status = watching.watch(sagemaker, logs, arn, console, s3=s3)
+        status = follow(sagemaker, logs, arn, console, s3=s3)
     except KeyboardInterrupt:
-        say(console, f"\nThe execution goes on. Watch it again with: python -m ops watch {arn}")
+        say(console, f"\nThe execution goes on. Watch it again with: cv-pipeline watch {arn}")
         return INTERRUPTED
-    say(console, f"A page, the models and the metrics of it: python -m ops report {arn}")
+    say(console, f"A page, the models and the metrics of it: cv-pipeline report {arn}")
     return 0 if status == "Succeeded" else 1
 
 
@@ -56,7 +58,14 @@ def report(execution: str, output: Path | None, pipeline: str | None, stack: str
     and models/*/model.tar.gz in DIR, which is replaced when it holds an earlier report.
     """
     session = Session()
-    arn = session.execution_arn(execution, pipeline, stack)
+    arn = _find(session, execution, pipeline, stack)
     directory = output or REPORTS / arn.rpartition("/")[2]
-    summary = run_report.write_report(session, arn, directory)
-    say(Console(), f"{summary.status}: {directory / run_report.PAGE}")
+    summary = write_report(session, arn, directory)
+    say(Console(), f"{summary.status}: {directory / PAGE}")
+
+
+def _find(session: Session, wanted: str, pipeline: str | None, stack: str) -> str:
+    """Return the ARN of what was asked for: an ARN, a PipelineExecutionId, or `latest`."""
+    if wanted.startswith("arn:"):
+        return wanted
+    return find(session.client("sagemaker"), wanted, pipeline or session.deployment(stack).project)

@@ -1,6 +1,6 @@
 """What a deployment would take away, said before CloudFormation does it.
 
-    python -m ops preflight cdk.out    # make diff and make deploy run it
+    cv-pipeline preflight cdk.out    # make diff and make deploy run it
 
 Reads two templates, the one that the CDK synthesised and the one that is deployed, and changes nothing. Looks
 for what no later deployment brings back: the key that the bucket is encrypted with, and a bucket, a model
@@ -23,7 +23,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ops.aws import roles
-from ops.aws.endpoint import Clients
+from ops.aws.session import Clients
 from ops.errors import DENIED, EXPIRED, UNKNOWN_KEYS, OpsError, RoleRefusedError, error_code, explain
 
 BUCKET, KEY, QUEUE, TOPIC = "AWS::S3::Bucket", "AWS::KMS::Key", "AWS::SQS::Queue", "AWS::SNS::Topic"

@@ -10,14 +10,22 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 
 from ops.aws import roles
-from ops.aws import stack as cloudformation_stack
-from ops.aws.endpoint import Clients
-from ops.aws.session import AS_ROLE, NAME, STACK, Session
+from ops.aws.session import Clients, Session
+from ops.commands.options import AS_ROLE, NAME, STACK, TIMEOUT, WAIT
 from ops.errors import DENIED, UploadError, error_code
 from ops.output.terminal import say
-from ops.uploads import function, outcome, validation
-from ops.uploads import upload as uploads
-from ops.uploads.settling import TIMEOUT, WAIT, settle
+from ops.uploads import outcome, validation
+from ops.uploads.start import settle
+from ops.uploads.upload import (
+    check_data,
+    check_parameters,
+    check_start,
+    definition_key,
+    upload_data,
+    upload_definition,
+    upload_parameters,
+    values_beside,
+)
 
 if TYPE_CHECKING:
     from upload_trigger.settings import Settings
@@ -48,7 +56,7 @@ def validate(definition: Path, parameters: Path | None, stack: str | None) -> No
     Exits with 0 when nothing is wrong, advice or not, else with 2.
     """
     document = validation.load(definition)
-    settings = _settings(Session(), stack) if stack else None
+    settings = validation.deployed_settings(Session(), stack) if stack else None
     judgement = validation.judge(definition, document, validation.values_of(parameters), settings)
     console = Console()
     for advice in judgement.advice:
@@ -76,7 +84,7 @@ def validate(definition: Path, parameters: Path | None, stack: str | None) -> No
     "parameters_file",
     type=FILE,
     metavar="FILE",
-    help="Upload FILE as the parameters.json beside the definition; it stays for later uploads.",
+    help="Upload FILE as the parameters.json beside the definition; it stays for later ",
 )
 @NAME
 @WAIT
@@ -111,44 +119,37 @@ def upload(
     if data is not None and "InputDataUrl" in given:
         raise click.UsageError("--data sets InputDataUrl: give one of the two")
     replaced = {**given, "InputDataUrl": "s3://"} if data else given
-    uploads.check_parameters(definition, replaced, parameters_file)
-    key = uploads.definition_key(name)
+    check_parameters(definition, replaced, parameters_file)
+    key = definition_key(name)
     if data is not None:
-        uploads.check_data(data)
+        check_data(data)
     session, console = Session(), Console()
     deployed = session.deployment(stack)
     uploader = roles.uploader(session, deployed, as_role)
     s3, bucket = uploader.client("s3"), deployed.bucket
     if parameters_file is None:
-        values = uploads.values_beside(s3, bucket, key, replaced)
+        values = values_beside(s3, bucket, key, replaced)
     else:
         values = validation.values_of(parameters_file)
     settings = _known_settings(uploader, stack, console)
     if settings is not None:
         anywhere = {"InputDataUrl": f"s3://{bucket}/data/"} if data else {}
-        uploads.check_start(definition, {**given, **anywhere}, values, settings)
+        check_start(definition, {**given, **anywhere}, values, settings)
     if data is not None:
-        given["InputDataUrl"] = uploads.upload_data(s3, bucket, data, console)
+        given["InputDataUrl"] = upload_data(s3, bucket, data, console)
     if parameters_file is not None:
-        url = uploads.upload_parameters(s3, bucket, parameters_file, key)
+        url = upload_parameters(s3, bucket, parameters_file, key)
         say(console, f"Uploaded {url}")
-    uploaded = uploads.upload_definition(s3, bucket, definition, given, name)
+    uploaded = upload_definition(s3, bucket, definition, given, name)
     say(console, f"Uploaded {uploaded.url}, version {uploaded.version_id}")
     if wait:
         settle(uploader, deployed, uploaded, timeout, console)
 
 
-def _settings(clients: Clients, stack: str) -> Settings:
-    """Read the settings of a stack's function, its policy among them."""
-    name = cloudformation_stack.function_name(clients.client("cloudformation"), stack)
-    environment = function.environment(clients.client("lambda"), name)
-    return validation.settings_of(environment, stack)
-
-
 def _known_settings(clients: Clients, stack: str, console: Console) -> Settings | None:
     """Read the settings of a stack's function, or say that the person may not."""
     try:
-        return _settings(clients, stack)
+        return validation.deployed_settings(clients, stack)
     except ClientError as error:
         if error_code(error) not in DENIED:
             raise

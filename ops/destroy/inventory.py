@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from ops.aws.endpoint import Clients
-from ops.destroy.image_repository import Repository, find_repository, repository_name
+from ops.aws.session import Clients
 from ops.errors import NotFoundError, error_code
 from ops.executions.execution import ABSENT, RUNNING
 
@@ -62,6 +61,16 @@ class Group:
     def arns(self) -> list[str]:
         """List every package."""
         return [arn for arns in self.packages.values() for arn in arns]
+
+
+@dataclass(frozen=True)
+class Repository:
+    """The repository of the images that a stack with `-c image=codebuild` builds."""
+
+    name: str
+    kept: bool
+    """Whether the stack leaves it in place."""
+    images: int
 
 
 @dataclass(frozen=True)
@@ -147,8 +156,8 @@ def read(session: Clients, stack: str) -> Holdings:
     ours = dict.fromkeys((names["BucketName"], f"{names['BucketName']}-logs"), True)
     buckets = {**ours, **own.data.get(BUCKET_TYPE, {})}
     groups = {stack: True, **own.data.get(GROUP_TYPE, {})}
-    kept_images = own.data.get(REPOSITORY_TYPE, {}).get(repository_name(stack), True)
-    s3, images = session.client("s3"), find_repository(session.client("ecr"), stack, kept_images)
+    kept_images = own.data.get(REPOSITORY_TYPE, {}).get(_repository_name(stack), True)
+    s3, images = session.client("s3"), _repository(session.client("ecr"), stack, kept_images)
     found = tuple(filter(None, (_bucket(s3, name, kept) for name, kept in buckets.items())))
     return Holdings(
         stack,
@@ -284,3 +293,24 @@ def _group(sagemaker: Any, name: str, kept: bool) -> Group | None:
             raise
         return None
     return Group(name, kept, packages)
+
+
+def _repository_name(stack: str) -> str:
+    """Name the repository of a stack, as infra/names.py does."""
+    return f"{stack}-training"
+
+
+def _repository(ecr: Any, stack: str, kept: bool) -> Repository | None:
+    """Find the stack's repository; one of this name without the stack's tags is somebody else's."""
+    name = _repository_name(stack)
+    try:
+        arn = ecr.describe_repositories(repositoryNames=[name])["repositories"][0]["repositoryArn"]
+        tags = {each["Key"]: each["Value"] for each in ecr.list_tags_for_resource(resourceArn=arn)["tags"]}
+        pages = ecr.get_paginator("list_images").paginate(repositoryName=name)
+        digests = {each["imageDigest"] for page in pages for each in page["imageIds"]}
+    except ClientError as error:
+        if error_code(error) != "RepositoryNotFoundException":
+            raise
+        return None
+    owner = "-".join(filter(None, (tags.get("environment"), tags.get("project"))))
+    return Repository(name, kept, len(digests)) if owner == stack else None

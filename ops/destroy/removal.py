@@ -1,6 +1,6 @@
 """Remove a deployment: end what runs, empty what goes, delete the stack.
 
-    destroy(session, holdings.read(session, "cv-birds"), data=False, tell=print)
+    remove(session, inventory.read(session, "cv-birds"), data=False, tell=print)
 
 The versions of definitions and verdicts go as the break-glass role, everything else as whoever runs it.
 Everything is looked up afresh each round, so a run that was interrupted is finished by the next one, and what
@@ -17,7 +17,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ops.aws import roles
-from ops.aws.endpoint import Clients, poll_seconds
+from ops.aws.session import Clients, poll_seconds
 from ops.destroy import inventory
 from ops.destroy.inventory import Bucket, Group, Holdings
 from ops.errors import DestroyError, error_code
@@ -36,7 +36,7 @@ KEY_DAYS = 30
 _BATCH = 1000  # what one DeleteObjects takes
 
 
-def destroy(
+def remove(
     session: Clients, held: Holdings, *, data: bool, tell: Tell, become: Become | None = None
 ) -> Holdings:
     """Remove what `held` says, with `data` also what the stack would keep; give what is left.

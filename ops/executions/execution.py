@@ -135,12 +135,12 @@ def find(sagemaker: Any, wanted: str, pipeline_name: str) -> str:
         if error_code(error) not in ABSENT:
             raise
         raise NotFoundError(
-            f"no pipeline {pipeline_name} yet: the first `python -m ops upload` makes it "
+            f"no pipeline {pipeline_name} yet: the first `cv-pipeline upload` makes it "
             "(`aws sagemaker list-pipelines` names the ones there are)"
         ) from error
     if wanted == "latest":
         raise NotFoundError(
-            f"pipeline {pipeline_name} has no execution yet: start one with `python -m ops upload`"
+            f"pipeline {pipeline_name} has no execution yet: start one with `cv-pipeline upload`"
         )
     raise NotFoundError(
         f"pipeline {pipeline_name} has no execution {wanted}: "
@@ -193,7 +193,7 @@ def _ask(operation: Any, arn: str) -> dict[str, Any]:
         if error_code(error) not in ABSENT | {"ValidationException"}:
             raise
         raise NotFoundError(
-            f"no execution {arn} ({error_message(error)}): `python -m ops watch latest` finds the newest one"
+            f"no execution {arn} ({error_message(error)}): `cv-pipeline watch latest` finds the newest one"
         ) from error
     return answer
 

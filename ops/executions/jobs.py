@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ops.executions.costs import saving
 from ops.executions.execution import Execution, Step
 
 INTERRUPTED = "Interrupted"
@@ -46,8 +45,10 @@ class Training:
 
     @property
     def saving(self) -> float | None:
-        """Return the share that managed spot training saved, as SageMaker's console computes it."""
-        return saving(self.training_seconds, self.billable_seconds)
+        """Return the share that Spot saved (0.7 = 70 %), computed as SageMaker's console does."""
+        if self.training_seconds is None or self.billable_seconds is None or self.training_seconds <= 0:
+            return None
+        return 1 - self.billable_seconds / self.training_seconds
 
     @property
     def phase(self) -> str:

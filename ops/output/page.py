@@ -16,18 +16,16 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ops.executions.artifacts import folder_name
 from ops.executions.evaluations import Evaluation
 from ops.executions.execution import Step
 from ops.executions.jobs import Training
-from ops.executions.registry import ModelPackage
+from ops.executions.models import ModelPackage, folder_name
 from ops.executions.snapshot import Snapshot
-from ops.output import closing
+from ops.output import words
 from ops.output.confusion import Matrix, matrix, most_confused
 from ops.output.summary import Summary
 from ops.output.terminal import duration
 from ops.output.timeline import Timeline, timeline
-from ops.output.words import PROGRESS
 
 TEMPLATES = Path(__file__).parent / "templates"
 METRICS = {
@@ -57,13 +55,13 @@ class Page:
         reached = {kind: each.metric("accuracy") for kind, each in self.evaluations.items()}
         accuracies = {kind: value for kind, value in reached.items() if value is not None}
         if self.snapshot.execution.finished:
-            return closing.summary(self.snapshot, self.packages, accuracies)
+            return words.summary(self.snapshot, self.packages, accuracies)
         return f"{self.snapshot.execution.status}: how far it was at {moment(self.snapshot.taken)}."
 
     @property
     def failures(self) -> list[str]:
         """Return every failure reason in full."""
-        return closing.failures(self.snapshot)
+        return words.failures(self.snapshot)
 
     @property
     def region(self) -> str:
@@ -90,7 +88,7 @@ class Page:
     @property
     def metric_names(self) -> list[str]:
         """Name every metric any training reported; how far it came is no result."""
-        return sorted({name for each in self.trainings for name in each.metrics} - {PROGRESS})
+        return sorted({name for each in self.trainings for name in each.metrics} - {words.PROGRESS})
 
     @property
     def spot(self) -> Training | None:
@@ -126,7 +124,7 @@ class Page:
     @property
     def packages_waiting(self) -> bool:
         """Tell whether a registered model waits for somebody's approval."""
-        return any(package.approval_status == closing.PENDING for package in self.packages)
+        return any(package.approval_status == words.PENDING for package in self.packages)
 
     def cached(self, training: Training) -> bool:
         """Tell whether `training` came from the cache, so that this execution paid nothing for it."""

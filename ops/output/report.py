@@ -1,4 +1,4 @@
-"""Leave a directory that tells an execution: `python -m ops report`.
+"""Leave a directory that tells an execution: `cv-pipeline report`.
 
     report.html                     one page without links to anywhere, to read and to forward
     summary.json                    the same for programs (ops/output/summary.py lists the keys)
@@ -17,10 +17,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ops.aws.endpoint import Clients
+from ops.aws.session import Clients
 from ops.errors import ReportError
-from ops.executions import artifacts, evaluations, execution, registry
-from ops.executions.artifacts import folder_name
+from ops.executions import evaluations, execution, models
+from ops.executions.models import folder_name
 from ops.executions.snapshot import SnapshotReader
 from ops.output.page import Page, render
 from ops.output.summary import Summary, summarise
@@ -69,9 +69,9 @@ def _write(clients: Clients, execution_arn: str, directory: Path, notes: Sequenc
     reader = SnapshotReader(sagemaker, clients.client("logs"), execution_arn)
     snapshot = reader.read()
     parameters = execution.read_parameters(sagemaker, execution_arn)
-    packages = registry.read(sagemaker, snapshot)
+    packages = models.read_packages(sagemaker, snapshot)
     found, no_evaluations = evaluations.read(sagemaker, s3, snapshot)
-    digests, no_models = artifacts.download(s3, snapshot, directory / "models")
+    digests, no_models = models.download(s3, snapshot, directory / "models")
     summary = summarise(snapshot, parameters, found, packages, digests)
     for kind, evaluation in found.items():
         (directory / f"evaluation-{folder_name(kind)}.json").write_bytes(evaluation.body)

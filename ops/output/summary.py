@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from ops.executions.evaluations import Evaluation
-from ops.executions.registry import ModelPackage
+from ops.executions.models import ModelPackage
 from ops.executions.snapshot import Snapshot
 
 

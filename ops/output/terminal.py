@@ -1,10 +1,24 @@
-"""Whether somebody watches: a live picture on a terminal, plain lines in CI, in files and with NO_COLOR."""
+"""Lines and tables for a person: in colour where somebody watches; plain in CI, files and with NO_COLOR."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+NARROW = 24  # characters that are never broken over two lines
+STYLES = {
+    "STARTED": "green",
+    "Succeeded": "green",
+    "SUPERSEDED": "dim",
+    "REJECTED": "red",
+    "FAILED": "red",
+    "Failed": "red",
+    "no verdict yet": "yellow",
+}
 
 
 def is_live(console: Console) -> bool:
@@ -23,3 +37,29 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def show_table(console: Console, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print `rows` below `headers`; on a terminal, long cells take as many lines as they need."""
+    listed = [[" ".join(cell.split()) for cell in row] for row in rows]
+    if is_live(console):
+        console.print(_table(headers, listed))
+    else:
+        for line in lines(headers, listed):
+            say(console, line)
+
+
+def lines(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return one line a row, each column as wide as its widest cell; nothing is cut."""
+    everything = [list(headers), *map(list, rows)]
+    widths = [max(map(len, column)) for column in zip(*everything, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in everything]
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for header, *cells in zip(headers, *rows, strict=True):
+        table.add_column(header, no_wrap=max(map(len, cells), default=0) <= NARROW, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell, STYLES.get(cell, "")) for cell in row))
+    return table

@@ -23,7 +23,7 @@ Verdict = Mapping[str, Any]
 
 MISSING = DENIED | {"NoSuchKey", "404", "403"}
 """What S3 answers for an object that is not there: 403 to whoever may not list the bucket."""
-REDRIVE = "When the cause is mended: python -m ops redrive"
+REDRIVE = "When the cause is mended: cv-pipeline redrive"
 SHORT = 8  # characters of a version id that tell it from its neighbours
 
 

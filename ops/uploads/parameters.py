@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ops.errors import UploadError, did_you_mean
+from ops.errors import UploadError
+from upload_trigger.definition.problems import did_you_mean
 
 DEPLOYMENT_PARAMETERS = frozenset(
     {
@@ -68,9 +69,7 @@ def typed(parameter: Mapping[str, Any], text: str) -> Value:
         raise UploadError(f"{name}={text!r} is not {EXPECTED.get(kind, kind)}")
     allowed = parameter.get("EnumValues")
     if allowed and value not in allowed:
-        raise UploadError(
-            f"{name}={text!r} is not one of {', '.join(map(str, allowed))}{did_you_mean(text, allowed)}"
-        )
+        raise UploadError(f"{name}={text!r} is none of its EnumValues{did_you_mean(text, map(str, allowed))}")
     return value
 
 
@@ -89,10 +88,7 @@ def _check_name(name: str, declared: Mapping[str, Any]) -> None:
         )
     if name not in declared:
         known = [candidate for candidate in declared if not is_deployments(candidate)]
-        listed = ", ".join(known) or "none"
-        raise UploadError(
-            f"no parameter {name} in the definition{did_you_mean(name, known)}; it has: {listed}"
-        )
+        raise UploadError(f"no parameter {name} in the definition{did_you_mean(name, known)}")
 
 
 def _convert(kind: str, text: str) -> Value | None:

@@ -1,26 +1,46 @@
 """Try again what failed, and settle what has no verdict; done twice, the second time finds nothing to do.
 
-The function settles every upload once, however often it hears of it, so replaying an event is always safe.
+The deployed function is asked directly. It settles every upload once, however often it hears of it, so
+replaying an event is always safe.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from ops.aws.endpoint import on_this_machine
+from ops.aws.session import on_this_machine
 from ops.errors import FunctionFailedError
-from ops.uploads import failure_queue
-from ops.uploads.failure_queue import Message
-from ops.uploads.function import Invoke
+from ops.uploads import failures
+from ops.uploads.failures import Message
 from ops.uploads.outcome import Verdict
 
 HIDDEN_SECONDS = 900  # nobody else replays a message while the function works on it
 WAIT_SECONDS = 4  # longer than a waiting upload hides the messages that it looks at
 UNFINISHED = re.compile(r"\bUnfinishedError: (\d+) ")
 ROUNDS = 20
+
+Invoke = Callable[[Mapping[str, Any]], list[Verdict]]
+"""Hands an event to the function and returns the verdicts it made."""
+
+
+def invocation(client: Any, name: str) -> Invoke:
+    """Make the `Invoke` of the Lambda function `name`."""
+
+    def invoke(event: Mapping[str, Any]) -> list[Verdict]:
+        answer = client.invoke(FunctionName=name, Payload=json.dumps(event).encode())
+        with closing(answer["Payload"]) as body:
+            payload = json.loads(body.read() or b"null")
+        if "FunctionError" in answer:
+            error = failures.function_error(payload if isinstance(payload, dict) else {})
+            raise FunctionFailedError(f"{error}\nThe whole story is in the log group /aws/lambda/{name}")
+        return [each for each in payload or [] if isinstance(each, dict) and "verdict" in each]
+
+    return invoke
 
 
 @dataclass(frozen=True)
@@ -36,9 +56,7 @@ def replay(sqs: Any, queue_url: str, invoke: Invoke) -> Iterator[Replayed]:
     """Hand every message's event to the function again, and delete the message when that went well."""
     kept: list[Message] = []
     wait = 1 if on_this_machine(sqs) else WAIT_SECONDS
-    messages = failure_queue.receive(
-        sqs, queue_url, hidden_seconds=HIDDEN_SECONDS, wait_seconds=wait, batch=1
-    )
+    messages = failures.receive(sqs, queue_url, hidden_seconds=HIDDEN_SECONDS, wait_seconds=wait, batch=1)
     try:
         for message in messages:
             kept.append(message)
@@ -49,7 +67,7 @@ def replay(sqs: Any, queue_url: str, invoke: Invoke) -> Iterator[Replayed]:
                 kept.remove(message)
             yield replayed
     finally:
-        failure_queue.give_back(sqs, queue_url, kept)
+        failures.give_back(sqs, queue_url, kept)
 
 
 def _replay(message: Message, invoke: Invoke) -> Replayed:
@@ -61,8 +79,8 @@ def _replay(message: Message, invoke: Invoke) -> Replayed:
         return Replayed(message, [], error.message)
 
 
-def reconcile(invoke: Invoke, *, failed: bool = False) -> list[Verdict]:
-    """Settle every upload without a verdict (and what FAILED, when asked), and give the verdicts made.
+def settle_uploads(invoke: Invoke, *, failed: bool = False) -> list[Verdict]:
+    """Settle every upload without a verdict (and what FAILED, when asked), and return the verdicts made.
 
     The function ends early when its time runs out, and goes on when it is asked again; what it settled in
     such a round is only counted by its message, so those verdicts are missing from the answer.

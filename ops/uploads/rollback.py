@@ -21,7 +21,7 @@ from ops.uploads.upload import Upload
 LISTED = 12  # known versions in one message
 NUMBER = re.compile("[1-9][0-9]{0,8}")
 SHORTEST = 6  # characters of an S3 version id that are enough to mean one
-DESCRIPTION = "python -m ops rollback --start-only: pipeline version {}"
+DESCRIPTION = "cv-pipeline rollback --start-only: pipeline version {}"
 
 
 class Target(NamedTuple):
@@ -84,7 +84,7 @@ class Rollback:
         if last is None:
             raise NotFoundError(
                 f"version {version} of pipeline {self._pipeline} has no execution whose parameters could be "
-                f"taken; restore its definition instead: `python -m ops rollback {version}`"
+                f"taken; restore its definition instead: `cv-pipeline rollback {version}`"
             )
         answer = self._sagemaker.start_pipeline_execution(
             PipelineName=self._pipeline,
@@ -103,7 +103,7 @@ class Rollback:
             return Target(int(wanted), None)
         raise NotFoundError(
             f"pipeline {self._pipeline} has no version {wanted} that ever ran; it has: {self._known()}. "
-            "`python -m ops history` shows them"
+            "`cv-pipeline history` shows them"
         )
 
     def _before_newest(self) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""Wait for what becomes of an upload: its verdict, or the function's error in the failure queue."""
+"""Wait for what becomes of an upload, the verdict or the function's error in the queue, and say it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ops.aws.endpoint import on_this_machine
+from rich.console import Console
+
+from ops.aws.session import Clients, on_this_machine
+from ops.aws.stack import Deployment, function_name
 from ops.errors import StartFailedError, StartTimeoutError
-from ops.uploads import failure_queue, outcome
-from ops.uploads.failure_queue import Message
+from ops.output.terminal import say
+from ops.uploads import failures, outcome
+from ops.uploads.failures import Message
 from ops.uploads.outcome import Verdict
 from ops.uploads.upload import Upload
 from upload_trigger.verdicts import STARTED
@@ -31,7 +35,7 @@ def wait_for_verdict(
 
     Raises:
         StartFailedError: The function gave up on this upload; the message holds its error.
-        StartTimeout: Neither a verdict nor an error of this upload appeared in time.
+        StartTimeoutError: Neither a verdict nor an error of this upload appeared in time.
     """
     pause = 0.25 if on_this_machine(s3) else 2.0
     started = time.monotonic()
@@ -39,8 +43,8 @@ def wait_for_verdict(
         verdict = outcome.read(s3, upload.bucket, upload.key, upload.version_id)
         if verdict:
             return verdict
-        messages = list(failure_queue.receive(sqs, queue_url, hidden_seconds=HIDDEN_SECONDS))
-        failure_queue.give_back(sqs, queue_url, messages)
+        messages = list(failures.receive(sqs, queue_url, hidden_seconds=HIDDEN_SECONDS))
+        failures.give_back(sqs, queue_url, messages)
         for message in messages:
             if (upload.bucket, upload.key, upload.version_id) in message.uploads:
                 raise StartFailedError(_given_up(message, upload))
@@ -63,7 +67,7 @@ def wait_for_start(
 
     Raises:
         StartFailedError: The verdict is another one, with every reason, or the function gave up.
-        StartTimeout: Neither a verdict nor an error of this upload appeared in time.
+        StartTimeoutError: Neither a verdict nor an error of this upload appeared in time.
     """
     verdict = wait_for_verdict(s3, sqs, upload, queue_url, timeout, function_name=function_name, sleep=sleep)
     return execution_arn(verdict)
@@ -77,10 +81,35 @@ def execution_arn(verdict: Verdict) -> str:
     return str(verdict["executionArn"])
 
 
+def settle(
+    session: Clients, deployed: Deployment, upload: Upload, timeout: float, console: Console
+) -> Verdict:
+    """Wait for the verdict on `upload` and print it; StartFailedError unless it is STARTED."""
+    function = function_name(session.client("cloudformation"), deployed.stack)
+    verdict = wait_for_verdict(
+        session.client("s3"),
+        session.client("sqs"),
+        upload,
+        deployed.failure_queue,
+        timeout,
+        function_name=function,
+    )
+    arn = execution_arn(verdict)
+    for line in outcome.lines(verdict):
+        say(console, line)
+    watch_next(console, arn)
+    return verdict
+
+
+def watch_next(console: Console, execution_arn: str) -> None:
+    """Name the command that follows an execution."""
+    say(console, f"Watch it with: cv-pipeline watch {execution_arn}")
+
+
 def _given_up(message: Message, upload: Upload) -> str:
     return (
         f"{upload.url} (version {upload.version_id}) has no verdict: the function gave up: {message.reason}\n"
-        f"`python -m ops history` tells whether it runs all the same. {outcome.REDRIVE}. "
+        f"`cv-pipeline history` tells whether it runs all the same. {outcome.REDRIVE}. "
         f"The whole story is in the log group {_log_group(message.function_name)}"
     )
 
@@ -88,8 +117,8 @@ def _given_up(message: Message, upload: Upload) -> str:
 def _nothing(upload: Upload, timeout: float, function_name: str | None) -> str:
     return (
         f"no verdict on {upload.url} (version {upload.version_id}) and no error within {timeout:.0f} s. S3 "
-        "events are sometimes late, and failed ones are tried again for minutes: `python -m ops history` "
-        "shows the verdict when it comes, and `python -m ops reconcile` settles the upload now. What the "
+        "events are sometimes late, and failed ones are tried again for minutes: `cv-pipeline history` "
+        "shows the verdict when it comes, and `cv-pipeline reconcile` settles the upload now. What the "
         f"function did is in the log group {_log_group(function_name)}"
     )
 

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ops.aws.service_model import bundled_model
+from ops.aws.session import Clients
+from ops.aws.stack import function_name
 from ops.errors import NotFoundError, UploadError
 from ops.uploads.parameters import DEPLOYMENT_PARAMETERS, VPC_PARAMETER, is_deployments
 from pipeline_definition.checks import Finding, Place, check
+from pipeline_definition.checks.service_model import bundled_model
 from upload_trigger.definition import loading, walk
 from upload_trigger.definition.loading import InvalidDefinitionError
 
@@ -152,12 +154,14 @@ def judge(
     )
 
 
-def settings_of(environment: Mapping[str, str], stack: str) -> Settings:
-    """Read a deployed function's environment."""
+def deployed_settings(clients: Clients, stack: str) -> Settings:
+    """Read the settings of a stack's function, its policy among them, of its environment."""
     from upload_trigger.settings import Settings, SettingsError  # noqa: PLC0415
 
+    name = function_name(clients.client("cloudformation"), stack)
+    configuration = clients.client("lambda").get_function_configuration(FunctionName=name)
     try:
-        return Settings.read(environment)
+        return Settings.read(configuration.get("Environment", {}).get("Variables", {}))
     except SettingsError as error:
         raise NotFoundError(f"stack {stack}: {error}") from error
 

@@ -17,7 +17,7 @@ import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
-from ops.aws.service_model import bundled_model
+from pipeline_definition.checks.service_model import bundled_model
 from tests.benchmarks.measure import machine
 from tests.support.definitions.hostile import HOSTILE, HOSTILE_VALUES
 from tests.support.delivery.handler_bench import MEMORY, Bench

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from ops.aws.service_model import bundled_model
 from pipeline_definition.checks.patterns import LONGEST, matches
+from pipeline_definition.checks.service_model import bundled_model
 from tests.benchmarks.measure import machine
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -124,7 +124,7 @@ def test_a_hardened_deployment_refuses_a_plain_copy_and_says_who_may(
         )
         assert done.returncode == 1
         only = f"statement OnlyTheUploaderWritesDefinitions lets only {UPLOADER} do it"
-        assert f"with an explicit deny in a resource-based policy: {only}; use python -m ops" in done.stderr
+        assert f"with an explicit deny in a resource-based policy: {only}; use cv-pipeline" in done.stderr
         assert "upload:" in aws(somebody, *AS_UPLOADER, *copy)
         server.send_signal(signal.SIGINT)
         assert server.wait(timeout=30) == 0

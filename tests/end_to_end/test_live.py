@@ -15,9 +15,10 @@ from rich.console import Console
 
 from local.run import DEFINITION
 from ops.aws import roles, stack
-from ops.executions import watch
 from ops.output import report
+from ops.output.watch import follow
 from ops.uploads import upload
+from ops.uploads.start import wait_for_start
 
 pytestmark = pytest.mark.live
 
@@ -31,14 +32,14 @@ def test_an_upload_registers_two_models_that_are_equal(tmp_path_factory: pytest.
     definition = Path(os.environ.get("CV_DEFINITION", DEFINITION))
     uploaded = upload.upload_definition(s3, outputs["BucketName"], definition, parameters)
     sagemaker = session.client("sagemaker")
-    execution = watch.wait_for_start(
+    execution = wait_for_start(
         s3,
         session.client("sqs"),
         uploaded,
         outputs["FailureQueueUrl"],
         600.0,
     )
-    assert watch.watch(sagemaker, session.client("logs"), execution, Console()) == "Succeeded"
+    assert follow(sagemaker, session.client("logs"), execution, Console()) == "Succeeded"
     summary = report.write_report(session, execution, tmp_path_factory.mktemp("live") / "report")
     assert len(set(summary.model_packages)) == 2
     spot, on_demand = summary.trainings["Spot"], summary.trainings["OnDemand"]

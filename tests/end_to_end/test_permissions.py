@@ -19,7 +19,7 @@ import pytest
 
 from local.run import STACK, TEMPLATE
 from ops.errors import FunctionFailedError, StartFailedError
-from ops.uploads import function
+from ops.uploads import redrive
 from tests.support.local_aws.deployed import DeployedStack, deployed_stack
 from tests.support.local_aws.functions import eventually
 from tests.support.local_aws.toy_pipeline import SHIPPED
@@ -99,7 +99,7 @@ class Roles:
         except StartFailedError as error:
             return error.message
         reasons = [step.get("FailureReason") for step in self._running.steps(execution).values()]
-        invoke = function.invocation(self._running.aws.client("lambda"), f"{STACK}-start-execution")
+        invoke = redrive.invocation(self._running.aws.client("lambda"), f"{STACK}-start-execution")
         try:
             invoke({"reconcile": {"minimumAgeSeconds": 900}})
         except FunctionFailedError as error:

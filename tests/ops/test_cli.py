@@ -1,4 +1,4 @@
-"""`python -m ops` as a person meets it: exit codes, one plain sentence for each mistake, and help."""
+"""`cv-pipeline` as a person meets it: exit codes, one plain sentence for each mistake, and help."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def test_watch_exits_with_0_for_succeeded_and_1_for_failed(
     assert cli.run(["watch", "latest"]) == 1
     assert cli.run(["watch", failed.id]) == 1
     out = capsys.readouterr().out
-    assert f"python -m ops report {failed.arn}" in out
+    assert f"cv-pipeline report {failed.arn}" in out
 
 
 def test_ctrl_c_says_how_to_watch_again(
@@ -67,10 +68,10 @@ def test_ctrl_c_says_how_to_watch_again(
         raise KeyboardInterrupt
 
     fake.clock = 10.0
-    monkeypatch.setattr("ops.executions.watch.poll_seconds", interrupt)
+    monkeypatch.setattr("ops.output.watch.poll_seconds", interrupt)
     arn = next(iter(fake.executions))
     assert cli.run(["watch"]) == 130
-    assert f"The execution goes on. Watch it again with: python -m ops watch {arn}" in capsys.readouterr().out
+    assert f"The execution goes on. Watch it again with: cv-pipeline watch {arn}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_a_pipeline_without_executions_is_said(
 ) -> None:
     fake.executions.clear()
     assert cli.run(["report"]) == 2
-    assert "has no execution yet: start one with `python -m ops upload`" in capsys.readouterr().err
+    assert "has no execution yet: start one with `cv-pipeline upload`" in capsys.readouterr().err
 
 
 def test_report_leaves_its_directory_named_after_the_execution(
@@ -148,9 +149,14 @@ def test_help_names_every_command_and_the_exit_codes() -> None:
     process = in_a_process("--help")
     assert process.returncode == 0
     commands = "validate upload watch report history failures redrive reconcile rollback destroy"
-    for said in (*commands.split(), "Exits with 0"):
+    for said in (*commands.split(), "Exits with 0", "Usage: cv-pipeline [OPTIONS]"):
         assert said in process.stdout
     assert in_a_process("watch", "--nonsense").returncode == 2
+
+
+def test_version_names_the_product_and_the_release(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["--version"]) == 0
+    assert capsys.readouterr().out == f"cv-training-pipeline {metadata.version('cv-training-pipeline')}\n"
 
 
 def test_the_command_line_starts_without_the_slow_libraries() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ops.aws.service_model import bundled_model
 from pipeline_definition.checks import check
+from pipeline_definition.checks.service_model import bundled_model
 from tests.support.definitions.policy_cases import DEPLOYED, judge
 
 ROOT = Path(__file__).parents[2]

@@ -217,7 +217,7 @@ def test_what_sagemaker_refuses_is_rejected_with_its_words_and_leaves_the_pipeli
         {
             "pointer": "",
             "message": f"SageMaker refuses it: {operation} failed with ValidationException: step {step} "
-            "is not valid; `python -m ops validate FILE` may tell more",
+            "is not valid; `cv-pipeline validate FILE` may tell more",
         }
     ]
     assert len(laptop.sagemaker.executions) == 1

@@ -106,7 +106,7 @@ def test_of_several_data_sets_none_is_read_and_their_names_are_told() -> None:
     assert message == (
         f"{DATA} holds several data sets (CUB_200_2011.tgz, birds/, cats/); say which: write "
         f'{{"InputDataUrl": "{DATA}CUB_200_2011.tgz"}} into parameters.json beside the definition and upload '
-        "the definition again, or use python -m ops upload --data PATH"
+        "the definition again, or use cv-pipeline upload --data PATH"
     )
     assert bucket.admit(InputDataUrl=f"{DATA}cats/").parameters["InputDataUrl"] == f"{DATA}cats/"
 
@@ -123,7 +123,7 @@ def test_of_a_thousand_data_sets_the_first_ten_are_told_after_one_look() -> None
 def test_without_any_data_the_upload_is_refused_and_told_how_to_upload_some(keys: list[str]) -> None:
     place, message = Bucket(*keys).refusal()
     assert place == f"/Parameters/{DECLARED}"
-    assert f"{DATA} holds no data set; upload one (python -m ops upload --data PATH" in message
+    assert f"{DATA} holds no data set; upload one (cv-pipeline upload --data PATH" in message
 
 
 def test_a_folder_that_only_its_marker_is_in_holds_no_data() -> None:

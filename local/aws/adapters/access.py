@@ -227,7 +227,7 @@ def _statement(host: ServerHost, policy: Any, sid: str) -> str:
         return f": statement {sid}"
     said = f": statement {sid} lets only {', '.join(exempt)} do it"
     people = [arn for arn in exempt if _is_for_people(host, arn)]
-    return f"{said}; use python -m ops or a profile with role_arn = {people[0]}" if people else said
+    return f"{said}; use cv-pipeline or a profile with role_arn = {people[0]}" if people else said
 
 
 def _is_for_people(host: ServerHost, arn: str) -> bool:

@@ -114,5 +114,5 @@ def test_the_second_factor_stays_where_people_are_named(synthesis: ModuleType) -
 
 
 def test_the_upload_command_names_the_stack() -> None:
-    assert HARDENED["Outputs"]["UploadCommand"]["Value"] == "python -m ops upload --stack cv-birds"
+    assert HARDENED["Outputs"]["UploadCommand"]["Value"] == "cv-pipeline upload --stack cv-birds"
     assert json.dumps(HARDENED["Outputs"]["UploaderRoleArn"]["Value"]).count("PeopleUploader") == 1

@@ -182,7 +182,7 @@ def test_a_denial_names_its_statement_and_whom_it_exempts(
     policy = {"Version": "2012-10-17", "Statement": statements}
     admin.put_bucket_policy(Bucket="guarded", Policy=json.dumps(policy))
     _, _, message = refusal(s3.put_object, Bucket="guarded", Key="k", Body=b"k")
-    advice = f"; use python -m ops or a profile with role_arn = {one}" if "AWS" in trusted else ""
+    advice = f"; use cv-pipeline or a profile with role_arn = {one}" if "AWS" in trusted else ""
     assert message.endswith(f" in a resource-based policy: statement OnlyOne lets only {one} do it{advice}")
     _, _, message = refusal(s3.delete_object, Bucket="guarded", Key="k")
     assert message.endswith(" in a resource-based policy: statement Nobody")

@@ -69,7 +69,7 @@ def run(aws: LocalAWS, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 
     yield run
     for stack in (STACK, f"{STACK}-two"):
-        removal.destroy(aws, inventory.read(aws, stack), data=True, tell=lambda _: None)
+        removal.remove(aws, inventory.read(aws, stack), data=True, tell=lambda _: None)
 
 
 def template(folder: Path, *, stack: str = STACK, retain: bool = True) -> Path:
@@ -155,7 +155,7 @@ def test_a_retaining_deployment_keeps_its_data_and_says_how_to_remove_it(
     assert "    data/  4 versions, 18 bytes" in stays
     assert "    executions/  1 version, 2.5 KB" in stays
     assert f"model package group {STACK}: 1 model package (1 Approved)" in stays
-    assert f"python -m ops destroy --stack {STACK} --delete-data" in said
+    assert f"cv-pipeline destroy --stack {STACK} --delete-data" in said
     assert deployed.describe(execution)["PipelineExecutionStatus"] == "Stopped"
     assert left(aws) == {
         "stacks": [],
@@ -358,7 +358,7 @@ def test_interrupted_before_or_after_any_call_the_next_run_removes_the_rest(
 
         clients = Watched(aws, interrupt)
         try:
-            removal.destroy(clients, inventory.read(clients, STACK), data=False, tell=lambda _: None)
+            removal.remove(clients, inventory.read(clients, STACK), data=False, tell=lambda _: None)
         except KeyboardInterrupt:
             places.append(moments[-1])
             assert run("destroy", "--yes")[0] == 0
@@ -381,7 +381,7 @@ def test_nothing_is_removed_before_what_runs_has_ended(aws: LocalAWS, run: Run, 
             statuses.append(deployed.describe(execution)["PipelineExecutionStatus"])
 
     clients = Watched(aws, look)
-    removal.destroy(clients, inventory.read(clients, STACK), data=False, tell=lambda _: None)
+    removal.remove(clients, inventory.read(clients, STACK), data=False, tell=lambda _: None)
     assert statuses == ["Stopped"]
     assert left(aws) == NOTHING
 
@@ -399,12 +399,12 @@ def test_what_is_uploaded_meanwhile_goes_as_well_or_is_said(
 
     clients, said = Watched(aws, upload), list[str]()
     if times == 1:
-        removal.destroy(clients, inventory.read(clients, STACK), data=False, tell=said.append)
+        removal.remove(clients, inventory.read(clients, STACK), data=False, tell=said.append)
         assert said.count(f"Deleting stack {STACK}") == 2
         assert left(aws) == NOTHING
     else:
         with pytest.raises(DestroyError, match="somebody keeps uploading"):
-            removal.destroy(clients, inventory.read(clients, STACK), data=False, tell=said.append)
+            removal.remove(clients, inventory.read(clients, STACK), data=False, tell=said.append)
 
 
 def test_a_stack_that_cannot_be_deleted_is_said_with_the_resource_and_the_reason(

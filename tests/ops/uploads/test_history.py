@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from ops import __main__ as cli
-from ops.output import table
+from ops.output.terminal import show_table
 from tests.support.ops.deployment import BUCKET, KEY, Deployment, definition, deployment
 
 __all__ = ["deployment"]  # a fixture
@@ -44,7 +44,7 @@ def test_before_the_first_upload_the_next_command_is_named(deployment: Deploymen
     assert cli.run(["history"]) == 0
     said = capsys.readouterr().out
     assert f"Nothing was uploaded to s3://{BUCKET}/{KEY} yet" in said
-    assert "python -m ops upload" in said
+    assert "cv-pipeline upload" in said
     assert documents(capsys) == []
 
 
@@ -156,7 +156,7 @@ def test_on_a_terminal_it_is_a_table_that_cuts_nothing(monkeypatch: pytest.Monke
     out = io.StringIO()
     console = Console(file=out, width=width, force_terminal=True, color_system=None)
     long = "/Steps/0/Arguments/RoleArn: " + "write {'Get': 'Parameters.ExecutionRoleArn'} " * 4
-    table.show(console, ("verdict", "why"), [("REJECTED", long), ("STARTED", "[red]not markup[/]\n")])
+    show_table(console, ("verdict", "why"), [("REJECTED", long), ("STARTED", "[red]not markup[/]\n")])
     shown = out.getvalue()
     assert "".join(long.split()) in "".join(shown.split())
     assert "[red]not markup[/]" in shown
@@ -165,7 +165,7 @@ def test_on_a_terminal_it_is_a_table_that_cuts_nothing(monkeypatch: pytest.Monke
 
 def test_elsewhere_it_is_one_line_a_row() -> None:
     out = io.StringIO()
-    table.show(Console(file=out, width=20), ("a", "why"), [("1", "two\nlines " + "x" * 50), ("long", "-")])
+    show_table(Console(file=out, width=20), ("a", "why"), [("1", "two\nlines " + "x" * 50), ("long", "-")])
     assert out.getvalue() == "a     why\n1     two lines " + "x" * 50 + "\nlong  -\n"
 
 

@@ -53,7 +53,7 @@ def test_failures_lists_what_is_queued_and_what_failed_and_takes_nothing(
         assert "ThrottlingException" in queued
         assert f"s3://{BUCKET}/pipeline/trial/pipeline.json (version {denied})" in failed
         assert "iam:PassRole" in failed
-        assert "python -m ops redrive" in said
+        assert "cv-pipeline redrive" in said
         assert deployment.queued() == (1, 0), "whoever looks next sees the message at once"
 
 
@@ -206,7 +206,7 @@ def test_reconcile_ends_with_1_when_an_upload_fails(deployment: Deployment, caps
     code, said = run(capsys, "reconcile")
     assert code == 1
     assert "1 upload settled: 1 FAILED" in said
-    assert "python -m ops redrive" in said
+    assert "cv-pipeline redrive" in said
 
 
 def test_a_function_that_runs_out_of_time_is_asked_to_go_on(deployment: Deployment, capsys: Captured) -> None:

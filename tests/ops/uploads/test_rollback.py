@@ -85,7 +85,7 @@ def test_an_unknown_version_lists_the_known_ones_and_uploads_nothing(
         assert code == 2
         assert f"no version {unknown} that ever ran; it has: 2 (last 2" in said
         assert ", 1 (last 2" in said
-        assert "python -m ops history" in said
+        assert "cv-pipeline history" in said
     assert len(deployment.uploaded()) == 2
 
 
@@ -175,7 +175,7 @@ def test_start_only_starts_the_pinned_version_and_leaves_the_newest_in_place(
     execution = deployment.sagemaker.executions[-1]
     assert code == 0
     assert f"Started version 1 of pipeline cv-birds as it is: {execution.arn}" in said
-    assert f"python -m ops watch {execution.arn}" in said
+    assert f"cv-pipeline watch {execution.arn}" in said
     assert (execution.version, execution.parameters["Epochs"]) == (1, "3")
     assert messages(deployment) == ["first", "second"]
     assert len(deployment.uploaded()) == 2
@@ -208,7 +208,7 @@ def test_start_only_of_what_never_ran_says_what_to_do_instead(
     deployment.sagemaker.pipelines["cv-birds"].versions.append(json.dumps(definition("by hand")))
     code, said = rollback(capsys, "2", "--start-only")
     assert code == 2
-    assert "`python -m ops rollback 2`" in said
+    assert "`cv-pipeline rollback 2`" in said
 
 
 def test_an_execution_started_alone_is_not_taken_for_the_uploads(

@@ -128,13 +128,15 @@ def test_a_superseded_upload_names_what_started_instead(place: Place) -> None:
 
 def test_a_failed_upload_names_the_reason_and_the_next_command(place: Place) -> None:
     place.settle("FAILED", reasons=[{"pointer": "", "message": "AccessDenied: iam:PassRole"}])
-    with pytest.raises(StartFailedError, match=r"FAILED(.|\n)*\n  AccessDenied: iam:PassRole\n.*ops redrive"):
+    with pytest.raises(
+        StartFailedError, match=r"FAILED(.|\n)*\n  AccessDenied: iam:PassRole\n.*cv-pipeline redrive"
+    ):
         place.wait()
 
 
 def test_the_functions_error_for_this_upload_ends_the_waiting(place: Place) -> None:
     place.fail(failure("version-2"))
-    said = r"StartError: ThrottlingException: Rate(.|\n)*ops redrive(.|\n)*/aws/lambda/cv-birds-start"
+    said = r"StartError: ThrottlingException: Rate(.|\n)*cv-pipeline redrive(.|\n)*/aws/lambda/cv-birds-start"
     with pytest.raises(StartFailedError, match=said):
         place.wait()
     assert place.messages() == 1, "redriving it is another command's work"
@@ -175,7 +177,7 @@ def test_other_messages_are_nobodys_failure(place: Place, body: str) -> None:
 def test_waiting_in_vain_says_how_long_and_what_to_do(place: Place) -> None:
     with pytest.raises(StartTimeoutError, match=r"within 0 s.*log group /aws/lambda/starter") as caught:
         place.wait(function_name="starter")
-    for said in ("python -m ops history", "python -m ops reconcile", UPLOAD.url, "version-2"):
+    for said in ("cv-pipeline history", "cv-pipeline reconcile", UPLOAD.url, "version-2"):
         assert said in caught.value.message
 
 

@@ -1,4 +1,4 @@
-"""`python -m ops upload`: what is checked before, what arrives, and the verdict that it waits for."""
+"""`cv-pipeline upload`: what is checked before, what arrives, and the verdict that it waits for."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_upload_prints_the_execution_its_version_and_what_it_may_cost(
     assert code == 0
     assert f"STARTED  s3://{BUCKET}/{KEY} (version {version})\n  execution {execution.arn}\n" in said
     assert "pipeline cv-birds, version 1" in said
-    assert f"python -m ops watch {execution.arn}" in said
+    assert f"cv-pipeline watch {execution.arn}" in said
 
 
 def test_upload_tells_cost_and_warnings_of_the_verdict(
@@ -171,7 +171,7 @@ def test_a_failed_upload_ends_with_1_and_names_redrive(
     assert code == 1
     assert "FAILED" in said
     assert "iam:PassRole" in said
-    assert "python -m ops redrive" in said
+    assert "cv-pipeline redrive" in said
 
 
 def test_an_upload_that_lambda_gave_up_ends_with_1_and_names_redrive(
@@ -181,7 +181,7 @@ def test_an_upload_that_lambda_gave_up_ends_with_1_and_names_redrive(
     code, said = upload(capsys, write(tmp_path / "d.json", definition()))
     assert code == 1
     assert "ThrottlingException" in said
-    assert "python -m ops redrive" in said
+    assert "cv-pipeline redrive" in said
 
 
 def test_an_upload_nobody_heard_of_ends_with_1_and_names_reconcile(
@@ -193,7 +193,7 @@ def test_an_upload_nobody_heard_of_ends_with_1_and_names_reconcile(
     code, said = upload(capsys, write(tmp_path / "d.json", definition()))
     assert code == 1
     assert "no verdict" in said
-    assert "python -m ops reconcile" in said
+    assert "cv-pipeline reconcile" in said
     assert "/aws/lambda/cv-birds-start-execution" in said
 
 

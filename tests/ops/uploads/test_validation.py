@@ -1,4 +1,4 @@
-"""`python -m ops validate`: offline, with the function's own code and messages."""
+"""`cv-pipeline validate`: offline, with the function's own code and messages."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ import pytest
 from botocore.loaders import create_loader
 from botocore.model import ServiceModel
 
-from ops.aws.service_model import bundled_model
 from pipeline_definition.checks import Place, check
+from pipeline_definition.checks.service_model import bundled_model
 from tests.support.definitions.small import (
     ROLE,
     changed,

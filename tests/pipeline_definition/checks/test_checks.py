@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from local.engine.definition import STEP_TYPES, DefinitionError, parse
-from ops.aws.service_model import bundled_model
 from pipeline_definition.checks import MAX_FINDINGS, Finding, Place, check
+from pipeline_definition.checks.service_model import bundled_model
 from tests.support.definitions.small import (
     changed,
     condition,

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from ops.aws.service_model import bundled_model
 from pipeline_definition import checks
+from pipeline_definition.checks.service_model import bundled_model
 from tests.support.definitions.small import (
     changed,
     problems,

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from local.engine.definition import parse
-from ops.aws.service_model import bundled_model
 from ops.uploads.parameters import with_defaults
 from pipeline_definition.checks import options, patterns, structure
+from pipeline_definition.checks.service_model import bundled_model
 from tests.support.definitions.small import (
     condition,
     for_each,

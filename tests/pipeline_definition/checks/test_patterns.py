@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ops.aws.service_model import bundled_model
 from pipeline_definition.checks import arguments
 from pipeline_definition.checks.patterns import LONGEST, matches
+from pipeline_definition.checks.service_model import bundled_model
 
 URI = "(https|s3)://([^/]+)/?(.*)"
 NOT_TRIED = {

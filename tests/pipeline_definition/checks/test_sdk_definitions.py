@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ops.aws.service_model import bundled_model
 from pipeline_definition.checks import check, options, references, structure
+from pipeline_definition.checks.service_model import bundled_model
 from upload_trigger.definition import loading
 from upload_trigger.definition.problems import walk
 from upload_trigger.definition.walk import CONDITION_TYPES, EXCEPTION_TYPES, PARAMETER_TYPES, steps

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ops.aws.service_model import bundled_model
 from pipeline_definition.checks import arguments, patterns
+from pipeline_definition.checks.service_model import bundled_model
 from tests.support.definitions.small import changed, problems
 from upload_trigger.definition import walk
 from upload_trigger.definition.walk import is_expression

@@ -3,9 +3,9 @@
 import copy
 from typing import Any
 
-from ops.aws.service_model import bundled_model
 from pipeline_definition import checks
 from pipeline_definition.checks import Finding, Place
+from pipeline_definition.checks.service_model import bundled_model
 
 Step = dict[str, Any]
 Said = list[tuple[str, str]]

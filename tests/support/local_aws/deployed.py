@@ -15,8 +15,9 @@ from local.engine.jobs.session import JobSettings
 from local.run import STACK, TEMPLATE
 from ops.aws import roles
 from ops.aws.stack import Deployment
-from ops.executions import watch
+from ops.output.watch import follow
 from ops.uploads import upload
+from ops.uploads.start import wait_for_start
 from tests.support.infra.profiles import HARDENED, write
 from tests.support.local_aws.toy_pipeline import IMAGE
 
@@ -57,7 +58,7 @@ class DeployedStack:
 
     def start(self, definition: Path, **parameters: str) -> str:
         """Upload `definition` and return the ARN of the execution that the Lambda started."""
-        return watch.wait_for_start(
+        return wait_for_start(
             self.uploader.client("s3"),
             self.uploader.client("sqs"),
             self.upload(definition, **parameters),
@@ -71,7 +72,7 @@ class DeployedStack:
 
     def follow(self, execution: str) -> str:
         """Follow an execution to its end and return its ARN."""
-        watch.watch(self.sagemaker, self.aws.client("logs"), execution, Console(quiet=True))
+        follow(self.sagemaker, self.aws.client("logs"), execution, Console(quiet=True))
         return execution
 
     def describe(self, execution: str) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 from local.aws import LocalAWS
 from local.deploy import SOURCE, deploy
 from local.run import STACK, TEMPLATE
-from ops.uploads import function, redrive
+from ops.uploads import redrive
 from tests.support.delivery import storm_uploads
 from tests.support.delivery.promises import Watch, broken_promises
 from tests.support.delivery.storm_uploads import BODIES, Upload
@@ -92,10 +92,10 @@ class Storm:
         for replayed in redrive.replay(sqs, self.outputs["FailureQueueUrl"], invoke):
             if replayed.error:
                 yield f"G3: without faults a redrive fails all the same: {replayed.error}"
-        redrive.reconcile(invoke, failed=True)
+        redrive.settle_uploads(invoke, failed=True)
 
-    def _invoke(self) -> function.Invoke:
-        return function.invocation(self.aws.client("lambda"), f"{STACK}-start-execution")
+    def _invoke(self) -> redrive.Invoke:
+        return redrive.invocation(self.aws.client("lambda"), f"{STACK}-start-execution")
 
     def verdicts(self) -> list[str]:
         """List the keys of all verdicts."""

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ops.aws.service_model import bundled_model
 from pipeline_definition.checks import MAX_FINDINGS, Place
+from pipeline_definition.checks.service_model import bundled_model
 from tests.support.definitions.hostile import HOSTILE, HOSTILE_VALUES
 from tests.support.definitions.small import check
 from tests.support.soak import sample

@@ -1,12 +1,17 @@
-"""Model artifacts of an execution: downloaded, and hashed without unpacking what others packed."""
+"""The models of an execution: the packages that it registered, and the artifacts of its training jobs.
+
+An artifact is downloaded, and hashed without unpacking what others packed.
+"""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import re
+import shlex
 import tarfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import urlsplit
@@ -14,12 +19,52 @@ from urllib.parse import urlsplit
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import ClientError
 
-from ops.errors import error_code, error_message
+from ops.errors import DENIED, error_code, error_message
+from ops.executions.execution import ABSENT
 from ops.executions.snapshot import Snapshot
 
 WEIGHTS = "model.safetensors"
 UNPACKED_LIMIT = 4 << 30  # bytes read of one archive; a bomb of 200 MB fits in 194 KB
 CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class ModelPackage:
+    """One registered model."""
+
+    arn: str
+    training_type: str
+    approval_status: str
+
+    @property
+    def name(self) -> str:
+        """Return `group/version`."""
+        return self.arn.partition(":model-package/")[2] or self.arn
+
+    @property
+    def approve_command(self) -> str:
+        """Return the AWS CLI command that approves it."""
+        return (
+            f"aws sagemaker update-model-package --model-package-arn {shlex.quote(self.arn)} "
+            "--model-approval-status Approved"
+        )
+
+
+def read_packages(sagemaker: Any, snapshot: Snapshot) -> list[ModelPackage]:
+    """List the packages in the order of their register steps, each with its status now."""
+    arns = [step.model_package for step in snapshot.execution.steps if step.model_package]
+    return [_package(sagemaker, arn) for arn in arns]
+
+
+def _package(sagemaker: Any, arn: str) -> ModelPackage:
+    try:
+        answer = sagemaker.describe_model_package(ModelPackageName=arn)
+    except ClientError as error:
+        if error_code(error) in ABSENT | DENIED | {"ValidationException"}:
+            return ModelPackage(arn, "unknown", "unknown: it was deleted, or you may not read it")
+        raise
+    kind = (answer.get("CustomerMetadataProperties") or {}).get("TrainingType", "unknown")
+    return ModelPackage(arn, kind, answer.get("ModelApprovalStatus", "unknown"))
 
 
 class ArtifactError(ValueError):
@@ -35,7 +80,7 @@ def folder_name(training_type: str) -> str:
 def download(s3: Any, snapshot: Snapshot, directory: Path) -> tuple[dict[str, str], list[str]]:
     """Fetch every training's model.tar.gz to `directory`/<type>/ and hash its weights.
 
-    Gives the sha256 of model.safetensors by training type, and for each that is not there why.
+    Returns the sha256 of model.safetensors by training type, and for each that is not there why.
     """
     digests, missing = {}, []
     for step_name, training in snapshot.trainings.items():

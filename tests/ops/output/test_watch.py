@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.spinner import Spinner
 
 from ops.executions.snapshot import SnapshotReader
-from ops.executions.watch import watch
-from ops.output import closing
+from ops.output import words
 from ops.output.live import picture
+from ops.output.watch import follow
 from tests.support.services.fake_execution import FakeExecution, FakeSageMaker, client_of
 from tests.support.services.fake_execution_scenarios import (
     below_threshold,
@@ -39,7 +39,7 @@ def run(execution: FakeExecution, *, terminal: bool = False, **more: Any) -> tup
     fake = FakeSageMaker(execution, succeeded("source00000a"))
     out = io.StringIO()
     console = Console(file=out, width=100, force_terminal=terminal)
-    status = watch(
+    status = follow(
         fake.client(),
         client_of("logs"),
         execution.arn,
@@ -166,7 +166,7 @@ def test_a_failed_processing_job_tells_its_own_reason_which_is_asked_for_once() 
     fake.clock = 60.0
     reader = SnapshotReader(fake.client(), client_of("logs"), failed_preprocess().arn)
     reader.read()
-    assert closing.failures(reader.read())[0] == (
+    assert words.failures(reader.read())[0] == (
         "Preprocess failed: no class 999: classes.txt has 1 to 200 "
         "(AlgorithmError: See job logs for more information, exit code: 1)"
     )
@@ -235,7 +235,7 @@ def test_ctrl_c_leaves_the_execution_and_the_terminal_alone() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        watch(
+        follow(
             fake.client(),
             client_of("logs"),
             execution.arn,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ops.executions.artifacts import ArtifactError, folder_name, weights_sha256
-from ops.executions.costs import saving
+from ops.executions.jobs import Training
+from ops.executions.models import ArtifactError, folder_name, weights_sha256
 from tests.support.services.fake_execution_scenarios import archive
 
 
@@ -30,7 +30,7 @@ def test_an_archive_without_weights_or_damaged_is_told(tmp_path: Path, body: byt
 
 
 def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ops.executions.artifacts.UNPACKED_LIMIT", 1 << 20)
+    monkeypatch.setattr("ops.executions.models.UNPACKED_LIMIT", 1 << 20)
     path = tmp_path / "model.tar.gz"
     path.write_bytes(archive(other=b"\0" * (8 << 20), model_safetensors=b"abc"))
     with pytest.raises(ArtifactError, match="unpacks to more"):
@@ -43,6 +43,22 @@ def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_a_training_type_becomes_a_harmless_file_name(training_type: str, name: str) -> None:
     assert folder_name(training_type) == name
+
+
+def saving(training_seconds: int | None, billable_seconds: int | None) -> float | None:
+    return Training(
+        name="job",
+        type="Spot",
+        status="Completed",
+        spot=True,
+        metrics={},
+        transitions=(),
+        training_seconds=training_seconds,
+        billable_seconds=billable_seconds,
+        instances="1 x ml.m5.xlarge",
+        hyper_parameters={},
+        artifacts=None,
+    ).saving
 
 
 def test_the_saving_is_computed_as_the_console_does() -> None:

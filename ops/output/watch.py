@@ -1,4 +1,4 @@
-"""Follow an execution to its end: `python -m ops watch`. What ends is this command, never the execution."""
+"""Follow an execution to its end: `cv-pipeline watch`. What ends is this command, never the execution."""
 
 from __future__ import annotations
 
@@ -9,19 +9,16 @@ from typing import Any
 
 from rich.console import Console
 
-from ops.aws.endpoint import poll_seconds
-from ops.executions import evaluations, registry
+from ops.aws.session import poll_seconds
+from ops.executions import evaluations, models
 from ops.executions.snapshot import Snapshot, SnapshotReader
-from ops.output import closing
+from ops.output import words
 from ops.output.live import LiveView
 from ops.output.plain import PlainView
 from ops.output.terminal import is_live, say
-from ops.uploads.start import wait_for_start
-
-__all__ = ["wait_for_start", "watch"]
 
 
-def watch(
+def follow(
     sagemaker: Any,
     logs: Any,
     execution_arn: str,
@@ -31,7 +28,7 @@ def watch(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], datetime] | None = None,
 ) -> str:
-    """Show the execution on `console` until it has ended, and give its final status.
+    """Show the execution on `console` until it has ended, and return its final status.
 
     With an `s3` client, the closing sentence tells the test accuracies of evaluation.json; without one,
     the last validation accuracies.
@@ -50,12 +47,12 @@ def watch(
 
 
 def _close(sagemaker: Any, s3: Any, snapshot: Snapshot, console: Console) -> None:
-    packages = registry.read(sagemaker, snapshot)
+    packages = models.read_packages(sagemaker, snapshot)
     say(console)
-    for line in closing.failures(snapshot):
+    for line in words.failures(snapshot):
         say(console, line)
-    say(console, closing.summary(snapshot, packages, _accuracies(sagemaker, s3, snapshot)))
-    following = closing.next_step(packages)
+    say(console, words.summary(snapshot, packages, _accuracies(sagemaker, s3, snapshot)))
+    following = words.next_step(packages)
     if following:
         say(console, following)
 

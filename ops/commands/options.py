@@ -1,0 +1,33 @@
+"""The options that several commands take alike."""
+
+from __future__ import annotations
+
+import click
+
+STACK = click.option(
+    "--stack",
+    default="cv-birds",
+    show_default=True,
+    metavar="NAME",
+    help="The deployed CloudFormation stack.",
+)
+PIPELINE = click.option(
+    "--pipeline", metavar="NAME", help="Whose executions are meant.  [default: the stack's own pipeline]"
+)
+NAME = click.option(
+    "--name", metavar="NAME", help="The pipeline <project>-NAME is meant instead of the project's own."
+)
+AS_ROLE = click.option(
+    "--as-role",
+    metavar="ARN|none",
+    help="Upload as this role, or as yourself.  [default: a hardened stack's uploader role]",
+)
+EXECUTION = click.argument("execution", metavar="[EXECUTION_ARN|latest]", default="latest")
+WAIT = click.option("--wait/--no-wait", default=True, show_default=True, help="Wait for the verdict.")
+TIMEOUT = click.option(
+    "--timeout",
+    default=300.0,
+    show_default=True,
+    type=click.FloatRange(min=1),
+    help="Seconds to wait for the verdict.",
+)
