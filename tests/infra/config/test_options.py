@@ -89,7 +89,7 @@ def default_of(key: str) -> Any:
 
 def test_a_document_explains_every_key_and_every_member(synthesis: ModuleType) -> None:
     for name in (*context_keys(), *(field.name for field in dataclasses.fields(Policy))):
-        assert f"\n| `{name}` |" in DOCUMENT, f"{name}: run python tools/readme_blocks.py"
+        assert f"\n| `{name}` |" in DOCUMENT, f"{name}: run make generate"
 
 
 @NAMES
