@@ -92,6 +92,14 @@ def test_a_document_explains_every_key_and_every_member(synthesis: ModuleType) -
         assert f"\n| `{name}` |" in DOCUMENT, f"{name}: run make generate"
 
 
+def test_the_feature_flags_of_cdk_json_change_nothing_of_what_these_tests_look_at(
+    synthesis: ModuleType,
+) -> None:
+    # The committed template is made with them, every other one in the tests without.
+    committed = json.loads(synthesis.TEMPLATE.read_text(encoding="utf-8"))
+    assert default() == committed
+
+
 @NAMES
 def test_a_choice_changes_what_it_is_for_and_nothing_else(name: str) -> None:
     option = OPTIONS[name]
