@@ -23,6 +23,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "lambda")]
 def blocks() -> dict[Path, dict[str, str]]:
     """Return every generated block of each document by name."""
     from infra.config import context
+    from infra.config.deployment_policy import Policy
     from pipeline_definition import picture
 
     drawn = picture.blocks()
@@ -31,7 +32,7 @@ def blocks() -> dict[Path, dict[str, str]]:
         DOCS / "commands.md": {"commands": commands()},
         DOCS / "configuration.md": {
             "context": context.table(),
-            "policy": context.table(context.Policy, "Member"),
+            "policy": context.table(Policy, "Member"),
             "parameters": drawn["parameters"],
         },
     }

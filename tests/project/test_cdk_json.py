@@ -15,7 +15,7 @@ CDK_JSON: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text(encoding="ut
 LEFT_OUT = {
     # CDK would sort the members of our statements. None of them can be merged: each has a Sid of its own.
     "@aws-cdk/aws-iam:minimizePolicies",
-    # It adds a log group to every function that has none, without a key and under the name of the one that Lambda
+    # It adds a log group to every function without one: with no key, and under the name of what Lambda itself
     # made at the first call, so that the update of an existing deployment would fail.
     "@aws-cdk/aws-lambda:useCdkManagedLogGroup",
 }
