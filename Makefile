@@ -9,8 +9,11 @@ PYTHON ?= python3
 WORKERS ?= 2
 # Where the packages go. CI points it at a folder named by the lock's hash, which clones share.
 VENV ?= .venv
-# More arguments for pip, such as an index of CPU-only torch wheels.
+# More arguments for pip.
 PIP_ARGS ?=
+# Which wheels of PyTorch: pip's own choice (on Linux with 5 GB of CUDA libraries), or one of uv's, such as cpu. What is
+# chosen once stays in VENV until another one is.
+TORCH ?=
 # Read from the environment by the recipe, so that spaces, quotes and commas in them survive.
 export DATA ?=
 export PARAMS ?=
@@ -23,8 +26,16 @@ BIN := $(VENV)/bin
 NODE := PATH="$(abspath $(BIN)):$$PATH"
 CDK := $(NODE) $(VENV)/cdk/node_modules/.bin/cdk
 # What was installed for this clone; a change of the lock, or another VENV, installs again.
-INSTALLED := .make/$(shell echo '$(abspath $(VENV))' | cksum | cut -d' ' -f1)
-INSTALL = mkdir -p .make && $(BIN)/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c requirements.lock
+INSTALLED := .make/$(shell echo '$(abspath $(VENV))$(TORCH:%=,%)' | cksum | cut -d' ' -f1)
+PIP = $(BIN)/pip install --quiet --disable-pip-version-check
+UV = 'uv>=0.9,<1'
+ifeq ($(TORCH),)
+INSTALL = mkdir -p .make && $(PIP) $(PIP_ARGS) -c requirements.lock
+else
+# pip cannot choose between the builds of one version. A build that is there already would do for uv, so it is told to replace it.
+INSTALL = mkdir -p .make && $(PIP) $(PIP_ARGS) $(UV) && $(BIN)/uv pip install --quiet --python $(BIN)/python \
+  --torch-backend=$(TORCH) --reinstall-package torch --reinstall-package torchvision -c requirements.lock
+endif
 # What comes from npm, as a lock in $(1) pins it by hash; the environment's folder $(2) keeps it for all clones.
 # The lock is copied once more when all of it is there: npm begins by removing node_modules.
 INSTALL_NPM = { cmp -s $(1)/package-lock.json $(VENV)/$(2)/node_modules/.installed; } || { mkdir -p $(VENV)/$(2) \
@@ -42,16 +53,16 @@ PREFLIGHT = rm -rf cdk.out && $(CDK) synth --quiet $(ARGS) && $(BIN)/python -m o
 
 # A test file is one worker's: its fixtures are local AWS, stacks and models, which take seconds to make. In the
 # order of the folders, for end_to_end, where the longest files are, comes first.
-PYTEST = $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+PYTEST = $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 20
 
 export PYTHONDONTWRITEBYTECODE ?= 1
 
-.PHONY: help run up test quick soak lint generate bootstrap deploy diff destroy lock clean
+.PHONY: help run up test quick soak lint coverage generate bootstrap deploy diff destroy lock clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' Makefile
 
-run: $(INSTALLED)-run ## Run the whole pipeline on this machine [DATA=dir-or-tgz] [PARAMS="Epochs=3 ..."]
+run: $(INSTALLED)-run ## Run the whole pipeline on this machine [DATA=dir-or-tgz] [PARAMS="Epochs=3 ..."] [TORCH=cpu]
 	@$(BIN)/python -m local run $${DATA:+--data "$$DATA"} $${PARAMS:+--parameters "$$PARAMS"}
 
 up: $(INSTALLED)-run ## Keep local AWS running for any AWS client; writes local.env
@@ -77,11 +88,15 @@ lint: $(INSTALLED)-all ## Check style and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy --cache-dir $(VENV)/mypy
 
-generate: $(INSTALLED)-all ## Write pipeline.json, the image's SBOM, infra/template.json and the README's generated parts
+coverage: $(INSTALLED)-all ## Run the tests and say which lines none of them runs [ARGS=tests/ops]
+	@$(PYTEST) $(addprefix --cov=,infra lambda local ops pipeline_definition training) \
+	  --cov-report=term-missing:skip-covered --cov-report=html:.coverage-html $(ARGS)
+
+generate: $(INSTALLED)-all ## Write pipeline.json, the image's SBOM, infra/template.json and the generated parts of docs/
 	@$(BIN)/python -m pipeline_definition
 	@$(BIN)/python tools/image_sbom.py
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m infra.template
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tools/readme_blocks.py
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tools/reference.py
 
 bootstrap: $(INSTALLED)-all ## Prepare the account and region of your credentials for the CDK, once
 	@$(INSTALL_CDK)
@@ -103,14 +118,14 @@ destroy: $(INSTALLED)-all ## List what would go and stay, ask, remove it [YES=1]
 lock: $(INSTALLED)-all ## Write requirements.lock from pyproject.toml, checkov's and npm's from their own lists
 	@for folder in infra/cdk-cli tests/support/iam/iam-simulate; do $(NODE) npm install --prefix $$folder \
 	  --package-lock-only --omit-lockfile-registry-resolved --silent; done
-	@$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+	@$(PIP) $(UV)
 	@{ head -1 requirements.lock; $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	  --no-annotate --no-header --all-extras pyproject.toml; } > .make/lock && mv .make/lock requirements.lock
 	@{ head -1 tests/support/infra/checkov/requirements.lock; $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	  --no-annotate --no-header tests/support/infra/checkov/requirements.in; } > .make/lock && mv .make/lock tests/support/infra/checkov/requirements.lock
 
 clean: ## Remove what the targets made in this folder (runs/ stays)
-	rm -rf .venv .make .cache cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .make .cache .coverage .coverage-html cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/pyvenv.cfg:
 	@echo "Making $(VENV)"

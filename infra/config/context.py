@@ -45,7 +45,7 @@ LOG_RETENTION_DAYS = (
 GONE = {
     "access_logs_expire_days": "log_retention_days says how long these logs are kept, too",
     "create_vpc": "jobs run in subnets of yours, which subnet_ids and security_group_ids name: "
-    "docs/job-protection.md",
+    "docs/configuration.md",
     "min_accuracy_threshold": "whoever writes data and definition could meet any threshold; what counts is "
     f"the person who approves, as model_approval_statuses in {deployment_policy.FILE} demands",
     "reconcile_minutes": "the function looks for lost uploads every hour",
@@ -107,7 +107,7 @@ class Config:
             text(r"subnet-[0-9a-f]{8,17}", "the id of a subnet, such as subnet-0123456789abcdef0")
         ),
     )
-    """Subnets of this account that every job runs in, for definitions that say so: docs/job-protection.md."""
+    """Subnets of this account that every job runs in, for definitions that say so: docs/configuration.md."""
     security_group_ids: tuple[str, ...] = _setting(
         (),
         perhaps_several(

@@ -59,9 +59,10 @@ def requirements(name: str) -> list[str]:
     [
         (["local", "training"], ["local.__main__", "training.train", "training.evaluate", "training.serve"]),
         ([], ["ops.__main__"]),
+        (["infra"], ["infra.assembly"]),
         (["training"], ["training.preprocess", "training.train", "training.evaluate", "training.serve"]),
     ],
-    ids=["make run", "ops", "training"],
+    ids=["make run", "ops", "requirements.txt", "training"],
 )
 def test_the_extras_bring_all_that_is_imported(extras: list[str], modules: list[str]) -> None:
     known = packages_distributions()
@@ -75,7 +76,7 @@ def test_the_extras_bring_all_that_is_imported(extras: list[str], modules: list[
     done = subprocess.run(
         [sys.executable, "-c", IMPORT_ONLY, json.dumps([modules, allowed, third_party])],
         cwd=ROOT,
-        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'lambda'}", "PATH": ""},
+        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'lambda'}", "PATH": str(Path(sys.executable).parent)},
         capture_output=True,
         text=True,
         check=False,

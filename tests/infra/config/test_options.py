@@ -89,7 +89,15 @@ def default_of(key: str) -> Any:
 
 def test_a_document_explains_every_key_and_every_member(synthesis: ModuleType) -> None:
     for name in (*context_keys(), *(field.name for field in dataclasses.fields(Policy))):
-        assert f"\n| `{name}` |" in DOCUMENT, f"{name}: run python tools/readme_blocks.py"
+        assert f"\n| `{name}` |" in DOCUMENT, f"{name}: run make generate"
+
+
+def test_the_feature_flags_of_cdk_json_change_nothing_of_what_these_tests_look_at(
+    synthesis: ModuleType,
+) -> None:
+    # The committed template is made with them, every other one in the tests without.
+    committed = json.loads(synthesis.TEMPLATE.read_text(encoding="utf-8"))
+    assert default() == committed
 
 
 @NAMES
