@@ -24,7 +24,7 @@ from tests.support.delivery.storm_uploads import BUCKET, KEYS, Upload
 from tests.support.services.fake_s3 import FakeS3
 from tests.support.services.fake_sagemaker import FakeSageMaker
 from tests.support.services.service_answers import Killed
-from upload_trigger import handler, verdicts
+from upload_trigger import handler, reconciliation, verdicts
 
 ATTEMPTS = 3
 """How often Lambda runs an asynchronous event before it gives up."""
@@ -276,7 +276,7 @@ def inhabited() -> Iterator[pytest.MonkeyPatch]:
     """Put the handler into worlds: their clients, their clock, the environment of the deployment."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(handler, "clients", clients_of_invocation)
-        for module in (handler, verdicts):
+        for module in (reconciliation, verdicts):
             patch.setattr(module, "datetime", _Time)
         for name, value in storm_uploads.ENVIRONMENT.items():
             patch.setenv(name, value)
