@@ -7,14 +7,14 @@ been listed yet when its upload was given a verdict.
 import itertools
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from upload_trigger import sagemaker_calls, verdicts
-from upload_trigger.definition.problems import Problem
-from upload_trigger.delivery import Clients, Delivery
+from upload_trigger.delivery import Clients, Delivery, History, not_started
 from upload_trigger.settings import Settings
 from upload_trigger.uploads import PREFIX, SUFFIX, UnknownPipelineError, Upload, pipeline_name, versions
 from upload_trigger.verdicts import FAILED, SETTLED, STARTED, UNREADABLE, Kept, Verdict
@@ -35,9 +35,6 @@ class _NoTimeError(Exception):
     """The rest is for the next invocation."""
 
 
-_Work = Callable[[str, list[Upload], dict[str, datetime]], None]
-
-
 @dataclass
 class Reconciliation:
     """One look through all uploads of the bucket."""
@@ -55,24 +52,30 @@ class Reconciliation:
 
     def run(self) -> list[Verdict]:
         """Settle what has no verdict, then look again at what runs; raise `UnfinishedError` at the end."""
+        self._s3, self._bucket = self.services.s3, self.settings.bucket
         self._delivery = Delivery(self.settings, self.services)
-        written = dict(verdicts.written(self.services.s3, self.settings.bucket))
-        by_key = self._open_uploads(written)
+        self._written = dict.fromkeys(verdicts.written(self._s3, self._bucket))
+        uploads_by_key = self._uploads_by_key()
         try:
             # First what nobody has settled; looking again takes the time that is left.
-            for work in (self._settle, self._look_again):
-                for key, uploads in by_key.items():
-                    self._try(work, key, uploads, written)
+            for key, uploads in uploads_by_key.items():
+                with self._turn_of(key):
+                    self._settle(key, uploads)
+            for key in uploads_by_key:
+                with self._turn_of(key):
+                    self._look_again(key)
         except _NoTimeError:
             self.left.append("the rest, for which there was no time")
         if self.left:
             raise UnfinishedError(f"{len(self.made)} uploads were settled, but not {'; '.join(self.left)}")
         return self.made
 
-    def _try(self, work: _Work, key: str, uploads: list[Upload], written: dict[str, datetime]) -> None:
+    @contextmanager
+    def _turn_of(self, key: str) -> Iterator[None]:
+        """Keep what fails for one key from the turn of the next."""
         self._check_time()
         try:
-            work(key, uploads, written)
+            yield
         except (BotoCoreError, ClientError) as error:
             log.exception("reconciling %s failed", key)
             self.left.append(f"{key}: {sagemaker_calls.sentence(error)}")
@@ -81,73 +84,80 @@ class Reconciliation:
         if self.out_of_time():
             raise _NoTimeError
 
-    def _open_uploads(self, written: dict[str, datetime]) -> dict[str, list[Upload]]:
-        """Return for each key the uploads that may have to be settled, newest first."""
+    def _uploads_by_key(self) -> dict[str, list[Upload]]:
+        """Return every key with its uploads that may have to be settled, newest first."""
         found: dict[str, list[Upload]] = {}
-        bucket = self.settings.bucket
-        for version in versions(self.services.s3, bucket, PREFIX):
+        for version in versions(self._s3, self._bucket, PREFIX):
             if version.key.endswith(SUFFIX):
                 uploads = found.setdefault(version.key, [])
-                is_open = verdicts.key(version.key, version.version_id) not in written
-                if self.failed or (is_open and _age(version.uploaded_at) >= self.minimum_age):
-                    uploads.append(Upload(bucket, version.key, version.version_id))
-        for each in written:
+                upload = Upload(self._bucket, version.key, version.version_id)
+                is_due = not self._has_verdict(upload) and _age(version.uploaded_at) >= self.minimum_age
+                if self.failed or is_due:
+                    uploads.append(upload)
+        for verdict_key in self._written:
             # What is deleted by now may have started, too.
-            found.setdefault(each.removeprefix(verdicts.PREFIX).rpartition("/")[0], [])
+            found.setdefault(verdict_key.removeprefix(verdicts.PREFIX).rpartition("/")[0], [])
         return found
 
-    def _settle(self, key: str, uploads: list[Upload], written: dict[str, datetime]) -> None:
-        due = self._due(uploads, written)
-        while batch := list(itertools.islice(due, AT_ONCE)):
-            settled = {upload.version_id: self._settle_or_fail(upload, known) for upload, known in batch}
-            self._delivery.converge(self.settings.bucket, key, settled)
-            for upload, known in batch:
-                verdict = settled[upload.version_id]
-                if known is None or verdict is not known.verdict:
-                    self.made.append(self._delivery.write(upload, verdict, known))
+    def _has_verdict(self, upload: Upload) -> bool:
+        return verdicts.key(upload.key, upload.version_id) in self._written
+
+    def _settle(self, key: str, uploads: list[Upload]) -> None:
+        to_settle = self._to_settle(uploads)
+        while batch := dict(itertools.islice(to_settle, AT_ONCE)):
+            history = History(self._s3, self._bucket, key)
+            for upload, stored in batch.items():
+                history.stored[upload.version_id] = stored
+                self._settle_or_fail(history, upload)
+            self._delivery.converge(history)
+            written = self._delivery.write_all(history)
+            for upload, stored in batch.items():
+                verdict = written[upload.version_id]
+                if stored is None or verdict is not stored.verdict:
+                    self.made.append(verdict)
             self._check_time()
 
-    def _due(
-        self, uploads: list[Upload], written: dict[str, datetime]
-    ) -> Iterator[tuple[Upload, Kept | None]]:
+    def _to_settle(self, uploads: list[Upload]) -> Iterator[tuple[Upload, Kept | None]]:
         """Yield uploads without a verdict, and where it is wanted those that FAILED or lack parameters."""
         for upload in uploads:
-            is_open = verdicts.key(upload.key, upload.version_id) not in written
-            known = None if is_open else verdicts.load(self.services.s3, upload)
-            wants_more = known is not None and verdicts.lacks_parameters(known.verdict)
-            if known is None or known.kind in (FAILED, UNREADABLE) or wants_more:
-                yield replace(upload, sequencer=_sequencer(known)), known
+            stored = verdicts.load(self._s3, upload) if self._has_verdict(upload) else None
+            if (
+                stored is None
+                or stored.kind in (FAILED, UNREADABLE)
+                or verdicts.lacks_parameters(stored.verdict)
+            ):
+                yield replace(upload, sequencer=_sequencer(stored)), stored
 
-    def _settle_or_fail(self, upload: Upload, known: Kept | None) -> Verdict:
+    def _settle_or_fail(self, history: History, upload: Upload) -> None:
         """Settle an upload for which no event is repeated: what would pass by itself FAILED, too."""
         try:
-            return self._delivery.settle(upload, known)
+            self._delivery.settle(history, upload)
         except (BotoCoreError, ClientError) as error:
-            if known and known.kind in SETTLED:
-                return known.verdict
-            why = [Problem("", sagemaker_calls.sentence(error))]
-            return verdicts.make(upload, FAILED, reasons=verdicts.reasons(why))
+            verdict = not_started(FAILED, upload, sagemaker_calls.sentence(error))
+            stored = history.stored[upload.version_id]
+            if stored and stored.kind in SETTLED:
+                verdict = stored.verdict
+            history.given[upload.version_id] = verdict
 
-    def _look_again(self, key: str, _: list[Upload], written: dict[str, datetime]) -> None:
+    def _look_again(self, key: str) -> None:
         """Make the verdict on what runs STARTED, and store the newest definition again if it got lost."""
         try:
             name = pipeline_name(key, self.settings.pipeline_name)
         except UnknownPipelineError:
             return
-        since, like = datetime.now(UTC) - SECOND_LOOK, Upload(self.settings.bucket, key, "")
+        since, like = datetime.now(UTC) - SECOND_LOOK, Upload(self._bucket, key, "")
         for execution in sagemaker_calls.since(self.services.sagemaker, name, since, like):
-            upload = execution.upload
             self._check_time()
-            if verdicts.key(key, upload.version_id) in written:
-                known = verdicts.load(self.services.s3, upload)
-                if known.kind != STARTED:
+            if self._has_verdict(execution.upload):
+                stored = verdicts.load(self._s3, execution.upload)
+                if stored.kind != STARTED:
                     verdict = self._delivery.started(name, execution)
-                    self.made.append(self._delivery.write(upload, verdict, known))
-        self._delivery.converge(self.settings.bucket, key, {})
+                    self.made.append(self._delivery.write(execution.upload, verdict, stored))
+        self._delivery.converge(History(self._s3, self._bucket, key))
 
 
-def _sequencer(known: Kept | None) -> str:
-    found = known.verdict.get("sequencer") if known else ""
+def _sequencer(stored: Kept | None) -> str:
+    found = stored.verdict.get("sequencer") if stored else ""
     return found if isinstance(found, str) else ""
 
 

@@ -133,8 +133,8 @@ def write(s3: Any, upload: Upload, verdict: Verdict, replaces: Kept | None = Non
     return True
 
 
-def written(s3: Any, bucket: str, upload_key: str = "") -> Iterator[tuple[str, datetime]]:
-    """Yield the keys of all verdicts, or of those on one key, and when each was written."""
+def written(s3: Any, bucket: str, upload_key: str = "") -> Iterator[str]:
+    """Yield the keys of all verdicts, or of those on one key."""
     prefix = key(upload_key, "").removesuffix(".json") if upload_key else PREFIX
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        yield from ((entry["Key"], entry["LastModified"]) for entry in page.get("Contents", []))
+        yield from (entry["Key"] for entry in page.get("Contents", []))

@@ -17,7 +17,7 @@ from tests.support.delivery.storm_uploads import NEEDY, UNSTARTABLE
 from tests.support.delivery.world import BrokenPromiseError, World, inhabited
 from tests.support.services.direct_client import DirectClient
 from upload_trigger import delivery, sagemaker_calls, uploads, verdicts
-from upload_trigger.delivery import Delivery
+from upload_trigger.delivery import Delivery, History
 
 SEEDS = 600
 MOVES = 25
@@ -170,9 +170,9 @@ def one_upload(world: World) -> None:
 def left_as_it_was_refused(patch: pytest.MonkeyPatch) -> None:
     converge = Delivery.converge
 
-    def look(self: Delivery, bucket: str, key: str, settled: dict[str, Any]) -> None:
-        if {each["verdict"] for each in settled.values()} != {"REJECTED"}:
-            converge(self, bucket, key, settled)
+    def look(self: Delivery, history: History) -> None:
+        if {each["verdict"] for each in history.given.values()} != {"REJECTED"}:
+            converge(self, history)
 
     patch.setattr(Delivery, "converge", look)
 
