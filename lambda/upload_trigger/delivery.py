@@ -52,6 +52,8 @@ class History:
         self.in_pipeline = ""
         """The version whose definition this invocation has stored last in the key's pipeline."""
         self._s3 = s3
+        # One listing for all: of a pile of uploads, only those with a verdict are worth a call.
+        self._written = functools.cache(lambda: set(verdicts.written(s3, bucket, key)))
 
     def upload(self, version_id: str) -> Upload:
         """Return a version as an upload."""
@@ -67,14 +69,9 @@ class History:
         if version_id in self.given:
             return self.given[version_id]
         if version_id not in self.stored:
-            is_there = verdicts.key(self.key, version_id) in self._written
+            is_there = verdicts.key(self.key, version_id) in self._written()
             self.stored[version_id] = verdicts.load(self._s3, self.upload(version_id)) if is_there else None
         return _readable(self.stored[version_id])
-
-    @functools.cached_property
-    def _written(self) -> set[str]:
-        """One listing for all: of a pile of uploads, only those with a verdict are worth a call."""
-        return set(verdicts.written(self._s3, self.bucket, self.key))
 
 
 class Delivery:
