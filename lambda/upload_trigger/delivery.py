@@ -16,14 +16,23 @@ from typing import Any, NamedTuple
 from botocore.exceptions import ClientError
 
 from upload_trigger import admission, sagemaker_calls, uploads, verdicts
-from upload_trigger.admission import Judgement
+from upload_trigger.admission import Examination
 from upload_trigger.definition import loading
 from upload_trigger.definition.loading import InvalidDefinitionError
 from upload_trigger.definition.problems import Problem, find
-from upload_trigger.sagemaker_calls import Execution
+from upload_trigger.sagemaker_calls import UploadExecution
 from upload_trigger.settings import STOP, Settings
 from upload_trigger.uploads import TooLargeError, UnknownPipelineError, Upload
-from upload_trigger.verdicts import FAILED, KINDS, REJECTED, SETTLED, STARTED, SUPERSEDED, Kept, Verdict
+from upload_trigger.verdicts import (
+    FAILED,
+    KINDS,
+    REJECTED,
+    SETTLED,
+    STARTED,
+    SUPERSEDED,
+    StoredVerdict,
+    Verdict,
+)
 
 log = logging.getLogger("upload_trigger")
 
@@ -37,7 +46,7 @@ class Clients(NamedTuple):
     sagemaker: Any
 
 
-class History:
+class KeyHistory:
     """What is known of the uploads of one key, and what this invocation makes of them.
 
     It is of one piece of work: what S3 holds is read once, and only when it is asked for.
@@ -45,7 +54,7 @@ class History:
 
     def __init__(self, s3: Any, bucket: str, key: str) -> None:
         self.bucket, self.key = bucket, key
-        self.stored: dict[str, Kept | None] = {}
+        self.stored: dict[str, StoredVerdict | None] = {}
         """By version, the verdict that was found in S3, None where there is none."""
         self.given: dict[str, Verdict] = {}
         """By version, the verdict that this invocation gives; `Delivery.write_all` writes them at the end."""
@@ -83,7 +92,7 @@ class Delivery:
 
     def deliver(self, upload: Upload) -> Verdict:
         """Bring one upload to its verdict and write that; done twice, it is the same verdict."""
-        history = History(self._s3, upload.bucket, upload.key)
+        history = KeyHistory(self._s3, upload.bucket, upload.key)
         history.stored[upload.version_id] = verdicts.read(self._s3, upload)
         verdict = self.settle(history, upload)
         # After a rejection, too: an invocation before this one may have stored the definition and then been
@@ -95,13 +104,13 @@ class Delivery:
         # takes through the same steps again.
         return self.write_all(history)[upload.version_id]
 
-    def settle(self, history: History, upload: Upload) -> Verdict:
-        """Give an upload its verdict, the stored one if that holds; what may pass by itself is raised."""
+    def settle(self, history: KeyHistory, upload: Upload) -> Verdict:
+        """Return the verdict on an upload, the stored one if that holds; raise what may pass by itself."""
         verdict = self._settled(history, upload, history.stored.get(upload.version_id))
         history.given[upload.version_id] = verdict
         return verdict
 
-    def _settled(self, history: History, upload: Upload, stored: Kept | None) -> Verdict:
+    def _settled(self, history: KeyHistory, upload: Upload, stored: StoredVerdict | None) -> Verdict:
         if stored and stored.kind == STARTED:
             return self._with_parameters(stored.verdict)
         # Once REJECTED or SUPERSEDED it stays that, unless it runs all the same.
@@ -115,7 +124,7 @@ class Delivery:
                 raise
             return settled or not_started(FAILED, upload, sagemaker_calls.sentence(error))
 
-    def _find_or_start(self, history: History, upload: Upload, settled: Verdict | None) -> Verdict:
+    def _find_or_start(self, history: KeyHistory, upload: Upload, settled: Verdict | None) -> Verdict:
         """Return the verdict on an upload that is not known to run; what is `settled` is not started."""
         name = uploads.pipeline_name(upload.key, self._settings.pipeline_name)
         # Exactly the version of the event: by now the key may hold another one.
@@ -126,7 +135,7 @@ class Delivery:
         own, newer = self._executions(name, upload, content.uploaded_at)
         if own:
             # Not judged again: what is beside it or in the deployment may have changed since it started.
-            return self.started(name, Execution(own.arn, upload, sha256))
+            return self.started(name, UploadExecution(own.arn, upload, sha256))
         if settled:
             return settled
 
@@ -149,7 +158,7 @@ class Delivery:
             why = f"SageMaker refuses it: {sagemaker_calls.sentence(error)}; {VALIDATE}"
             return not_started(REJECTED, upload, why, sha256)
 
-        verdict = self.started(name, Execution(arn, upload, sha256), version)
+        verdict = self.started(name, UploadExecution(arn, upload, sha256), version)
         if admitted.worst_case_cost is not None:
             verdict["worstCaseCostUSD"] = admitted.worst_case_cost
         verdict["warnings"] = [*verdicts.reasons(admitted.warnings), *verdict["warnings"]]
@@ -157,7 +166,7 @@ class Delivery:
 
     def _executions(
         self, name: str, upload: Upload, uploaded_at: datetime
-    ) -> tuple[Execution | None, Execution | None]:
+    ) -> tuple[UploadExecution | None, UploadExecution | None]:
         """Return the upload's own execution, and the latest that a newer upload of the key has started."""
         listed = uploads.listing(self._s3, upload)
         newer = None
@@ -168,12 +177,12 @@ class Delivery:
                 newer = execution
         return None, newer
 
-    def _store(self, history: History, name: str, upload: Upload, text: str) -> int:
+    def _store(self, history: KeyHistory, name: str, upload: Upload, text: str) -> int:
         version = sagemaker_calls.store(self._sagemaker, name, text, self._settings.role_arn)
         history.in_pipeline = upload.version_id
         return version
 
-    def _start(self, name: str, upload: Upload, version: int, admitted: Judgement, sha256: str) -> str:
+    def _start(self, name: str, upload: Upload, version: int, admitted: Examination, sha256: str) -> str:
         """Start the pipeline; return the execution's ARN, of two starts of one upload the same."""
         response = self._sagemaker.start_pipeline_execution(
             PipelineName=name,
@@ -187,7 +196,7 @@ class Delivery:
         )
         return str(response["PipelineExecutionArn"])
 
-    def started(self, name: str, execution: Execution, version: int | None = None) -> Verdict:
+    def started(self, name: str, execution: UploadExecution, version: int | None = None) -> Verdict:
         """Return the verdict on an upload that runs: a call refused from now on is a warning, no failure."""
         refused: list[Problem] = []
         parameters = None
@@ -240,7 +249,7 @@ class Delivery:
         left = [each for each in warnings or () if refused not in str(find(each, "message"))]
         return {**verdict, "parameters": parameters, "warnings": left}
 
-    def converge(self, history: History) -> None:
+    def converge(self, history: KeyHistory) -> None:
         """Look which upload is the newest that has started, until it is what this invocation stored last.
 
         Two invocations that overtake each other may store in the wrong order, and a definition may have been
@@ -252,7 +261,7 @@ class Delivery:
                 return
             self._store_again(history, newest)
 
-    def _newest_started(self, history: History) -> Upload | None:
+    def _newest_started(self, history: KeyHistory) -> Upload | None:
         """Find the newest upload that has started, after settling those that came since, in their order.
 
         Those are newer than every upload that this invocation is about and have no verdict; the older ones
@@ -273,7 +282,7 @@ class Delivery:
                 newest = upload
         return newest
 
-    def _store_again(self, history: History, upload: Upload) -> None:
+    def _store_again(self, history: KeyHistory, upload: Upload) -> None:
         """Make the pipeline hold the definition of an upload that has started before."""
         name = uploads.pipeline_name(upload.key, self._settings.pipeline_name)
         content = uploads.read(self._s3, upload, loading.MAX_BYTES)
@@ -284,7 +293,7 @@ class Delivery:
             log.warning("%s is stored again over another definition", upload, extra=asdict(upload))
             self._store(history, name, upload, loading.serialise(document))
 
-    def write_all(self, history: History) -> dict[str, Verdict]:
+    def write_all(self, history: KeyHistory) -> dict[str, Verdict]:
         """Write the verdicts that this invocation gives; return by version the ones that count."""
         # What came since before what the event was about, which comes again until that has a verdict.
         return {
@@ -292,7 +301,7 @@ class Delivery:
             for version_id, verdict in reversed(history.given.items())
         }
 
-    def write(self, upload: Upload, verdict: Verdict, stored: Kept | None) -> Verdict:
+    def write(self, upload: Upload, verdict: Verdict, stored: StoredVerdict | None) -> Verdict:
         """Write a verdict that is not the stored one; return the one that counts."""
         if stored and verdict is stored.verdict:
             log.info("%s is settled: %s", upload, stored.kind, extra=asdict(upload))
@@ -327,5 +336,5 @@ def _noted(refused: list[Problem]) -> Iterator[None]:
         refused.append(Problem("", sagemaker_calls.sentence(error)))
 
 
-def _readable(stored: Kept | None) -> Verdict | None:
+def _readable(stored: StoredVerdict | None) -> Verdict | None:
     return stored.verdict if stored and stored.kind in KINDS else None

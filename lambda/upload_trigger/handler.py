@@ -100,12 +100,12 @@ def _deliver(records: list[Any]) -> list[Verdict]:
     return made
 
 
-def _reconcile(given: Any, context: Any) -> list[Verdict]:
-    given = given if isinstance(given, dict) else {}
-    age, failed = given.get("minimumAgeSeconds", 0), given.get("failed", False)
+def _reconcile(wanted: Any, context: Any) -> list[Verdict]:
+    wanted = wanted if isinstance(wanted, dict) else {}
+    age, failed = wanted.get("minimumAgeSeconds", 0), wanted.get("failed", False)
     if type(age) is not int or not 0 <= age <= 10**6 or type(failed) is not bool:
         raise UploadError(
-            '{"reconcile": {"minimumAgeSeconds": <0 to 1000000>, "failed": <true or false>}} is due'
+            'it must be {"reconcile": {"minimumAgeSeconds": <0 to 1000000>, "failed": <true or false>}}'
         )
     settings, services = Settings.read(os.environ), clients()
     remaining = getattr(context, "get_remaining_time_in_millis", lambda: math.inf)

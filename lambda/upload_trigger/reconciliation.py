@@ -14,10 +14,10 @@ from datetime import UTC, datetime, timedelta
 from botocore.exceptions import BotoCoreError, ClientError
 
 from upload_trigger import sagemaker_calls, verdicts
-from upload_trigger.delivery import Clients, Delivery, History, not_started
+from upload_trigger.delivery import Clients, Delivery, KeyHistory, not_started
 from upload_trigger.settings import Settings
 from upload_trigger.uploads import PREFIX, SUFFIX, UnknownPipelineError, Upload, pipeline_name, versions
-from upload_trigger.verdicts import FAILED, SETTLED, STARTED, UNREADABLE, Kept, Verdict
+from upload_trigger.verdicts import FAILED, SETTLED, STARTED, UNREADABLE, StoredVerdict, Verdict
 
 log = logging.getLogger("upload_trigger")
 
@@ -105,7 +105,7 @@ class Reconciliation:
     def _settle(self, key: str, uploads: list[Upload]) -> None:
         to_settle = self._to_settle(uploads)
         while batch := dict(itertools.islice(to_settle, AT_ONCE)):
-            history = History(self._s3, self._bucket, key)
+            history = KeyHistory(self._s3, self._bucket, key)
             for upload, stored in batch.items():
                 history.stored[upload.version_id] = stored
                 self._settle_or_fail(history, upload)
@@ -117,7 +117,7 @@ class Reconciliation:
                     self.made.append(verdict)
             self._check_time()
 
-    def _to_settle(self, uploads: list[Upload]) -> Iterator[tuple[Upload, Kept | None]]:
+    def _to_settle(self, uploads: list[Upload]) -> Iterator[tuple[Upload, StoredVerdict | None]]:
         """Yield uploads without a verdict, and where it is wanted those that FAILED or lack parameters."""
         for upload in uploads:
             stored = verdicts.load(self._s3, upload) if self._has_verdict(upload) else None
@@ -128,7 +128,7 @@ class Reconciliation:
             ):
                 yield replace(upload, sequencer=_sequencer(stored)), stored
 
-    def _settle_or_fail(self, history: History, upload: Upload) -> None:
+    def _settle_or_fail(self, history: KeyHistory, upload: Upload) -> None:
         """Settle an upload for which no event is repeated: what would pass by itself FAILED, too."""
         try:
             self._delivery.settle(history, upload)
@@ -153,10 +153,10 @@ class Reconciliation:
                 if stored.kind != STARTED:
                     verdict = self._delivery.started(name, execution)
                     self.made.append(self._delivery.write(execution.upload, verdict, stored))
-        self._delivery.converge(History(self._s3, self._bucket, key))
+        self._delivery.converge(KeyHistory(self._s3, self._bucket, key))
 
 
-def _sequencer(stored: Kept | None) -> str:
+def _sequencer(stored: StoredVerdict | None) -> str:
     found = stored.verdict.get("sequencer") if stored else ""
     return found if isinstance(found, str) else ""
 
