@@ -26,7 +26,7 @@ MAX_BYTES = 262_144
 
 
 @dataclass
-class Judgement:
+class Examination:
     """Everything that there is to say of a definition and its values, each list in its order."""
 
     in_document: list[Problem] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Judgement:
     forbidden: list[Problem] = field(default_factory=list)
     """Empty, too, while the values are wrong: the policy judges values."""
     warnings: list[Problem] = field(default_factory=list)
-    given: dict[str, Any] = field(default_factory=dict)
+    file_values: dict[str, Any] = field(default_factory=dict)
     """What its parameters.json says."""
     parameters: dict[str, str] = field(default_factory=dict)
     """What it would start with."""
@@ -49,38 +49,40 @@ class Judgement:
         return [*self.in_document, *self.in_values, *self.forbidden][:MAX_PROBLEMS]
 
 
-def admit(body: bytes, upload: Upload, settings: Settings, s3: Any) -> Judgement:
+def admit(body: bytes, upload: Upload, settings: Settings, s3: Any) -> Examination:
     """Read a definition and its values; raise InvalidDefinitionError with every reason against them."""
     document = loading.load(body)
     try:
-        beside: bytes | str = read_beside(s3, upload)
+        parameters_file: bytes | str = read_parameters_file(s3, upload)
     except uploads.TooLargeError as error:
-        beside = str(error)
-    judgement = judge(document, beside, settings, s3)
-    if judgement.problems:
-        raise InvalidDefinitionError(judgement.problems)
-    return judgement
+        parameters_file = str(error)
+    examined = examine(document, parameters_file, settings, s3)
+    if examined.problems:
+        raise InvalidDefinitionError(examined.problems)
+    return examined
 
 
-def judge(document: dict[str, Any], beside: bytes | str, settings: Settings, s3: Any = None) -> Judgement:
+def examine(
+    document: dict[str, Any], parameters_file: bytes | str, settings: Settings, s3: Any = None
+) -> Examination:
     """Judge a loaded definition by its values, by the deployment's policy and by its data.
 
-    `beside` are the bytes of its parameters.json, or why those were not read. Without `s3` nobody looks at
-    the data: what the deployment says by default stands.
+    `parameters_file` are the bytes of its parameters.json, or why those were not read. Without `s3` nobody
+    looks at the data: what the deployment says by default stands.
     """
-    found = Judgement()
+    found = Examination()
     try:
         found.text = loading.serialise(document)
     except InvalidDefinitionError as error:
         found.in_document = error.problems
     try:
-        found.given = _load(beside)
-        found.in_values = value_problems(document, found.given, settings)
+        found.file_values = _load(parameters_file)
+        found.in_values = value_problems(document, found.file_values, settings)
     except InvalidDefinitionError as error:
         found.in_values = list(map(_in_file, error.problems))
     if found.in_values:
         return found
-    found.parameters = choose(document, found.given, settings)
+    found.parameters = choose(document, found.file_values, settings)
     try:
         if s3 is not None:
             _choose_data_set(found, settings, s3)
@@ -91,49 +93,49 @@ def judge(document: dict[str, Any], beside: bytes | str, settings: Settings, s3:
         if s3 is not None and not found.problems:
             _look_at_data(document, found, values, settings, s3)
     except NoDataSetError as error:
-        found.in_values = [_at_url(document, found.given, str(error))]
+        found.in_values = [_at_url(document, found.file_values, str(error))]
     return found
 
 
-def _choose_data_set(found: Judgement, settings: Settings, s3: Any) -> None:
+def _choose_data_set(found: Examination, settings: Settings, s3: Any) -> None:
     """Choose the one data set that there is where nobody says which to read."""
-    if URL in found.parameters and URL not in found.given:
+    if URL in found.parameters and URL not in found.file_values:
         url = found.parameters[URL]
         found.parameters[URL] = input_data.only_data_set(s3, settings.bucket, url)
 
 
 def _look_at_data(
-    document: dict[str, Any], found: Judgement, values: Mapping[str, Any], settings: Settings, s3: Any
+    document: dict[str, Any], found: Examination, values: Mapping[str, Any], settings: Settings, s3: Any
 ) -> None:
     """See that there is data, and let the execution have its digest."""
     url = values.get(URL)
     if not isinstance(url, str):
         return
     data = input_data.look(s3, settings.bucket, url, digest=DIGEST in values)
-    given = {**found.parameters, **({DIGEST: data.digest} if DIGEST in values else {})}
+    parameters = {**found.parameters, **({DIGEST: data.digest} if DIGEST in values else {})}
     if data.url != url:
-        given[URL] = data.url
-    found.parameters = {name: given[name] for name in values if name in given}
-    found.warnings = [_at_url(document, found.given, data.warning)] if data.warning else []
+        parameters[URL] = data.url
+    found.parameters = {name: parameters[name] for name in values if name in parameters}
+    found.warnings = [_at_url(document, found.file_values, data.warning)] if data.warning else []
 
 
-def _at_url(document: dict[str, Any], given: Mapping[str, Any], message: str) -> Problem:
+def _at_url(document: dict[str, Any], file_values: Mapping[str, Any], message: str) -> Problem:
     """Point at where InputDataUrl has its value, or is declared."""
-    if URL in given:
+    if URL in file_values:
         return _in_file(problem((URL,), message))
     declared = entries(document, (), "Parameters")
     return problem(next(path for path, each in declared if each.get("Name") == URL), message)
 
 
-def _load(beside: bytes | str) -> dict[str, Any]:
-    if isinstance(beside, bytes) and len(beside) > MAX_BYTES:
-        beside = f"{len(beside):,} bytes; at most {MAX_BYTES:,} are read"
-    if isinstance(beside, str):
-        raise InvalidDefinitionError([Problem("", beside)])
-    return loading.load(beside)
+def _load(parameters_file: bytes | str) -> dict[str, Any]:
+    if isinstance(parameters_file, bytes) and len(parameters_file) > MAX_BYTES:
+        parameters_file = f"{len(parameters_file):,} bytes; at most {MAX_BYTES:,} are read"
+    if isinstance(parameters_file, str):
+        raise InvalidDefinitionError([Problem("", parameters_file)])
+    return loading.load(parameters_file)
 
 
-def read_beside(s3: Any, upload: Upload) -> bytes:
+def read_parameters_file(s3: Any, upload: Upload) -> bytes:
     """Read the newest parameters.json beside a definition; none is like an empty one."""
     key = f"{upload.key.rpartition('/')[0]}/{FILE}"
     version_id = uploads.latest(s3, upload.bucket, key)
@@ -142,7 +144,7 @@ def read_beside(s3: Any, upload: Upload) -> bytes:
     return uploads.read(s3, Upload(upload.bucket, key, version_id), MAX_BYTES).body
 
 
-def choose(definition: dict[str, Any], given: Mapping[str, Any], settings: Settings) -> dict[str, str]:
+def choose(definition: dict[str, Any], file_values: Mapping[str, Any], settings: Settings) -> dict[str, str]:
     """Choose the values to start with, in the definition's order; what has its DefaultValue needs none."""
     chosen = {}
     for name, parameter in walk.parameters(definition).items():
@@ -150,17 +152,21 @@ def choose(definition: dict[str, Any], given: Mapping[str, Any], settings: Setti
             chosen[name] = settings.parameters[name]
         elif name == DIGEST:
             chosen[name] = UNKNOWN
-        elif name in given:
-            chosen[name] = _text(given[name])
+        elif name in file_values:
+            chosen[name] = _text(file_values[name])
         elif "DefaultValue" not in parameter and name in settings.parameter_defaults:
             chosen[name] = settings.parameter_defaults[name]
     return chosen
 
 
-def value_problems(definition: dict[str, Any], given: Mapping[str, Any], settings: Settings) -> list[Problem]:
+def value_problems(
+    definition: dict[str, Any], file_values: Mapping[str, Any], settings: Settings
+) -> list[Problem]:
     """List what is wrong with the values to start with (at most `MAX_PROBLEMS`), sound definition or not."""
     declared = walk.parameters(definition)
-    found = itertools.chain(_unknown(given, declared, settings), _unfit(definition, given, settings))
+    found = itertools.chain(
+        _unknown(file_values, declared, settings), _unfit(definition, file_values, settings)
+    )
     return list(itertools.islice(found, MAX_PROBLEMS))
 
 
@@ -170,8 +176,10 @@ def effective(definition: dict[str, Any], chosen: Mapping[str, str]) -> dict[str
     return {name: chosen.get(name, parameter.get("DefaultValue")) for name, parameter in declared.items()}
 
 
-def _unknown(given: Mapping[str, Any], declared: Mapping[str, Any], settings: Settings) -> Iterator[Problem]:
-    for name in given:
+def _unknown(
+    file_values: Mapping[str, Any], declared: Mapping[str, Any], settings: Settings
+) -> Iterator[Problem]:
+    for name in file_values:
         if _is_deployments(name, settings):
             yield _in_file(problem((name,), "the deployment itself gives this value; leave it out"))
         elif name not in declared:
@@ -183,13 +191,15 @@ def _is_deployments(name: str, settings: Settings) -> bool:
     return name in settings.parameters or name == DIGEST
 
 
-def _unfit(definition: dict[str, Any], given: Mapping[str, Any], settings: Settings) -> Iterator[Problem]:
+def _unfit(
+    definition: dict[str, Any], file_values: Mapping[str, Any], settings: Settings
+) -> Iterator[Problem]:
     for path, parameter in entries(definition, (), "Parameters"):
         name = parameter.get("Name")
         if not isinstance(name, str):
             continue
-        if name in given and not _is_deployments(name, settings):
-            yield from map(_in_file, _wrong(name, given[name], parameter))
+        if name in file_values and not _is_deployments(name, settings):
+            yield from map(_in_file, _wrong(name, file_values[name], parameter))
         elif _is_deployments(name, settings) or "DefaultValue" not in parameter:
             yield from _of_deployment(name, parameter, path, settings)
 
@@ -232,7 +242,7 @@ def _is_a(kind: str, value: Any) -> bool:
 
 
 def _read(kind: str, value: Any) -> Any:
-    """Return what a text stands for where no text is due, None when it stands for nothing."""
+    """Return what a text stands for where the type is not String, None when it stands for nothing."""
     if kind == "String" or not isinstance(value, str):
         return value
     try:

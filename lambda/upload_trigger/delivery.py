@@ -1,29 +1,38 @@
 """Bring uploads to their verdicts, so that nothing is lost, doubled or overtaken: see docs/delivery.md.
 
-Another invocation may store an older definition meanwhile, so each look ends with another look: whatever is
-newest and valid by then is stored again, until it is what was stored last. The verdict comes after that: an
-invocation that dies leaves an upload without one, and the next event or the schedule takes it up again.
+`Delivery.deliver` is what happens to one upload, from its event to its verdict. Other invocations may be at
+work on the same key all the while, and this one may end at any call: the order of the steps allows for both.
 """
 
 import functools
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
 from upload_trigger import admission, sagemaker_calls, uploads, verdicts
-from upload_trigger.admission import Judgement
+from upload_trigger.admission import Examination
 from upload_trigger.definition import loading
 from upload_trigger.definition.loading import InvalidDefinitionError
 from upload_trigger.definition.problems import Problem, find
-from upload_trigger.sagemaker_calls import Execution
+from upload_trigger.sagemaker_calls import UploadExecution
 from upload_trigger.settings import STOP, Settings
-from upload_trigger.uploads import UnknownPipelineError, Upload
-from upload_trigger.verdicts import FAILED, REJECTED, SETTLED, STARTED, SUPERSEDED, Kept, Verdict
+from upload_trigger.uploads import TooLargeError, UnknownPipelineError, Upload
+from upload_trigger.verdicts import (
+    FAILED,
+    KINDS,
+    REJECTED,
+    SETTLED,
+    STARTED,
+    SUPERSEDED,
+    StoredVerdict,
+    Verdict,
+)
 
 log = logging.getLogger("upload_trigger")
 
@@ -37,95 +46,178 @@ class Clients(NamedTuple):
     sagemaker: Any
 
 
+class KeyHistory:
+    """What is known of the uploads of one key, and what this invocation makes of them.
+
+    It is of one piece of work: what S3 holds is read once, and only when it is asked for.
+    """
+
+    def __init__(self, s3: Any, bucket: str, key: str) -> None:
+        self.bucket, self.key = bucket, key
+        self.stored: dict[str, StoredVerdict | None] = {}
+        """By version, the verdict that was found in S3, None where there is none."""
+        self.given: dict[str, Verdict] = {}
+        """By version, the verdict that this invocation gives; `Delivery.write_all` writes them at the end."""
+        self.in_pipeline = ""
+        """The version whose definition this invocation has stored last in the key's pipeline."""
+        self._s3 = s3
+        # One listing for all: of a pile of uploads, only those with a verdict are worth a call.
+        self._written = functools.cache(lambda: set(verdicts.written(s3, bucket, key)))
+
+    def upload(self, version_id: str) -> Upload:
+        """Return a version as an upload."""
+        return Upload(self.bucket, self.key, version_id)
+
+    def newest_first(self) -> Iterator[Upload]:
+        """Yield the uploads of the key as S3 lists them now."""
+        for version in uploads.versions_of(self._s3, self.bucket, self.key):
+            yield self.upload(version.version_id)
+
+    def verdict(self, version_id: str) -> Verdict | None:
+        """Return the verdict on a version: this invocation's, or else the one that S3 holds."""
+        if version_id in self.given:
+            return self.given[version_id]
+        if version_id not in self.stored:
+            is_there = verdicts.key(self.key, version_id) in self._written()
+            self.stored[version_id] = verdicts.load(self._s3, self.upload(version_id)) if is_there else None
+        return _readable(self.stored[version_id])
+
+
 class Delivery:
     """The handling of uploads for one deployment."""
 
     def __init__(self, settings: Settings, services: Clients) -> None:
         self._settings = settings
         self._s3, self._sagemaker = services
-        self._stored: dict[str, str] = {}
-        """By key, the object version that this invocation stored last in the key's pipeline."""
 
     def deliver(self, upload: Upload) -> Verdict:
-        """Settle one upload and leave its verdict; done twice, it is the same verdict."""
-        known = verdicts.read(self._s3, upload)
-        verdict = self.settle(upload, known)
-        # After a rejection, too: an invocation before this one may have stored it and then been kept from
-        # starting it.
-        if verdict["verdict"] != FAILED or upload.key in self._stored:
-            self.converge(upload.bucket, upload.key, {upload.version_id: verdict})
-        return self.write(upload, verdict, known)
+        """Bring one upload to its verdict and write that; done twice, it is the same verdict."""
+        history = KeyHistory(self._s3, upload.bucket, upload.key)
+        history.stored[upload.version_id] = verdicts.read(self._s3, upload)
+        verdict = self.settle(history, upload)
+        # After a rejection, too: an invocation before this one may have stored the definition and then been
+        # kept from starting it. After a failure only if there is something to put right: a second refused
+        # call would keep the verdict from being written.
+        if verdict["verdict"] != FAILED or history.in_pipeline:
+            self.converge(history)
+        # Last: whoever dies before leaves an upload without a verdict, which its next event or the schedule
+        # takes through the same steps again.
+        return self.write_all(history)[upload.version_id]
 
-    def settle(self, upload: Upload, known: Kept | None = None) -> Verdict:
-        """Return the verdict on one upload, the known one if it holds; what may pass by itself is raised."""
-        if known and known.kind == STARTED:
-            return self._completed(known.verdict)
-        settled = known.verdict if known and known.kind in SETTLED else None
+    def settle(self, history: KeyHistory, upload: Upload) -> Verdict:
+        """Return the verdict on an upload, the stored one if that holds; raise what may pass by itself."""
+        verdict = self._settled(history, upload, history.stored.get(upload.version_id))
+        history.given[upload.version_id] = verdict
+        return verdict
+
+    def _settled(self, history: KeyHistory, upload: Upload, stored: StoredVerdict | None) -> Verdict:
+        if stored and stored.kind == STARTED:
+            return self._with_parameters(stored.verdict)
+        # Once REJECTED or SUPERSEDED it stays that, unless it runs all the same.
+        settled = stored.verdict if stored and stored.kind in SETTLED else None
         try:
-            return self._judge(upload, settled)
-        except (UnknownPipelineError, uploads.TooLargeError) as error:
-            kind, why = REJECTED, str(error)
+            return self._find_or_start(history, upload, settled)
+        except (UnknownPipelineError, TooLargeError) as error:
+            return settled or not_started(REJECTED, upload, str(error))
         except ClientError as error:
             if sagemaker_calls.is_transient(error):
                 raise
-            kind, why = FAILED, sagemaker_calls.sentence(error)
-        return settled or verdicts.make(upload, kind, reasons=verdicts.reasons([Problem("", why)]))
+            return settled or not_started(FAILED, upload, sagemaker_calls.sentence(error))
 
-    def _judge(self, upload: Upload, settled: Verdict | None) -> Verdict:
-        """Find the upload's own execution, or else give what was `settled`, or a new verdict."""
+    def _find_or_start(self, history: KeyHistory, upload: Upload, settled: Verdict | None) -> Verdict:
+        """Return the verdict on an upload that is not known to run; what is `settled` is not started."""
         name = uploads.pipeline_name(upload.key, self._settings.pipeline_name)
+        # Exactly the version of the event: by now the key may hold another one.
         content = uploads.read(self._s3, upload, loading.MAX_BYTES)
         sha256 = hashlib.sha256(content.body).hexdigest()
-        seen = self._seen(name, upload, content.uploaded_at)
-        if seen and seen.upload.version_id == upload.version_id:
-            # It runs already: what is beside it or in the deployment may have changed since.
-            return self.started(name, Execution(seen.arn, upload, sha256))
+
+        # SageMaker may have forgotten the token of an earlier start; its list still has the execution.
+        own, newer = self._executions(name, upload, content.uploaded_at)
+        if own:
+            # Not judged again: what is beside it or in the deployment may have changed since it started.
+            return self.started(name, UploadExecution(own.arn, upload, sha256))
         if settled:
             return settled
+
         try:
-            definition = admission.admit(content.body, upload, self._settings, self._s3)
+            admitted = admission.admit(content.body, upload, self._settings, self._s3)
         except InvalidDefinitionError as error:
-            given = verdicts.reasons(error.problems)
-            return verdicts.make(upload, REJECTED, sha256=sha256, reasons=given)
-        if seen:
-            newer = {"versionId": seen.upload.version_id, "executionArn": seen.arn}
-            return verdicts.make(upload, SUPERSEDED, sha256=sha256, pipelineName=name, supersededBy=newer)
+            return not_started(REJECTED, upload, error.problems, sha256)
+        if newer:
+            # Its event came late: the pipeline is the newer upload's.
+            by = {"versionId": newer.upload.version_id, "executionArn": newer.arn}
+            return verdicts.make(upload, SUPERSEDED, sha256=sha256, pipelineName=name, supersededBy=by)
+
         try:
-            version, arn = self._start(name, upload, definition, sha256)
+            version = self._store(history, name, upload, admitted.text)
+            arn = self._start(name, upload, version, admitted, sha256)
         except ClientError as error:
             if sagemaker_calls.code(error) != sagemaker_calls.INVALID:
                 raise
-            why = [Problem("", f"SageMaker refuses it: {sagemaker_calls.sentence(error)}; {VALIDATE}")]
-            return verdicts.make(upload, REJECTED, sha256=sha256, reasons=verdicts.reasons(why))
-        verdict = self.started(name, Execution(arn, upload, sha256), version)
-        if definition.worst_case_cost is not None:
-            verdict["worstCaseCostUSD"] = definition.worst_case_cost
-        return {**verdict, "warnings": [*verdicts.reasons(definition.warnings), *verdict["warnings"]]}
+            # SageMaker's word on the definition: trying it again would change nothing.
+            why = f"SageMaker refuses it: {sagemaker_calls.sentence(error)}; {VALIDATE}"
+            return not_started(REJECTED, upload, why, sha256)
 
-    def _seen(self, name: str, upload: Upload, uploaded_at: datetime) -> Execution | None:
-        """Find the upload's own execution, or else one that a newer upload of the key has started."""
+        verdict = self.started(name, UploadExecution(arn, upload, sha256), version)
+        if admitted.worst_case_cost is not None:
+            verdict["worstCaseCostUSD"] = admitted.worst_case_cost
+        verdict["warnings"] = [*verdicts.reasons(admitted.warnings), *verdict["warnings"]]
+        return verdict
+
+    def _executions(
+        self, name: str, upload: Upload, uploaded_at: datetime
+    ) -> tuple[UploadExecution | None, UploadExecution | None]:
+        """Return the upload's own execution, and the latest that a newer upload of the key has started."""
         listed = uploads.listing(self._s3, upload)
         newer = None
         for execution in sagemaker_calls.since(self._sagemaker, name, uploaded_at, upload):
             if execution.upload.version_id == upload.version_id:
-                return execution
+                return execution, newer
             if newer is None and uploads.is_newer(execution.upload, upload, listed):
                 newer = execution
-        return newer
+        return None, newer
 
-    def _start(self, name: str, upload: Upload, definition: Judgement, sha256: str) -> tuple[int, str]:
-        token = request_token(upload)
-        version = self._store(name, upload, definition.text)
+    def _store(self, history: KeyHistory, name: str, upload: Upload, text: str) -> int:
+        version = sagemaker_calls.store(self._sagemaker, name, text, self._settings.role_arn)
+        history.in_pipeline = upload.version_id
+        return version
+
+    def _start(self, name: str, upload: Upload, version: int, admitted: Examination, sha256: str) -> str:
+        """Start the pipeline; return the execution's ARN, of two starts of one upload the same."""
         response = self._sagemaker.start_pipeline_execution(
             PipelineName=name,
+            # Pinned: another invocation may have stored another upload's definition since.
             PipelineVersionId=version,
-            PipelineParameters=[
-                {"Name": key, "Value": value} for key, value in definition.parameters.items()
-            ],
+            PipelineParameters=[{"Name": key, "Value": value} for key, value in admitted.parameters.items()],
+            # By this the execution is found again, and told apart from what people start.
             PipelineExecutionDescription=sagemaker_calls.description(upload, sha256),
-            ClientRequestToken=token,
+            # Without it boto3 makes a new one for each call, and each delivery would be an execution.
+            ClientRequestToken=request_token(upload),
         )
-        return version, str(response["PipelineExecutionArn"])
+        return str(response["PipelineExecutionArn"])
+
+    def started(self, name: str, execution: UploadExecution, version: int | None = None) -> Verdict:
+        """Return the verdict on an upload that runs: a call refused from now on is a warning, no failure."""
+        refused: list[Problem] = []
+        parameters = None
+        with _noted(refused):
+            version = version or sagemaker_calls.version(self._sagemaker, execution.arn)
+        with _noted(refused):
+            # Asked, because of two starts with one token only the first one's parameters count.
+            parameters = sagemaker_calls.parameters(self._sagemaker, execution.arn)
+        with _noted(refused):
+            # Only now: an upload that cannot start stops nothing.
+            self._stop_older(name, execution.upload)
+        return verdicts.make(
+            execution.upload,
+            STARTED,
+            sha256=execution.sha256,
+            pipelineName=name,
+            pipelineVersionId=version,
+            executionArn=execution.arn,
+            parameters=parameters,
+            warnings=verdicts.reasons(refused),
+        )
 
     def _stop_older(self, name: str, upload: Upload) -> None:
         """Stop what runs, if configured: neither this upload's execution nor a newer one's."""
@@ -139,42 +231,8 @@ class Delivery:
             sagemaker_calls.stop(self._sagemaker, arn, token)
             log.info("%s is to stop for %s", arn, upload, extra=asdict(upload))
 
-    def _store(self, name: str, upload: Upload, text: str) -> int:
-        version = sagemaker_calls.store(self._sagemaker, name, text, self._settings.role_arn)
-        self._stored[upload.key] = upload.version_id
-        return version
-
-    def started(self, name: str, execution: Execution, version: int | None = None) -> Verdict:
-        """Return the verdict on an upload that runs: a call refused from now on is a warning, no failure."""
-        refused: list[Problem] = []
-
-        def ask(call: Callable[..., Any], *given: Any) -> Any:
-            try:
-                return call(*given)
-            except ClientError as error:
-                if sagemaker_calls.is_transient(error):
-                    raise
-                refused.append(Problem("", sagemaker_calls.sentence(error)))
-            return None
-
-        version = version or ask(sagemaker_calls.version, self._sagemaker, execution.arn)
-        # Asked, because of two starts with one token only the first one's parameters count.
-        parameters = ask(sagemaker_calls.parameters, self._sagemaker, execution.arn)
-        # Only now: an upload that cannot start stops nothing.
-        ask(self._stop_older, name, execution.upload)
-        return verdicts.make(
-            execution.upload,
-            STARTED,
-            sha256=execution.sha256,
-            pipelineName=name,
-            pipelineVersionId=version,
-            executionArn=execution.arn,
-            parameters=parameters,
-            warnings=verdicts.reasons(refused),
-        )
-
-    def _completed(self, verdict: Verdict) -> Verdict:
-        """Return a verdict with the parameters that SageMaker refused to tell when it was given.
+    def _with_parameters(self, verdict: Verdict) -> Verdict:
+        """Return a STARTED verdict with the parameters that SageMaker refused to tell when it was given.
 
         While it refuses them still, that is the verdict itself.
         """
@@ -191,77 +249,92 @@ class Delivery:
         left = [each for each in warnings or () if refused not in str(find(each, "message"))]
         return {**verdict, "parameters": parameters, "warnings": left}
 
-    def converge(self, bucket: str, key: str, settled: dict[str, Verdict]) -> None:
-        """Look for what is newest until it is what was stored last, settling what came after `settled`."""
-        found: dict[str, Verdict] = {}
-        written = functools.cache(lambda: {each for each, _ in verdicts.written(self._s3, bucket, key)})
+    def converge(self, history: KeyHistory) -> None:
+        """Look which upload is the newest that has started, until it is what this invocation stored last.
 
-        @functools.cache
-        def known(version_id: str) -> Verdict | None:
-            if verdicts.key(key, version_id) not in written():
-                return None
-            return self._known(verdicts.load(self._s3, Upload(bucket, key, version_id)))
+        Two invocations that overtake each other may store in the wrong order, and a definition may have been
+        stored whose start was refused. Each look ends with another one, because another invocation may have
+        stored something meanwhile.
+        """
+        while newest := self._newest_started(history):
+            if history.in_pipeline == newest.version_id:
+                return
+            self._store_again(history, newest)
 
-        while newest := self._newest(Upload(bucket, key, ""), settled, found, known):
-            if self._stored.get(key) == newest.version_id:
-                break
-            self._store_again(newest)
-        for version_id, verdict in found.items():
-            self.write(Upload(bucket, key, version_id), verdict)
+    def _newest_started(self, history: KeyHistory) -> Upload | None:
+        """Find the newest upload that has started, after settling those that came since, in their order.
 
-    def _newest(
-        self,
-        like: Upload,
-        settled: Mapping[str, Verdict],
-        found: dict[str, Verdict],
-        known: Callable[[str], Verdict | None],
-    ) -> Upload | None:
-        """Find the newest upload that has started, after settling those that came since in order."""
-        pending, newest = [], None
-        own = not settled
-        for version in uploads.versions_of(self._s3, like.bucket, like.key):
-            upload = replace(like, version_id=version.version_id)
-            own = own or version.version_id in settled
-            verdict = settled.get(version.version_id) or found.get(version.version_id)
-            verdict = verdict or known(version.version_id)
-            if verdict is None and not own:
-                pending.append(upload)
-            elif verdict and verdict["verdict"] == STARTED:
+        Those are newer than every upload that this invocation is about and have no verdict; the older ones
+        are left to their own events. Without an upload of its own it settles nothing.
+        """
+        came_since, newest = [], None
+        is_newer = bool(history.given)
+        for upload in history.newest_first():
+            is_newer = is_newer and upload.version_id not in history.given
+            verdict = history.verdict(upload.version_id)
+            if verdict and verdict["verdict"] == STARTED:
                 newest = upload
                 break
-        for upload in reversed(pending):
-            verdict = found[upload.version_id] = self.settle(upload)
-            newest = upload if verdict["verdict"] == STARTED else newest
+            if verdict is None and is_newer:
+                came_since.append(upload)
+        for upload in reversed(came_since):
+            if self.settle(history, upload)["verdict"] == STARTED:
+                newest = upload
         return newest
 
-    def _store_again(self, upload: Upload) -> None:
+    def _store_again(self, history: KeyHistory, upload: Upload) -> None:
         """Make the pipeline hold the definition of an upload that has started before."""
         name = uploads.pipeline_name(upload.key, self._settings.pipeline_name)
         content = uploads.read(self._s3, upload, loading.MAX_BYTES)
         document = loading.load(content.body)
         if sagemaker_calls.holds(self._sagemaker, name, document):
-            self._stored[upload.key] = upload.version_id
+            history.in_pipeline = upload.version_id
         else:
-            log.warning("%s is stored again over an older definition", upload, extra=asdict(upload))
-            self._store(name, upload, loading.serialise(document))
+            log.warning("%s is stored again over another definition", upload, extra=asdict(upload))
+            self._store(history, name, upload, loading.serialise(document))
 
-    @staticmethod
-    def _known(known: Kept | None) -> Verdict | None:
-        return known.verdict if known and known.kind in verdicts.KINDS else None
+    def write_all(self, history: KeyHistory) -> dict[str, Verdict]:
+        """Write the verdicts that this invocation gives; return by version the ones that count."""
+        # What came since before what the event was about, which comes again until that has a verdict.
+        return {
+            version_id: self.write(history.upload(version_id), verdict, history.stored.get(version_id))
+            for version_id, verdict in reversed(history.given.items())
+        }
 
-    def write(self, upload: Upload, verdict: Verdict, known: Kept | None = None) -> Verdict:
-        """Write a verdict that is not the known one; give the one that counts."""
-        if known and verdict is known.verdict:
-            log.info("%s is settled: %s", upload, known.kind, extra=asdict(upload))
+    def write(self, upload: Upload, verdict: Verdict, stored: StoredVerdict | None) -> Verdict:
+        """Write a verdict that is not the stored one; return the one that counts."""
+        if stored and verdict is stored.verdict:
+            log.info("%s is settled: %s", upload, stored.kind, extra=asdict(upload))
             return verdict
-        if not verdicts.write(self._s3, upload, verdict, known):
+        if not verdicts.write(self._s3, upload, verdict, stored):
             log.info("%s was settled by another invocation", upload, extra=asdict(upload))
-            return self._known(verdicts.read(self._s3, upload)) or verdict
+            return _readable(verdicts.read(self._s3, upload)) or verdict
         level = logging.ERROR if verdict["verdict"] == FAILED else logging.INFO
         log.log(level, "%s: %s", verdict["verdict"], upload, extra=verdict)
         return verdict
 
 
 def request_token(upload: Upload) -> str:
-    """Make the token that is the same for every delivery of one upload (64 hexadecimal digits)."""
+    """Return the token that is the same for every delivery of one upload (64 hexadecimal digits)."""
     return hashlib.sha256("\0".join((upload.bucket, upload.key, upload.version_id)).encode()).hexdigest()
+
+
+def not_started(kind: str, upload: Upload, why: str | Iterable[Problem], sha256: str = "") -> Verdict:
+    """Return the verdict REJECTED or FAILED, with a reason or several."""
+    problems = [Problem("", why)] if isinstance(why, str) else why
+    return verdicts.make(upload, kind, sha256=sha256, reasons=verdicts.reasons(problems))
+
+
+@contextmanager
+def _noted(refused: list[Problem]) -> Iterator[None]:
+    """Note a call that AWS refuses, and go on; what may pass by itself is raised."""
+    try:
+        yield
+    except ClientError as error:
+        if sagemaker_calls.is_transient(error):
+            raise
+        refused.append(Problem("", sagemaker_calls.sentence(error)))
+
+
+def _readable(stored: StoredVerdict | None) -> Verdict | None:
+    return stored.verdict if stored and stored.kind in KINDS else None

@@ -43,7 +43,7 @@ TRANSIENT = frozenset(
 )
 
 
-class Execution(NamedTuple):
+class UploadExecution(NamedTuple):
     """An execution that an upload started."""
 
     arn: str
@@ -56,14 +56,14 @@ def description(upload: Upload, sha256: str) -> str:
     return json.dumps(origin(upload, sha256), separators=(",", ":"))
 
 
-def since(sagemaker: Any, name: str, uploaded_at: datetime, like: Upload) -> Iterator[Execution]:
+def since(sagemaker: Any, name: str, uploaded_at: datetime, like: Upload) -> Iterator[UploadExecution]:
     """Yield the executions that uploads of the same key have started since `uploaded_at`, newest first."""
     request = {"PipelineName": name, "CreatedAfter": uploaded_at - CLOCK_SKEW}
     for summary in _summaries(sagemaker, request):
         found = _upload(summary)
         if found and (found.bucket, found.key) == (like.bucket, like.key):
             sha256 = str(json.loads(summary["PipelineExecutionDescription"]).get("sha256", ""))
-            yield Execution(str(summary["PipelineExecutionArn"]), found, sha256)
+            yield UploadExecution(str(summary["PipelineExecutionArn"]), found, sha256)
 
 
 def version(sagemaker: Any, arn: str) -> int | None:
@@ -126,7 +126,7 @@ def _upload(summary: dict[str, Any]) -> Upload | None:
 
 
 def store(sagemaker: Any, name: str, text: str, role_arn: str) -> int:
-    """Create or update the pipeline and give the id of the version that holds this definition."""
+    """Create or update the pipeline; return the id of the version that holds this definition."""
     content = {"PipelineName": name, "PipelineDefinition": text, "RoleArn": role_arn}
     version = _update(sagemaker, content)
     if version is None:
@@ -157,7 +157,7 @@ def _update(sagemaker: Any, content: dict[str, str]) -> int | None:
 
 
 def holds(sagemaker: Any, name: str, definition: dict[str, Any]) -> bool:
-    """Tell whether the pipeline's latest version is this definition."""
+    """Return whether the pipeline's latest version is this definition."""
     try:
         latest = sagemaker.describe_pipeline(PipelineName=name)["PipelineDefinition"]
     except ClientError as error:
@@ -168,7 +168,7 @@ def holds(sagemaker: Any, name: str, definition: dict[str, Any]) -> bool:
 
 
 def is_transient(error: ClientError) -> bool:
-    """Tell whether the same request may succeed later, without anybody changing anything."""
+    """Return whether the same request may succeed later, without anybody changing anything."""
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
     return code(error) in TRANSIENT or status >= 500 or status == 429
 

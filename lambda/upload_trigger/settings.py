@@ -204,12 +204,12 @@ class Settings:
             environment[name] for name in NAMES
         )
         if on_running not in (PARALLEL, STOP):
-            raise SettingsError(f"ON_RUNNING is {on_running}; {PARALLEL} or {STOP} is due")
-        given = _texts("PIPELINE_PARAMETERS", parameters)
-        if not given.get("ArtifactBucket"):
+            raise SettingsError(f"ON_RUNNING is {on_running}; it must be {PARALLEL} or {STOP}")
+        values = _texts("PIPELINE_PARAMETERS", parameters)
+        if not values.get("ArtifactBucket"):
             raise SettingsError("PIPELINE_PARAMETERS lacks ArtifactBucket")
         defaulted = _texts("PIPELINE_PARAMETER_DEFAULTS", defaults)
-        return cls(pipeline_name, role_arn, given, defaulted, Policy.read(policy), on_running)
+        return cls(pipeline_name, role_arn, values, defaulted, Policy.read(policy), on_running)
 
     @property
     def bucket(self) -> str:

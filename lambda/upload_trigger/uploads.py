@@ -169,7 +169,7 @@ def latest(s3: Any, bucket: str, key: str) -> str | None:
 
 
 def is_newer(one: Upload, other: Upload, listed: Callable[[], Sequence[str]]) -> bool:
-    """Tell whether `one` was uploaded after `other`, to the same key.
+    """Return whether `one` was uploaded after `other`, to the same key.
 
     Sequencers decide where both came with an event. What reconcile found has none: then the order of the
     listing decides, in which a version deleted since counts as the older one.

@@ -37,7 +37,7 @@ MAX_KEY_BYTES = 1024
 Verdict = dict[str, Any]
 
 
-class Kept(NamedTuple):
+class StoredVerdict(NamedTuple):
     """A verdict as it was read."""
 
     verdict: Verdict
@@ -84,7 +84,7 @@ def reasons(problems: Iterable[Problem]) -> list[dict[str, str]]:
     return told
 
 
-def read(s3: Any, upload: Upload) -> Kept | None:
+def read(s3: Any, upload: Upload) -> StoredVerdict | None:
     """Return the verdict on an upload, None while there is none."""
     wanted = key(upload.key, upload.version_id)
     # A listing says that it is missing; reading a missing object would need the right to list them all.
@@ -94,7 +94,7 @@ def read(s3: Any, upload: Upload) -> Kept | None:
     return load(s3, upload)
 
 
-def load(s3: Any, upload: Upload) -> Kept:
+def load(s3: Any, upload: Upload) -> StoredVerdict:
     """Return the verdict on an upload, which is known to be there."""
     wanted = key(upload.key, upload.version_id)
     answer = s3.get_object(Bucket=upload.bucket, Key=wanted)
@@ -107,10 +107,10 @@ def load(s3: Any, upload: Upload) -> Kept:
     if not isinstance(verdict, dict) or verdict.get("verdict") not in KINDS:
         log.warning("s3://%s/%s is no verdict; it will be replaced", upload.bucket, wanted)
         verdict = {"verdict": UNREADABLE}
-    return Kept(verdict, str(answer["ETag"]))
+    return StoredVerdict(verdict, str(answer["ETag"]))
 
 
-def write(s3: Any, upload: Upload, verdict: Verdict, replaces: Kept | None = None) -> bool:
+def write(s3: Any, upload: Upload, verdict: Verdict, replaces: StoredVerdict | None = None) -> bool:
     """Leave the verdict beside the upload; False when somebody else was quicker, whose verdict counts.
 
     STARTED tells of an execution that is there, so it is written over anything; any other verdict only over
@@ -133,8 +133,8 @@ def write(s3: Any, upload: Upload, verdict: Verdict, replaces: Kept | None = Non
     return True
 
 
-def written(s3: Any, bucket: str, upload_key: str = "") -> Iterator[tuple[str, datetime]]:
-    """Yield the keys of all verdicts, or of those on one key, and when each was written."""
+def written(s3: Any, bucket: str, upload_key: str = "") -> Iterator[str]:
+    """Yield the keys of all verdicts, or of those on one key."""
     prefix = key(upload_key, "").removesuffix(".json") if upload_key else PREFIX
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        yield from ((entry["Key"], entry["LastModified"]) for entry in page.get("Contents", []))
+        yield from (entry["Key"] for entry in page.get("Contents", []))

@@ -117,7 +117,7 @@ def check_parameters(path: Path, definition: dict[str, Any], values: bytes) -> N
     """Raise UploadError when a definition does not take the `values` of a parameters.json."""
     from upload_trigger import admission  # noqa: PLC0415
 
-    judged = admission.judge(definition, values, offline(definition))
+    judged = admission.examine(definition, values, offline(definition))
     if judged.in_values:
         raise UploadError(_told(f"{path} cannot be started", judged.in_values))
 
@@ -132,7 +132,7 @@ def judge(
     """
     from upload_trigger import admission  # noqa: PLC0415
 
-    judged = admission.judge(definition, values, settings or offline(definition))
+    judged = admission.examine(definition, values, settings or offline(definition))
     known = admission.effective(definition, judged.parameters) if judged.parameters else {}
     if settings is None:
         known = {name: None if is_deployments(name) else value for name, value in known.items()}

@@ -20,7 +20,7 @@ from pathlib import Path
 from pipeline_definition.checks.service_model import bundled_model
 from tests.benchmarks.measure import machine
 from tests.support.definitions.hostile import HOSTILE, HOSTILE_VALUES
-from tests.support.delivery.handler_bench import MEMORY, Bench
+from tests.support.delivery.handler_bench import MEMORY, BoundedHandler
 from tests.support.delivery.world import inhabited
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,7 +43,7 @@ def uploads() -> Iterator[tuple[str, bytes, bytes]]:
 
 def handle(body: bytes, values: bytes) -> float:
     """Upload, have the handler give its verdict, and give the seconds that took."""
-    bench = Bench()
+    bench = BoundedHandler()
     bench.s3.put("pipeline/parameters.json", values)
     begin = time.process_time()
     verdicts = bench.upload(body) or []

@@ -63,8 +63,8 @@ _store = Delivery._store
 _met = pathlib.Path({folder!r})
 
 
-def _store_and_meet(self, name, upload, text):
-    version = _store(self, name, upload, text)
+def _store_and_meet(self, history, name, upload, text):
+    version = _store(self, history, name, upload, text)
     here = _met / upload.version_id
     here.mkdir(parents=True, exist_ok=True)
     (here / uuid.uuid4().hex).touch()

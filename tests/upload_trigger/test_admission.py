@@ -13,7 +13,7 @@ from tests.support.definitions.small import changed, referring, small, step
 from tests.support.services.direct_client import DirectClient
 from tests.support.services.fake_s3 import FakeS3
 from upload_trigger import admission
-from upload_trigger.admission import Judgement
+from upload_trigger.admission import Examination
 from upload_trigger.definition.loading import InvalidDefinitionError
 from upload_trigger.settings import PARALLEL, Policy, Settings
 from upload_trigger.uploads import Upload
@@ -39,7 +39,9 @@ IMAGE = (*PREPROCESS, "AppSpecification", "ImageUri")
 LAMBDA = {"Name": "Call", "Type": "Lambda", "FunctionArn": "f", "Arguments": {}}
 
 
-def admit(definition: Any, values: bytes | None = None, data: Iterable[str] = ("birds/1.jpg",)) -> Judgement:
+def admit(
+    definition: Any, values: bytes | None = None, data: Iterable[str] = ("birds/1.jpg",)
+) -> Examination:
     s3 = FakeS3(BUCKET)
     for key in data:
         s3.put(f"data/{key}", b"image")
@@ -125,13 +127,13 @@ def test_a_hundred_reasons_are_told_and_no_more() -> None:
 
 def test_nothing_is_changed_by_being_judged() -> None:
     definition = copy.deepcopy(SHIPPED)
-    admission.judge(definition, b'{"Epochs": 1}', SETTINGS)
-    admission.judge(small(step(), referring("Parameters.P")), b"{}", SETTINGS)
+    admission.examine(definition, b'{"Epochs": 1}', SETTINGS)
+    admission.examine(small(step(), referring("Parameters.P")), b"{}", SETTINGS)
     assert definition == SHIPPED
 
 
 def test_offline_the_deployment_s_own_place_stands_for_the_data() -> None:
-    judged = admission.judge(SHIPPED, b"{}", SETTINGS)
+    judged = admission.examine(SHIPPED, b"{}", SETTINGS)
     assert judged.problems == []
     assert judged.parameters["InputDataUrl"] == f"s3://{BUCKET}/data/"
     assert judged.parameters["InputDataDigest"] == "unknown"

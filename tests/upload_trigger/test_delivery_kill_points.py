@@ -12,78 +12,78 @@ import pytest
 
 from tests.support.delivery.invocations import Invocation
 from tests.support.delivery.storm_uploads import KEYS, NEEDY, UNSTARTABLE, UNSTORABLE
-from tests.support.delivery.world import World, inhabited
+from tests.support.delivery.world import DeliveryWorld, inhabited
 
 Doom = Callable[[Invocation], Invocation]
 """Chooses where the invocation that the scenario is about dies."""
 
 
-def first_upload(world: World, doom: Doom) -> None:
+def first_upload(world: DeliveryWorld, doom: Doom) -> None:
     world.run(doom(world.deliver(world.upload("first"))))
 
 
-def update(world: World, doom: Doom) -> None:
+def update(world: DeliveryWorld, doom: Doom) -> None:
     world.run(world.deliver(world.upload("first")))
     world.run(doom(world.deliver(world.upload("second"))))
 
 
-def unchanged(world: World, doom: Doom) -> None:
+def unchanged(world: DeliveryWorld, doom: Doom) -> None:
     world.run(world.deliver(world.upload("first")))
     world.run(doom(world.deliver(world.upload("first"))))
 
 
-def rejected(world: World, doom: Doom) -> None:
+def rejected(world: DeliveryWorld, doom: Doom) -> None:
     world.run(world.deliver(world.upload("first")))
     world.run(doom(world.deliver(world.upload("forbidden"))))
 
 
-def refused_when_stored(world: World, doom: Doom) -> None:
+def refused_when_stored(world: DeliveryWorld, doom: Doom) -> None:
     world.run(world.deliver(world.upload("first")))
     world.run(doom(world.deliver(world.upload(UNSTORABLE))))
 
 
-def refused_when_created(world: World, doom: Doom) -> None:
+def refused_when_created(world: DeliveryWorld, doom: Doom) -> None:
     world.run(doom(world.deliver(world.upload(UNSTORABLE))))
 
 
-def refused_when_started(world: World, doom: Doom) -> None:
+def refused_when_started(world: DeliveryWorld, doom: Doom) -> None:
     """The pipeline holds the refused definition for a moment, and then the one that runs."""
     world.run(world.deliver(world.upload("first")))
     world.run(doom(world.deliver(world.upload(UNSTARTABLE))))
 
 
-def refused_when_started_first(world: World, doom: Doom) -> None:
+def refused_when_started_first(world: DeliveryWorld, doom: Doom) -> None:
     """There is no definition that the pipeline could be given back."""
     world.run(doom(world.deliver(world.upload(UNSTARTABLE))))
 
 
-def refused_when_started_and_found_by_the_schedule(world: World, doom: Doom) -> None:
+def refused_when_started_and_found_by_the_schedule(world: DeliveryWorld, doom: Doom) -> None:
     world.run(world.deliver(world.upload("first")))
     for kind in (UNSTARTABLE, UNSTORABLE):
         world.drop(world.upload(kind))
     world.run(doom(world.reconcile()))
 
 
-def superseded(world: World, doom: Doom) -> None:
+def superseded(world: DeliveryWorld, doom: Doom) -> None:
     older = world.upload("first")
     world.run(world.deliver(world.upload("second")))
     world.run(doom(world.deliver(older)))
 
 
-def newer_one_was_lost(world: World, doom: Doom) -> None:
+def newer_one_was_lost(world: DeliveryWorld, doom: Doom) -> None:
     """The older upload's event finds the newer upload, whose event never came."""
     older, newer = world.upload("first"), world.upload("second")
     world.drop(newer)
     world.run(doom(world.deliver(older)))
 
 
-def newer_one_is_invalid(world: World, doom: Doom) -> None:
+def newer_one_is_invalid(world: DeliveryWorld, doom: Doom) -> None:
     older, newer = world.upload("first"), world.upload("no JSON")
     world.drop(newer)
     world.run(doom(world.deliver(older)))
 
 
-def overtaken(world: World, doom: Doom) -> None:
+def overtaken(world: DeliveryWorld, doom: Doom) -> None:
     """The newer upload runs while the older one's invocation is at work."""
     older, newer = world.upload("first"), world.upload("second")
     invocation = doom(world.deliver(older))
@@ -93,7 +93,7 @@ def overtaken(world: World, doom: Doom) -> None:
     world.run(invocation)
 
 
-def overtaken_after_its_store(world: World, doom: Doom) -> None:
+def overtaken_after_its_store(world: DeliveryWorld, doom: Doom) -> None:
     older, newer = world.upload("first"), world.upload("second")
     invocation = doom(world.deliver(older))
     while not invocation.ended and "ListPipelineVersions" not in [c.operation for c in invocation.calls]:
@@ -102,36 +102,36 @@ def overtaken_after_its_store(world: World, doom: Doom) -> None:
     world.run(invocation)
 
 
-def several_records(world: World, doom: Doom) -> None:
+def several_records(world: DeliveryWorld, doom: Doom) -> None:
     kinds = ("first", "no JSON", "second")
     records = [world.upload(kind, key) for kind, key in zip(kinds, (*KEYS, KEYS[0]), strict=True)]
     world.run(doom(world.deliver(*records)))
 
 
-def with_parameters(world: World, doom: Doom) -> None:
+def with_parameters(world: DeliveryWorld, doom: Doom) -> None:
     world.upload_parameters("a note")
     world.run(doom(world.deliver(world.upload(NEEDY))))
 
 
-def wrong_parameters(world: World, doom: Doom) -> None:
+def wrong_parameters(world: DeliveryWorld, doom: Doom) -> None:
     world.upload_parameters("wrong")
     world.run(doom(world.deliver(world.upload("first"))))
 
 
-def stops_what_runs(world: World, doom: Doom) -> None:
+def stops_what_runs(world: DeliveryWorld, doom: Doom) -> None:
     world.redeploy(ON_RUNNING="stop")
     world.run(world.deliver(world.upload("first")))
     world.run(doom(world.deliver(world.upload("second"))))
 
 
-def reconcile(world: World, doom: Doom) -> None:
+def reconcile(world: DeliveryWorld, doom: Doom) -> None:
     """Everything is found by the schedule, no event came."""
     for kind, key in (("first", KEYS[0]), ("second", KEYS[0]), ("forbidden", KEYS[0]), ("third", KEYS[1])):
         world.drop(world.upload(kind, key))
     world.run(doom(world.reconcile()))
 
 
-def reconcile_after_a_change_by_hand(world: World, doom: Doom) -> None:
+def reconcile_after_a_change_by_hand(world: DeliveryWorld, doom: Doom) -> None:
     world.run(world.deliver(world.upload("first")))
     world.sagemaker.call(
         "UpdatePipeline", {"PipelineName": "cv-birds", "PipelineDefinition": '{"Steps": []}'}
@@ -139,7 +139,7 @@ def reconcile_after_a_change_by_hand(world: World, doom: Doom) -> None:
     world.run(doom(world.reconcile()))
 
 
-def reconcile_what_failed(world: World, doom: Doom) -> None:
+def reconcile_what_failed(world: DeliveryWorld, doom: Doom) -> None:
     invocation = world.deliver(world.upload("first"))
     while "GetObject" not in [call.operation for call in invocation.calls]:
         world.step(invocation, 0)
@@ -183,9 +183,11 @@ def _world(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
         yield
 
 
-def play(scenario: Callable[[World, Doom], None], kill_at: int | None) -> tuple[Invocation, dict[str, Any]]:
+def play(
+    scenario: Callable[[DeliveryWorld, Doom], None], kill_at: int | None
+) -> tuple[Invocation, dict[str, Any]]:
     """Run a scenario and all that follows; give the invocation it is about, and the state at rest."""
-    world, doomed = World(strict=True), []
+    world, doomed = DeliveryWorld(strict=True), []
     world.redeploy(ON_RUNNING="parallel")
 
     def doom(invocation: Invocation) -> Invocation:
@@ -202,7 +204,7 @@ def play(scenario: Callable[[World, Doom], None], kill_at: int | None) -> tuple[
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda each: each.__name__)
 def test_killed_before_or_after_any_call_it_ends_in_the_same_state(
-    scenario: Callable[[World, Doom], None],
+    scenario: Callable[[DeliveryWorld, Doom], None],
 ) -> None:
     undisturbed, expected = play(scenario, None)
     # Whoever was overtaken and dies early finds the newer one's execution when it is tried again.

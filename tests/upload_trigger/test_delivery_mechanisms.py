@@ -14,27 +14,27 @@ import pytest
 from tests.support.delivery.invocations import Invocation
 from tests.support.delivery.schedules import roll
 from tests.support.delivery.storm_uploads import NEEDY, UNSTARTABLE
-from tests.support.delivery.world import BrokenPromiseError, World, inhabited
+from tests.support.delivery.world import BrokenPromiseError, DeliveryWorld, inhabited
 from tests.support.services.direct_client import DirectClient
 from upload_trigger import delivery, sagemaker_calls, uploads, verdicts
-from upload_trigger.delivery import Delivery
+from upload_trigger.delivery import Delivery, KeyHistory
 
 SEEDS = 600
 MOVES = 25
 
 
-class Mechanism(NamedTuple):
+class DeliveryMechanism(NamedTuple):
     """What is taken away, how, what falls, and the shortest schedule for that."""
 
     name: str
     promise: str
     take_away: Callable[[pytest.MonkeyPatch], None]
-    schedule: Callable[[World], None]
+    schedule: Callable[[DeliveryWorld], None]
     is_common: bool = True
     """Whether some hundred schedules of the dice need it; the others take hypothesis thousands."""
 
 
-def until(world: World, invocation: Invocation, operation: str) -> None:
+def until(world: DeliveryWorld, invocation: Invocation, operation: str) -> None:
     """Let an invocation go on until it has made a call."""
     while not any(call.operation == operation for call in invocation.calls):
         world.step(invocation, 0)
@@ -45,7 +45,7 @@ def random_token(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(delivery, "request_token", lambda upload: uuid.uuid4().hex)
 
 
-def delivered_twice_at_once(world: World) -> None:
+def delivered_twice_at_once(world: DeliveryWorld) -> None:
     """Both invocations look for an execution when there is none."""
     record = world.upload("first")
     invocation = world.deliver(record)
@@ -62,7 +62,7 @@ def unpinned_start(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(DirectClient, "start_pipeline_execution", start, raising=False)
 
 
-def older_overtaken_before_its_start(world: World) -> None:
+def older_overtaken_before_its_start(world: DeliveryWorld) -> None:
     """The newer definition is stored between the older one's store and its start."""
     world.upload("third")
     world.run(world.deliver(*world.events))
@@ -81,7 +81,7 @@ def sequencers_as_numbers(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(uploads, "_padded", lambda sequencer, width: sequencer.rjust(width, "0"))
 
 
-def older_event_comes_late(world: World) -> None:
+def older_event_comes_late(world: DeliveryWorld) -> None:
     """The newer upload has run when the older one's event comes."""
     older, newer = world.upload("first"), world.upload("second")
     assert len(older["s3"]["object"]["sequencer"]) != len(newer["s3"]["object"]["sequencer"])
@@ -93,7 +93,7 @@ def no_second_look(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Delivery, "converge", lambda *_: None)
 
 
-def older_overtaken_before_it_is_stored(world: World) -> None:
+def older_overtaken_before_it_is_stored(world: DeliveryWorld) -> None:
     """The older invocation looked for newer ones when there was none, and stores its definition last."""
     older, newer = world.upload("first"), world.upload("second")
     invocation = world.deliver(older)
@@ -106,7 +106,7 @@ def verdict_not_consulted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(verdicts, "read", lambda s3, upload: None)
 
 
-def rejected_upload_is_repeated(world: World) -> None:
+def rejected_upload_is_repeated(world: DeliveryWorld) -> None:
     """What was REJECTED starts after all, when the deployment has changed and S3 repeats the event."""
     record = world.upload(NEEDY)
     world.run(world.deliver(record))
@@ -122,7 +122,7 @@ def last_verdict_stands(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(DirectClient, "put_object", put, raising=False)
 
 
-def delivered_twice_and_one_is_refused(world: World) -> None:
+def delivered_twice_and_one_is_refused(world: DeliveryWorld) -> None:
     """One invocation has found no verdict when the other one starts the upload; then it is denied a call."""
     record = world.upload("first")
     invocation = world.deliver(record)
@@ -142,7 +142,7 @@ def stopped_before_the_start(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Delivery, "_start", stop_and_start)
 
 
-def killed_before_its_start_and_then_invalid(world: World) -> None:
+def killed_before_its_start_and_then_invalid(world: DeliveryWorld) -> None:
     """The newer upload's invocation dies just before it starts it, and then nobody gives it its values."""
     world.redeploy(ON_RUNNING="stop")
     world.run(world.deliver(world.upload("first")))
@@ -162,7 +162,7 @@ def verdict_not_written(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(verdicts, "write", lambda s3, upload, verdict, replaces=None: True)
 
 
-def one_upload(world: World) -> None:
+def one_upload(world: DeliveryWorld) -> None:
     """Nothing goes wrong."""
     world.run(world.deliver(world.upload("first")))
 
@@ -170,14 +170,14 @@ def one_upload(world: World) -> None:
 def left_as_it_was_refused(patch: pytest.MonkeyPatch) -> None:
     converge = Delivery.converge
 
-    def look(self: Delivery, bucket: str, key: str, settled: dict[str, Any]) -> None:
-        if {each["verdict"] for each in settled.values()} != {"REJECTED"}:
-            converge(self, bucket, key, settled)
+    def look(self: Delivery, history: KeyHistory) -> None:
+        if {each["verdict"] for each in history.given.values()} != {"REJECTED"}:
+            converge(self, history)
 
     patch.setattr(Delivery, "converge", look)
 
 
-def refused_when_started(world: World) -> None:
+def refused_when_started(world: DeliveryWorld) -> None:
     """SageMaker stores the newer definition, and then does not start it."""
     world.run(world.deliver(world.upload("first")))
     world.run(world.deliver(world.upload(UNSTARTABLE)))
@@ -188,17 +188,19 @@ def refusal_is_told_as_a_failure(patch: pytest.MonkeyPatch) -> None:
 
 
 MECHANISMS = [
-    Mechanism("the token", "G1", random_token, delivered_twice_at_once),
-    Mechanism("the pin", "G1", unpinned_start, older_overtaken_before_its_start),
-    Mechanism("the sequencer", "G2", blind_to_sequencers, older_event_comes_late),
-    Mechanism("the padding of the sequencer", "G2", sequencers_as_numbers, older_event_comes_late),
-    Mechanism("the second look", "G2", no_second_look, older_overtaken_before_it_is_stored),
-    Mechanism("the look at the verdict", "G3", verdict_not_consulted, rejected_upload_is_repeated),
-    Mechanism("the verdict", "G3", verdict_not_written, one_upload),
-    Mechanism("the converging after a refused start", "G5", left_as_it_was_refused, refused_when_started),
-    Mechanism("the verdict on a refusal", "G3", refusal_is_told_as_a_failure, refused_when_started),
-    Mechanism("the first verdict", "G3", last_verdict_stands, delivered_twice_and_one_is_refused),
-    Mechanism(
+    DeliveryMechanism("the token", "G1", random_token, delivered_twice_at_once),
+    DeliveryMechanism("the pin", "G1", unpinned_start, older_overtaken_before_its_start),
+    DeliveryMechanism("the sequencer", "G2", blind_to_sequencers, older_event_comes_late),
+    DeliveryMechanism("the padding of the sequencer", "G2", sequencers_as_numbers, older_event_comes_late),
+    DeliveryMechanism("the second look", "G2", no_second_look, older_overtaken_before_it_is_stored),
+    DeliveryMechanism("the look at the verdict", "G3", verdict_not_consulted, rejected_upload_is_repeated),
+    DeliveryMechanism("the verdict", "G3", verdict_not_written, one_upload),
+    DeliveryMechanism(
+        "the converging after a refused start", "G5", left_as_it_was_refused, refused_when_started
+    ),
+    DeliveryMechanism("the verdict on a refusal", "G3", refusal_is_told_as_a_failure, refused_when_started),
+    DeliveryMechanism("the first verdict", "G3", last_verdict_stands, delivered_twice_and_one_is_refused),
+    DeliveryMechanism(
         "the start before the stop",
         "G2",
         stopped_before_the_start,
@@ -217,8 +219,8 @@ def patch() -> Iterator[pytest.MonkeyPatch]:
     logging.disable(logging.NOTSET)
 
 
-def play(mechanism: Mechanism) -> None:
-    world = World()
+def play(mechanism: DeliveryMechanism) -> None:
+    world = DeliveryWorld()
     try:
         mechanism.schedule(world)
         world.check()
@@ -227,12 +229,14 @@ def play(mechanism: Mechanism) -> None:
 
 
 @each_mechanism
-def test_the_schedule_breaks_nothing_while_the_mechanism_is_there(mechanism: Mechanism) -> None:
+def test_the_schedule_breaks_nothing_while_the_mechanism_is_there(mechanism: DeliveryMechanism) -> None:
     play(mechanism)
 
 
 @each_mechanism
-def test_without_the_mechanism_its_promise_falls(mechanism: Mechanism, patch: pytest.MonkeyPatch) -> None:
+def test_without_the_mechanism_its_promise_falls(
+    mechanism: DeliveryMechanism, patch: pytest.MonkeyPatch
+) -> None:
     mechanism.take_away(patch)
     with pytest.raises(BrokenPromiseError, match=f"^{mechanism.promise}: "):
         play(mechanism)
@@ -247,7 +251,9 @@ def search() -> None:
 @pytest.mark.parametrize(
     "mechanism", [each for each in MECHANISMS if each.is_common], ids=lambda each: each.name
 )
-def test_the_search_finds_that_the_mechanism_is_gone(mechanism: Mechanism, patch: pytest.MonkeyPatch) -> None:
+def test_the_search_finds_that_the_mechanism_is_gone(
+    mechanism: DeliveryMechanism, patch: pytest.MonkeyPatch
+) -> None:
     mechanism.take_away(patch)
     # It may come upon another promise first that falls with this one.
     with pytest.raises(BrokenPromiseError, match=f"^({mechanism.promise}|G4|G5): "):

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 
 from tests.support.delivery import schedules as delivery_schedules
 from tests.support.delivery.schedules import Choose
-from tests.support.delivery.world import World, inhabited
+from tests.support.delivery.world import DeliveryWorld, inhabited
 from tests.support.soak import sized
 
 pytestmark = pytest.mark.slow
@@ -38,7 +38,7 @@ class Deliveries(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world: World | None = None
+        self.world: DeliveryWorld | None = None
 
     @initialize(number=NUMBERS)
     def begin(self, number: int) -> None:

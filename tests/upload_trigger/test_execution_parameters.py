@@ -272,8 +272,8 @@ class Beside:
         self.versions = [self.s3.put(key, body)["s3"]["object"]["versionId"] for body in bodies]
 
     def read(self, key: str = "pipeline/pipeline.json") -> dict[str, Any]:
-        body = admission.read_beside(DirectClient("s3", self.s3), Upload("bucket", key, "v"))
-        return admission.judge(small(step()), body, SETTINGS).given
+        body = admission.read_parameters_file(DirectClient("s3", self.s3), Upload("bucket", key, "v"))
+        return admission.examine(small(step()), body, SETTINGS).file_values
 
 
 def test_without_the_file_nothing_is_given() -> None:
@@ -301,7 +301,7 @@ def test_a_named_pipeline_has_a_file_of_its_own() -> None:
     ("body", "message"),
     [
         (b"", "parameters.json#: not JSON"),
-        (b"[]", "parameters.json#: a JSON object is due"),
+        (b"[]", "parameters.json#: it must be a JSON object"),
         (b'{"Epochs": 1, "Epochs": 2}', "parameters.json#/Epochs: this key is given more than once"),
         (b'{"Rate": NaN}', "parameters.json#/Rate: not a finite number of 64 bits"),
         (b"[" * 200_000, "parameters.json#: nested deeper than 400 levels"),
@@ -309,6 +309,6 @@ def test_a_named_pipeline_has_a_file_of_its_own() -> None:
     ],
 )
 def test_a_file_that_is_no_strict_json_is_refused_with_its_name(body: bytes, message: str) -> None:
-    judgement = admission.judge(small(step()), body, SETTINGS)
-    assert judgement.given == {}
+    judgement = admission.examine(small(step()), body, SETTINGS)
+    assert judgement.file_values == {}
     assert str(judgement.problems[0]).startswith(message)

@@ -13,10 +13,10 @@ from tests.support.delivery.handler_uploads import (
     HANDLERS_CONFIG,
     KEY,
     ROLE,
-    Laptop,
+    HandlerBench,
+    bench,
     definition,
     handle,
-    laptop,
     reconcile,
     record,
     services,
@@ -34,64 +34,64 @@ from upload_trigger.delivery import request_token
 from upload_trigger.handler import StartError
 from upload_trigger.uploads import Upload
 
-__all__ = ["laptop", "services"]  # fixtures
+__all__ = ["bench", "services"]  # fixtures
 
 
-def test_the_first_upload_creates_the_pipeline_and_starts_its_first_version(laptop: Laptop) -> None:
-    (verdict,) = handle(laptop.put(definition("first")))
+def test_the_first_upload_creates_the_pipeline_and_starts_its_first_version(bench: HandlerBench) -> None:
+    (verdict,) = handle(bench.put(definition("first")))
 
-    (execution,) = laptop.sagemaker.executions
+    (execution,) = bench.sagemaker.executions
     given = (verdict["pipelineName"], verdict["pipelineVersionId"], verdict["executionArn"])
     assert (verdict["verdict"], *given) == ("STARTED", "cv-birds", 1, execution.arn)
-    assert laptop.sagemaker.pipelines["cv-birds"].role_arn == ROLE
+    assert bench.sagemaker.pipelines["cv-birds"].role_arn == ROLE
     assert json.loads(execution.definition) == definition("first")
 
 
-def test_a_changed_upload_becomes_a_new_version_and_that_one_is_started(laptop: Laptop) -> None:
-    handle(laptop.put(definition("first")))
-    handle(laptop.put(definition("second")))
+def test_a_changed_upload_becomes_a_new_version_and_that_one_is_started(bench: HandlerBench) -> None:
+    handle(bench.put(definition("first")))
+    handle(bench.put(definition("second")))
 
-    assert [each.version for each in laptop.sagemaker.executions] == [1, 2]
-    assert json.loads(laptop.sagemaker.executions[1].definition) == definition("second")
-
-
-def test_an_unchanged_upload_runs_again_without_a_new_version(laptop: Laptop) -> None:
-    handle(laptop.put(definition()), laptop.put(definition()))
-
-    assert [each.version for each in laptop.sagemaker.executions] == [1, 1]
+    assert [each.version for each in bench.sagemaker.executions] == [1, 2]
+    assert json.loads(bench.sagemaker.executions[1].definition) == definition("second")
 
 
-def test_an_upload_below_a_name_has_a_pipeline_of_its_own(laptop: Laptop) -> None:
-    handle(laptop.put(definition(), key="pipeline/night-shift/pipeline.json"))
+def test_an_unchanged_upload_runs_again_without_a_new_version(bench: HandlerBench) -> None:
+    handle(bench.put(definition()), bench.put(definition()))
 
-    assert list(laptop.sagemaker.pipelines) == ["cv-birds-night-shift"]
+    assert [each.version for each in bench.sagemaker.executions] == [1, 1]
 
 
-def test_an_event_delivered_again_is_the_same_execution(laptop: Laptop) -> None:
-    upload = laptop.put(definition())
+def test_an_upload_below_a_name_has_a_pipeline_of_its_own(bench: HandlerBench) -> None:
+    handle(bench.put(definition(), key="pipeline/night-shift/pipeline.json"))
+
+    assert list(bench.sagemaker.pipelines) == ["cv-birds-night-shift"]
+
+
+def test_an_event_delivered_again_is_the_same_execution(bench: HandlerBench) -> None:
+    upload = bench.put(definition())
 
     first, again = handle(upload), handle(upload, upload)
 
-    assert len(laptop.sagemaker.executions) == 1
+    assert len(bench.sagemaker.executions) == 1
     assert again == first * 2
 
 
-def test_each_upload_runs_its_own_bytes_and_not_the_newest(laptop: Laptop) -> None:
-    old = laptop.put(definition("old"))
-    laptop.put(definition("new"))
+def test_each_upload_runs_its_own_bytes_and_not_the_newest(bench: HandlerBench) -> None:
+    old = bench.put(definition("old"))
+    bench.put(definition("new"))
 
     handle(old)
 
-    assert json.loads(laptop.sagemaker.executions[0].definition) == definition("old")
+    assert json.loads(bench.sagemaker.executions[0].definition) == definition("old")
 
 
-def test_the_execution_says_which_upload_it_comes_from(laptop: Laptop) -> None:
+def test_the_execution_says_which_upload_it_comes_from(bench: HandlerBench) -> None:
     body = json.dumps(definition(), indent=4).encode()
-    upload = laptop.put(body)
+    upload = bench.put(body)
 
     handle(upload)
 
-    assert json.loads(laptop.sagemaker.executions[0].description) == {
+    assert json.loads(bench.sagemaker.executions[0].description) == {
         "bucket": BUCKET,
         "key": KEY,
         "versionId": upload["s3"]["object"]["versionId"],
@@ -105,75 +105,75 @@ def test_the_token_is_the_digest_of_bucket_key_and_version() -> None:
     assert request_token(Upload("bucket", "pipeline/pipeline.json", "v1")) == expected
 
 
-def test_parameters_come_from_the_deployment_where_the_definition_wants_them(laptop: Laptop) -> None:
+def test_parameters_come_from_the_deployment_where_the_definition_wants_them(bench: HandlerBench) -> None:
     declared: list[dict[str, Any]] = [
         {"Name": "ExecutionRoleArn", "Type": "String", "DefaultValue": "arn:of:the:author"},
         {"Name": "InputDataUrl", "Type": "String"},
         {"Name": "Epochs", "Type": "Integer", "DefaultValue": 3},
     ]
-    laptop.s3.put_object(Bucket=BUCKET, Key="data/birds/images.txt", Body=b"1 a.jpg")
-    handle(laptop.put(definition(parameters=declared)))
+    bench.s3.put_object(Bucket=BUCKET, Key="data/birds/images.txt", Body=b"1 a.jpg")
+    handle(bench.put(definition(parameters=declared)))
 
-    assert laptop.sagemaker.executions[0].parameters == {
+    assert bench.sagemaker.executions[0].parameters == {
         "ExecutionRoleArn": ROLE,
         "InputDataUrl": f"s3://{BUCKET}/data/birds/",
     }
 
 
-def test_data_that_was_overwritten_is_another_value_and_misses_the_step_cache(laptop: Laptop) -> None:
+def test_data_that_was_overwritten_is_another_value_and_misses_the_step_cache(bench: HandlerBench) -> None:
     declared = [{"Name": name, "Type": "String"} for name in ("InputDataUrl", "InputDataDigest")]
     for image in (b"old", b"old", b"new"):
-        laptop.s3.put_object(Bucket=BUCKET, Key="data/CUB_200_2011.tgz", Body=image)
-        upload = laptop.put(definition(parameters=declared))
+        bench.s3.put_object(Bucket=BUCKET, Key="data/CUB_200_2011.tgz", Body=image)
+        upload = bench.put(definition(parameters=declared))
         handle(upload)
-        assert laptop.verdict(upload)["parameters"] == laptop.sagemaker.executions[-1].parameters
+        assert bench.verdict(upload)["parameters"] == bench.sagemaker.executions[-1].parameters
 
-    old, again, new = (each.parameters for each in laptop.sagemaker.executions)
+    old, again, new = (each.parameters for each in bench.sagemaker.executions)
     assert old["InputDataUrl"] == f"s3://{BUCKET}/data/CUB_200_2011.tgz"
     assert old == again
     assert old["InputDataDigest"] != new["InputDataDigest"]
 
 
-def test_an_upload_without_any_data_is_refused_before_anything_changes(laptop: Laptop) -> None:
-    (verdict,) = handle(laptop.put(definition(parameters=[{"Name": "InputDataUrl", "Type": "String"}])))
+def test_an_upload_without_any_data_is_refused_before_anything_changes(bench: HandlerBench) -> None:
+    (verdict,) = handle(bench.put(definition(parameters=[{"Name": "InputDataUrl", "Type": "String"}])))
 
     assert verdict["verdict"] == "REJECTED"
     assert "holds no data set; upload one" in verdict["reasons"][0]["message"]
-    assert not MUTATING.intersection(laptop.sagemaker.calls)
+    assert not MUTATING.intersection(bench.sagemaker.calls)
 
 
 def test_a_warning_about_the_data_is_part_of_the_verdict(
-    laptop: Laptop, monkeypatch: pytest.MonkeyPatch
+    bench: HandlerBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(input_data, "MAX_OBJECTS", 1)
     for number in range(2):
-        laptop.s3.put_object(Bucket=BUCKET, Key=f"data/birds/{number}.jpg", Body=b"image")
+        bench.s3.put_object(Bucket=BUCKET, Key=f"data/birds/{number}.jpg", Body=b"image")
     declared = [{"Name": name, "Type": "String"} for name in ("InputDataUrl", "InputDataDigest")]
 
-    (verdict,) = handle(laptop.put(definition(parameters=declared)))
+    (verdict,) = handle(bench.put(definition(parameters=declared)))
 
     assert verdict["parameters"]["InputDataDigest"] == "unknown"
     assert "overwritten" in verdict["warnings"][0]["message"]
 
 
-def test_data_that_the_author_chose_is_left_as_it_is(laptop: Laptop) -> None:
+def test_data_that_the_author_chose_is_left_as_it_is(bench: HandlerBench) -> None:
     url = f"s3://{BUCKET}/data/mine/"
-    laptop.s3.put_object(Bucket=BUCKET, Key="data/mine/images.txt", Body=b"1 a.jpg")
+    bench.s3.put_object(Bucket=BUCKET, Key="data/mine/images.txt", Body=b"1 a.jpg")
     declared = [{"Name": "InputDataUrl", "Type": "String", "DefaultValue": url}]
-    handle(laptop.put(definition(parameters=declared)))
+    handle(bench.put(definition(parameters=declared)))
 
-    assert laptop.sagemaker.executions[0].parameters == {}
+    assert bench.sagemaker.executions[0].parameters == {}
 
 
-def test_a_parameter_that_nobody_gives_is_refused_before_anything_changes(laptop: Laptop) -> None:
-    upload = laptop.put(definition(parameters=[{"Name": "PretrainedUrl", "Type": "String"}]))
+def test_a_parameter_that_nobody_gives_is_refused_before_anything_changes(bench: HandlerBench) -> None:
+    upload = bench.put(definition(parameters=[{"Name": "PretrainedUrl", "Type": "String"}]))
 
     (verdict,) = handle(upload)
 
     assert verdict["verdict"] == "REJECTED"
     assert verdict["reasons"][0]["pointer"] == "/Parameters/0"
     assert verdict["reasons"][0]["message"].startswith("PretrainedUrl needs a DefaultValue")
-    assert not MUTATING.intersection(laptop.sagemaker.calls)
+    assert not MUTATING.intersection(bench.sagemaker.calls)
 
 
 @pytest.mark.parametrize(
@@ -188,13 +188,15 @@ def test_a_parameter_that_nobody_gives_is_refused_before_anything_changes(laptop
         (json.dumps(definition()).encode("utf-16"), "UTF-16, as > and Out-File write it"),
     ],
 )
-def test_a_refused_definition_changes_nothing_and_says_why(laptop: Laptop, body: bytes, reason: str) -> None:
-    (verdict,) = handle(laptop.put(body))
+def test_a_refused_definition_changes_nothing_and_says_why(
+    bench: HandlerBench, body: bytes, reason: str
+) -> None:
+    (verdict,) = handle(bench.put(body))
 
     assert verdict["verdict"] == "REJECTED"
     (found,) = [f"{each['pointer']}: {each['message']}" for each in verdict["reasons"]][:1]
     assert reason in found
-    assert not MUTATING.intersection(laptop.sagemaker.calls)
+    assert not MUTATING.intersection(bench.sagemaker.calls)
 
 
 @pytest.mark.parametrize(
@@ -202,16 +204,16 @@ def test_a_refused_definition_changes_nothing_and_says_why(laptop: Laptop, body:
     [(REFUSED_WHEN_STORED, "UpdatePipeline"), (REFUSED_WHEN_STARTED, "StartPipelineExecution")],
 )
 def test_what_sagemaker_refuses_is_rejected_with_its_words_and_leaves_the_pipeline_as_it_was(
-    laptop: Laptop, step: str, operation: str
+    bench: HandlerBench, step: str, operation: str
 ) -> None:
-    handle(laptop.put(definition("sound")))
+    handle(bench.put(definition("sound")))
     refused = definition("refused")
     refused["Steps"][0]["Name"] = step
-    upload = laptop.put(refused)
+    upload = bench.put(refused)
 
     handle(upload)
 
-    verdict = laptop.verdict(upload)
+    verdict = bench.verdict(upload)
     assert verdict["verdict"] == "REJECTED"
     assert verdict["reasons"] == [
         {
@@ -220,51 +222,53 @@ def test_what_sagemaker_refuses_is_rejected_with_its_words_and_leaves_the_pipeli
             "is not valid; `cv-pipeline validate FILE` may tell more",
         }
     ]
-    assert len(laptop.sagemaker.executions) == 1
-    assert json.loads(laptop.sagemaker.pipelines["cv-birds"].versions[-1]) == definition("sound")
+    assert len(bench.sagemaker.executions) == 1
+    assert json.loads(bench.sagemaker.pipelines["cv-birds"].versions[-1]) == definition("sound")
     assert handle(upload) == [verdict]
 
 
-def test_what_was_stored_and_then_rejected_leaves_the_pipeline_as_it_was(laptop: Laptop) -> None:
-    handle(laptop.put(definition("sound")))
-    upload = laptop.put(definition("next"))
-    laptop.sagemaker.faults.append(
+def test_what_was_stored_and_then_rejected_leaves_the_pipeline_as_it_was(bench: HandlerBench) -> None:
+    handle(bench.put(definition("sound")))
+    upload = bench.put(definition("next"))
+    bench.sagemaker.faults.append(
         Fault("StartPipelineExecution", ServiceError("ThrottlingException", "slow"))
     )
     with pytest.raises(StartError):
         handle(upload)
-    laptop.put({"Nope": 1}, key="pipeline/parameters.json")
+    bench.put({"Nope": 1}, key="pipeline/parameters.json")
 
     assert handle(upload)[0]["verdict"] == "REJECTED"
-    assert json.loads(laptop.sagemaker.pipelines["cv-birds"].versions[-1]) == definition("sound")
+    assert json.loads(bench.sagemaker.pipelines["cv-birds"].versions[-1]) == definition("sound")
 
 
 @pytest.mark.parametrize("step", [REFUSED_WHEN_STORED, REFUSED_WHEN_STARTED])
 def test_a_first_upload_that_sagemaker_refuses_starts_nothing_and_the_next_one_takes_its_place(
-    laptop: Laptop, step: str
+    bench: HandlerBench, step: str
 ) -> None:
     refused = definition("refused")
     refused["Steps"][0]["Name"] = step
 
-    assert handle(laptop.put(refused))[0]["verdict"] == "REJECTED"
+    assert handle(bench.put(refused))[0]["verdict"] == "REJECTED"
 
     # The function may delete no pipeline: what was stored and not started stays until the next upload.
-    left = {name: json.loads(each.versions[-1]) for name, each in laptop.sagemaker.pipelines.items()}
+    left = {name: json.loads(each.versions[-1]) for name, each in bench.sagemaker.pipelines.items()}
     assert left == ({"cv-birds": refused} if step == REFUSED_WHEN_STARTED else {})
-    assert laptop.sagemaker.executions == []
+    assert bench.sagemaker.executions == []
     assert reconcile() == []
-    assert handle(laptop.put(definition("sound")))[0]["verdict"] == "STARTED"
-    assert json.loads(laptop.sagemaker.pipelines["cv-birds"].versions[-1]) == definition("sound")
+    assert handle(bench.put(definition("sound")))[0]["verdict"] == "STARTED"
+    assert json.loads(bench.sagemaker.pipelines["cv-birds"].versions[-1]) == definition("sound")
 
 
-def test_a_value_that_only_sagemaker_knows_to_be_wrong_is_rejected_with_its_words(laptop: Laptop) -> None:
+def test_a_value_that_only_sagemaker_knows_to_be_wrong_is_rejected_with_its_words(
+    bench: HandlerBench,
+) -> None:
     declared = [{"Name": "Note", "Type": "String"}]
-    laptop.put({"Note": "mine"}, key="pipeline/parameters.json")
-    laptop.sagemaker.faults.append(
+    bench.put({"Note": "mine"}, key="pipeline/parameters.json")
+    bench.sagemaker.faults.append(
         Fault("StartPipelineExecution", ServiceError("ValidationException", "Note may not be mine"))
     )
 
-    (verdict,) = handle(laptop.put(definition(parameters=declared)))
+    (verdict,) = handle(bench.put(definition(parameters=declared)))
 
     assert verdict["verdict"] == "REJECTED"
     assert "Note may not be mine" in verdict["reasons"][0]["message"]
@@ -286,9 +290,11 @@ def test_a_huge_object_is_refused_before_its_first_byte_is_read() -> None:
         uploads.read(S3(), Upload(BUCKET, KEY, "1"), loading.MAX_BYTES)
 
 
-def test_a_bucket_without_versions_is_refused_with_the_command_that_turns_them_on(laptop: Laptop) -> None:
-    laptop.s3.create_bucket(Bucket="plain")
-    laptop.s3.put_object(Bucket="plain", Key=KEY, Body=json.dumps(definition()).encode())
+def test_a_bucket_without_versions_is_refused_with_the_command_that_turns_them_on(
+    bench: HandlerBench,
+) -> None:
+    bench.s3.create_bucket(Bucket="plain")
+    bench.s3.put_object(Bucket="plain", Key=KEY, Body=json.dumps(definition()).encode())
     upload = record(KEY, None)
     upload["s3"]["bucket"]["name"] = "plain"
 
@@ -327,19 +333,19 @@ def test_keys_are_decoded_as_s3_encodes_them(encoded: str, key: str) -> None:
         f"pipeline/{'x' * 250}/pipeline.json",
     ],
 )
-def test_a_key_that_names_no_pipeline_is_refused_by_its_own_name(laptop: Laptop, key: str) -> None:
-    (verdict,) = handle(laptop.put(definition(), key=key))
+def test_a_key_that_names_no_pipeline_is_refused_by_its_own_name(bench: HandlerBench, key: str) -> None:
+    (verdict,) = handle(bench.put(definition(), key=key))
 
     assert verdict["verdict"] == "REJECTED"
     assert f'"{key}"' in verdict["reasons"][0]["message"]
-    assert laptop.sagemaker.calls == []
+    assert bench.sagemaker.calls == []
 
 
-def test_every_record_is_handled_and_each_without_a_verdict_is_named(laptop: Laptop) -> None:
+def test_every_record_is_handled_and_each_without_a_verdict_is_named(bench: HandlerBench) -> None:
     versionless = record("pipeline/plain/pipeline.json", None)
     newer_event = {**record(KEY, "1"), "eventVersion": "3.0"}
     shapeless = {"eventVersion": "2.1", "eventName": "ObjectCreated:Put", "s3": {}}
-    broken, sound = laptop.put(b"{"), laptop.put(definition())
+    broken, sound = bench.put(b"{"), bench.put(definition())
     records: list[Any] = [broken, versionless, sound, newer_event, shapeless, None]
 
     with pytest.raises(StartError) as caught:
@@ -349,20 +355,20 @@ def test_every_record_is_handled_and_each_without_a_verdict_is_named(laptop: Lap
     assert message.startswith("4 of 6 records were left without a verdict")
     for part in ("pipeline/plain/pipeline.json", "version 3.0", "without s3.bucket.name", "version None"):
         assert part in message
-    assert len(laptop.sagemaker.executions) == 1
-    assert len(laptop.verdicts()) == 2
+    assert len(bench.sagemaker.executions) == 1
+    assert len(bench.verdicts()) == 2
 
 
-def test_a_version_that_is_gone_has_failed_and_says_so(laptop: Laptop) -> None:
-    upload = laptop.put(definition())
+def test_a_version_that_is_gone_has_failed_and_says_so(bench: HandlerBench) -> None:
+    upload = bench.put(definition())
     version = upload["s3"]["object"]["versionId"]
-    laptop.s3.delete_object(Bucket=BUCKET, Key=KEY, VersionId=version)
+    bench.s3.delete_object(Bucket=BUCKET, Key=KEY, VersionId=version)
 
     (verdict,) = handle(upload)
 
     assert verdict["verdict"] == "FAILED"
     assert "GetObject failed with NoSuchVersion" in verdict["reasons"][0]["message"]
-    assert laptop.sagemaker.calls == []
+    assert bench.sagemaker.calls == []
 
 
 def test_the_event_that_s3_sends_at_set_up_does_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -373,10 +379,10 @@ def test_the_event_that_s3_sends_at_set_up_does_nothing(caplog: pytest.LogCaptur
     assert "s3:TestEvent" in caplog.text
 
 
-def test_a_deletion_starts_nothing(laptop: Laptop, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_deletion_starts_nothing(bench: HandlerBench, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     assert handle(record(KEY, "1", event="ObjectRemoved:DeleteMarkerCreated")) == []
-    assert laptop.sagemaker.calls == []
+    assert bench.sagemaker.calls == []
     assert "ObjectRemoved:DeleteMarkerCreated starts nothing" in caplog.text
 
 
@@ -386,7 +392,7 @@ def test_an_event_that_is_not_of_s3_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ENVIRONMENT)
-def test_a_missing_setting_is_named(laptop: Laptop, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_missing_setting_is_named(bench: HandlerBench, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.delenv(name)
     with pytest.raises(StartError, match=f"lacks {name}"):
         handle(record(KEY, "1"))
@@ -399,15 +405,17 @@ def test_all_attempts_of_a_call_fit_into_the_function_s_minute() -> None:
     assert attempts * (config.connect_timeout + config.read_timeout) + pauses < 60
 
 
-def test_the_log_lines_carry_fields_that_are_json(laptop: Laptop, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_lines_carry_fields_that_are_json(
+    bench: HandlerBench, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, logger="upload_trigger")
-    upload, gone = laptop.put(definition()), laptop.put(definition(), key="pipeline/gone/pipeline.json")
-    laptop.s3.delete_object(
+    upload, gone = bench.put(definition()), bench.put(definition(), key="pipeline/gone/pipeline.json")
+    bench.s3.delete_object(
         Bucket=BUCKET, Key=gone["s3"]["object"]["key"], VersionId=gone["s3"]["object"]["versionId"]
     )
     handle(upload, gone)
 
     lines = [vars(each) for each in caplog.records if each.name == "upload_trigger"]
-    assert json.loads(json.dumps(lines[0]["executionArn"])) == laptop.sagemaker.executions[0].arn
+    assert json.loads(json.dumps(lines[0]["executionArn"])) == bench.sagemaker.executions[0].arn
     assert lines[0]["versionId"] == upload["s3"]["object"]["versionId"]
     assert (lines[1]["verdict"], lines[1]["levelname"]) == ("FAILED", "ERROR")

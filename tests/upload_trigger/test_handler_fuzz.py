@@ -21,7 +21,7 @@ from tests.support.delivery.handler_bench import (
     KEY,
     MEMORY,
     NASTY_TEXTS,
-    Bench,
+    BoundedHandler,
     anything,
     record_like,
     texts,
@@ -65,7 +65,7 @@ def _world() -> Iterator[None]:
 @example({"reconcile": {"minimumAgeSeconds": float("nan")}})
 @example({"reconcile": [], "Records": []})
 def test_an_event_of_any_kind_is_refused_in_the_end(event: Any) -> None:
-    bench = Bench()
+    bench = BoundedHandler()
     bench.handle(event)
     assert not MUTATING.intersection(bench.sagemaker.calls)
 
@@ -73,7 +73,7 @@ def test_an_event_of_any_kind_is_refused_in_the_end(event: Any) -> None:
 @fuzz
 @given(st.lists(record_like(), max_size=3))
 def test_a_record_of_any_kind_starts_nothing_that_is_not_there(records: list[Any]) -> None:
-    bench = Bench()
+    bench = BoundedHandler()
     bench.s3.put(KEY, BODIES["first"])
     bench.handle({"Records": records}, calls=3 * CALLS)
     assert not MUTATING.intersection(bench.sagemaker.calls)
@@ -82,7 +82,7 @@ def test_a_record_of_any_kind_starts_nothing_that_is_not_there(records: list[Any
 @pytest.mark.parametrize("text", NASTY_TEXTS, ids=lambda text: ascii(text)[:20])
 @pytest.mark.parametrize("name", ["key", "versionId", "sequencer", "bucket", "eventName", "eventVersion"])
 def test_a_record_with_one_nasty_text_is_served_or_refused(name: str, text: str) -> None:
-    bench = Bench()
+    bench = BoundedHandler()
     record = bench.s3.put(KEY, BODIES["first"])
     {"bucket": record["s3"], **dict.fromkeys(("eventName", "eventVersion"), record)}.get(
         name, record["s3"]["object"]
@@ -93,7 +93,7 @@ def test_a_record_with_one_nasty_text_is_served_or_refused(name: str, text: str)
 @fuzz
 @given(record_like(), texts, texts)
 def test_a_good_record_is_served_beside_one_of_any_kind(bad: Any, sequencer: str, name: str) -> None:
-    bench = Bench()
+    bench = BoundedHandler()
     good = bench.s3.put(KEY, BODIES["first"])
     good["s3"]["object"]["sequencer"] = sequencer[:64]
     bench.handle({"Records": [bad, good]}, calls=2 * CALLS)
@@ -103,7 +103,7 @@ def test_a_good_record_is_served_beside_one_of_any_kind(bad: Any, sequencer: str
 @fuzz
 @given(st.binary(max_size=300) | anything.map(lambda value: json.dumps(value).encode()))
 def test_a_body_of_any_kind_gets_a_verdict(body: bytes) -> None:
-    (verdict,) = Bench().upload(body) or [{"verdict": "none"}]
+    (verdict,) = BoundedHandler().upload(body) or [{"verdict": "none"}]
     assert verdict["verdict"] in ("STARTED", "REJECTED")
 
 
@@ -127,20 +127,20 @@ def mutated(draw: st.DrawFn) -> bytes:
 @fuzz
 @given(mutated())
 def test_a_mutated_definition_gets_a_verdict(body: bytes) -> None:
-    (verdict,) = Bench().upload(body) or [{"verdict": "none"}]
+    (verdict,) = BoundedHandler().upload(body) or [{"verdict": "none"}]
     assert verdict["verdict"] in ("STARTED", "REJECTED")
 
 
 @pytest.mark.parametrize("make", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_definition_gets_a_verdict_within_the_bounds(make: Callable[[], bytes]) -> None:
-    (verdict,) = Bench().upload(make()) or [{"verdict": "none"}]
+    (verdict,) = BoundedHandler().upload(make()) or [{"verdict": "none"}]
     assert verdict["verdict"] in ("STARTED", "REJECTED")
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", sample(list(HOSTILE), 6))
 def test_a_hostile_definition_takes_bounded_memory(name: str) -> None:
-    bench, body = Bench(), HOSTILE[name]()
+    bench, body = BoundedHandler(), HOSTILE[name]()
     tracemalloc.start()
     bench.upload(body)
     peak = tracemalloc.get_traced_memory()[1]
@@ -150,7 +150,7 @@ def test_a_hostile_definition_takes_bounded_memory(name: str) -> None:
 
 @pytest.mark.parametrize("make", HOSTILE_VALUES.values(), ids=HOSTILE_VALUES)
 def test_hostile_parameters_get_a_verdict_within_the_bounds(make: Callable[[], bytes]) -> None:
-    bench = Bench()
+    bench = BoundedHandler()
     bench.s3.put("pipeline/parameters.json", make())
     (verdict,) = bench.upload(BODIES["first"]) or [{"verdict": "none"}]
     assert verdict["verdict"] == "REJECTED"
@@ -158,7 +158,7 @@ def test_hostile_parameters_get_a_verdict_within_the_bounds(make: Callable[[], b
 
 @pytest.mark.parametrize("size", [1_048_577, 20_000_000])
 def test_of_a_body_that_is_too_large_nothing_is_read(size: int) -> None:
-    bench = Bench()
+    bench = BoundedHandler()
     (verdict,) = bench.upload(b" " * size) or [{"verdict": "none"}]
     assert verdict["verdict"] == "REJECTED"
     assert bench.s3.bytes_read == 0
@@ -173,7 +173,7 @@ def test_of_a_body_that_is_too_large_nothing_is_read(size: int) -> None:
     )
 )
 def test_parameters_of_any_kind_get_a_verdict(body: bytes) -> None:
-    bench = Bench()
+    bench = BoundedHandler()
     bench.s3.put("pipeline/parameters.json", body)
     (verdict,) = bench.upload(BODIES["first"]) or [{"verdict": "none"}]
     assert verdict["verdict"] in ("STARTED", "REJECTED")
@@ -197,7 +197,7 @@ def test_whatever_lies_in_a_verdict_s_place_does_no_harm(body: bytes) -> None:
 
 
 def beside_a_verdict(body: bytes) -> None:
-    bench = Bench()
+    bench = BoundedHandler()
     record = bench.s3.put(KEY, BODIES["first"])
     bench.s3.put(f"verdicts/{KEY}/{record['s3']['object']['versionId']}.json", body)
 
@@ -222,7 +222,7 @@ def beside_a_verdict(body: bytes) -> None:
     ).map(json.dumps)
 )
 def test_what_others_write_into_descriptions_stops_no_upload(description: str) -> None:
-    bench = Bench()
+    bench = BoundedHandler()
     bench.upload(BODIES["second"])
     bench.sagemaker.executions[0].description = description
     (verdict,) = bench.upload(BODIES["first"]) or [{"verdict": "none"}]
@@ -230,7 +230,7 @@ def test_what_others_write_into_descriptions_stops_no_upload(description: str) -
 
 
 def test_keys_of_any_kind_are_settled_by_reconciling() -> None:
-    bench = Bench()
+    bench = BoundedHandler()
     keys = [
         f"pipeline/{text}/pipeline.json" for text in NASTY_TEXTS if "\ud800" not in text and len(text) < 900
     ]

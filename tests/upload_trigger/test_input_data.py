@@ -54,7 +54,7 @@ class Bucket:
         default = b"" if whole.endswith("/") else b"image"
         self.fake.put(whole, default if body is None else body)
 
-    def admit(self, **values: object) -> admission.Judgement:
+    def admit(self, **values: object) -> admission.Examination:
         """Upload the shipped definition with some values beside it."""
         self.fake.put("pipeline/parameters.json", json.dumps(values).encode())
         upload = Upload(BUCKET, "pipeline/pipeline.json", "version")

@@ -11,7 +11,7 @@ import pytest
 import upload_trigger.handler
 from tests.support.delivery import world as delivery
 from tests.support.delivery.storm_uploads import KEYS
-from tests.support.delivery.world import World, inhabited
+from tests.support.delivery.world import DeliveryWorld, inhabited
 from tests.support.services.service_answers import ServiceError
 from upload_trigger import verdicts
 from upload_trigger.handler import StartError
@@ -21,28 +21,28 @@ PILE = 60
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def world() -> Iterator[DeliveryWorld]:
     logging.disable(logging.CRITICAL)
     with inhabited():
-        made = World()
+        made = DeliveryWorld()
         made.redeploy(ON_RUNNING="parallel")
         yield made
         made.close()
     logging.disable(logging.NOTSET)
 
 
-def verdict(world: World, record: dict[str, Any]) -> dict[str, Any]:
+def verdict(world: DeliveryWorld, record: dict[str, Any]) -> dict[str, Any]:
     found = world.watch.verdict(world.watch.uploads[record["s3"]["object"]["versionId"]])
     return found or {"verdict": None}
 
 
-def lose(world: World, kind: str, key: str = KEYS[0]) -> dict[str, Any]:
+def lose(world: DeliveryWorld, kind: str, key: str = KEYS[0]) -> dict[str, Any]:
     record = world.upload(kind, key)
     world.drop(record)
     return record
 
 
-def refuse(world: World, operation: str) -> None:
+def refuse(world: DeliveryWorld, operation: str) -> None:
     """Take a right from the function."""
     allowed = world.sagemaker.call
 
@@ -54,7 +54,7 @@ def refuse(world: World, operation: str) -> None:
     world.sagemaker.call = call  # type: ignore[assignment, method-assign]
 
 
-class Context:
+class ShortContext:
     """Lambda's, with time for so many looks at the clock."""
 
     def __init__(self, looks: int) -> None:
@@ -65,10 +65,10 @@ class Context:
         return 100_000 if self.looks >= 0 else 0
 
 
-def reconcile_for(world: World, looks: int) -> None:
+def reconcile_for(world: DeliveryWorld, looks: int) -> None:
     """Reconcile with little time, as the handler's clients of this world."""
     invocation = world.reconcile()
-    context = Context(looks)
+    context = ShortContext(looks)
     handler = upload_trigger.handler.handler
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(upload_trigger.handler, "handler", lambda event, _: handler(event, context))
@@ -76,7 +76,7 @@ def reconcile_for(world: World, looks: int) -> None:
     world.retries.clear()
 
 
-def test_what_has_no_verdict_is_settled_before_anything_is_looked_at_again(world: World) -> None:
+def test_what_has_no_verdict_is_settled_before_anything_is_looked_at_again(world: DeliveryWorld) -> None:
     for _ in range(PILE):
         world.run(world.deliver(world.upload("forbidden", KEYS[0])))
     lost = lose(world, "first", KEYS[1])
@@ -86,7 +86,7 @@ def test_what_has_no_verdict_is_settled_before_anything_is_looked_at_again(world
     assert verdict(world, lost)["verdict"] == "STARTED"
 
 
-def test_a_reconciliation_that_runs_out_of_time_keeps_what_it_has_settled(world: World) -> None:
+def test_a_reconciliation_that_runs_out_of_time_keeps_what_it_has_settled(world: DeliveryWorld) -> None:
     lost = [lose(world, "forbidden") for _ in range(PILE)]
 
     reconcile_for(world, 2)
@@ -98,7 +98,7 @@ def test_a_reconciliation_that_runs_out_of_time_keeps_what_it_has_settled(world:
     assert {verdict(world, each)["verdict"] for each in lost} == {"REJECTED"}
 
 
-def test_looking_again_costs_what_has_started_and_not_what_was_rejected(world: World) -> None:
+def test_looking_again_costs_what_has_started_and_not_what_was_rejected(world: DeliveryWorld) -> None:
     world.run(world.deliver(world.upload("first")))
     for _ in range(PILE):
         world.run(world.deliver(world.upload("forbidden")))
@@ -109,7 +109,7 @@ def test_looking_again_costs_what_has_started_and_not_what_was_rejected(world: W
     assert calls < PILE + 15
 
 
-def test_a_young_upload_without_a_verdict_hides_no_older_one(world: World) -> None:
+def test_a_young_upload_without_a_verdict_hides_no_older_one(world: DeliveryWorld) -> None:
     old = lose(world, "first")
     delivery._Time.current += timedelta(hours=12)
     young = lose(world, "second", KEYS[1])
@@ -124,7 +124,7 @@ def test_a_young_upload_without_a_verdict_hides_no_older_one(world: World) -> No
     "operation", ["ListPipelineParametersForExecution", "StopPipelineExecution", "DescribePipelineExecution"]
 )
 def test_an_upload_that_runs_is_started_whatever_the_function_may_not_ask(
-    world: World, operation: str
+    world: DeliveryWorld, operation: str
 ) -> None:
     world.redeploy(ON_RUNNING="stop")
     world.run(world.deliver(world.upload("first")))
@@ -140,7 +140,7 @@ def test_an_upload_that_runs_is_started_whatever_the_function_may_not_ask(
     assert "second" in world.sagemaker.pipelines["cv-birds"].versions[-1]
 
 
-def test_a_verdict_that_denies_a_running_execution_is_put_right(world: World) -> None:
+def test_a_verdict_that_denies_a_running_execution_is_put_right(world: DeliveryWorld) -> None:
     record = world.upload("first")
     invocation = world.deliver(record)
     while not any(call.operation == "StartPipelineExecution" for call in invocation.calls):
@@ -161,7 +161,7 @@ def test_a_verdict_that_denies_a_running_execution_is_put_right(world: World) ->
 
 
 def test_an_upload_whose_key_leaves_no_room_for_a_verdict_beside_it_has_one_elsewhere(
-    world: World,
+    world: DeliveryWorld,
 ) -> None:
     key = f"pipeline/{'n' * 990}/pipeline.json"
     record = world.s3.put(key, b"{}")
@@ -174,7 +174,7 @@ def test_an_upload_whose_key_leaves_no_room_for_a_verdict_beside_it_has_one_else
     assert json.loads(world.s3.objects[where][-1].body)["key"] == key
 
 
-def test_an_answer_fits_into_what_lambda_gives_back(world: World) -> None:
+def test_an_answer_fits_into_what_lambda_gives_back(world: DeliveryWorld) -> None:
     nasty = json.dumps({"Version": "2020-12-01", "Steps": [{"\U0001f426" * 128: None}] * 100}).encode()
     for number in range(80):
         world.s3.put(f"pipeline/n{number}/pipeline.json", nasty)
@@ -186,7 +186,9 @@ def test_an_answer_fits_into_what_lambda_gives_back(world: World) -> None:
     assert all({"verdict", "bucket", "key", "versionId"} <= set(each) for each in answer)
 
 
-def test_a_late_event_below_a_pile_of_rejected_uploads_costs_one_reading_of_each(world: World) -> None:
+def test_a_late_event_below_a_pile_of_rejected_uploads_costs_one_reading_of_each(
+    world: DeliveryWorld,
+) -> None:
     record = world.upload("first")
     for _ in range(PILE):
         world.run(world.deliver(world.upload("forbidden")))
@@ -197,7 +199,7 @@ def test_a_late_event_below_a_pile_of_rejected_uploads_costs_one_reading_of_each
     assert calls < PILE + 20
 
 
-def test_a_call_that_fails_for_one_key_is_told_at_the_end(world: World) -> None:
+def test_a_call_that_fails_for_one_key_is_told_at_the_end(world: DeliveryWorld) -> None:
     world.run(world.deliver(world.upload("first")))
     refuse(world, "DescribePipeline")
 

@@ -9,10 +9,10 @@ import pytest
 from tests.support.delivery.handler_uploads import (
     BUCKET,
     KEY,
-    Laptop,
+    HandlerBench,
+    bench,
     definition,
     handle,
-    laptop,
     reconcile,
     services,
 )
@@ -20,7 +20,7 @@ from tests.support.services.fake_sagemaker import Fault, ServiceError
 from upload_trigger import handler
 from upload_trigger.handler import StartError
 
-__all__ = ["laptop", "services"]  # fixtures
+__all__ = ["bench", "services"]  # fixtures
 
 EPOCHS: list[dict[str, Any]] = [
     {"Name": "Epochs", "Type": "Integer", "DefaultValue": 3},
@@ -33,17 +33,17 @@ def version(upload: dict[str, Any]) -> str:
     return str(upload["s3"]["object"]["versionId"])
 
 
-def latest(laptop: Laptop, pipeline: str = "cv-birds") -> Any:
-    return json.loads(laptop.sagemaker.pipelines[pipeline].versions[-1])
+def latest(bench: HandlerBench, pipeline: str = "cv-birds") -> Any:
+    return json.loads(bench.sagemaker.pipelines[pipeline].versions[-1])
 
 
-def test_a_started_upload_is_told_its_execution_and_what_it_started_with(laptop: Laptop) -> None:
-    upload = laptop.put(definition(parameters=EPOCHS))
+def test_a_started_upload_is_told_its_execution_and_what_it_started_with(bench: HandlerBench) -> None:
+    upload = bench.put(definition(parameters=EPOCHS))
     handle(upload)
 
-    verdict = laptop.verdict(upload)
+    verdict = bench.verdict(upload)
 
-    (execution,) = laptop.sagemaker.executions
+    (execution,) = bench.sagemaker.executions
     assert verdict["verdict"] == "STARTED"
     assert verdict["executionArn"] == execution.arn
     assert execution.parameters == {"ArtifactBucket": BUCKET}
@@ -52,149 +52,151 @@ def test_a_started_upload_is_told_its_execution_and_what_it_started_with(laptop:
     assert origin == json.loads(execution.description)
 
 
-def test_an_older_event_that_comes_late_is_superseded_and_not_run(laptop: Laptop) -> None:
-    old, new = laptop.put(definition("old")), laptop.put(definition("new"))
+def test_an_older_event_that_comes_late_is_superseded_and_not_run(bench: HandlerBench) -> None:
+    old, new = bench.put(definition("old")), bench.put(definition("new"))
     handle(new)
 
     (verdict,) = handle(old)
 
-    (execution,) = laptop.sagemaker.executions
+    (execution,) = bench.sagemaker.executions
     assert verdict["verdict"] == "SUPERSEDED"
     assert verdict["supersededBy"] == {"versionId": version(new), "executionArn": execution.arn}
-    assert latest(laptop) == definition("new")
+    assert latest(bench) == definition("new")
 
 
-def test_sequencers_of_different_length_are_compared_as_s3_pads_them(laptop: Laptop) -> None:
-    old, new = laptop.put(definition("old")), laptop.put(definition("new"))
+def test_sequencers_of_different_length_are_compared_as_s3_pads_them(bench: HandlerBench) -> None:
+    old, new = bench.put(definition("old")), bench.put(definition("new"))
     old["s3"]["object"]["sequencer"], new["s3"]["object"]["sequencer"] = "0061E7F", "0061E8"
     handle(new)
 
     assert handle(old)[0]["verdict"] == "SUPERSEDED"
 
 
-def test_an_invalid_newer_upload_supersedes_nothing(laptop: Laptop) -> None:
-    old, broken = laptop.put(definition("old")), laptop.put(b"{")
+def test_an_invalid_newer_upload_supersedes_nothing(bench: HandlerBench) -> None:
+    old, broken = bench.put(definition("old")), bench.put(b"{")
     handle(broken)
 
     assert handle(old)[0]["verdict"] == "STARTED"
-    assert laptop.verdict(broken)["verdict"] == "REJECTED"
-    assert latest(laptop) == definition("old")
+    assert bench.verdict(broken)["verdict"] == "REJECTED"
+    assert latest(bench) == definition("old")
 
 
-def test_a_newer_upload_whose_event_was_lost_is_found_by_the_next_delivery(laptop: Laptop) -> None:
-    old, lost = laptop.put(definition("old")), laptop.put(definition("lost"))
+def test_a_newer_upload_whose_event_was_lost_is_found_by_the_next_delivery(bench: HandlerBench) -> None:
+    old, lost = bench.put(definition("old")), bench.put(definition("lost"))
 
     handle(old)
 
-    assert laptop.verdict(lost)["verdict"] == "STARTED"
-    assert latest(laptop) == definition("lost")
-    assert handle(lost)[0]["executionArn"] == laptop.verdict(lost)["executionArn"]
-    assert len(laptop.sagemaker.executions) == 2
+    assert bench.verdict(lost)["verdict"] == "STARTED"
+    assert latest(bench) == definition("lost")
+    assert handle(lost)[0]["executionArn"] == bench.verdict(lost)["executionArn"]
+    assert len(bench.sagemaker.executions) == 2
 
 
-def test_uploads_in_quick_succession_all_run_whatever_event_comes_first(laptop: Laptop) -> None:
-    uploads = [laptop.put(definition(text)) for text in ("first", "second", "third")]
+def test_uploads_in_quick_succession_all_run_whatever_event_comes_first(bench: HandlerBench) -> None:
+    uploads = [bench.put(definition(text)) for text in ("first", "second", "third")]
 
     handle(uploads[0])
     handle(uploads[2], uploads[1])
 
-    assert [json.loads(each.definition) for each in laptop.sagemaker.executions] == [
+    assert [json.loads(each.definition) for each in bench.sagemaker.executions] == [
         definition("first"),
         definition("second"),
         definition("third"),
     ]
-    assert {laptop.verdict(upload)["verdict"] for upload in uploads} == {"STARTED"}
+    assert {bench.verdict(upload)["verdict"] for upload in uploads} == {"STARTED"}
 
 
-def test_whoever_stored_an_older_definition_last_stores_the_newest_again(laptop: Laptop) -> None:
-    old, new = laptop.put(definition("old")), laptop.put(definition("new"))
+def test_whoever_stored_an_older_definition_last_stores_the_newest_again(bench: HandlerBench) -> None:
+    old, new = bench.put(definition("old")), bench.put(definition("new"))
     # The older event is at work when the newer one overtakes it.
-    laptop.sagemaker.interludes["UpdatePipeline"] = lambda: handle(new)
+    bench.sagemaker.interludes["UpdatePipeline"] = lambda: handle(new)
 
     handle(old)
 
-    assert [json.loads(each.definition) for each in laptop.sagemaker.executions] == [
+    assert [json.loads(each.definition) for each in bench.sagemaker.executions] == [
         definition("new"),
         definition("old"),
     ]
-    assert latest(laptop) == definition("new")
+    assert latest(bench) == definition("new")
 
 
-def test_a_verdict_is_given_once_even_when_the_token_is_forgotten(laptop: Laptop) -> None:
-    upload = laptop.put(definition())
+def test_a_verdict_is_given_once_even_when_the_token_is_forgotten(bench: HandlerBench) -> None:
+    upload = bench.put(definition())
     first = handle(upload)
-    laptop.sagemaker._tokens.clear()
+    bench.sagemaker._tokens.clear()
 
     assert handle(upload) == first
-    laptop.s3.delete_object(Bucket=BUCKET, Key=f"verdicts/{KEY}/{version(upload)}.json")
+    bench.s3.delete_object(Bucket=BUCKET, Key=f"verdicts/{KEY}/{version(upload)}.json")
     assert handle(upload)[0]["executionArn"] == first[0]["executionArn"]
-    assert len(laptop.sagemaker.executions) == 1
+    assert len(bench.sagemaker.executions) == 1
 
 
-def test_something_else_in_a_verdict_s_place_is_replaced(laptop: Laptop) -> None:
-    upload = laptop.put(definition())
-    laptop.s3.put_object(Bucket=BUCKET, Key=f"verdicts/{KEY}/{version(upload)}.json", Body=b"[1")
+def test_something_else_in_a_verdict_s_place_is_replaced(bench: HandlerBench) -> None:
+    upload = bench.put(definition())
+    bench.s3.put_object(Bucket=BUCKET, Key=f"verdicts/{KEY}/{version(upload)}.json", Body=b"[1")
 
     handle(upload)
 
-    assert laptop.verdict(upload)["verdict"] == "STARTED"
+    assert bench.verdict(upload)["verdict"] == "STARTED"
 
 
-def test_reconciling_settles_the_newest_lost_upload_and_supersedes_the_others(laptop: Laptop) -> None:
-    lost = [laptop.put(definition(text)) for text in ("first", "second", "third")]
-    named = laptop.put(definition("named"), key="pipeline/named/pipeline.json")
+def test_reconciling_settles_the_newest_lost_upload_and_supersedes_the_others(bench: HandlerBench) -> None:
+    lost = [bench.put(definition(text)) for text in ("first", "second", "third")]
+    named = bench.put(definition("named"), key="pipeline/named/pipeline.json")
 
     verdicts = reconcile()
 
     assert len(verdicts) == 4
-    given = [laptop.verdict(upload)["verdict"] for upload in [*lost, named]]
+    given = [bench.verdict(upload)["verdict"] for upload in [*lost, named]]
     assert given == ["SUPERSEDED", "SUPERSEDED", "STARTED", "STARTED"]
-    assert latest(laptop) == definition("third")
+    assert latest(bench) == definition("third")
     assert reconcile() == []
-    assert len(laptop.sagemaker.executions) == 2
+    assert len(bench.sagemaker.executions) == 2
 
 
-def test_reconciling_stores_the_newest_definition_again_where_somebody_changed_it(laptop: Laptop) -> None:
-    handle(laptop.put(definition("ours")))
-    laptop.sagemaker.pipelines["cv-birds"].versions.append("{}")
+def test_reconciling_stores_the_newest_definition_again_where_somebody_changed_it(
+    bench: HandlerBench,
+) -> None:
+    handle(bench.put(definition("ours")))
+    bench.sagemaker.pipelines["cv-birds"].versions.append("{}")
 
     assert reconcile() == []
 
-    assert latest(laptop) == definition("ours")
-    assert len(laptop.sagemaker.executions) == 1
+    assert latest(bench) == definition("ours")
+    assert len(bench.sagemaker.executions) == 1
 
 
-def test_reconciling_leaves_young_uploads_to_their_own_events(laptop: Laptop) -> None:
-    laptop.put(definition())
+def test_reconciling_leaves_young_uploads_to_their_own_events(bench: HandlerBench) -> None:
+    bench.put(definition())
 
     assert reconcile(minimum_age=900) == []
-    assert laptop.verdicts() == []
+    assert bench.verdicts() == []
 
 
-def test_reconciling_stops_when_the_time_is_short_and_says_so(laptop: Laptop) -> None:
-    class Context:
+def test_reconciling_stops_when_the_time_is_short_and_says_so(bench: HandlerBench) -> None:
+    class ShortContext:
         def get_remaining_time_in_millis(self) -> int:
             return 10_000
 
-    laptop.put(definition())
+    bench.put(definition())
 
     with pytest.raises(StartError, match="not the rest, for which there was no time"):
-        handler.handler({"reconcile": {}}, Context())
+        handler.handler({"reconcile": {}}, ShortContext())
 
 
 @pytest.mark.parametrize("given", [{"minimumAgeSeconds": -1}, {"minimumAgeSeconds": "1"}, {"failed": "yes"}])
-def test_a_wrong_request_to_reconcile_says_what_is_due(laptop: Laptop, given: dict[str, Any]) -> None:
+def test_a_wrong_request_to_reconcile_says_what_is_due(bench: HandlerBench, given: dict[str, Any]) -> None:
     with pytest.raises(StartError, match="minimumAgeSeconds"):
         handler.handler({"reconcile": given}, None)
 
 
-def test_values_in_parameters_json_are_passed_to_the_execution(laptop: Laptop) -> None:
-    laptop.put({"Epochs": 5, "Backbone": "large"}, key="pipeline/parameters.json")
-    upload = laptop.put(definition(parameters=EPOCHS))
+def test_values_in_parameters_json_are_passed_to_the_execution(bench: HandlerBench) -> None:
+    bench.put({"Epochs": 5, "Backbone": "large"}, key="pipeline/parameters.json")
+    upload = bench.put(definition(parameters=EPOCHS))
 
     (verdict,) = handle(upload)
 
-    assert laptop.sagemaker.executions[0].parameters == verdict["parameters"]
+    assert bench.sagemaker.executions[0].parameters == verdict["parameters"]
     assert verdict["parameters"] == {"Epochs": "5", "Backbone": "large", "ArtifactBucket": BUCKET}
 
 
@@ -213,30 +215,32 @@ def test_values_in_parameters_json_are_passed_to_the_execution(laptop: Laptop) -
     ],
 )
 def test_a_wrong_value_in_parameters_json_is_rejected_with_its_place(
-    laptop: Laptop, values: Any, pointer: str, message: str
+    bench: HandlerBench, values: Any, pointer: str, message: str
 ) -> None:
-    laptop.put(values, key="pipeline/parameters.json")
+    bench.put(values, key="pipeline/parameters.json")
 
-    (verdict,) = handle(laptop.put(definition(parameters=EPOCHS)))
+    (verdict,) = handle(bench.put(definition(parameters=EPOCHS)))
 
     assert verdict["verdict"] == "REJECTED"
     assert verdict["reasons"][0]["pointer"] == pointer
     assert message in verdict["reasons"][0]["message"]
-    assert "UpdatePipeline" not in laptop.sagemaker.calls
+    assert "UpdatePipeline" not in bench.sagemaker.calls
 
 
-def test_a_verdict_tells_what_runs_even_when_the_values_beside_it_have_changed_since(laptop: Laptop) -> None:
-    laptop.put({"Epochs": 5}, key="pipeline/parameters.json")
-    upload = laptop.put(definition(parameters=EPOCHS))
+def test_a_verdict_tells_what_runs_even_when_the_values_beside_it_have_changed_since(
+    bench: HandlerBench,
+) -> None:
+    bench.put({"Epochs": 5}, key="pipeline/parameters.json")
+    upload = bench.put(definition(parameters=EPOCHS))
     handle(upload)
-    verdict_key = laptop.verdicts()[0]
-    before = laptop.verdict(upload)
-    laptop.s3.delete_object(Bucket=BUCKET, Key=verdict_key)  # as if killed before it was written
-    laptop.put({"Epochs": "wrong"}, key="pipeline/parameters.json")
+    verdict_key = bench.verdicts()[0]
+    before = bench.verdict(upload)
+    bench.s3.delete_object(Bucket=BUCKET, Key=verdict_key)  # as if killed before it was written
+    bench.put({"Epochs": "wrong"}, key="pipeline/parameters.json")
 
     handle(upload)
 
-    after = laptop.verdict(upload)
+    after = bench.verdict(upload)
     told = ("verdict", "executionArn", "pipelineVersionId", "parameters")
     assert [after[name] for name in told] == [before[name] for name in told]
     assert after["parameters"]["Epochs"] == "5"
@@ -244,88 +248,88 @@ def test_a_verdict_tells_what_runs_even_when_the_values_beside_it_have_changed_s
 
 @pytest.mark.parametrize("looked_at", ["by its event", "by redrive"])
 def test_parameters_that_could_not_be_asked_are_added_when_the_upload_is_looked_at_again(
-    laptop: Laptop, looked_at: str
+    bench: HandlerBench, looked_at: str
 ) -> None:
     denied = ServiceError("AccessDeniedException", "not authorized")
     operation = "ListPipelineParametersForExecution"
-    laptop.sagemaker.faults += [Fault(operation, denied), Fault(operation, denied)]
-    upload = laptop.put(definition(parameters=EPOCHS))
+    bench.sagemaker.faults += [Fault(operation, denied), Fault(operation, denied)]
+    upload = bench.put(definition(parameters=EPOCHS))
     before = handle(upload)[0]
     assert "parameters" not in before
     assert operation in before["warnings"][0]["message"]
 
     # While it is refused still, there is nothing new to tell.
     assert reconcile(failed=True) == []
-    assert laptop.verdict(upload) == before
+    assert bench.verdict(upload) == before
     again = handle(upload) if looked_at == "by its event" else reconcile(failed=True)
 
     told = {"parameters": {"Epochs": "3", "Backbone": "small", "ArtifactBucket": BUCKET}, "warnings": []}
     assert again == [{**before, **told}]
-    assert laptop.verdict(upload) == again[0]
+    assert bench.verdict(upload) == again[0]
     assert reconcile(failed=True) == []
-    assert len(laptop.sagemaker.executions) == 1
+    assert len(bench.sagemaker.executions) == 1
 
 
-def test_a_pipeline_that_somebody_deleted_is_made_again(laptop: Laptop) -> None:
-    upload = laptop.put(definition())
+def test_a_pipeline_that_somebody_deleted_is_made_again(bench: HandlerBench) -> None:
+    upload = bench.put(definition())
     handle(upload)
-    del laptop.sagemaker.pipelines["cv-birds"]
+    del bench.sagemaker.pipelines["cv-birds"]
 
     reconcile()
 
-    assert latest(laptop) == definition()
+    assert latest(bench) == definition()
 
 
-def test_one_key_that_cannot_be_reconciled_keeps_no_other_from_it(laptop: Laptop) -> None:
-    handle(laptop.put(definition()))
-    laptop.sagemaker.faults.append(Fault("DescribePipeline", ServiceError("ThrottlingException", "wait")))
-    lost = laptop.put(definition(), key="pipeline/second/pipeline.json")
+def test_one_key_that_cannot_be_reconciled_keeps_no_other_from_it(bench: HandlerBench) -> None:
+    handle(bench.put(definition()))
+    bench.sagemaker.faults.append(Fault("DescribePipeline", ServiceError("ThrottlingException", "wait")))
+    lost = bench.put(definition(), key="pipeline/second/pipeline.json")
 
     with pytest.raises(StartError, match=r"UnfinishedError: 1 uploads .* not pipeline/pipeline\.json"):
         reconcile()
 
-    assert laptop.verdict(lost)["verdict"] == "STARTED"
+    assert bench.verdict(lost)["verdict"] == "STARTED"
 
 
-def test_deleted_values_and_those_of_other_pipelines_are_not_used(laptop: Laptop) -> None:
-    laptop.put({"Epochs": 5}, key="pipeline/named/parameters.json")
-    laptop.put({"Epochs": 6}, key="pipeline/parameters.json.old")
-    laptop.put({"Epochs": 7}, key="pipeline/parameters.json")
-    laptop.s3.delete_object(Bucket=BUCKET, Key="pipeline/parameters.json")
+def test_deleted_values_and_those_of_other_pipelines_are_not_used(bench: HandlerBench) -> None:
+    bench.put({"Epochs": 5}, key="pipeline/named/parameters.json")
+    bench.put({"Epochs": 6}, key="pipeline/parameters.json.old")
+    bench.put({"Epochs": 7}, key="pipeline/parameters.json")
+    bench.s3.delete_object(Bucket=BUCKET, Key="pipeline/parameters.json")
 
-    handle(laptop.put(definition(parameters=EPOCHS)))
+    handle(bench.put(definition(parameters=EPOCHS)))
 
-    assert laptop.sagemaker.executions[0].parameters == {"ArtifactBucket": BUCKET}
+    assert bench.sagemaker.executions[0].parameters == {"ArtifactBucket": BUCKET}
 
 
 def test_an_upload_may_stop_what_runs_but_not_what_is_newer(
-    laptop: Laptop, monkeypatch: pytest.MonkeyPatch
+    bench: HandlerBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ON_RUNNING", "stop")
-    first, second = (laptop.put(definition(text)) for text in ("first", "second"))
+    first, second = (bench.put(definition(text)) for text in ("first", "second"))
     handle(first)
-    executions = {each.definition: each for each in laptop.sagemaker.executions}
+    executions = {each.definition: each for each in bench.sagemaker.executions}
     statuses = {
         json.loads(text)["Steps"][0]["Arguments"]["ErrorMessage"]: each for text, each in executions.items()
     }
     # Looking again has started the newer upload already, which stopped the first one's execution.
     assert statuses["first"].status == "Stopping"
 
-    laptop.s3.delete_object(Bucket=BUCKET, Key=f"verdicts/{KEY}/{version(second)}.json")
+    bench.s3.delete_object(Bucket=BUCKET, Key=f"verdicts/{KEY}/{version(second)}.json")
     handle(second)
     handle(first)
     assert statuses["second"].status == "Executing"
 
 
-def test_uploads_run_in_parallel_unless_it_is_configured_otherwise(laptop: Laptop) -> None:
-    handle(laptop.put(definition("first")))
-    handle(laptop.put(definition("second")))
+def test_uploads_run_in_parallel_unless_it_is_configured_otherwise(bench: HandlerBench) -> None:
+    handle(bench.put(definition("first")))
+    handle(bench.put(definition("second")))
 
-    assert [each.status for each in laptop.sagemaker.executions] == ["Executing", "Executing"]
-    assert "StopPipelineExecution" not in laptop.sagemaker.calls
+    assert [each.status for each in bench.sagemaker.executions] == ["Executing", "Executing"]
+    assert "StopPipelineExecution" not in bench.sagemaker.calls
 
 
-def test_the_log_names_every_verdict(laptop: Laptop, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_names_every_verdict(bench: HandlerBench, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="upload_trigger")
-    handle(laptop.put(b"{"))
+    handle(bench.put(b"{"))
     assert "REJECTED: s3://" in caplog.text

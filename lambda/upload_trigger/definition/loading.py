@@ -53,7 +53,7 @@ def load(body: bytes) -> dict[str, Any]:
     document, suspicious = _decode(text)
     problems = list(itertools.islice(_unportable(document), MAX_PROBLEMS)) if suspicious else []
     if not isinstance(document, dict):
-        problems = [Problem("", "a JSON object is due: {...}"), *problems][:MAX_PROBLEMS]
+        problems = [Problem("", "it must be a JSON object: {...}"), *problems][:MAX_PROBLEMS]
     if problems:
         raise InvalidDefinitionError(problems)
     return dict(document)

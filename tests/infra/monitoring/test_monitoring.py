@@ -14,7 +14,7 @@ from local.deploy import deploy
 from local.run import STACK
 from tests.infra.iam.test_abuse import resolve
 from tests.infra.test_template import resources, synthesis, the_only
-from tests.support.delivery.world import World, inhabited
+from tests.support.delivery.world import DeliveryWorld, inhabited
 from tests.support.iam.judge import decide
 from tests.support.infra.profiles import DEFAULT as TEMPLATE
 
@@ -79,7 +79,7 @@ def test_what_the_function_logs_of_a_failed_upload_is_counted(
     assert (alarm["Namespace"], alarm["MetricName"]) == (counted["MetricNamespace"], counted["MetricName"])
 
     with inhabited():
-        world = World()
+        world = DeliveryWorld()
         invocation = world.deliver(world.upload("first"))
         while not any(call.operation == "GetObject" for call in invocation.calls):
             world.step(invocation, 0)

@@ -265,7 +265,7 @@ def test_all_that_walks_a_definition_bears_the_greatest_depth(what: str) -> None
     settings = Settings("p", "r", {}, {}, Policy(), PARALLEL)
     expected = {"an argument": 1}.get(what, 0)
     assert len(problems(definition)) == expected
-    assert admission.judge(definition, beside, settings).text == serialise(definition)
+    assert admission.examine(definition, beside, settings).text == serialise(definition)
     assert with_defaults(definition, {}) == definition
     if not expected:
         assert len(parse(json.dumps(definition)).steps) == sum(1 for _ in walk.steps(definition))
@@ -337,7 +337,7 @@ def test_parameters_of_the_greatest_size_are_read_and_those_of_a_byte_more_are_n
     s3.put("pipeline/parameters.json", b"{" + b" " * 262_142 + b"}")
     client = DirectClient("s3", s3, lambda operation, given, effect: effect())
     upload = uploads.Upload("bucket", "pipeline/pipeline.json", "version")
-    assert admission.read_beside(client, upload) == b"{" + b" " * 262_142 + b"}"
+    assert admission.read_parameters_file(client, upload) == b"{" + b" " * 262_142 + b"}"
     s3.put("pipeline/parameters.json", b"{" + b" " * 262_143 + b"}")
     with pytest.raises(uploads.TooLargeError, match="262,145 bytes; at most 262,144 are read"):
-        admission.read_beside(client, upload)
+        admission.read_parameters_file(client, upload)

@@ -26,7 +26,7 @@ ANSWER_BYTES = 6_291_556
 
 
 @dataclass
-class Bench:
+class BoundedHandler:
     """A bucket, SageMaker, and the handler on one event."""
 
     s3: FakeS3 = field(default_factory=lambda: FakeS3(BUCKET, clock=lambda: START))

@@ -36,7 +36,7 @@ def definition(message: str = "stop", parameters: list[dict[str, Any]] | None = 
 
 
 @dataclass
-class Laptop:
+class HandlerBench:
     """A versioned bucket, the fake SageMaker, and the handler between them."""
 
     s3: Any
@@ -98,12 +98,12 @@ def services() -> Iterator[Clients]:
 
 
 @pytest.fixture
-def laptop(services: Clients, monkeypatch: pytest.MonkeyPatch) -> Iterator[Laptop]:
+def bench(services: Clients, monkeypatch: pytest.MonkeyPatch) -> Iterator[HandlerBench]:
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     for version in services.s3.list_object_versions(Bucket=BUCKET).get("Versions", []):
         services.s3.delete_object(Bucket=BUCKET, Key=version["Key"], VersionId=version["VersionId"])
     sagemaker = FakeSageMaker()
     sagemaker.attach(services.sagemaker)
-    yield Laptop(services.s3, sagemaker)
+    yield HandlerBench(services.s3, sagemaker)
     sagemaker.detach(services.sagemaker)

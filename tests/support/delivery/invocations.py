@@ -27,7 +27,7 @@ _current = threading.local()
 
 
 @dataclass(frozen=True)
-class Fault:
+class CallFault:
     """What goes wrong with one call."""
 
     name: str
@@ -47,24 +47,24 @@ def _timed_out() -> Exception:
 FAULTS = {
     fault.name: fault
     for fault in (
-        Fault("throttled", BEFORE, _answered("ThrottlingException")),
-        Fault("conflict", BEFORE, _answered("ConflictException")),
-        Fault("over a limit", BEFORE, _answered("ResourceLimitExceeded")),
-        Fault("unavailable", BEFORE, _answered("ServiceUnavailable", 503)),
-        Fault("failed inside", AFTER, _answered("InternalFailure", 500)),
-        Fault("timed out", BEFORE, _timed_out),
-        Fault("timed out late", AFTER, _timed_out),
-        Fault("unreachable", BEFORE, lambda: EndpointConnectionError(endpoint_url=URL)),
-        Fault("no connection", BEFORE, lambda: ConnectTimeoutError(endpoint_url=URL)),
-        Fault("denied", BEFORE, _answered("AccessDeniedException")),
-        Fault("retried by botocore", TWICE, _timed_out),
-        Fault("cut off", BODY, lambda: ProtocolError("cut off", IncompleteRead(1, 2))),
+        CallFault("throttled", BEFORE, _answered("ThrottlingException")),
+        CallFault("conflict", BEFORE, _answered("ConflictException")),
+        CallFault("over a limit", BEFORE, _answered("ResourceLimitExceeded")),
+        CallFault("unavailable", BEFORE, _answered("ServiceUnavailable", 503)),
+        CallFault("failed inside", AFTER, _answered("InternalFailure", 500)),
+        CallFault("timed out", BEFORE, _timed_out),
+        CallFault("timed out late", AFTER, _timed_out),
+        CallFault("unreachable", BEFORE, lambda: EndpointConnectionError(endpoint_url=URL)),
+        CallFault("no connection", BEFORE, lambda: ConnectTimeoutError(endpoint_url=URL)),
+        CallFault("denied", BEFORE, _answered("AccessDeniedException")),
+        CallFault("retried by botocore", TWICE, _timed_out),
+        CallFault("cut off", BODY, lambda: ProtocolError("cut off", IncompleteRead(1, 2))),
     )
 }
 
 
 @dataclass
-class Call:
+class ServiceCall:
     """One call of an invocation."""
 
     operation: str
@@ -78,14 +78,14 @@ class Invocation:
     event: dict[str, Any]
     s3: FakeS3
     sagemaker: FakeSageMaker
-    watch: Callable[["Invocation", Call], None] = lambda invocation, call: None
+    watch: Callable[["Invocation", ServiceCall], None] = lambda invocation, call: None
     """Told of every call that had its effect."""
     attempt: int = 1
     began: int = 0
     strict: bool = False
     """Whether its requests are checked as boto3 checks them."""
-    calls: list[Call] = field(default_factory=list)
-    fault: Fault | None = None
+    calls: list[ServiceCall] = field(default_factory=list)
+    fault: CallFault | None = None
     kill_at: int | None = None
     """The pause at which the process ends: 0 is before the first call, 1 after it, 2 before the second."""
     answer: list[dict[str, Any]] | None = None
@@ -137,7 +137,7 @@ class Invocation:
         if self.calls:
             self._pause()
         fault = self._met(operation)
-        call = Call(operation, given)
+        call = ServiceCall(operation, given)
         self.calls.append(call)
         if fault and fault.when == BEFORE:
             raise _raised(fault, operation)
@@ -156,7 +156,7 @@ class Invocation:
             raise _raised(fault, operation)
         return answer
 
-    def _met(self, operation: str) -> Fault | None:
+    def _met(self, operation: str) -> CallFault | None:
         fault = self.fault
         if fault and (fault.when != BODY or operation == "GetObject"):
             self.fault = None
@@ -180,7 +180,7 @@ class Invocation:
             raise Killed
 
 
-def _raised(fault: Fault, operation: str) -> Exception:
+def _raised(fault: CallFault, operation: str) -> Exception:
     error = fault.error()
     return client_error(error, operation) if isinstance(error, ServiceError) else error
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.delivery.invocations import Call, Invocation
+from tests.support.delivery.invocations import Invocation, ServiceCall
 from tests.support.delivery.storm_uploads import (
     BAD,
     GIVEN,
@@ -16,7 +16,7 @@ from tests.support.delivery.storm_uploads import (
     TEXTS,
     UNSTARTABLE,
     UNSTORABLE,
-    Upload,
+    UploadedDefinition,
     is_admitted,
     is_valid,
 )
@@ -45,7 +45,7 @@ def broken_promises(watch: "Watch") -> Iterator[str]:
         yield from _newest_wins(watch, key)
 
 
-def _of_exactly_those_bytes(upload: Upload, execution: FakeExecution) -> Iterator[str]:
+def _of_exactly_those_bytes(upload: UploadedDefinition, execution: FakeExecution) -> Iterator[str]:
     if upload.kind in BAD:
         yield f"G5: {upload} was started although it is {upload.kind}"
     elif execution.definition != upload.text:
@@ -60,7 +60,7 @@ def _of_exactly_those_bytes(upload: Upload, execution: FakeExecution) -> Iterato
 
 
 def _is_true(
-    watch: "Watch", upload: Upload, verdict: dict[str, Any], executions: list[FakeExecution]
+    watch: "Watch", upload: UploadedDefinition, verdict: dict[str, Any], executions: list[FakeExecution]
 ) -> Iterator[str]:
     """Hold a verdict against what happened."""
     kind, beside = verdict.get("verdict"), watch.parameters_beside(upload)
@@ -92,7 +92,7 @@ def _is_true(
         yield f"G5: {upload} is invalid, but its verdict is {kind}"
 
 
-def _tells_of(upload: Upload, verdict: dict[str, Any], execution: FakeExecution) -> Iterator[str]:
+def _tells_of(upload: UploadedDefinition, verdict: dict[str, Any], execution: FakeExecution) -> Iterator[str]:
     """Hold a verdict against the execution; what it could not find out it has to say."""
     asked = {
         "parameters": "ListPipelineParametersForExecution",
@@ -105,7 +105,7 @@ def _tells_of(upload: Upload, verdict: dict[str, Any], execution: FakeExecution)
         yield f"G3: the verdict on {upload} says {told}, and nothing of {silent}, but it was {execution}"
 
 
-def _by_a_newer_one(watch: "Watch", upload: Upload, verdict: dict[str, Any]) -> Iterator[str]:
+def _by_a_newer_one(watch: "Watch", upload: UploadedDefinition, verdict: dict[str, Any]) -> Iterator[str]:
     by = watch.uploads.get(verdict["supersededBy"]["versionId"])
     if by is None or by.key != upload.key or by.moment < upload.moment:
         yield f"G2: {upload} is SUPERSEDED by {by}, which is no newer upload of its key"
@@ -135,7 +135,7 @@ class Watch:
     s3: FakeS3
     sagemaker: FakeSageMaker
     moment: int = 0
-    uploads: dict[str, Upload] = field(default_factory=dict)
+    uploads: dict[str, UploadedDefinition] = field(default_factory=dict)
     """By versionId, in the order in which they were uploaded."""
     parameters: dict[str, list[tuple[int, str]]] = field(
         default_factory=lambda: defaultdict(lambda: [(-1, "none")])
@@ -156,14 +156,14 @@ class Watch:
         listed = [each for each in self.sagemaker.executions if not each.unlisted]
         self._visible[id(invocation)] = {str(_origin(each).get("versionId")) for each in listed}
 
-    def call(self, invocation: Invocation, call: Call) -> None:
+    def call(self, invocation: Invocation, call: ServiceCall) -> None:
         """Look at one call after its effect."""
         if call.operation in MUTATING:
             self.broken.extend(self._mutation(invocation, call))
         elif call.operation == "PutObject":
             self.broken.extend(self._verdict_written(invocation, call))
 
-    def _mutation(self, invocation: Invocation, call: Call) -> Iterator[str]:
+    def _mutation(self, invocation: Invocation, call: ServiceCall) -> Iterator[str]:
         given = call.given
         definition = given.get("PipelineDefinition")
         if definition is not None and definition not in TEXTS.values():
@@ -179,13 +179,13 @@ class Watch:
             yield from _of_exactly_those_bytes(upload, execution)
             yield from self._late(invocation, upload)
 
-    def _late(self, invocation: Invocation, upload: Upload) -> Iterator[str]:
+    def _late(self, invocation: Invocation, upload: UploadedDefinition) -> Iterator[str]:
         for version_id in self._visible[id(invocation)]:
             newer = self.uploads[version_id]
             if newer.key == upload.key and newer.moment > upload.moment:
                 yield f"G2: {upload} came late and was started although the newer {newer} had started"
 
-    def _verdict_written(self, invocation: Invocation, call: Call) -> Iterator[str]:
+    def _verdict_written(self, invocation: Invocation, call: ServiceCall) -> Iterator[str]:
         given = json.loads(call.given["Body"])
         version_id, kind = given["versionId"], given["verdict"]
         new = (self.moment, kind, given.get("executionArn", ""))
@@ -198,7 +198,7 @@ class Watch:
             yield from self._left_as_it_was(invocation, self.uploads[version_id])
         self._verdicts[version_id] = new
 
-    def _left_as_it_was(self, invocation: Invocation, upload: Upload) -> Iterator[str]:
+    def _left_as_it_was(self, invocation: Invocation, upload: UploadedDefinition) -> Iterator[str]:
         """The pipeline holds no definition that SageMaker would not start, if ever another one was.
 
         Asked of an invocation that is alone at work: another one may be about to put the pipeline right.
@@ -211,18 +211,18 @@ class Watch:
         if earlier and pipeline and pipeline.versions[-1] == upload.text:
             yield f"G5: {upload} is REJECTED, and the pipeline is left with it and not with {earlier[-1]}"
 
-    def executions(self, upload: Upload) -> list[FakeExecution]:
+    def executions(self, upload: UploadedDefinition) -> list[FakeExecution]:
         """Return the executions that say they come from an upload."""
         found = self.sagemaker.executions
         return [each for each in found if _origin(each).get("versionId") == upload.version_id]
 
-    def verdict(self, upload: Upload) -> dict[str, Any] | None:
+    def verdict(self, upload: UploadedDefinition) -> dict[str, Any] | None:
         """Read the verdict on an upload."""
         found = self.s3.latest(f"verdicts/{upload.key}/{upload.version_id}.json")
         verdict: dict[str, Any] | None = json.loads(found.body) if found else None
         return verdict
 
-    def parameters_beside(self, upload: Upload) -> list[str]:
+    def parameters_beside(self, upload: UploadedDefinition) -> list[str]:
         """Return the kinds of parameters.json that an upload may have met until its verdict was written."""
         settled = self._verdicts.get(upload.version_id, (self.moment, "", ""))[0]
         history = self.parameters[upload.key]

@@ -8,7 +8,7 @@ from tests.support.delivery.handler_uploads import BUCKET, ENVIRONMENT
 from tests.support.services.fake_sagemaker import REFUSED_WHEN_STARTED, REFUSED_WHEN_STORED
 from upload_trigger.definition import loading
 
-__all__ = ["BODIES", "BUCKET", "ENVIRONMENT", "KEYS", "PARAMETERS", "Upload"]
+__all__ = ["BODIES", "BUCKET", "ENVIRONMENT", "KEYS", "PARAMETERS", "UploadedDefinition"]
 
 KEYS = ("pipeline/pipeline.json", "pipeline/night/pipeline.json")
 PIPELINES = dict(zip(KEYS, ("cv-birds", "cv-birds-night"), strict=True))
@@ -61,7 +61,7 @@ GIVEN = {"none": {}, "epochs": {"Epochs": "5"}, "a note": {"Epochs": "7", "Note"
 
 
 @dataclass(frozen=True)
-class Upload:
+class UploadedDefinition:
     """One uploaded definition."""
 
     key: str
@@ -90,12 +90,12 @@ class Upload:
 
 
 def is_valid(kind: str, parameters: str) -> bool:
-    """Tell whether a definition may start with the parameters.json of a kind beside it."""
+    """Return whether a definition may start with the parameters.json of a kind beside it."""
     return is_admitted(kind, parameters) and kind not in (UNSTORABLE, UNSTARTABLE)
 
 
 def is_admitted(kind: str, parameters: str) -> bool:
-    """Tell whether the function has nothing against it, whatever SageMaker will say."""
+    """Return whether the function has nothing against it, whatever SageMaker will say."""
     if kind in BAD or parameters not in GIVEN:
         return False
     return (parameters == "a note") == (kind == NEEDY)

@@ -20,11 +20,11 @@ import pytest
 from tests.support.delivery import storm_uploads
 from tests.support.delivery.invocations import FAULTS, Invocation, clients_of_invocation
 from tests.support.delivery.promises import Watch, broken_promises
-from tests.support.delivery.storm_uploads import BUCKET, KEYS, Upload
+from tests.support.delivery.storm_uploads import BUCKET, KEYS, UploadedDefinition
 from tests.support.services.fake_s3 import FakeS3
 from tests.support.services.fake_sagemaker import FakeSageMaker
 from tests.support.services.service_answers import Killed
-from upload_trigger import handler, verdicts
+from upload_trigger import handler, reconciliation, verdicts
 
 ATTEMPTS = 3
 """How often Lambda runs an asynchronous event before it gives up."""
@@ -47,7 +47,7 @@ class _Time(datetime):
 
 
 @dataclass
-class World:
+class DeliveryWorld:
     """All there is, and all that may happen to it."""
 
     lag: int = 0
@@ -74,17 +74,17 @@ class World:
         self.watch = Watch(self.s3, self.sagemaker, at_work=self.at_work)
 
     def upload(self, kind: str, key: str = KEYS[0]) -> dict[str, Any]:
-        """Upload a definition; its event is on its way."""
+        """UploadedDefinition a definition; its event is on its way."""
         self._tell(f"upload {kind} to {key}")
         record = self.s3.put(key, storm_uploads.BODIES[kind])
         self.events.append(record)
         entry = record["s3"]["object"]
-        upload = Upload(key, entry["versionId"], entry["sequencer"], kind, self.watch.moment)
+        upload = UploadedDefinition(key, entry["versionId"], entry["sequencer"], kind, self.watch.moment)
         self.watch.uploads[upload.version_id] = upload
         return record
 
     def upload_parameters(self, kind: str, key: str = KEYS[0]) -> None:
-        """Upload the parameters.json beside a definition; S3 notifies nobody."""
+        """UploadedDefinition the parameters.json beside a definition; S3 notifies nobody."""
         self._tell(f"upload parameters {kind} beside {key}")
         self.s3.put(storm_uploads.parameters_key(key), storm_uploads.PARAMETERS[kind])
         self.watch.parameters[key].append((self.watch.moment, kind))
@@ -276,7 +276,7 @@ def inhabited() -> Iterator[pytest.MonkeyPatch]:
     """Put the handler into worlds: their clients, their clock, the environment of the deployment."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(handler, "clients", clients_of_invocation)
-        for module in (handler, verdicts):
+        for module in (reconciliation, verdicts):
             patch.setattr(module, "datetime", _Time)
         for name, value in storm_uploads.ENVIRONMENT.items():
             patch.setenv(name, value)

@@ -20,7 +20,7 @@ from local.run import STACK, TEMPLATE
 from ops.uploads import redrive
 from tests.support.delivery import storm_uploads
 from tests.support.delivery.promises import Watch, broken_promises
-from tests.support.delivery.storm_uploads import BODIES, Upload
+from tests.support.delivery.storm_uploads import BODIES, UploadedDefinition
 from tests.support.local_aws.clients import uploader
 from tests.support.services.fake_s3 import FakeS3
 from tests.support.services.fake_sagemaker import FakeExecution, FakePipeline, FakeSageMaker
@@ -38,7 +38,7 @@ class Storm:
 
     aws: LocalAWS
     outputs: Mapping[str, str]
-    uploads: dict[str, Upload] = field(default_factory=dict)
+    uploads: dict[str, UploadedDefinition] = field(default_factory=dict)
     """By versionId, in the order in which they were uploaded; `watch` adds the sequencers."""
     parameters: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     moment: int = 0
@@ -49,13 +49,13 @@ class Storm:
         self.bucket = self.outputs["BucketName"]
 
     def upload(self, kind: str, key: str) -> None:
-        """Upload a definition; its event is in the hands of the faults."""
+        """UploadedDefinition a definition; its event is in the hands of the faults."""
         self.moment += 1
         version = self.uploader.put_object(Bucket=self.bucket, Key=key, Body=BODIES[kind])["VersionId"]
-        self.uploads[version] = Upload(key, version, "", kind, self.moment)
+        self.uploads[version] = UploadedDefinition(key, version, "", kind, self.moment)
 
     def upload_parameters(self, kind: str, key: str) -> None:
-        """Upload the parameters.json beside a definition."""
+        """UploadedDefinition the parameters.json beside a definition."""
         self.moment += 1
         beside, body = storm_uploads.parameters_key(key), storm_uploads.PARAMETERS[kind]
         self.uploader.put_object(Bucket=self.bucket, Key=beside, Body=body)

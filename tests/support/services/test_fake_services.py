@@ -143,7 +143,7 @@ def pipelines(sagemaker: Script) -> None:
 
 
 def agree(ours: Any, theirs: Any) -> bool:
-    """Tell whether an answer says nothing else than the other, which may say more."""
+    """Return whether an answer says nothing else than the other, which may say more."""
     if isinstance(ours, dict):
         same = all((name in ours) == (name in theirs) for name in PINNED)
         return same and all(name in theirs and agree(each, theirs[name]) for name, each in ours.items())

@@ -37,7 +37,7 @@ def refusals(body: bytes) -> list[tuple[str, str]]:
     [
         (b"", "not JSON: Expecting value at line 1, column 1"),
         (b'{\n "a": 1,\n}', "line 3, column 1"),
-        (b"[]", "a JSON object is due"),
+        (b"[]", "it must be a JSON object"),
         (b"\xef\xbb\xbf", "not JSON: Expecting value at line 1, column 1"),
         ('{"a": 1}'.encode("utf-16"), "UTF-16, as > and Out-File write it in Windows PowerShell; save the"),
         ('{"a": 1}'.encode("utf-16-le"), "UTF-16"),

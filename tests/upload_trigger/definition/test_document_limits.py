@@ -111,8 +111,8 @@ def test_any_object_is_judged_without_an_accident(document: dict[str, Any]) -> N
     assert len(judged(document).problems) <= MAX_PROBLEMS
 
 
-def judged(definition: dict[str, Any], given_values: dict[str, Any] | None = None) -> admission.Judgement:
-    return admission.judge(definition, json.dumps(given_values or {}).encode(), DEPLOYMENT)
+def judged(definition: dict[str, Any], given_values: dict[str, Any] | None = None) -> admission.Examination:
+    return admission.examine(definition, json.dumps(given_values or {}).encode(), DEPLOYMENT)
 
 
 def count_work(task: Callable[[], list[Problem]]) -> tuple[list[Problem], int]:

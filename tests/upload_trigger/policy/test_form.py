@@ -330,7 +330,7 @@ PLACES = [place for place in places(SHIPPED) if place]
 
 
 def unjudged(place: tuple[Any, ...]) -> bool:
-    """Tell whether anything of a kind may stand somewhere: texts for people, values and their defaults."""
+    """Return whether anything of a kind may stand somewhere: texts for people, values and their defaults."""
     words = {"Description", "DisplayName", "ErrorMessage", "DefaultValue", "EnumValues", "HyperParameters"}
     lists = {"ContainerArguments", "Conditions", "CustomerMetadataProperties", "Tags", "MetricDefinitions"}
     return bool(words.union(lists).intersection(place)) or "Supported" in "".join(map(str, place))

@@ -126,7 +126,7 @@ def named(path: Path) -> str:
 
 
 def points_at(mutant: DefinitionMutant, problem: Problem) -> bool:
-    """Tell whether a problem is at the change, below it, around it, or at the value that it is part of."""
+    """Return whether a problem is at the change, below it, around it, or at the value that it is part of."""
     place, parts = mutant.pointer, mutant.path
     value = next(
         (pointer(parts[:end]) for end, part in enumerate(parts) if str(part).startswith("Std:")), place
@@ -135,7 +135,7 @@ def points_at(mutant: DefinitionMutant, problem: Problem) -> bool:
     return problem.pointer in (place, value, around) or problem.pointer.startswith(f"{place}/")
 
 
-class Judgement:
+class MutantTally:
     """What became of the mutants, and which entries of the lists explained it."""
 
     def __init__(self) -> None:
@@ -144,7 +144,7 @@ class Judgement:
         entries: tuple[Harmless | Elsewhere, ...] = (*HARMLESS, *ELSEWHERE)
         self.unused = {(each, kind) for each in entries for kind in each.kinds}
 
-    def judge(self, mutant: DefinitionMutant) -> None:
+    def add(self, mutant: DefinitionMutant) -> None:
         """Count a mutant, and explain what became of it."""
         problems = judge(mutant.document)
         if any(points_at(mutant, problem) for problem in problems):
@@ -181,12 +181,12 @@ def test_a_registration_that_names_anything_else_is_refused() -> None:
 @pytest.mark.slow
 def test_every_mutant_is_refused_where_it_was_changed_or_known_to_be_harmless() -> None:
     assert judge(SHIPPED) == []
-    judgement = Judgement()
+    tally = MutantTally()
     for mutant in mutants(SHIPPED, BUCKET):
         if isinstance(mutant.document, dict):  # anything else is not even read
-            judgement.judge(mutant)
-    print(dict(judgement.count))
-    assert not judgement.unexplained, "\n".join(judgement.unexplained)
-    assert not judgement.unused, "\n".join(f"{kind}: {each}" for each, kind in judgement.unused)
+            tally.add(mutant)
+    print(dict(tally.count))
+    assert not tally.unexplained, "\n".join(tally.unexplained)
+    assert not tally.unused, "\n".join(f"{kind}: {each}" for each, kind in tally.unused)
     # No list of reasons is worth anything for a handful of mutants.
-    assert judgement.count["refused where changed"] > 7000
+    assert tally.count["refused where changed"] > 7000
