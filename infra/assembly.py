@@ -14,5 +14,5 @@ def build(app: App, *, config: Config) -> PipelineStack:
     """Add the stack to `app`, to be checked by cdk-nag at synthesis."""
     stack = build_stack(app, config=config)
     if config.studio_template:
-        Studio(stack, "Studio", config=config)
+        Studio(stack, "Studio", stack.deployment)
     return stack

@@ -15,7 +15,7 @@ from typing import Any
 from aws_cdk import CfnOutput, CfnTag, Stack, aws_iam, aws_s3_assets, aws_servicecatalog
 from constructs import Construct
 
-from infra.config.context import Config
+from infra.deployment import Deployment
 from infra.iam.grants import findings, role_with, wildcard_finding
 from infra.nag import acknowledge
 from infra.names import filled
@@ -30,9 +30,9 @@ from infra.studio.templates import LOCATION, PRODUCTS, TEMPLATES, VISIBLE, Templ
 class Studio(Construct):
     """The offer of one deployment; what is made from it is no part of the stack."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, config: Config) -> None:
+    def __init__(self, scope: Construct, construct_id: str, deployment: Deployment) -> None:
         super().__init__(scope, construct_id)
-        self._config = config
+        config = self._config = deployment.config
         self._names = StudioNames(config.name)
         template = project.synthesise(config, self._names)
         bounds = bind(template, self._names)
