@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aws_cdk import App
 
-from infra.config.context import Config
+from infra.config import Config
 from infra.stack import PipelineStack
 from infra.stack import build as build_stack
 from infra.studio.offer import Studio

@@ -7,7 +7,7 @@ from typing import Self
 
 from aws_cdk import RemovalPolicy, aws_kms
 
-from infra.config.context import Config
+from infra.config import Config
 from infra.names import Names
 from infra.network import JobNetwork
 

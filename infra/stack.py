@@ -9,7 +9,7 @@ from aws_cdk import App, CfnOutput, DefaultStackSynthesizer, Fn, Stack, Tags
 from aws_cdk.aws_lambda import CfnFunction
 from constructs import Construct
 
-from infra.config.context import Config
+from infra.config import Config
 from infra.deployment import Deployment
 from infra.iam.people import People
 from infra.iam.roles import FunctionRole, PipelineRole, limit_roles

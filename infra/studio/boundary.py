@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from infra.config.context import ConfigError
+from infra.config import ConfigError
 from infra.names import STUDIO_PROJECTS
 from infra.studio.studio_names import OWN_STACK, PROJECT, STACKS, StudioNames
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from aws_cdk import App, CfnOutput, CfnParameter, Fn, aws_sagemaker
 
-from infra.config.context import Config
+from infra.config import Config
 from infra.nag import check
 from infra.names import filled
 from infra.stack import PipelineStack

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infra.config.context import Config
+from infra.config import Config
 from infra.deployment import Deployment
 from infra.iam.function_grants import function_grants
 from infra.names import Names
