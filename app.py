@@ -9,7 +9,7 @@ from aws_cdk import App, Stack
 
 from infra.assembly import build
 from infra.config import POLICY_FILE, Config, ConfigError, Policy, read_context
-from infra.image.training_image import ASSET
+from infra.image import ASSET
 
 ROOT = Path(__file__).resolve().parent
 

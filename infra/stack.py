@@ -11,18 +11,14 @@ from constructs import Construct
 
 from infra.config import Config
 from infra.deployment import Deployment
-from infra.iam.people import People
-from infra.iam.roles import FunctionRole, PipelineRole, limit_roles
-from infra.image.training_image import TrainingImage
-from infra.monitoring.alarms import Observability
-from infra.monitoring.dashboard import Dashboard
-from infra.monitoring.notifications import Notifications
+from infra.iam import FunctionRole, People, PipelineRole, limit_roles
+from infra.image import TrainingImage
+from infra.model_package_group import ModelPackageGroup
+from infra.monitoring import Alarms, Dashboard, Notifications
 from infra.nag import check
 from infra.names import DEFINITION_SUFFIX, DEFINITIONS, Names, filled
-from infra.registry import Registry
-from infra.storage.encryption import Encryption
-from infra.storage.storage import Storage
-from infra.trigger import Trigger
+from infra.storage import Encryption, Storage
+from infra.trigger import UploadTrigger
 
 STUDIO = "https://${AWS::Region}.console.aws.amazon.com/sagemaker/home?region=${AWS::Region}#/studio-landing"
 
@@ -54,6 +50,7 @@ class PipelineStack(Stack):
             # Without the rule the template has no parameter, so any CloudFormation client can deploy it.
             synthesizer=DefaultStackSynthesizer(generate_bootstrap_version_rule=False),
         )
+        # Constructs keep their ids: logical ids are made of them, and another one replaces what holds data.
         keyless = Deployment(config=config, names=names or Names(config.name))
         self.deployment = keyless.with_data_key(Encryption(self, "Encryption", keyless).data_key)
         image = TrainingImage(self, "TrainingImage", self.deployment)
@@ -64,7 +61,7 @@ class PipelineStack(Stack):
         self.function = cast(CfnFunction, trigger.function.node.default_child)
         people = People(self, "People", self.deployment) if config.hardened else None
         storage = self._storage(trigger, people)
-        Registry(self, "Registry", self.deployment)
+        ModelPackageGroup(self, "Registry", self.deployment)
         notifications = self._monitoring(trigger)
         if config.permissions_boundary:
             limit_roles(self, config.permissions_boundary)
@@ -75,8 +72,8 @@ class PipelineStack(Stack):
     def _own_tags(self) -> Mapping[str, str]:
         return self.deployment.config.own_tags
 
-    def _trigger(self, image: TrainingImage) -> Trigger:
-        return Trigger(
+    def _trigger(self, image: TrainingImage) -> UploadTrigger:
+        return UploadTrigger(
             self,
             "Trigger",
             self.deployment,
@@ -85,7 +82,7 @@ class PipelineStack(Stack):
             training_image_uri=image.uri,
         )
 
-    def _storage(self, trigger: Trigger, people: People | None) -> Storage:
+    def _storage(self, trigger: UploadTrigger, people: People | None) -> Storage:
         storage = Storage(self, "Storage", self.deployment)
         if storage.bucket.policy and people:
             # What it denies to everybody else, these may at no time be too late for; and it goes before them.
@@ -93,9 +90,9 @@ class PipelineStack(Stack):
         storage.notify(function_arn=trigger.function.function_arn, permission=trigger.permission)
         return storage
 
-    def _monitoring(self, trigger: Trigger) -> Notifications:
+    def _monitoring(self, trigger: UploadTrigger) -> Notifications:
         notifications = Notifications(self, "Notifications", self.deployment)
-        observability = Observability(
+        alarms = Alarms(
             self,
             "Observability",
             self.deployment,
@@ -110,14 +107,14 @@ class PipelineStack(Stack):
             self.deployment,
             function=trigger.function,
             failure_queue=trigger.failure_queue,
-            alarms=observability.alarms,
+            alarms=alarms.alarms,
         )
         return notifications
 
     def _outputs(
         self,
         storage: Storage,
-        trigger: Trigger,
+        trigger: UploadTrigger,
         notifications: Notifications,
         people: People | None,
     ) -> None:

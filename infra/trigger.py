@@ -66,7 +66,7 @@ _REASONS = {
 }
 
 
-class Trigger(Construct):
+class UploadTrigger(Construct):
     """The function that turns an uploaded definition into a pipeline execution."""
 
     def __init__(

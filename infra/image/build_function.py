@@ -9,7 +9,7 @@ from aws_cdk import Duration, IgnoreMode, RemovalPolicy, aws_events, aws_iam, aw
 from constructs import Construct
 
 from infra.deployment import Deployment
-from infra.iam.grants import Grant, role_with
+from infra.iam import Grant, role_with
 from infra.nag import acknowledge
 from infra.names import Names, filled
 

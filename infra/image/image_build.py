@@ -26,7 +26,7 @@ from aws_cdk import (
 from constructs import Construct
 
 from infra.deployment import Deployment
-from infra.iam.grants import Grant, role_with
+from infra.iam import Grant, role_with
 from infra.image.build_function import ImageFunction, log_group, own_log
 from infra.nag import acknowledge
 from infra.names import filled

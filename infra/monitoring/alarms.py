@@ -13,7 +13,7 @@ from infra.names import Names, filled
 PERIOD = Duration.minutes(5)
 
 
-class Observability(Construct):
+class Alarms(Construct):
     """Alarms on the failure queue, the function and the rules, told to a topic."""
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.iam.grants import Grant
+from infra.iam import Grant
 from infra.names import STUDIO_PROJECTS, Names
 from infra.studio.studio_names import StudioNames
 from infra.studio.templates import TEMPLATES

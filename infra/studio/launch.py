@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from infra.iam.grants import Grant
+from infra.iam import Grant
 from infra.names import STUDIO_PREFIX, STUDIO_PROJECTS
 from infra.studio.studio_names import StudioNames, role_of_projects
 

@@ -16,7 +16,7 @@ from aws_cdk import CfnOutput, CfnTag, Stack, aws_iam, aws_s3_assets, aws_servic
 from constructs import Construct
 
 from infra.deployment import Deployment
-from infra.iam.grants import findings, role_with, wildcard_finding
+from infra.iam import findings, role_with, wildcard_finding
 from infra.nag import acknowledge
 from infra.names import filled
 from infra.studio import project
@@ -27,7 +27,7 @@ from infra.studio.studio_names import StudioNames
 from infra.studio.templates import LOCATION, PRODUCTS, TEMPLATES, VISIBLE, Templates, documents
 
 
-class Studio(Construct):
+class StudioOffer(Construct):
     """The offer of one deployment; what is made from it is no part of the stack."""
 
     def __init__(self, scope: Construct, construct_id: str, deployment: Deployment) -> None:

@@ -18,7 +18,7 @@ from infra.config import Config
 from infra.nag import check
 from infra.names import filled
 from infra.stack import PipelineStack
-from infra.storage.encryption import S3_MANAGED
+from infra.storage import S3_MANAGED
 from infra.studio.studio_names import PROJECT, PROJECT_ID, PROJECT_NAME, StudioNames
 
 DEFINITION = Path(__file__).resolve().parents[2] / "pipeline_definition" / "pipeline.json"

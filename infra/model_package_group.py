@@ -9,7 +9,7 @@ from infra.deployment import Deployment
 from infra.names import filled
 
 
-class Registry(Construct):
+class ModelPackageGroup(Construct):
     """The project's model package group."""
 
     def __init__(self, scope: Construct, construct_id: str, deployment: Deployment) -> None:
