@@ -8,9 +8,8 @@ from pathlib import Path
 from aws_cdk import App, Stack
 
 from infra.assembly import build
-from infra.config.context import Config, ConfigError
-from infra.config.deployment_policy import FILE, Policy
-from infra.image.training_image import ASSET
+from infra.config import POLICY_FILE, Config, ConfigError, Policy, read_context
+from infra.image import ASSET
 
 ROOT = Path(__file__).resolve().parent
 
@@ -19,7 +18,7 @@ def main() -> None:
     """Synthesise the stack that the context of cdk.json and of -c and the deployment policy ask for."""
     app = App()
     try:
-        config = Config.from_context(app.node.get_all_context(), Policy.read(ROOT / FILE))
+        config = read_context(app.node.get_all_context(), Policy.read(ROOT / POLICY_FILE))
         stack = build(app, config=config)
         check_docker(config, stack)
     except ConfigError as error:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from aws_cdk import App
 
-from infra.config.context import Config
+from infra.config import Config
 from infra.stack import PipelineStack
 from infra.stack import build as build_stack
-from infra.studio.offer import Studio
+from infra.studio import StudioOffer
 
 
 def build(app: App, *, config: Config) -> PipelineStack:
     """Add the stack to `app`, to be checked by cdk-nag at synthesis."""
     stack = build_stack(app, config=config)
     if config.studio_template:
-        Studio(stack, "Studio", config=config)
+        StudioOffer(stack, "Studio", stack.deployment)
     return stack

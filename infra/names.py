@@ -230,3 +230,9 @@ class Names:
     def arn(self, service: str, resource: str) -> str:
         """Return the ARN of `resource` in this account and region."""
         return f"arn:${{AWS::Partition}}:{service}:${{AWS::Region}}:${{AWS::AccountId}}:{resource}"
+
+
+STUDIO_PREFIX = "studio"
+"""Not sagemaker: AWS's own policies open every bucket and function of such a name to all users of Studio."""
+STUDIO_PROJECTS = Names(f"{STUDIO_PREFIX}-p-*")
+"""The names of all projects of SageMaker Studio, for policies: SageMaker's ids begin with p-."""

@@ -19,8 +19,7 @@ from typing import Any
 from aws_cdk import App
 
 from infra.assembly import build
-from infra.config.context import Config
-from infra.config.deployment_policy import FILE, Policy
+from infra.config import POLICY_FILE, Policy, read_context
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "infra" / "template.json"
@@ -30,10 +29,10 @@ def synthesise(context: Mapping[str, Any] | None = None, policy: Policy | None =
     """Return the stack's template, as `cdk synth` would: with the choices given, or with the repository's."""
     if context is None:
         context = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
-        policy = Policy.read(ROOT / FILE)
+        policy = Policy.read(ROOT / POLICY_FILE)
     with tempfile.TemporaryDirectory(prefix="cdk-out-") as outdir:
         app = App(outdir=outdir, context=dict(context), tree_metadata=False)
-        stack = build(app, config=Config.from_context(context, policy))
+        stack = build(app, config=read_context(context, policy))
         template: dict[str, Any] = app.synth().get_stack_by_name(stack.stack_name).template
     return template
 

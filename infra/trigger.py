@@ -15,13 +15,13 @@ from aws_cdk import (
     Stack,
     aws_events,
     aws_iam,
-    aws_kms,
     aws_lambda,
     aws_logs,
     aws_sqs,
 )
 from constructs import Construct
 
+from infra.deployment import Deployment
 from infra.nag import acknowledge
 from infra.names import DATA, Names, filled
 
@@ -66,28 +66,22 @@ _REASONS = {
 }
 
 
-class Trigger(Construct):
+class UploadTrigger(Construct):
     """The function that turns an uploaded definition into a pipeline execution."""
 
     def __init__(
         self,
         scope: Construct,
         construct_id: str,
+        deployment: Deployment,
         *,
-        names: Names,
         role: aws_iam.IRole,
         pipeline_role_arn: str,
         training_image_uri: str,
-        on_running: str,
-        deployment_policy: str,
-        job_parameters: Mapping[str, str],
-        reserved_concurrency: int | None,
-        log_retention_days: int,
-        data_key: aws_kms.IKey | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
-        self._data_key = data_key
-        self.log = _log_group(self, names.function_log_group, log_retention_days, data_key)
+        config, names = deployment.config, deployment.names
+        self.log = _log_group(self, deployment)
         self.function = aws_lambda.Function(
             self,
             "Function",
@@ -106,26 +100,21 @@ class Trigger(Construct):
             # An upload takes seconds; looking through all of them for lost ones may take minutes.
             timeout=Duration.minutes(5),
             role=role,
-            reserved_concurrent_executions=reserved_concurrency,
+            reserved_concurrent_executions=config.reserved_concurrency,
             log_group=self.log,
             logging_format=aws_lambda.LoggingFormat.JSON,
-            environment={
-                **self._environment(names, pipeline_role_arn, training_image_uri, job_parameters),
-                "ON_RUNNING": on_running,
-                "DEPLOYMENT_POLICY": deployment_policy,
-            },
+            environment=self._environment(deployment, pipeline_role_arn, training_image_uri),
         )
         resource = cast(aws_lambda.CfnFunction, self.function.node.default_child)
         # The CDK repeats what the reference to the role says already.
         resource.add_deletion_override("DependsOn")
         acknowledge(self.function, _REASONS)
         self.permission = self._allow_the_bucket(names)
-        self.failure_queue = self._keep_failures(names)
+        self.failure_queue = self._keep_failures(deployment)
         self._look_for_lost_uploads(names)
 
-    def _environment(
-        self, names: Names, role_arn: str, image_uri: str, job_parameters: Mapping[str, str]
-    ) -> Mapping[str, str]:
+    def _environment(self, deployment: Deployment, role_arn: str, image_uri: str) -> Mapping[str, str]:
+        config, names, job_parameters = deployment.config, deployment.names, deployment.job_parameters
         to_json = Stack.of(self).to_json_string
         return {
             "PIPELINE_NAME": filled(names.pipeline),
@@ -137,12 +126,14 @@ class Trigger(Construct):
                     "TrainingImageUri": image_uri,
                     "ArtifactBucket": filled(names.bucket),
                     "ModelPackageGroupName": filled(names.model_package_group),
-                    **({"OutputKmsKeyId": self._data_key.key_arn} if self._data_key else {}),
+                    **({"OutputKmsKeyId": deployment.data_key_arn} if deployment.data_key_arn else {}),
                     **{name: filled(value) for name, value in job_parameters.items()},
                 }
             ),
             # Only for a parameter that the definition leaves without a value.
             "PIPELINE_PARAMETER_DEFAULTS": to_json({"InputDataUrl": filled(f"s3://{names.bucket}/{DATA}")}),
+            "ON_RUNNING": config.on_running,
+            "DEPLOYMENT_POLICY": config.policy.variable(job_parameters),
         }
 
     def _allow_the_bucket(self, names: Names) -> aws_lambda.CfnPermission:
@@ -157,15 +148,14 @@ class Trigger(Construct):
             source_arn=filled(names.bucket_arn),
         )
 
-    def _keep_failures(self, names: Names) -> aws_sqs.Queue:
+    def _keep_failures(self, deployment: Deployment) -> aws_sqs.Queue:
+        data_key = deployment.data_key
         queue = aws_sqs.Queue(
             self,
             "Failures",
-            queue_name=filled(names.failure_queue),
-            encryption=(
-                aws_sqs.QueueEncryption.KMS if self._data_key else aws_sqs.QueueEncryption.SQS_MANAGED
-            ),
-            encryption_master_key=self._data_key,
+            queue_name=filled(deployment.names.failure_queue),
+            encryption=aws_sqs.QueueEncryption.KMS if data_key else aws_sqs.QueueEncryption.SQS_MANAGED,
+            encryption_master_key=data_key,
             enforce_ssl=True,
             # The longest there is: a failed upload waits for a person.
             retention_period=Duration.days(14),
@@ -175,7 +165,7 @@ class Trigger(Construct):
             {
                 "AwsSolutions-SQS3": _DEAD_LETTERS,
                 "Serverless-SQSRedrivePolicy": _DEAD_LETTERS,
-                **({} if self._data_key else {"CKV_AWS_27": _KEY_OF_SQS}),
+                **({} if data_key else {"CKV_AWS_27": _KEY_OF_SQS}),
             },
         )
         aws_lambda.CfnEventInvokeConfig(
@@ -226,15 +216,18 @@ class Trigger(Construct):
         )
 
 
-def _log_group(
-    scope: Construct, name: str, retention_days: int, key: aws_kms.IKey | None
-) -> aws_logs.LogGroup:
+def _log_group(scope: Construct, deployment: Deployment) -> aws_logs.LogGroup:
     group = aws_logs.LogGroup(
-        scope, "Log", log_group_name=filled(name), encryption_key=key, removal_policy=RemovalPolicy.DESTROY
+        scope,
+        "Log",
+        log_group_name=filled(deployment.names.function_log_group),
+        encryption_key=deployment.data_key,
+        removal_policy=RemovalPolicy.DESTROY,
     )
     # The L2 takes the enum RetentionDays only, whose names say months where CloudWatch counts days.
-    cast(aws_logs.CfnLogGroup, group.node.default_child).retention_in_days = retention_days
-    if key is None:
+    resource = cast(aws_logs.CfnLogGroup, group.node.default_child)
+    resource.retention_in_days = deployment.config.log_retention_days
+    if deployment.data_key is None:
         reason = (
             "with encryption_key=s3 CloudWatch encrypts it with a key of its own; it holds names, "
             "ARNs and reasons, and no data."

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
-from infra.config.deployment_policy import FILE
+from infra.config.config import Config
+from infra.config.deployment_policy import POLICY_FILE
 from infra.config.parsers import fail, has_own_storage
-
-if TYPE_CHECKING:
-    from infra.config.context import Config
 
 MAX_NAME = 30
 """With it the bucket's name has 58 of 63 characters, and the longest role's 61 of 64."""
@@ -131,6 +128,6 @@ def _check_volumes(config: Config) -> None:
         if refused:
             what = (
                 f"SageMaker refuses it for {', '.join(refused)}, which have storage of their own: take them "
-                f"out of {key} in {FILE}"
+                f"out of {key} in {POLICY_FILE}"
             )
             raise fail("encrypt_volumes", True, what)

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from infra.config.parsers import ECR_DIGEST, INSTANCE_TYPE, TAG_KEY, ConfigError, did_you_mean
 
-FILE = "deployment_policy.json"
+POLICY_FILE = "deployment_policy.json"
 
 RULES = (
     *("step_types", "members", "roles", "images", "entry_points", "network", "vpc", "encryption"),
@@ -43,7 +43,7 @@ Read = Callable[[str, Any], Any]
 def _wrong(pointer: str, value: object, must: str) -> ConfigError:
     shown = json.dumps(value, ensure_ascii=False)
     shown = shown if len(shown) <= 80 else f"{shown[:80]}..."
-    return ConfigError(f"{FILE}: {pointer} is {shown}; it must be {must}")
+    return ConfigError(f"{POLICY_FILE}: {pointer} is {shown}; it must be {must}")
 
 
 def _number(low: int, high: int, *, whole: bool = True) -> Read:
@@ -100,7 +100,7 @@ def _object(name: Read, item: Read) -> Read:
 def _rule(pointer: str, name: str) -> str:
     if name not in RULES:
         raise ConfigError(
-            f"{FILE}: {pointer} names {name}, which is no rule{did_you_mean(name, RULES)}. "
+            f"{POLICY_FILE}: {pointer} names {name}, which is no rule{did_you_mean(name, RULES)}. "
             f"The rules: {', '.join(RULES)}"
         )
     return name
@@ -109,7 +109,7 @@ def _rule(pointer: str, name: str) -> str:
 def _name(pattern: str, what: str) -> Read:
     def read(pointer: str, name: str) -> str:
         if not re.fullmatch(pattern, name, re.ASCII):
-            raise ConfigError(f"{FILE}: {pointer} names {name!r}, which is not {what}")
+            raise ConfigError(f"{POLICY_FILE}: {pointer} names {name!r}, which is not {what}")
         return name
 
     return read
@@ -192,7 +192,7 @@ class Policy:
         fields = {field.name: field for field in dataclasses.fields(cls)}
         for name in document.keys() - fields.keys():
             raise ConfigError(
-                f"{FILE}: /{name} is not a member of the policy{did_you_mean(name, fields)}. "
+                f"{POLICY_FILE}: /{name} is not a member of the policy{did_you_mean(name, fields)}. "
                 f"Its members: {', '.join(fields)}"
             )
         return cls(
@@ -218,9 +218,9 @@ class Policy:
         if len(text.encode()) > room:
             lists = ", ".join(name for name, value in members.items() if isinstance(value, tuple))
             raise ConfigError(
-                f"{FILE}: it has {len(text.encode()):,} bytes without blanks, and the function's environment "
-                f"has room for {room:,}: shorten the reasons in policy_off and further_step_types, or the "
-                f"lists {lists}"
+                f"{POLICY_FILE}: it has {len(text.encode()):,} bytes without blanks, and the function's "
+                f"environment has room for {room:,}: shorten the reasons in policy_off and "
+                f"further_step_types, or the lists {lists}"
             )
         return text
 
@@ -230,10 +230,10 @@ def _document(path: Path) -> dict[str, Any]:
         document = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_no_member_twice)
     except json.JSONDecodeError as error:
         raise ConfigError(
-            f"{FILE}, line {error.lineno}, column {error.colno}: it is not JSON: {error.msg}"
+            f"{POLICY_FILE}, line {error.lineno}, column {error.colno}: it is not JSON: {error.msg}"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{FILE}: it cannot be read as a text in UTF-8: {error}") from error
+        raise ConfigError(f"{POLICY_FILE}: it cannot be read as a text in UTF-8: {error}") from error
     if not isinstance(document, dict):
         raise _wrong("the document", document, 'an object, such as {"max_instance_count": 4}')
     return document
@@ -242,5 +242,5 @@ def _document(path: Path) -> dict[str, Any]:
 def _no_member_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = [name for name, _ in pairs]
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-        raise ConfigError(f"{FILE}: {twice[0]} is there more than once; leave one of them")
+        raise ConfigError(f"{POLICY_FILE}: {twice[0]} is there more than once; leave one of them")
     return dict(pairs)

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from infra.deployment import Deployment
 from infra.iam.grants import Grant
+from infra.iam.key_grants import bucket_key_grants, key_grant
 from infra.names import DATA, DEFINITION_SUFFIX, DEFINITIONS, PARAMETERS_SUFFIX, VERDICTS, Names
-from infra.storage.encryption import bucket_key_grants, key_grant
 
 
-def function_grants(
-    names: Names,
-    *,
-    stops_running: bool,
-    data_key_arn: str | None = None,
-    former_key_arns: Sequence[str] = (),
-) -> list[Grant]:
+def function_grants(deployment: Deployment) -> list[Grant]:
     """Return every statement of the function's role; stopping executions is none unless it is configured."""
+    names, data_key_arn = deployment.names, deployment.data_key_arn
     return [
         *_upload_grants(names),
         *_pipeline_grants(names),
-        *([_stop_grant(names)] if stops_running else []),
+        *([_stop_grant(names)] if deployment.config.on_running == "stop" else []),
         *_service_grants(names),
         # Definitions are read, verdicts written: S3 asks the key with this role.
-        *bucket_key_grants(data_key_arn, former_key_arns),
+        *bucket_key_grants(deployment),
         # Apart from it, so that whatever goes wrong with the one is still told through the other.
         *([key_grant(data_key_arn, via=("sqs",), sid="EncryptFailures")] if data_key_arn else []),
     ]

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from aws_cdk import Duration, aws_iam
 from constructs import Construct
 
+from infra.deployment import Deployment
 from infra.iam.grants import role_with
 from infra.iam.people_grants import break_glass_grants, uploader_grants
 from infra.names import Names, filled
@@ -22,26 +23,16 @@ SESSION = Duration.hours(1)
 class People(Construct):
     """The uploader role and the break-glass role; their ARNs are in infra/names.py."""
 
-    def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        names: Names,
-        uploader_arns: Sequence[str],
-        break_glass_arns: Sequence[str],
-        break_glass_requires_mfa: bool,
-        data_key_arn: str | None = None,
-        former_key_arns: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str, deployment: Deployment) -> None:
         super().__init__(scope, construct_id)
+        config, names = deployment.config, deployment.names
         self.uploader = role_with(
             self,
             "Uploader",
             name=names.uploader_role,
             description=f"Uploads data and definitions of {names.project} and reads what came of them",
-            assumed_by=_of_this_account(names, uploader_arns),
-            grants=uploader_grants(names, data_key_arn=data_key_arn, former_key_arns=former_key_arns),
+            assumed_by=_of_this_account(names, config.uploader_arns),
+            grants=uploader_grants(deployment),
             max_session_duration=SESSION,
         )
         self.break_glass = role_with(
@@ -49,7 +40,7 @@ class People(Construct):
             "BreakGlass",
             name=names.break_glass_role,
             description=f"Deletes versions of definitions and verdicts of {names.project} for good",
-            assumed_by=_of_this_account(names, break_glass_arns, mfa=break_glass_requires_mfa),
+            assumed_by=_of_this_account(names, config.break_glass_arns, mfa=config.break_glass_requires_mfa),
             grants=break_glass_grants(names),
             max_session_duration=SESSION,
         )

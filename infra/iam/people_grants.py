@@ -6,9 +6,9 @@ and an approver has rights of their own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from infra.deployment import Deployment
 from infra.iam.grants import Grant
+from infra.iam.key_grants import bucket_key_grants
 from infra.names import (
     DATA,
     DEFINITION_SUFFIX,
@@ -19,22 +19,20 @@ from infra.names import (
     Names,
     filled,
 )
-from infra.storage.encryption import bucket_key_grants
 
 JOB_LOGS = ("/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/TrainingJobs")
 
 
-def uploader_grants(
-    names: Names, *, data_key_arn: str | None = None, former_key_arns: Sequence[str] = ()
-) -> list[Grant]:
+def uploader_grants(deployment: Deployment) -> list[Grant]:
     """Return every statement of the uploader role: what `upload`, `rollback` and following use."""
+    names, data_key_arn = deployment.names, deployment.data_key_arn
     return [
         *_upload_grants(names),
         *_outcome_grants(names),
         *_pipeline_grants(names),
         *_job_grants(names),
         # Definitions, data, verdicts and results: S3 asks the key with this role.
-        *bucket_key_grants(data_key_arn, former_key_arns),
+        *bucket_key_grants(deployment),
         *(_queue_key_grants(data_key_arn) if data_key_arn else []),
     ]
 

@@ -11,44 +11,35 @@ from collections.abc import Mapping, Sequence
 
 from aws_cdk import aws_iam
 
+from infra.deployment import Deployment
 from infra.iam.grants import Grant
+from infra.iam.key_grants import bucket_key_grants
+from infra.iam.network_grants import network_grants
 from infra.names import CHECKPOINTS, DATA, DEFINITIONS, EXECUTIONS, VERDICTS, Names
-from infra.network import JobNetwork, filled_all, network_grants
-from infra.storage.encryption import bucket_key_grants
+from infra.network import JobNetwork
 
 Conditions = Mapping[str, Mapping[str, object]]
 
 _NETWORK = ("sagemaker:VpcSubnets", "sagemaker:VpcSecurityGroupIds")
 
 
-def pipeline_grants(
-    names: Names,
-    *,
-    image_repository_arn: str,
-    processing_instance_types: Sequence[str],
-    training_instance_types: Sequence[str],
-    max_runtime_seconds: int,
-    model_approval_statuses: Sequence[str],
-    data_key_arn: str | None = None,
-    encrypt_volumes: bool = False,
-    network: JobNetwork | None = None,
-    former_key_arns: Sequence[str] = (),
-) -> list[Grant]:
+def pipeline_grants(deployment: Deployment, *, image_repository_arn: str) -> list[Grant]:
     """Return every statement of the pipeline execution role."""
-    volume_key_arn = data_key_arn if encrypt_volumes else None
-    bounds = _bounds(max_runtime_seconds, network, data_key_arn, volume_key_arn)
+    names, network, policy = deployment.names, deployment.network, deployment.config.policy
+    data_key_arn, volume_key_arn = deployment.data_key_arn, deployment.volume_key_arn
+    bounds = _bounds(policy.max_runtime_seconds, network, data_key_arn, volume_key_arn)
     return [
-        _train(names, _of_types(training_instance_types, bounds)),
-        _process(names, _of_types(processing_instance_types, bounds)),
+        _train(names, _of_types(policy.training_instance_types, bounds)),
+        _process(names, _of_types(policy.processing_instance_types, bounds)),
         *(network_grants(names, network) if network else []),
         *([_volume_grant(volume_key_arn)] if volume_key_arn else []),
         *_job_grants(names),
-        *_registry_grants(names, model_approval_statuses),
+        *_registry_grants(names, policy.model_approval_statuses),
         *_data_grants(names),
         *_image_grants(image_repository_arn),
         *_monitoring_grants(names),
         # Inputs, results, checkpoints: S3 asks the key with this role. Directly it decrypts nothing.
-        *bucket_key_grants(data_key_arn, former_key_arns),
+        *bucket_key_grants(deployment),
         *([_look_up_key(data_key_arn)] if data_key_arn else []),
     ]
 
@@ -110,8 +101,8 @@ def _bounds(
     none = {name: "" for name, arn in keys.items() if not arn}
     among: dict[str, object] = {}
     if network:
-        among["sagemaker:VpcSubnets"] = filled_all(network.subnet_ids)
-        among["sagemaker:VpcSecurityGroupIds"] = filled_all(network.security_group_ids)
+        among["sagemaker:VpcSubnets"] = list(network.subnet_ids)
+        among["sagemaker:VpcSecurityGroupIds"] = list(network.security_group_ids)
     return {
         "Bool": {
             "sagemaker:InterContainerTrafficEncryption": "true",

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from aws_cdk import Aws, aws_iam
 from constructs import Construct
 
+from infra.deployment import Deployment
 from infra.iam.function_grants import function_grants
 from infra.iam.grants import role_with
 from infra.iam.pipeline_grants import pipeline_grants
 from infra.names import Names, filled
-from infra.network import JobNetwork
 
 
 def limit_roles(scope: Construct, permissions_boundary: str) -> None:
@@ -26,29 +24,16 @@ def limit_roles(scope: Construct, permissions_boundary: str) -> None:
 class FunctionRole(Construct):
     """The role of the function that starts executions; only Lambda assumes it."""
 
-    def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        names: Names,
-        stops_running: bool,
-        data_key_arn: str | None = None,
-        former_key_arns: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str, deployment: Deployment) -> None:
         super().__init__(scope, construct_id)
+        names = deployment.names
         self.role = role_with(
             self,
             "Role",
             name=names.function_role,
             description=f"Upserts and starts the pipelines of {names.project}",
             assumed_by=aws_iam.ServicePrincipal("lambda.amazonaws.com"),
-            grants=function_grants(
-                names,
-                stops_running=stops_running,
-                data_key_arn=data_key_arn,
-                former_key_arns=former_key_arns,
-            ),
+            grants=function_grants(deployment),
         )
 
 
@@ -56,40 +41,17 @@ class PipelineRole(Construct):
     """The pipeline execution role: what SageMaker may do for the pipeline's steps and jobs."""
 
     def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        names: Names,
-        image_repository_arn: str,
-        processing_instance_types: Sequence[str],
-        training_instance_types: Sequence[str],
-        max_runtime_seconds: int,
-        model_approval_statuses: Sequence[str],
-        data_key_arn: str | None = None,
-        encrypt_volumes: bool = False,
-        network: JobNetwork | None = None,
-        former_key_arns: Sequence[str] = (),
+        self, scope: Construct, construct_id: str, deployment: Deployment, *, image_repository_arn: str
     ) -> None:
         super().__init__(scope, construct_id)
+        names = deployment.names
         self.role = role_with(
             self,
             "Role",
             name=names.pipeline_role,
             description=f"Runs the steps and jobs of the pipelines of {names.project}",
             assumed_by=_sagemaker_of_this_account(names),
-            grants=pipeline_grants(
-                names,
-                image_repository_arn=image_repository_arn,
-                processing_instance_types=processing_instance_types,
-                training_instance_types=training_instance_types,
-                max_runtime_seconds=max_runtime_seconds,
-                model_approval_statuses=model_approval_statuses,
-                data_key_arn=data_key_arn,
-                encrypt_volumes=encrypt_volumes,
-                network=network,
-                former_key_arns=former_key_arns,
-            ),
+            grants=pipeline_grants(deployment, image_repository_arn=image_repository_arn),
         )
 
 

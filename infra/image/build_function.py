@@ -8,7 +8,8 @@ from typing import Any, cast
 from aws_cdk import Duration, IgnoreMode, RemovalPolicy, aws_events, aws_iam, aws_lambda, aws_logs
 from constructs import Construct
 
-from infra.iam.grants import Grant, role_with
+from infra.deployment import Deployment
+from infra.iam import Grant, role_with
 from infra.nag import acknowledge
 from infra.names import Names, filled
 
@@ -42,15 +43,14 @@ class ImageFunction(Construct):
         self,
         scope: Construct,
         construct_id: str,
+        deployment: Deployment,
         *,
-        names: Names,
         repository_name: str,
         project_name: str,
-        log_retention_days: int,
     ) -> None:
         super().__init__(scope, construct_id)
-        self._names = names
-        self.function = self._function(repository_name, project_name, log_retention_days)
+        self._deployment, self._names = deployment, deployment.names
+        self.function = self._function(repository_name, project_name)
         self.heard = self._tell_it_of_builds(project_name)
         """Made when the function hears of builds."""
 
@@ -77,9 +77,7 @@ class ImageFunction(Construct):
             ],
         )
 
-    def _function(
-        self, repository_name: str, project_name: str, log_retention_days: int
-    ) -> aws_lambda.Function:
+    def _function(self, repository_name: str, project_name: str) -> aws_lambda.Function:
         names = self._names
         function = aws_lambda.Function(
             self,
@@ -95,9 +93,10 @@ class ImageFunction(Construct):
             memory_size=128,
             timeout=Duration.minutes(1),
             role=cast(aws_iam.IRole, self._role()),
-            log_group=log_group(self, "Log", names.image_function_log_group, log_retention_days),
+            log_group=log_group(self, "Log", self._deployment, name=names.image_function_log_group),
             environment={"REPOSITORY_NAME": repository_name, "PROJECT_NAME": project_name},
         )
+        # The CDK repeats what the reference to the role says already.
         cast(aws_lambda.CfnFunction, function.node.default_child).add_deletion_override("DependsOn")
         acknowledge(function, _REASONS_OF_THE_FUNCTION)
         return function
@@ -131,12 +130,14 @@ class ImageFunction(Construct):
         )
 
 
-def log_group(scope: Construct, construct_id: str, name: str, retention_days: int) -> aws_logs.LogGroup:
+def log_group(scope: Construct, construct_id: str, deployment: Deployment, *, name: str) -> aws_logs.LogGroup:
     """Make the log group of a build or of the function."""
     group = aws_logs.LogGroup(
         scope, construct_id, log_group_name=filled(name), removal_policy=RemovalPolicy.DESTROY
     )
-    cast(aws_logs.CfnLogGroup, group.node.default_child).retention_in_days = retention_days
+    # The L2 takes the enum RetentionDays only, whose names say months where CloudWatch counts days.
+    resource = cast(aws_logs.CfnLogGroup, group.node.default_child)
+    resource.retention_in_days = deployment.config.log_retention_days
     acknowledge(group, {"NIST.800.53.R5-CloudWatchLogGroupEncrypted": _LOG_KEY, "CKV_AWS_158": _LOG_KEY})
     return group
 

@@ -18,7 +18,6 @@ from aws_cdk import (
     Duration,
     Fn,
     IgnoreMode,
-    RemovalPolicy,
     aws_codebuild,
     aws_ecr,
     aws_iam,
@@ -26,10 +25,11 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from infra.iam.grants import Grant, role_with
+from infra.deployment import Deployment
+from infra.iam import Grant, role_with
 from infra.image.build_function import ImageFunction, log_group, own_log
 from infra.nag import acknowledge
-from infra.names import Names, filled
+from infra.names import filled
 
 # CreateModel refuses manifests in OCI's media types. Docker writes these by default where it keeps images in
 # containerd's store (new installations since Docker 29), also for type=docker, unless it is told not to.
@@ -61,18 +61,15 @@ class ImageBuild(Construct):
         self,
         scope: Construct,
         construct_id: str,
+        deployment: Deployment,
         *,
-        names: Names,
         root: Path,
         context: Sequence[str],
         dockerfile: str,
         arguments: Mapping[str, str],
-        retain: bool,
-        log_retention_days: int,
     ) -> None:
         super().__init__(scope, construct_id)
-        self._names = names
-        self._log_retention_days = log_retention_days
+        self._deployment, self._names = deployment, deployment.names
         source = aws_s3_assets.Asset(
             self, "Source", path=str(root), exclude=list(context), ignore_mode=IgnoreMode.DOCKER
         )
@@ -80,17 +77,16 @@ class ImageBuild(Construct):
         tag = hashlib.sha256(
             json.dumps([source.asset_hash, arguments, buildspec, BUILD_IMAGE], sort_keys=True).encode()
         ).hexdigest()
-        repository = self._repository(retain)
+        repository = self._repository()
         project = self._project(repository, source, buildspec, {**arguments, "IMAGE_TAG": tag})
         answers = ImageFunction(
             self,
             "Answers",
-            names=names,
+            deployment,
             repository_name=repository.repository_name,
             project_name=project.ref,
-            log_retention_days=log_retention_days,
         )
-        self.repository_arn = names.arn("ecr", f"repository/{names.image_repository}")
+        self.repository_arn = self._names.arn("ecr", f"repository/{self._names.image_repository}")
         answer = CustomResource(
             self,
             "Image",
@@ -102,7 +98,7 @@ class ImageBuild(Construct):
         answer.node.add_dependency(answers.heard)
         self.uri = f"{repository.repository_uri}@{answer.get_att_string('ImageDigest')}"
 
-    def _repository(self, retain: bool) -> aws_ecr.Repository:
+    def _repository(self) -> aws_ecr.Repository:
         repository = aws_ecr.Repository(
             self,
             "Repository",
@@ -118,8 +114,8 @@ class ImageBuild(Construct):
                     max_image_age=Duration.days(7),
                 )
             ],
-            removal_policy=RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
-            empty_on_delete=not retain,
+            removal_policy=self._deployment.removal_policy,
+            empty_on_delete=not self._deployment.config.retain_data,
         )
         acknowledge(repository, _REASONS_OF_THE_REPOSITORY)
         return repository
@@ -131,7 +127,7 @@ class ImageBuild(Construct):
         buildspec: str,
         variables: Mapping[str, str],
     ) -> aws_codebuild.CfnProject:
-        log = log_group(self, "Log", self._names.image_build_log_group, self._log_retention_days)
+        log = log_group(self, "Log", self._deployment, name=self._names.image_build_log_group)
         given = {
             **variables,
             "REPOSITORY_URI": repository.repository_uri,

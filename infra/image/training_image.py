@@ -9,8 +9,8 @@ from aws_cdk import IgnoreMode, aws_ecr_assets
 from constructs import Construct
 
 from infra.config.parsers import ECR_DIGEST
+from infra.deployment import Deployment
 from infra.image.image_build import DOCKER_OUTPUT, ImageBuild
-from infra.names import Names
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,34 +28,25 @@ DOCKERFILE = "training/Dockerfile"
 class TrainingImage(Construct):
     """The image of every job, with `uri` for the pipeline and `repository_arn` for the role that pulls it."""
 
-    def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        names: Names,
-        image: str,
-        gpus: bool,
-        user_id: int,
-        retain: bool,
-        log_retention_days: int,
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str, deployment: Deployment) -> None:
         super().__init__(scope, construct_id)
-        arguments = {"TORCH_VARIANT": "cuda" if gpus else "cpu", "USER_ID": str(user_id)}
-        if image == CODEBUILD:
+        config = deployment.config
+        arguments = {
+            "TORCH_VARIANT": "cuda" if config.policy.gpus else "cpu",
+            "USER_ID": str(config.image_user_id),
+        }
+        if config.image == CODEBUILD:
             build = ImageBuild(
                 self,
                 "Build",
-                names=names,
+                deployment,
                 root=ROOT,
                 context=CONTEXT,
                 dockerfile=DOCKERFILE,
                 arguments=arguments,
-                retain=retain,
-                log_retention_days=log_retention_days,
             )
             self.uri, self.repository_arn = build.uri, build.repository_arn
-        elif image == ASSET:
+        elif config.image == ASSET:
             asset = aws_ecr_assets.DockerImageAsset(
                 self,
                 "Asset",
@@ -71,7 +62,7 @@ class TrainingImage(Construct):
             )
             self.uri, self.repository_arn = asset.image_uri, asset.repository.repository_arn
         else:
-            self.uri, self.repository_arn = image, _repository_arn(image)
+            self.uri, self.repository_arn = config.image, _repository_arn(config.image)
 
 
 def _repository_arn(uri: str) -> str:

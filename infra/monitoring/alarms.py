@@ -7,26 +7,28 @@ from collections.abc import Sequence
 from aws_cdk import Duration, aws_cloudwatch, aws_cloudwatch_actions, aws_lambda, aws_logs, aws_sns, aws_sqs
 from constructs import Construct
 
+from infra.deployment import Deployment
 from infra.names import Names, filled
 
 PERIOD = Duration.minutes(5)
 
 
-class Observability(Construct):
+class Alarms(Construct):
     """Alarms on the failure queue, the function and the rules, told to a topic."""
 
     def __init__(
         self,
         scope: Construct,
         construct_id: str,
+        deployment: Deployment,
         *,
-        names: Names,
         function: aws_lambda.Function,
         failure_queue: aws_sqs.Queue,
         log: aws_logs.ILogGroup,
         topic: aws_sns.ITopic,
     ) -> None:
         super().__init__(scope, construct_id)
+        names = deployment.names
         self._log = log
         self._action = aws_cloudwatch_actions.SnsAction(topic)
         self.alarms: Sequence[aws_cloudwatch.Alarm] = [

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from aws_cdk import Duration, aws_cloudwatch, aws_lambda, aws_sqs
 from constructs import Construct
 
+from infra.deployment import Deployment
 from infra.names import Names, filled
 
 PIPELINES = "AWS/Sagemaker/ModelBuildingPipeline"
@@ -23,13 +24,14 @@ class Dashboard(Construct):
         self,
         scope: Construct,
         construct_id: str,
+        deployment: Deployment,
         *,
-        names: Names,
         function: aws_lambda.Function,
         failure_queue: aws_sqs.Queue,
         alarms: Sequence[aws_cloudwatch.Alarm],
     ) -> None:
         super().__init__(scope, construct_id)
+        names = deployment.names
         aws_cloudwatch.Dashboard(
             self,
             "Dashboard",

@@ -16,8 +16,9 @@ from aws_cdk import (
 )
 from constructs import Construct
 
+from infra.deployment import Deployment
 from infra.nag import acknowledge
-from infra.names import Names, filled, filled_each
+from infra.names import STUDIO_PROJECTS, Names, filled, filled_each
 
 ENDED = ("Failed", "Stopped", "Succeeded")
 """The statuses in which an execution stays."""
@@ -31,25 +32,16 @@ _NO_KEY = (
 class Notifications(Construct):
     """The topic of the alarms and of SageMaker's events, somebody's own or one that is made here."""
 
-    def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        names: Names,
-        topic_arn: str | None,
-        email: str | None,
-        encrypted: bool,
-        guests: Names | None = None,
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str, deployment: Deployment) -> None:
         super().__init__(scope, construct_id)
+        config, names = deployment.config, deployment.names
         self.topic: aws_sns.ITopic = (
-            aws_sns.Topic.from_topic_arn(self, "Topic", filled(topic_arn))
-            if topic_arn
-            else self._own_topic(names, guests, encrypted=encrypted)
+            aws_sns.Topic.from_topic_arn(self, "Topic", filled(config.alarm_topic_arn))
+            if config.alarm_topic_arn
+            else self._own_topic(deployment)
         )
-        if email:
-            self._subscribe(email)
+        if config.notify_email:
+            self._subscribe(config.notify_email)
         self._rule(
             "Executions",
             name=names.execution_rule,
@@ -96,8 +88,9 @@ class Notifications(Construct):
             },
         )
 
-    def _own_topic(self, names: Names, guests: Names | None, *, encrypted: bool) -> aws_sns.Topic:
-        """Make the topic of the project's alarms, and of those of `guests` whose projects have none."""
+    def _own_topic(self, deployment: Deployment) -> aws_sns.Topic:
+        """Make the topic of the project's alarms, and of those of Studio's projects, which have none."""
+        names, encrypted = deployment.names, deployment.config.hardened
         topic = aws_sns.Topic(
             self,
             "Topic",
@@ -108,7 +101,9 @@ class Notifications(Construct):
         )
         if not encrypted:
             acknowledge(topic, dict.fromkeys(("NIST.800.53.R5-SNSEncryptedKMS", "CKV_AWS_26"), _NO_KEY))
-        alarms = [each.alarm_arns for each in (names, guests) if each]
+        alarms = [names.alarm_arns]
+        if deployment.config.studio_template:
+            alarms.append(STUDIO_PROJECTS.alarm_arns)
         for statement in _publishers(alarms, topic.topic_arn):
             topic.add_to_resource_policy(statement)
         return topic

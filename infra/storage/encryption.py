@@ -6,13 +6,12 @@ of the hardened profile has a key of its own (monitoring/notifications.py), whos
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
-from aws_cdk import Duration, RemovalPolicy, aws_iam, aws_kms
+from aws_cdk import Duration, aws_iam, aws_kms
 from constructs import Construct
 
-from infra.iam.grants import Grant
+from infra.deployment import Deployment
 from infra.names import CHECKPOINTS, Names, filled
 
 OWN = "own"
@@ -24,36 +23,25 @@ S3_MANAGED = "s3"
 class Encryption(Construct):
     """The key of the deployment's data, if it has one."""
 
-    def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        names: Names,
-        encryption_key: str,
-        retain: bool,
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str, deployment: Deployment) -> None:
         super().__init__(scope, construct_id)
-        self.data: aws_kms.IKey | None = None
-        """The key of bucket, queue and log, the stack's own or yours."""
+        self.data_key: aws_kms.IKey | None = None
+        """The stack's own or yours, with which it becomes the deployment's."""
+        encryption_key = deployment.config.encryption_key
         if encryption_key == OWN:
-            self.data = self._own_key(names, retain)
+            self.data_key = self._own_key(deployment)
         elif encryption_key != S3_MANAGED:
-            self.data = aws_kms.Key.from_key_arn(self, "Yours", encryption_key)
+            self.data_key = aws_kms.Key.from_key_arn(self, "Yours", encryption_key)
 
-    @property
-    def data_key_arn(self) -> str | None:
-        """Return the ARN of the data's key; None when the data is encrypted with S3's own."""
-        return self.data.key_arn if self.data else None
-
-    def _own_key(self, names: Names, retain: bool) -> aws_kms.Key:
+    def _own_key(self, deployment: Deployment) -> aws_kms.Key:
+        names = deployment.names
         key = aws_kms.Key(
             self,
             "Key",
             description=filled(f"Encrypts data, models, messages and the log of {names.project}"),
             enable_key_rotation=True,
             # Without the key there is no data: it goes when the bucket does, and can be taken back for long.
-            removal_policy=RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
+            removal_policy=deployment.removal_policy,
             pending_window=Duration.days(30),
         )
         key.add_to_resource_policy(_log_statement(names))
@@ -78,31 +66,6 @@ def _log_statement(names: Names) -> aws_iam.PolicyStatement:
             }
         },
     )
-
-
-def key_grant(data_key_arn: str, *, via: Sequence[str] = ("s3",), sid: str = "UseDataKey") -> Grant:
-    """Let a role read and write what is encrypted with the key, through the services `via` alone."""
-    return Grant(
-        sid=sid,
-        actions=["kms:Decrypt", "kms:GenerateDataKey"],
-        resources=[data_key_arn],
-        conditions={
-            "StringEquals": {
-                "kms:ViaService": [filled(f"{service}.${{AWS::Region}}.amazonaws.com") for service in via]
-            }
-        },
-    )
-
-
-def bucket_key_grants(data_key_arn: str | None, former_key_arns: Sequence[str]) -> list[Grant]:
-    """Let a role read and write what its S3 rights allow, encrypted with the key or with an earlier one."""
-    grants = [key_grant(data_key_arn)] if data_key_arn else []
-    if former_key_arns:
-        # To read what is there already, and never to write with them.
-        earlier = key_grant(former_key_arns[0], sid="ReadWithFormerKeys")
-        actions, resources = ["kms:Decrypt"], list(former_key_arns)
-        grants.append(dataclasses.replace(earlier, actions=actions, resources=resources))
-    return grants
 
 
 def bucket_statements(names: Names, data_key_arn: str) -> list[aws_iam.PolicyStatement]:

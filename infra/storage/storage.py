@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import cast
 
-from aws_cdk import Aws, Duration, RemovalPolicy, aws_iam, aws_kms, aws_lambda, aws_s3
+from aws_cdk import Aws, Duration, aws_iam, aws_lambda, aws_s3
 from constructs import Construct
 
+from infra.deployment import Deployment
 from infra.nag import acknowledge
 from infra.names import CHECKPOINTS, DEFINITION_SUFFIX, DEFINITIONS, EXECUTIONS, Names, filled
 from infra.storage.bucket_policy import denials
@@ -35,46 +36,33 @@ _REASONS_OF_THE_LOGS = {
 class Storage(Construct):
     """The bucket, its life cycle, its access logs and its notification."""
 
-    def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        names: Names,
-        retain: bool,
-        noncurrent_versions_expire_days: int,
-        executions_expire_days: int | None,
-        checkpoints_expire_days: int | None,
-        log_retention_days: int,
-        hardened: bool,
-        data_key: aws_kms.IKey | None = None,
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str, deployment: Deployment) -> None:
         super().__init__(scope, construct_id)
-        removal_policy = RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY
+        config, names, data_key = deployment.config, deployment.names, deployment.data_key
         # Versioned: the function runs the bytes of one upload, not whatever the key holds by then.
         self.bucket = private_bucket(
             self,
             "Bucket",
             name=names.bucket,
             key=data_key,
-            removal_policy=removal_policy,
+            removal_policy=deployment.removal_policy,
             lifecycle_rules=[
                 aws_s3.LifecycleRule(
                     id="forget-overwritten-and-abandoned",
-                    noncurrent_version_expiration=Duration.days(noncurrent_versions_expire_days),
+                    noncurrent_version_expiration=Duration.days(config.noncurrent_versions_expire_days),
                     expired_object_delete_marker=True,
                     abort_incomplete_multipart_upload_after=Duration.days(7),
                 ),
-                *_expiry(EXECUTIONS, executions_expire_days),
-                *_expiry(CHECKPOINTS, checkpoints_expire_days),
+                *_expiry(EXECUTIONS, config.executions_expire_days),
+                *_expiry(CHECKPOINTS, config.checkpoints_expire_days),
             ],
         )
         for statement in bucket_statements(names, data_key.key_arn) if data_key else []:
             self.bucket.add_to_resource_policy(statement)
         acknowledge(self.bucket, _REASONS if data_key else _REASONS | _REASONS_WITHOUT_A_KEY)
-        for statement in denials(names, hardened=hardened):
+        for statement in denials(names, hardened=config.hardened):
             self.bucket.add_to_resource_policy(statement)
-        self.access_logs = self._access_logs(names, removal_policy, log_retention_days)
+        self.access_logs = self._access_logs(deployment)
         self._log_access(self.access_logs, names)
 
     def _log_access(self, logs: aws_s3.Bucket, names: Names) -> None:
@@ -101,17 +89,17 @@ class Storage(Construct):
         if granted.policy_dependable:
             self.bucket.node.add_dependency(granted.policy_dependable)
 
-    def _access_logs(self, names: Names, removal_policy: RemovalPolicy, days: int) -> aws_s3.Bucket:
+    def _access_logs(self, deployment: Deployment) -> aws_s3.Bucket:
         # Without a key: S3 delivers access logs only to a bucket with its own.
         bucket = private_bucket(
             self,
             "AccessLogs",
-            name=names.access_log_bucket,
-            removal_policy=removal_policy,
+            name=deployment.names.access_log_bucket,
+            removal_policy=deployment.removal_policy,
             lifecycle_rules=[
                 aws_s3.LifecycleRule(
                     id="forget",
-                    expiration=Duration.days(days),
+                    expiration=Duration.days(deployment.config.log_retention_days),
                     noncurrent_version_expiration=Duration.days(1),
                     abort_incomplete_multipart_upload_after=Duration.days(7),
                 )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from infra.iam.grants import Grant
-from infra.names import Names
-from infra.studio.studio_names import EVERY_PROJECT, StudioNames
+from infra.iam import Grant
+from infra.names import STUDIO_PROJECTS, Names
+from infra.studio.studio_names import StudioNames
 from infra.studio.templates import TEMPLATES
 
 _STACKS = "SageMaker names the stacks of projects."
@@ -65,7 +65,7 @@ def _upload_grant() -> Grant:
     return Grant(
         sid="Upload",
         actions=["sts:AssumeRole"],
-        resources=[EVERY_PROJECT.uploader_role_arn],
+        resources=[STUDIO_PROJECTS.uploader_role_arn],
         wildcard="the uploader role of every project; uploader_arns says whom each lets in.",
     )
 

@@ -13,8 +13,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from infra.config.context import ConfigError
-from infra.studio.studio_names import EVERY_PROJECT, OWN_STACK, PROJECT, STACKS, StudioNames
+from infra.config import ConfigError
+from infra.names import STUDIO_PROJECTS
+from infra.studio.studio_names import OWN_STACK, PROJECT, STACKS, StudioNames
 
 MAX_CHARACTERS = 6144
 _LONGEST = {
@@ -72,7 +73,7 @@ def _allowed(role: Mapping[str, Any]) -> Iterator[Statement]:
             if statement["Effect"] == "Allow"
         ]
     )
-    yield from json.loads(text.replace(PROJECT.project, EVERY_PROJECT.project).replace(OWN_STACK, STACKS))
+    yield from json.loads(text.replace(PROJECT.project, STUDIO_PROJECTS.project).replace(OWN_STACK, STACKS))
 
 
 def _brief(statement: Statement) -> Statement:

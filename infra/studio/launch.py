@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from infra.iam.grants import Grant
-from infra.studio.studio_names import EVERY_PROJECT, PREFIX, StudioNames, role_of_projects
+from infra.iam import Grant
+from infra.names import STUDIO_PREFIX, STUDIO_PROJECTS
+from infra.studio.studio_names import StudioNames, role_of_projects
 
 _PROJECTS = "the projects of Studio, whose ids nobody knows before."
 _NO_RESOURCE = "the action supports no resource; it reads names only."
@@ -37,7 +38,7 @@ def _role(name: str) -> str:
 
 
 def _role_grants(names: StudioNames, kinds: Iterable[str]) -> list[Grant]:
-    roles = _role(f"{EVERY_PROJECT.project}")
+    roles = _role(f"{STUDIO_PROJECTS.project}")
     return [
         # Rights for a role only together with its own boundary, which nothing here can take off or change.
         *(
@@ -73,20 +74,20 @@ def _role_grants(names: StudioNames, kinds: Iterable[str]) -> list[Grant]:
         _grant(
             "PassFunctionRole",
             ["iam:PassRole"],
-            _role(EVERY_PROJECT.function_role),
+            _role(STUDIO_PROJECTS.function_role),
             conditions={"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}},
         ),
         _grant(
             "PassPipelineRole",
             ["iam:PassRole"],
-            EVERY_PROJECT.pipeline_role_arn,
+            STUDIO_PROJECTS.pipeline_role_arn,
             conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
         ),
     ]
 
 
 def _function_grants(names: StudioNames) -> list[Grant]:
-    function = EVERY_PROJECT.arn("lambda", f"function:{EVERY_PROJECT.function}")
+    function = STUDIO_PROJECTS.arn("lambda", f"function:{STUDIO_PROJECTS.function}")
     return [
         _grant(
             "Functions",
@@ -173,14 +174,14 @@ def _bucket_grants() -> list[Grant]:
                 "s3:TagResource",
                 "s3:UntagResource",
             ],
-            f"arn:${{AWS::Partition}}:s3:::{PREFIX}-p-*",
+            f"arn:${{AWS::Partition}}:s3:::{STUDIO_PREFIX}-p-*",
         )
     ]
 
 
 def _sagemaker_grants() -> list[Grant]:
-    pipeline = EVERY_PROJECT.arn("sagemaker", f"pipeline/{EVERY_PROJECT.pipeline}")
-    group = EVERY_PROJECT.arn("sagemaker", f"model-package-group/{EVERY_PROJECT.model_package_group}")
+    pipeline = STUDIO_PROJECTS.arn("sagemaker", f"pipeline/{STUDIO_PROJECTS.pipeline}")
+    group = STUDIO_PROJECTS.arn("sagemaker", f"model-package-group/{STUDIO_PROJECTS.model_package_group}")
     return [
         _grant(
             "Pipelines",
@@ -225,7 +226,7 @@ def _queue_and_rule_grants() -> list[Grant]:
                 "sqs:TagQueue",
                 "sqs:UntagQueue",
             ],
-            EVERY_PROJECT.arn("sqs", EVERY_PROJECT.failure_queue),
+            STUDIO_PROJECTS.arn("sqs", STUDIO_PROJECTS.failure_queue),
         ),
         _grant(
             "Rules",
@@ -240,14 +241,15 @@ def _queue_and_rule_grants() -> list[Grant]:
                 "events:TagResource",
                 "events:UntagResource",
             ],
-            EVERY_PROJECT.arn("events", f"rule/{EVERY_PROJECT.project}"),
+            STUDIO_PROJECTS.arn("events", f"rule/{STUDIO_PROJECTS.project}"),
         ),
     ]
 
 
 def _monitoring_grants() -> list[Grant]:
-    log = EVERY_PROJECT.arn("logs", f"log-group:{EVERY_PROJECT.function_log_group}")
-    dashboard = f"arn:${{AWS::Partition}}:cloudwatch::${{AWS::AccountId}}:dashboard/{EVERY_PROJECT.dashboard}"
+    log = STUDIO_PROJECTS.arn("logs", f"log-group:{STUDIO_PROJECTS.function_log_group}")
+    # A dashboard's ARN names no region.
+    cloudwatch = "arn:${AWS::Partition}:cloudwatch::${AWS::AccountId}"
     return [
         _grant(
             "Logs",
@@ -289,7 +291,7 @@ def _monitoring_grants() -> list[Grant]:
                 "cloudwatch:TagResource",
                 "cloudwatch:UntagResource",
             ],
-            EVERY_PROJECT.alarm_arns,
-            dashboard,
+            STUDIO_PROJECTS.alarm_arns,
+            f"{cloudwatch}:dashboard/{STUDIO_PROJECTS.dashboard}",
         ),
     ]

@@ -15,8 +15,8 @@ from typing import Any
 from aws_cdk import CfnOutput, CfnTag, Stack, aws_iam, aws_s3_assets, aws_servicecatalog
 from constructs import Construct
 
-from infra.config.context import Config
-from infra.iam.grants import findings, role_with, wildcard_finding
+from infra.deployment import Deployment
+from infra.iam import findings, role_with, wildcard_finding
 from infra.nag import acknowledge
 from infra.names import filled
 from infra.studio import project
@@ -27,12 +27,12 @@ from infra.studio.studio_names import StudioNames
 from infra.studio.templates import LOCATION, PRODUCTS, TEMPLATES, VISIBLE, Templates, documents
 
 
-class Studio(Construct):
+class StudioOffer(Construct):
     """The offer of one deployment; what is made from it is no part of the stack."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, config: Config) -> None:
+    def __init__(self, scope: Construct, construct_id: str, deployment: Deployment) -> None:
         super().__init__(scope, construct_id)
-        self._config = config
+        config = self._config = deployment.config
         self._names = StudioNames(config.name)
         template = project.synthesise(config, self._names)
         bounds = bind(template, self._names)

@@ -14,11 +14,11 @@ from typing import Any, cast
 
 from aws_cdk import App, CfnOutput, CfnParameter, Fn, aws_sagemaker
 
-from infra.config.context import Config
+from infra.config import Config
 from infra.nag import check
 from infra.names import filled
 from infra.stack import PipelineStack
-from infra.storage.encryption import S3_MANAGED
+from infra.storage import S3_MANAGED
 from infra.studio.studio_names import PROJECT, PROJECT_ID, PROJECT_NAME, StudioNames
 
 DEFINITION = Path(__file__).resolve().parents[2] / "pipeline_definition" / "pipeline.json"

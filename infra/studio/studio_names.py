@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from infra.names import Names
+from infra.names import STUDIO_PREFIX, STUDIO_PROJECTS, Names
 
 PROJECT_ID = "SageMakerProjectId"
 PROJECT_NAME = "SageMakerProjectName"
-PREFIX = "studio"
-"""Not sagemaker: AWS's own policies open every bucket and function of such a name to all users of Studio."""
 OWN_STACK = "${AWS::StackName}"
 STACKS = "S?-*"
 """The names of projects' stacks, for policies: SageMaker's begin with SP-, the Service Catalog's with SC-."""
@@ -25,15 +23,13 @@ class ProjectNames(Names):
         return OWN_STACK
 
 
-PROJECT = ProjectNames(f"{PREFIX}-${{{PROJECT_ID}}}")
+PROJECT = ProjectNames(f"{STUDIO_PREFIX}-${{{PROJECT_ID}}}")
 """The id and not the name, which may have capitals and more characters than a bucket's name has room for."""
-EVERY_PROJECT = Names(f"{PREFIX}-p-*")
-"""The names of all projects, for policies: SageMaker's ids begin with p-."""
 
 
 def role_of_projects(kind: str) -> str:
     """Return the name of one role of every project, for policies."""
-    return f"{EVERY_PROJECT.project}-{kind}-${{AWS::Region}}"
+    return f"{STUDIO_PROJECTS.project}-{kind}-${{AWS::Region}}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,11 +13,10 @@ from typing import Any, cast
 from aws_cdk import Aws, CustomResource, Duration, RemovalPolicy, aws_iam, aws_lambda, aws_s3
 from constructs import Construct
 
-from infra.iam.grants import Grant, role_with
+from infra.iam import Grant, role_with
 from infra.nag import acknowledge
 from infra.names import filled
-from infra.storage.bucket_policy import READING, everybody_but
-from infra.storage.private_bucket import private_bucket
+from infra.storage import READING, everybody_but, private_bucket
 from infra.studio.studio_names import StudioNames
 
 SOURCE = Path(__file__).parent / "publisher" / "publish.py"

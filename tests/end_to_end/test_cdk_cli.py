@@ -107,7 +107,7 @@ def app(synthesis: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Synt
     from aws_cdk import App
 
     from infra import trigger
-    from infra.config.context import Config
+    from infra.config import read_context
     from infra.stack import build
 
     def synthesise(
@@ -117,7 +117,7 @@ def app(synthesis: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Synt
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(trigger, "SOURCE", source or trigger.SOURCE)
             app = App(outdir=str(outdir))
-            and_then(build(app, config=Config.from_context({**CONTEXT, **context})))
+            and_then(build(app, config=read_context({**CONTEXT, **context})))
             app.synth()
         return outdir
 

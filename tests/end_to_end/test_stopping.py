@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from infra.config import Config
+from infra.deployment import Deployment
 from infra.iam.function_grants import function_grants
 from infra.names import Names
 from local.deploy import deploy
@@ -31,7 +33,8 @@ def stopping(statements: list[dict[str, Any]], directory: Path) -> Path:
 
 @pytest.mark.slow
 def test_an_upload_stops_what_runs_and_warns_when_it_may_not(tmp_path: Path) -> None:
-    (grant,) = [each for each in function_grants(Names(STACK), stops_running=True) if each.sid == "StopOlder"]
+    deployment = Deployment(config=Config(on_running="stop"), names=Names(STACK))
+    (grant,) = [each for each in function_grants(deployment) if each.sid == "StopOlder"]
     resources = [{"Fn::Sub": each} for each in grant.resources]
     right = {"Sid": grant.sid, "Effect": "Allow", "Action": list(grant.actions), "Resource": resources}
     template = stopping([], tmp_path)

@@ -64,7 +64,7 @@ def test_a_finding_of_any_pack_that_nobody_acknowledged_stops_the_synthesis(
 ) -> None:
     from aws_cdk import App
 
-    from infra.config.context import Config
+    from infra.config import Config
     from infra.stack import build
 
     app = App(outdir=str(tmp_path / "cdk.out"))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from infra.config.deployment_policy import Policy
+from infra.config import Policy
 from tests.support.infra.profiles import HARDENED, path_with_node
 
 ROOT = Path(__file__).parents[2]

@@ -4,20 +4,19 @@ import dataclasses
 
 import pytest
 
-from infra.config.context import Config, ConfigError, context_keys
-from infra.config.deployment_policy import Policy
+from infra.config import Config, ConfigError, Policy, context_keys, read_context
 
 KEY_ARN = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 
 
 def test_without_context_every_setting_has_a_default() -> None:
-    assert Config.from_context({}) == Config()
+    assert read_context({}) == Config()
     assert Config().project == "cv-birds"
 
 
 def test_keys_of_the_cdk_itself_are_left_alone() -> None:
     context = {"aws:cdk:version-reporting": False, "@aws-cdk/core:stackRelativeExports": True, "a/b": 1}
-    assert Config.from_context(context) == Config()
+    assert read_context(context) == Config()
 
 
 @pytest.mark.parametrize(
@@ -71,7 +70,7 @@ def test_keys_of_the_cdk_itself_are_left_alone() -> None:
     ],
 )
 def test_the_command_line_and_cdk_json_mean_the_same(key: str, value: object, expected: object) -> None:
-    assert getattr(Config.from_context({"security": "hardened", key: value}), key) == expected
+    assert getattr(read_context({"security": "hardened", key: value}), key) == expected
 
 
 @pytest.mark.parametrize(
@@ -146,7 +145,7 @@ def test_the_command_line_and_cdk_json_mean_the_same(key: str, value: object, ex
 )
 def test_an_illegal_value_is_refused_with_its_key_and_the_value(key: str, value: object) -> None:
     with pytest.raises(ConfigError, match=f"context {key}=") as refusal:
-        Config.from_context({key: value})
+        read_context({key: value})
     assert repr(value) in str(refusal.value)
     assert f"-c {key}=" in str(refusal.value)
 
@@ -172,7 +171,7 @@ ACCOUNT, DIGEST = "123456789012", f"sha256:{'a' * 64}"
 )
 def test_an_image_may_be_in_the_registry_of_any_partition(host: str) -> None:
     uri = f"{host}/team/birds@{DIGEST}"
-    assert Config.from_context({"image": uri}).image == uri
+    assert read_context({"image": uri}).image == uri
 
 
 @pytest.mark.parametrize(
@@ -189,7 +188,7 @@ def test_an_image_may_be_in_the_registry_of_any_partition(host: str) -> None:
 )
 def test_what_is_no_private_repository_of_ecr_is_refused(uri: str) -> None:
     with pytest.raises(ConfigError, match="context image="):
-        Config.from_context({"image": uri})
+        read_context({"image": uri})
 
 
 @pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov", "aws-iso", "aws-iso-b", "aws-eusc"])
@@ -201,15 +200,15 @@ def test_arns_may_be_of_any_partition(partition: str) -> None:
         "studio_template": "s3",
         "studio_principals": f"arn:{partition}:iam::{ACCOUNT}:role/people",
     }
-    for key, value in vars(Config.from_context(given)).items():
+    for key, value in vars(read_context(given)).items():
         if key in given:
             assert value in (given[key], (given[key],))
 
 
 def test_an_environment_s_own_tag_is_nobody_else_s() -> None:
-    assert Config.from_context({"tags": {"environment": "prod"}}).tags
+    assert read_context({"tags": {"environment": "prod"}}).tags
     with pytest.raises(ConfigError, match="Environment is the deployment's own tag"):
-        Config.from_context({"tags": {"Environment": "prod"}, "environment": "staging"})
+        read_context({"tags": {"Environment": "prod"}, "environment": "staging"})
 
 
 SUBNETS = [f"subnet-{number:08x}" for number in range(17)]
@@ -230,7 +229,7 @@ GROUPS = [f"sg-{number:08x}" for number in range(6)]
 )
 def test_jobs_are_given_a_whole_network_or_none(key: str, context: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=f"context {key}=.*{said}"):
-        Config.from_context(context)
+        read_context(context)
 
 
 @pytest.mark.parametrize(
@@ -244,15 +243,15 @@ def test_jobs_are_given_a_whole_network_or_none(key: str, context: dict[str, obj
 )
 def test_a_choice_for_studio_that_would_do_nothing_is_refused(key: str, context: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"context {key}=.*it is for studio_template="):
-        Config.from_context(context)
+        read_context(context)
 
 
 @pytest.mark.parametrize("key", ["uploader_arns", "break_glass_arns"])
 def test_no_more_people_are_named_than_a_trust_policy_has_room_for(key: str) -> None:
     arns = [f"arn:aws:iam::123456789012:role/uploaders/{number:04}" for number in range(40)]
-    assert len(getattr(Config.from_context({"security": "hardened", key: arns[:20]}), key)) == 20
+    assert len(getattr(read_context({"security": "hardened", key: arns[:20]}), key)) == 20
     with pytest.raises(ConfigError, match=rf"context {key}=.*one pattern such as arn:aws:iam::"):
-        Config.from_context({"security": "hardened", key: arns})
+        read_context({"security": "hardened", key: arns})
 
 
 @pytest.mark.parametrize(
@@ -265,8 +264,8 @@ def test_no_more_people_are_named_than_a_trust_policy_has_room_for(key: str) -> 
 )
 def test_what_is_for_the_roles_of_people_is_refused_where_there_are_none(key: str, value: object) -> None:
     with pytest.raises(ConfigError, match=rf"context {key}=.*security=hardened"):
-        Config.from_context({key: value})
-    assert Config.from_context({"security": "hardened", key: value})
+        read_context({key: value})
+    assert read_context({"security": "hardened", key: value})
 
 
 @pytest.mark.parametrize(
@@ -281,13 +280,13 @@ def test_what_is_for_the_roles_of_people_is_refused_where_there_are_none(key: st
     ],
 )
 def test_the_hardened_profile_has_a_key_unless_another_is_chosen(context: dict[str, str], key: str) -> None:
-    assert Config.from_context(context).encryption_key == key
+    assert read_context(context).encryption_key == key
 
 
 def test_the_command_line_and_cdk_json_name_the_same_network() -> None:
-    listed = Config.from_context({"subnet_ids": SUBNETS[:2], "security_group_ids": GROUPS[:1]})
+    listed = read_context({"subnet_ids": SUBNETS[:2], "security_group_ids": GROUPS[:1]})
     text = {"subnet_ids": ", ".join(SUBNETS[:2]), "security_group_ids": GROUPS[0]}
-    assert Config.from_context(text) == listed
+    assert read_context(text) == listed
     assert listed.subnet_ids == tuple(SUBNETS[:2])
 
 
@@ -310,23 +309,23 @@ def test_volumes_have_a_key_on_instances_without_storage_of_their_own(
     policy = Policy(training_instance_types=("ml.c5.xlarge", instance_type))
     own_key = {"encryption_key": "own", "encrypt_volumes": True}
     if not has_one:
-        assert Config.from_context(own_key, policy).encrypt_volumes
+        assert read_context(own_key, policy).encrypt_volumes
         return
     said = (
         f"refuses it for {instance_type}, .*: take them out of training_instance_types in "
         "deployment_policy.json"
     )
     with pytest.raises(ConfigError, match=said):
-        Config.from_context(own_key, policy)
-    assert Config.from_context({**own_key, "encrypt_volumes": "false"}, policy).policy == policy
+        read_context(own_key, policy)
+    assert read_context({**own_key, "encrypt_volumes": "false"}, policy).policy == policy
 
 
 def test_volumes_have_no_key_where_the_deployment_has_none() -> None:
     context = {"encrypt_volumes": "true"}
-    assert Config.from_context({**context, "security": "hardened"})
+    assert read_context({**context, "security": "hardened"})
     for chosen in ({}, {"encryption_key": "s3"}):
         with pytest.raises(ConfigError, match=r"no key for volumes .* write encryption_key=own"):
-            Config.from_context({**context, **chosen})
+            read_context({**context, **chosen})
 
 
 def test_an_environment_begins_the_name_so_that_no_pipeline_of_the_project_can_have_it() -> None:
@@ -337,7 +336,7 @@ def test_an_environment_begins_the_name_so_that_no_pipeline_of_the_project_can_h
 
 def test_an_unknown_key_is_answered_with_the_nearest_setting() -> None:
     with pytest.raises(ConfigError, match=r"'projct' is not a setting \(did you mean project\?\)") as refusal:
-        Config.from_context({"projct": "birds"})
+        read_context({"projct": "birds"})
     for key in context_keys():
         assert key in str(refusal.value)
 
@@ -349,7 +348,7 @@ def test_a_first_user_meets_few_keys() -> None:
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Policy)])
 def test_a_key_that_is_a_member_of_the_policy_now_is_refused_with_where_it_is(name: str) -> None:
     with pytest.raises(ConfigError) as refusal:
-        Config.from_context({name: "4"})
+        read_context({name: "4"})
     assert str(refusal.value) == (
         f"context '{name}': what a definition may ask for is in deployment_policy.json now, beside cdk.json, "
         "under the same name; write it there. Remove that from cdk.json, or leave out the -c."
@@ -369,12 +368,12 @@ def test_a_key_that_is_a_member_of_the_policy_now_is_refused_with_where_it_is(na
 )
 def test_a_key_that_is_gone_is_refused_with_the_reason(key: str, said: str) -> None:
     with pytest.raises(ConfigError, match=f"context '{key}' is gone: .*{said}"):
-        Config.from_context({key: "x"})
+        read_context({key: "x"})
 
 
 def test_all_keys_that_moved_are_named_at_once() -> None:
     with pytest.raises(ConfigError) as refusal:
-        Config.from_context({"max_volume_gb": 50, "create_vpc": True, "cost": 1, "policy_off": {}})
+        read_context({"max_volume_gb": 50, "create_vpc": True, "cost": 1, "policy_off": {}})
     said = str(refusal.value)
     assert said.startswith("context 'policy_off', 'max_volume_gb': what a definition may ask for")
     assert "under the same names" in said
@@ -383,7 +382,7 @@ def test_all_keys_that_moved_are_named_at_once() -> None:
 
 def test_a_value_next_to_a_legal_one_is_answered_with_it() -> None:
     with pytest.raises(ConfigError, match="did you mean parallel"):
-        Config.from_context({"on_running": "paralel"})
+        read_context({"on_running": "paralel"})
 
 
 def test_a_config_cannot_change_after_it_was_checked() -> None:

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from infra.config.context import Config, ConfigError
-from infra.config.deployment_policy import FILE, RULES, Policy
+from infra.config import POLICY_FILE, Config, ConfigError, Policy
+from infra.config.deployment_policy import RULES
 from tests.support.infra.profiles import path_with_node
 from upload_trigger import settings
 
-COMMITTED = Path(__file__).resolve().parents[3] / FILE
+COMMITTED = Path(__file__).resolve().parents[3] / POLICY_FILE
 NAMES = [field.name for field in dataclasses.fields(Policy)]
 IMAGE = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/birds@sha256:{'a' * 64}"
 OTHER: dict[str, Any] = {
@@ -44,21 +44,21 @@ OTHER: dict[str, Any] = {
 
 def read(tmp_path: Path, document: Any) -> Policy:
     text = document if isinstance(document, str) else json.dumps(document)
-    (tmp_path / FILE).write_text(text, encoding="utf-8")
-    return Policy.read(tmp_path / FILE)
+    (tmp_path / POLICY_FILE).write_text(text, encoding="utf-8")
+    return Policy.read(tmp_path / POLICY_FILE)
 
 
 def refusal(tmp_path: Path, document: Any) -> str:
     with pytest.raises(ConfigError) as refused:
         read(tmp_path, document)
     said = str(refused.value)
-    assert said.startswith(FILE)
+    assert said.startswith(POLICY_FILE)
     assert "\n" not in said
     return said
 
 
 def test_without_a_document_the_defaults_count(tmp_path: Path) -> None:
-    assert Policy.read(tmp_path / FILE) == Policy() == read(tmp_path, {})
+    assert Policy.read(tmp_path / POLICY_FILE) == Policy() == read(tmp_path, {})
 
 
 def test_the_committed_document_writes_every_default_out() -> None:
@@ -179,30 +179,30 @@ def test_a_mistake_is_answered_with_where_it_is_and_what_to_write(
     ],
 )
 def test_what_is_not_json_is_answered_with_line_and_column(tmp_path: Path, text: str, where: str) -> None:
-    assert refusal(tmp_path, text).startswith(f"{FILE}, {where}: it is not JSON: ")
+    assert refusal(tmp_path, text).startswith(f"{POLICY_FILE}, {where}: it is not JSON: ")
 
 
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
-    (tmp_path / FILE).write_bytes(b'{"a": "\xff"}')
+    (tmp_path / POLICY_FILE).write_bytes(b'{"a": "\xff"}')
     with pytest.raises(ConfigError, match="cannot be read as a text in UTF-8"):
-        Policy.read(tmp_path / FILE)
-    (tmp_path / "folder" / FILE).mkdir(parents=True)
+        Policy.read(tmp_path / POLICY_FILE)
+    (tmp_path / "folder" / POLICY_FILE).mkdir(parents=True)
     with pytest.raises(ConfigError, match="cannot be read"):
-        Policy.read(tmp_path / "folder" / FILE)
+        Policy.read(tmp_path / "folder" / POLICY_FILE)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"max_volume_gb": 50,}', f"error: {FILE}, line 1, column 22: it is not JSON"),
-        (json.dumps({"policy_off": {"cost": "because " * 400}}), f"error: {FILE}: it has 3,"),
+        ('{"max_volume_gb": 50,}', f"error: {POLICY_FILE}, line 1, column 22: it is not JSON"),
+        (json.dumps({"policy_off": {"cost": "because " * 400}}), f"error: {POLICY_FILE}: it has 3,"),
     ],
     ids=["when it is read", "when the stack is made"],
 )
 def test_the_app_ends_with_one_sentence(tmp_path: Path, text: str, said: str) -> None:
     shutil.copy(COMMITTED.with_name("app.py"), tmp_path)
-    (tmp_path / FILE).write_text(text)
+    (tmp_path / POLICY_FILE).write_text(text)
     done = subprocess.run(
         [sys.executable, "app.py"],
         cwd=tmp_path,

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from infra.config.context import Config, ConfigError, context_keys
-from infra.config.deployment_policy import Policy
+from infra.config import Config, ConfigError, Policy, context_keys
 from tests.infra.test_template import synthesis
 from tests.support.infra.stack_options import FUNCTION, OPTIONS, Template, changes, default, template
 

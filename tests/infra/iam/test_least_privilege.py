@@ -7,7 +7,7 @@ import pytest
 from tests.infra.iam.test_abuse import statements
 from tests.support.iam import people_table, role_table
 from tests.support.iam.judge import Policies, Question, decide_all, document, find_wrong
-from tests.support.iam.policy_mutants import Mutant, Statement, mutants
+from tests.support.iam.policy_mutants import PolicyMutant, Statement, mutants
 from tests.support.iam.rights import Request, Right
 from tests.support.iam.role_table import BREAK_GLASS_ROLE, FUNCTION_ROLE, PIPELINE_ROLE, UPLOADER_ROLE
 from tests.support.infra.profiles import DEFAULT, HARDENED
@@ -85,7 +85,7 @@ def policies(given: list[Statement]) -> Policies:
     return Policies(identity=[document(*given)])
 
 
-def unnoticed(role_arn: str, changed: list[Mutant], asked: list[Request]) -> list[str]:
+def unnoticed(role_arn: str, changed: list[PolicyMutant], asked: list[Request]) -> list[str]:
     """Return the changes with which every request is still decided as the table says."""
     expected = [(question(role_arn, each), each.allowed) for each in asked]
     noticed = find_wrong(expected, [policies(each.statements) for each in changed])

@@ -12,7 +12,9 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.image.function import build_image
+from tests.support.infra.function_source import load
+
+build_image = load("image/function/build_image.py")
 
 TAG, DIGEST = "0a1b2c", f"sha256:{'d' * 64}"
 LOG = "https://console.aws.amazon.com/cloudwatch/home#logsV2:log-groups/log-group/a/log-events/b"

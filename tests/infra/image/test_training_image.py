@@ -67,7 +67,7 @@ def role(stack: Template, name: str) -> dict[str, Any]:
 def test_both_ways_of_building_have_exactly_the_same_files(tmp_path: Path) -> None:
     from aws_cdk import App
 
-    from infra.config.context import Config
+    from infra.config import Config
     from infra.stack import build
 
     folders = {}
@@ -242,7 +242,7 @@ def test_the_commands_take_no_other_function_of_the_stack_for_the_one_that_start
 def test_the_jobs_may_pull_from_the_repository_that_the_image_names(host: str, region: str) -> None:
     from aws_cdk import App
 
-    from infra.config.context import Config
+    from infra.config import Config
     from infra.stack import build
 
     app = App()
@@ -393,8 +393,8 @@ def test_local_aws_refuses_to_build_before_it_makes_anything(built: Template, tm
     ids=["the old key", "a project of Studio's", "a word", "a tag"],
 )
 def test_what_is_no_image_is_answered_with_what_to_write(context: dict[str, str], said: str) -> None:
-    from infra.config.context import Config, ConfigError
+    from infra.config import ConfigError, read_context
 
     with pytest.raises(ConfigError) as refused:
-        Config.from_context(context)
+        read_context(context)
     assert said in str(refused.value)

@@ -435,7 +435,7 @@ def size(document: Any) -> int:
 
 
 def test_a_boundary_without_room_is_refused_with_what_to_shorten() -> None:
-    from infra.config.context import ConfigError
+    from infra.config import ConfigError
     from infra.studio.boundary import bind
     from infra.studio.studio_names import StudioNames
 
@@ -448,15 +448,14 @@ def test_a_boundary_without_room_is_refused_with_what_to_shorten() -> None:
 
 
 def test_the_boundaries_have_room_for_network_keys_and_volumes_together(synthesis: ModuleType) -> None:
+    from infra.config import Policy, read_context
     from infra.config.checks import MAX_NAME
-    from infra.config.context import Config
-    from infra.config.deployment_policy import Policy
     from infra.studio.boundary import bind
     from infra.studio.project import synthesise
     from infra.studio.studio_names import StudioNames
 
     key = f"arn:aws:kms:ap-southeast-1:{ACCOUNT}:key/"
-    config = Config.from_context(
+    config = read_context(
         {
             "project": "a" * MAX_NAME,
             "studio_template": "s3",

@@ -367,11 +367,11 @@ def test_a_deployment_offers_nothing_unless_it_is_asked_to(synthesis: ModuleType
 
 @pytest.mark.parametrize("project_name", ["studio", "studio-p", "studio-p-abc123"])
 def test_no_deployment_is_called_like_a_project_of_studio(project_name: str) -> None:
-    from infra.config.context import Config, ConfigError
+    from infra.config import ConfigError, read_context
 
     with pytest.raises(ConfigError, match="SageMaker Studio"):
-        Config.from_context({"project": project_name})
-    assert Config.from_context({"project": "studios"}).name == "studios"
+        read_context({"project": project_name})
+    assert read_context({"project": "studios"}).name == "studios"
 
 
 @pytest.mark.parametrize(
@@ -385,12 +385,12 @@ def test_no_deployment_is_called_like_a_project_of_studio(project_name: str) -> 
     ids=lambda context: "-".join(context.values()),
 )
 def test_no_deployment_has_a_name_that_policies_of_aws_open(context: dict[str, str]) -> None:
-    from infra.config.context import Config, ConfigError
+    from infra.config import ConfigError, read_context
 
     # Users of Studio would write its data and models, and the templates that the launch role makes stacks of.
     with pytest.raises(ConfigError, match="AmazonSageMakerFullAccess"):
-        Config.from_context(context)
-    assert Config.from_context({"project": "sage-maker"}).name == "sage-maker"
+        read_context(context)
+    assert read_context({"project": "sage-maker"}).name == "sage-maker"
 
 
 def test_the_bucket_of_a_project_is_that_of_a_deployment(made: Template, synthesis: ModuleType) -> None:

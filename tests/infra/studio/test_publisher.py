@@ -1,10 +1,8 @@
 """The function that fills the bucket of templates: what it asks of S3 and SageMaker, and what it answers."""
 
-import importlib.util
 import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from threading import Thread
 from types import ModuleType
 from typing import Any
@@ -13,7 +11,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-SOURCE = Path(__file__).parents[3] / "infra" / "studio" / "publisher" / "publish.py"
+from tests.support.infra.function_source import load
+
 DOMAIN = "arn:aws:sagemaker:us-east-1:123456789012:domain/d-1"
 TEMPLATE = {"Key": "templates/a.yaml", "FromBucket": "assets", "FromKey": "1.json", "Tagging": "visible=true"}
 CODE = {"Key": "2.zip", "FromBucket": "assets", "FromKey": "2.zip"}
@@ -21,7 +20,7 @@ GIVEN = {"Bucket": "tmpl", "Objects": [TEMPLATE, CODE]}
 IN_STUDIO = {**GIVEN, "DomainArn": DOMAIN, "Location": "s3://tmpl/templates/"}
 
 
-class Service:
+class RecordedService:
     """Writes down every call; what is in `refused` fails."""
 
     def __init__(self, calls: list[tuple[str, dict[str, Any]]], refused: set[str]) -> None:
@@ -45,12 +44,7 @@ class Service:
 
 @pytest.fixture(scope="module")
 def publish() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("publish", SOURCE)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("studio/publisher/publish.py")
 
 
 @pytest.fixture
@@ -82,7 +76,7 @@ class Run:
         self._module, self._url, self._came = module, url, came
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.refused: set[str] = set()
-        patch.setattr(boto3, "client", lambda _: Service(self.calls, self.refused))
+        patch.setattr(boto3, "client", lambda _: RecordedService(self.calls, self.refused))
 
     def __call__(self, request: str, given: dict[str, Any], **more: Any) -> dict[str, Any]:
         names = {"StackId": "stack", "RequestId": "1", "LogicalResourceId": "Published"}

@@ -10,20 +10,20 @@ from typing import Any, NamedTuple
 Statement = dict[str, Any]
 
 
-class Mutant(NamedTuple):
+class PolicyMutant(NamedTuple):
     """A policy's statements with one change, and what was changed."""
 
     what: str
     statements: list[Statement]
 
 
-def mutants(statements: list[Statement]) -> Iterator[Mutant]:
+def mutants(statements: list[Statement]) -> Iterator[PolicyMutant]:
     """Yield every change of one statement: something dropped, or something widened."""
     for index, statement in enumerate(statements):
         sid, rest = statement["Sid"], (statements[:index], statements[index + 1 :])
-        yield Mutant(f"{sid} dropped", [*rest[0], *rest[1]])
+        yield PolicyMutant(f"{sid} dropped", [*rest[0], *rest[1]])
         for what, changed in _changes(statement):
-            yield Mutant(f"{sid}: {what}", [*rest[0], changed, *rest[1]])
+            yield PolicyMutant(f"{sid}: {what}", [*rest[0], changed, *rest[1]])
 
 
 def _changes(statement: Statement) -> Iterator[tuple[str, Statement]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra.config.deployment_policy import Policy
+from infra.config import Policy
 from tests.support.infra.studio_offers import OFFERS
 
 Template = Mapping[str, Any]

@@ -33,12 +33,12 @@ def _offer(name: str) -> str:
 
 @functools.cache
 def _project() -> str:
-    from infra.config.context import Config
+    from infra.config import read_context
     from infra.studio import boundary
     from infra.studio import project as studio_project
     from infra.studio.studio_names import StudioNames
 
-    config = Config.from_context(OFFERS["s3"])
+    config = read_context(OFFERS["s3"])
     names = StudioNames(config.name)
     template = studio_project.synthesise(config, names)
     boundary.bind(template, names)

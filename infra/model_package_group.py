@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from aws_cdk import RemovalPolicy, aws_sagemaker
+from aws_cdk import aws_sagemaker
 from constructs import Construct
 
-from infra.names import Names, filled
+from infra.deployment import Deployment
+from infra.names import filled
 
 
-class Registry(Construct):
+class ModelPackageGroup(Construct):
     """The project's model package group."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, names: Names, retain: bool) -> None:
+    def __init__(self, scope: Construct, construct_id: str, deployment: Deployment) -> None:
         super().__init__(scope, construct_id)
+        names = deployment.names
         self.group = aws_sagemaker.CfnModelPackageGroup(
             self,
             "Group",
@@ -20,4 +22,4 @@ class Registry(Construct):
             model_package_group_description=filled(f"Models of the {names.project} training pipeline"),
         )
         # A group that holds model packages cannot be deleted: retaining it lets `cdk destroy` end well.
-        self.group.apply_removal_policy(RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY)
+        self.group.apply_removal_policy(deployment.removal_policy)
