@@ -16,7 +16,7 @@ from botocore import xform_name
 from botocore.exceptions import UnknownServiceError
 from botocore.model import OperationModel
 
-from infra.config.context import context_keys
+from infra.config import context_keys
 from tools.reference import DOCS, ROOT, command_groups
 
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md")])
