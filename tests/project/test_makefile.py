@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,6 +46,18 @@ def test_the_cdk_runs_the_app_with_the_environment_that_make_installed(tmp_path:
         )
         assert calls
         assert all(f'VIRTUAL_ENV="{tmp_path}" PATH="{tmp_path}/bin:' in each for each in calls), target
+
+
+def test_the_public_workflow_calls_targets_that_exist_over_every_python_that_is_allowed() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8")
+    called = set(re.findall(r"run: make (\w+)", workflow))
+    assert called == {"test", "soak"}
+    assert called <= TARGETS
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lowest, above = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", project["requires-python"]).groups()  # type: ignore[union-attr]
+    matrix = re.search(r"python: \[(.*)\]", workflow)
+    assert matrix
+    assert re.findall(r"3\.(\d+)", matrix[1]) == [str(minor) for minor in range(int(lowest), int(above))]
 
 
 def test_make_alone_lists_every_target_with_what_it_does() -> None:
