@@ -23,7 +23,7 @@ export YES ?=
 ARGS ?=
 
 BIN := $(VENV)/bin
-NODE := PATH="$(abspath $(BIN)):$$PATH"
+NODE := VIRTUAL_ENV="$(abspath $(VENV))" PATH="$(abspath $(BIN)):$$PATH"
 CDK := $(NODE) $(VENV)/cdk/node_modules/.bin/cdk
 # What was installed for this clone; a change of the lock, or another VENV, installs again.
 INSTALLED := .make/$(shell echo '$(abspath $(VENV))$(TORCH:%=,%)' | cksum | cut -d' ' -f1)
