@@ -19,7 +19,7 @@ DIFF_LINES = 40
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command and give its exit status."""
+    """Run the command and return its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m pipeline_definition", description=(__doc__ or "").partition("\n")[0]
     )

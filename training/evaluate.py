@@ -117,7 +117,7 @@ def _say(paths: Paths, training_type: str, document: dict[str, Any], seconds: fl
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run as a container does and give the exit code."""
+    """Run as a container does and return the exit code."""
     paths = Paths.from_environment()
     job.stop_at_sigterm()
     return job.run(lambda: evaluate(paths, argv), paths.message)

@@ -72,7 +72,7 @@ def stop_at_sigterm() -> None:
 
 
 def run(work: Callable[[], None], reason_file: Path) -> int:
-    """Do the work and give the exit code; anything unforeseen keeps its traceback and leaves its reason."""
+    """Do the work and return the exit code; anything unforeseen keeps its traceback and leaves its reason."""
     try:
         work()
     except JobError as error:

@@ -99,7 +99,7 @@ def check_backbone(backbone: str) -> None:
 
 
 def load_pretrained(classifier: Classifier, backbone: str, folder: Path) -> str:
-    """Load the backbone's ImageNet weights and give their sha256.
+    """Load the backbone's ImageNet weights and return their sha256.
 
     EfficientNet-Lite0 brings its own; any other one finds them in `folder`, the channel `pretrained`.
     """

@@ -126,7 +126,7 @@ def _check_splits(
 
 
 def shrink_image(data: bytes, *, short_side: int, quality: int) -> StoredImage | str:
-    """Decode, shrink and encode one image; give the reason where it cannot be read."""
+    """Decode, shrink and encode one image; return the reason where it cannot be read."""
     try:
         original = images.decode(data)
     except images.UnreadableImageError as error:
@@ -247,7 +247,7 @@ def preprocess(paths: Paths, argv: Sequence[str] | None = None) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run as a container does and give the exit code."""
+    """Run as a container does and return the exit code."""
     paths = Paths.from_environment()
     job.stop_at_sigterm()
     return job.run(lambda: preprocess(paths, argv), paths.message)

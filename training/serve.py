@@ -178,7 +178,7 @@ def serve(paths: Paths, argv: Sequence[str] | None) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run as a container does and give the exit code."""
+    """Run as a container does and return the exit code."""
     paths = Paths.from_environment()
     job.stop_at_sigterm()  # until the model is loaded
     return job.run(lambda: serve(paths, argv), paths.failure)

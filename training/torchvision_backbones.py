@@ -57,7 +57,7 @@ def check_name(name: str) -> None:
 
 
 def build(name: str) -> tuple[nn.Module, int, str]:
-    """Build the network up to its features; give it, the features' width and its last stage's prefix."""
+    """Build the network up to its features; return it, the features' width and its last stage's prefix."""
     network: nn.Module = models.get_model(name, weights=None)
     layer, features = _cut_classifier(network)
     prefix = _last_stage(name)

@@ -43,7 +43,7 @@ def read_request(paths: Paths) -> HyperParameters:
 
 
 def main() -> int:
-    """Run as a container does and give the exit code."""
+    """Run as a container does and return the exit code."""
     stop = StopRequest.on_sigterm()
     paths = Paths.from_environment()
     return job.run(lambda: train(paths, stop), paths.failure)

@@ -85,11 +85,11 @@ def _is_signed(scope: Scope) -> bool:
 
     It takes other forms, and two signatures at once, for those of whoever has the access key that they name.
     """
-    given = [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"authorization"]
+    signed = [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"authorization"]
     query = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
     presigned = [form for form in _IN_THE_QUERY if form & query.keys()]
-    if given:
-        return len(given) == 1 and not presigned and _SIGNED.fullmatch(given[0]) is not None
+    if signed:
+        return len(signed) == 1 and not presigned and _SIGNED.fullmatch(signed[0]) is not None
     return len(presigned) == 1 and all(len(query.get(name, ())) == 1 for name in presigned[0])
 
 

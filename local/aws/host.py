@@ -61,11 +61,11 @@ class ServerHost:
 
     def client(self, service: str, role_arn: str | None = None) -> Any:
         """Return a boto3 client that calls as the role, or as the administrator."""
-        given = client_environment(self.endpoint_url, self.region, *self.keys)
+        variables = client_environment(self.endpoint_url, self.region, *self.keys)
         if role_arn is not None:
-            given = self.role_environment(role_arn, "local")
+            variables = self.role_environment(role_arn, "local")
         with self._lock:  # sessions are not made for several threads
-            return make_client(self._session, service, given)
+            return make_client(self._session, service, variables)
 
     def role_environment(self, role_arn: str, session_name: str) -> dict[str, str]:
         """Return the AWS_* variables of a process that works with temporary keys of the role."""
@@ -101,7 +101,7 @@ class ServerHost:
     ) -> None:
         """Raise AccessDenied unless the role's policies and its boundary allow the action."""
         name = role_arn.rpartition("/")[2]
-        self.judge(
+        self.authorize_principal(
             iam_evaluator.PrincipalInfo(
                 arn=role_arn,
                 type="AssumedRole",
@@ -114,7 +114,7 @@ class ServerHost:
             context,
         )
 
-    def judge(
+    def authorize_principal(
         self,
         principal: iam_evaluator.PrincipalInfo,
         action: str,
@@ -171,9 +171,11 @@ class ServerHost:
     ) -> bool:
         """Return whether a resource's policy lets a service do something for `source_arn`."""
         document = json.loads(policy) if isinstance(policy, str) else policy
-        given = document.get("Statement", [])
+        listed = document.get("Statement", [])
         # A trust policy has no Resource, which MiniStack would take for one that matches nothing.
-        statements = [{"Resource": "*", **each} for each in (given if isinstance(given, list) else [given])]
+        statements = [
+            {"Resource": "*", **each} for each in (listed if isinstance(listed, list) else [listed])
+        ]
         source = {"aws:sourcearn": source_arn, "aws:sourceaccount": self.account} if source_arn else {}
         asked = iam_evaluator.EvalContext(
             principal_arn=principal,

@@ -87,9 +87,9 @@ class Interference:
             spawn(worker)
 
         def remembered(config: dict[str, Any]) -> dict[str, str]:
-            given: dict[str, str] = credentials(config)
-            self._workers[given["AWS_ACCESS_KEY_ID"]] = self._spawning.worker
-            return given
+            variables: dict[str, str] = credentials(config)
+            self._workers[variables["AWS_ACCESS_KEY_ID"]] = self._spawning.worker
+            return variables
 
         def counted(function: dict[str, Any], event: Any) -> Any:
             self.begin()

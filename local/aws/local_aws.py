@@ -147,11 +147,11 @@ class LocalAWS:
         With `trusted`, the role must trust that service (such as sagemaker, acting for `source_arn`); else
         raises AccessDenied.
         """
-        given = self.environment()
+        variables = self.environment()
         if role_arn is not None:
-            given = self.role_environment(role_arn, "local", trusted=trusted, source_arn=source_arn)
+            variables = self.role_environment(role_arn, "local", trusted=trusted, source_arn=source_arn)
         with self._lock:
-            return make_client(self._session, service, given)
+            return make_client(self._session, service, variables)
 
     def role_environment(
         self, role_arn: str, session_name: str, *, trusted: str | None = None, source_arn: str | None = None

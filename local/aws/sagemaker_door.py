@@ -55,7 +55,7 @@ class SageMakerDoor:
             return _error("SerializationException", f"The body of a request must be JSON: {error}")
         try:
             request = self._sagemaker.read(operation, parameters)
-            self._judge(operation, request, key)
+            self._authorize(operation, request, key)
             return _success(self._sagemaker.answer(operation, request, key))
         except AccessDeniedError as error:
             return _error("AccessDeniedException", str(error))
@@ -66,12 +66,12 @@ class SageMakerDoor:
             message = f"Local AWS has a defect here: {type(error).__name__}: {error}"
             return _error("InternalFailure", message, 500)
 
-    def _judge(self, operation: str, parameters: dict[str, Any], key: str) -> None:
+    def _authorize(self, operation: str, parameters: dict[str, Any], key: str) -> None:
         principal = iam_evaluator.resolve_principal(key, self._host.account)
         if isinstance(principal, iam_evaluator.AuthError):
             raise ServiceError(principal.code, principal.message, 403)
         for need in requirements(operation, parameters, region=self._host.region, account=self._host.account):
-            self._host.judge(principal, need.action, need.resource, need.context)
+            self._host.authorize_principal(principal, need.action, need.resource, need.context)
 
 
 def _success(answer: dict[str, Any]) -> Answer:

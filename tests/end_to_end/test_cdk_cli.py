@@ -68,7 +68,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
 
 @pytest.fixture(scope="module")
 def cdk(aws: LocalAWS, tmp_path_factory: pytest.TempPathFactory) -> Cdk:
-    """Run the CDK's command as the administrator of local AWS, and give what it said."""
+    """Run the CDK's command as the administrator of local AWS, and return what it said."""
     home = tmp_path_factory.mktemp("home")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_"))}
     environment = {

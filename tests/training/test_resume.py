@@ -53,7 +53,7 @@ def checkpoints(paths: Paths) -> list[Path]:
 
 
 def finish(paths: Paths, *, stop_every: int | None = None) -> int:
-    """Train until it ends, interrupting every n questions; give the number of interruptions."""
+    """Train until it ends, interrupting every n questions; return the number of interruptions."""
     for interruptions in range(1000):
         try:
             run(paths, StopAt(stop_every) if stop_every else None)

@@ -218,11 +218,11 @@ def statement_of_a_denial(host: ServerHost) -> None:
 def _statement(host: ServerHost, policy: Any, sid: str) -> str:
     if not sid:
         return ""
-    given = (json.loads(policy) if isinstance(policy, str) else policy)["Statement"]
-    statements = given if isinstance(given, list) else [given]
+    listed = (json.loads(policy) if isinstance(policy, str) else policy)["Statement"]
+    statements = listed if isinstance(listed, list) else [listed]
     conditions = next(each for each in statements if each.get("Sid") == sid).get("Condition", {})
     found = (conditions.get(name, {}).get("aws:PrincipalArn", []) for name in _EXEMPTING)
-    exempt = [arn for given in found for arn in ([given] if isinstance(given, str) else given)]
+    exempt = [arn for arns in found for arn in ([arns] if isinstance(arns, str) else arns)]
     if not exempt:
         return f": statement {sid}"
     said = f": statement {sid} lets only {', '.join(exempt)} do it"

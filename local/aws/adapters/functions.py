@@ -24,9 +24,9 @@ def secret_keys(host: ServerHost) -> None:
     """Make a function's keys at random; MiniStack derives its secret from ARNs that everybody knows."""
 
     def credentials(config: dict[str, Any]) -> dict[str, str]:
-        given = host.role_environment(config["Role"], config["FunctionName"])
+        variables = host.role_environment(config["Role"], config["FunctionName"])
         names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-        return {name: given[name] for name in names}
+        return {name: variables[name] for name in names}
 
     lambda_runtime.execution_credentials = lambda_svc.execution_credentials = credentials
 
@@ -42,7 +42,7 @@ def role_of_a_function(host: ServerHost) -> None:
         caller = iam_evaluator.resolve_principal(extract_access_key_id(headers, query), host.account)
         context: dict[str, str | list[str]] = {"iam:PassedToService": "lambda.amazonaws.com"}
         try:
-            host.judge(caller, "iam:PassRole", role, context)
+            host.authorize_principal(caller, "iam:PassRole", role, context)
             host.check_trust(role, "lambda", None)
         except AccessDeniedError as denied:
             if "sts:AssumeRole" not in str(denied):

@@ -47,6 +47,6 @@ class PreprocessJob:
         path.write_text(json.dumps({"current_host": current, "hosts": hosts}))
 
     def failure(self, *arguments: str) -> str:
-        """Run, expect exit code 1 and give the exit message."""
+        """Run, expect exit code 1 and return the exit message."""
         assert self.run(*arguments) == 1
         return self.message

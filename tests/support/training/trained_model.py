@@ -17,7 +17,7 @@ EPOCH_STEPS = 4
 
 
 def preprocessed(base: Path, **layout: Any) -> Path:
-    """Run Preprocess on tiny data and give the folder of its outputs."""
+    """Run Preprocess on tiny data and return the folder of its outputs."""
     write_cub(Paths(base).processing_input("data"), **layout)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(BASE_VARIABLE, str(base))
