@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from aws_cdk import Duration, RemovalPolicy, aws_iam, aws_kms
+from aws_cdk import Duration, RemovalPolicy, Tags, aws_iam, aws_kms
 from constructs import Construct
 
 from infra.iam.grants import Grant
@@ -17,6 +17,9 @@ from infra.names import CHECKPOINTS, Names, filled
 
 OWN = "own"
 """The stack makes the key."""
+KEY_TAG = "data-key-of"
+"""The tag by which `cv-pipeline destroy` knows the key, also without the stack: CloudFormation's own
+tags do not reach keys, and a key of yours may have the project's tags."""
 S3_MANAGED = "s3"
 """No key: S3, SQS and CloudWatch encrypt with keys of their own."""
 
@@ -56,6 +59,7 @@ class Encryption(Construct):
             removal_policy=RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY,
             pending_window=Duration.days(30),
         )
+        Tags.of(key).add(KEY_TAG, filled(names.project))
         key.add_to_resource_policy(_log_statement(names))
         # Never retained: the next deployment has a key of its own, and wants the name for it.
         aws_kms.Alias(self, "Alias", alias_name=filled(names.key_alias), target_key=key)
