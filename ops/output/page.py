@@ -135,6 +135,10 @@ class Page:
         evaluation = self.evaluations.get(package.training_type)
         return measured(evaluation, "accuracy") if evaluation else NOTHING
 
+    def branch(self, step: Step) -> str:
+        """Say which way a condition step went."""
+        return words.branch(self.snapshot, step)
+
     def cache_note(self, step: Step) -> str:
         """Say what the cache did for `step`."""
         note = self.snapshot.cache.get(step.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from ops.executions.execution import RUNNING, Step
 from ops.executions.jobs import Training
@@ -16,7 +17,7 @@ PENDING = "PendingManualApproval"
 
 def notes(snapshot: Snapshot, step: Step) -> list[str]:
     """List what is worth knowing of `step` beside its status, the most important first."""
-    said = _of_result(step)
+    said = _of_result(snapshot, step)
     training = snapshot.trainings.get(step.name)
     if training:
         billed = step.name in snapshot.billed_trainings
@@ -32,9 +33,28 @@ def cache(snapshot: Snapshot, step: Step) -> list[str]:
     return [note.sentence()] if note and (note.hit or note.reason) else []
 
 
-def _of_result(step: Step) -> list[str]:
+def branch(snapshot: Snapshot, step: Step) -> str:
+    """Say which way a condition step went: `condition true: runs RegisterSpot`; empty for other steps.
+
+    Where the branch taken is empty, the other one tells more: a check that fails the execution and did not
+    have to says `condition false: skips AccuracyTooLow`.
+    """
+    if not step.outcome:
+        return ""
+    arguments = snapshot.execution.planned(step).arguments
+    then, otherwise = _names(arguments.get("IfSteps")), _names(arguments.get("ElseSteps"))
+    taken, left = (then, otherwise) if step.outcome == "True" else (otherwise, then)
+    what = f": runs {', '.join(taken)}" if taken else f": skips {', '.join(left)}" if left else ""
+    return f"condition {step.outcome.lower()}{what}"
+
+
+def _names(steps: Any) -> list[str]:
+    return [str(each["Name"]) for each in steps or ()]
+
+
+def _of_result(snapshot: Snapshot, step: Step) -> list[str]:
     if step.outcome:
-        return [f"outcome {step.outcome}"]
+        return [branch(snapshot, step)]
     if step.model_package:
         return ["model package " + step.model_package.partition(":model-package/")[2]]
     return []

@@ -106,6 +106,12 @@ def test_the_directory_holds_everything_the_execution_left(tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["run"], "nothing temporary stays beside it"
 
 
+def test_a_check_says_what_it_decided(tmp_path: Path) -> None:
+    _, text = write(succeeded(), tmp_path / "run")
+    assert "condition true: runs RegisterSpot" in text
+    assert "condition false: skips AccuracyTooLow" in text
+
+
 def test_summary_json_has_exactly_the_documented_keys_and_the_true_values(tmp_path: Path) -> None:
     execution = succeeded()
     summary, _ = write(execution, tmp_path / "run")
