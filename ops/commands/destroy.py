@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ops.aws import roles
 from ops.aws.roles import SecondFactor
-from ops.aws.session import Clients, Session
+from ops.aws.session import ClientFactory, Session
 from ops.commands.options import STACK
 from ops.destroy import inventory
 from ops.destroy.inventory import Inventory, PackageGroup, StoredBucket
@@ -70,7 +70,7 @@ def destroy(*, delete_data: bool, mfa_serial: str | None, yes: bool, stack: str)
     _say_left(console, left)
 
 
-def _become(session: Session, mfa_serial: str | None, role_arn: str) -> Clients:
+def _become(session: Session, mfa_serial: str | None, role_arn: str) -> ClientFactory:
     """Assume the break-glass role, with the code that the person's MFA device shows if they named one."""
     if mfa_serial is None:
         return roles.assume(session, role_arn)

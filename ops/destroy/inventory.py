@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from ops.aws.session import Clients
-from ops.errors import NotFoundError, error_code
+from ops.aws.session import ClientFactory
+from ops.errors import AbsentError, error_code
 from ops.executions.execution import ABSENT, RUNNING
 
 BUCKET_TYPE, GROUP_TYPE = "AWS::S3::Bucket", "AWS::SageMaker::ModelPackageGroup"
@@ -47,7 +47,7 @@ class StoredBucket:
 
     @property
     def guarded(self) -> bool:
-        """Tell whether versions are in it below a guarded prefix."""
+        """Return whether versions are in it below a guarded prefix."""
         return any(prefix in self.prefixes for prefix in GUARDED)
 
 
@@ -97,18 +97,18 @@ class Inventory:
 
     @property
     def guarded(self) -> bool:
-        """Tell whether something is here that the break-glass role alone may delete."""
+        """Return whether something is here that the break-glass role alone may delete."""
         return bool(self.break_glass) and any(each.guarded for each in self.buckets)
 
     @property
     def nothing(self) -> bool:
-        """Tell whether there is nothing here."""
+        """Return whether there is nothing here."""
         held = (self.buckets, self.groups, self.pipelines, self.running, self.repositories)
         return not self.stack_id and not any(held)
 
     @property
     def refilled(self) -> bool:
-        """Tell whether something is in it that can be removed before the stack is."""
+        """Return whether something is in it that can be removed before the stack is."""
         return (
             bool(self.running)
             or any(each.prefixes for each in self.buckets)
@@ -117,7 +117,7 @@ class Inventory:
 
     @property
     def keeps(self) -> bool:
-        """Tell whether data stays when the stack goes."""
+        """Return whether data stays when the stack goes."""
         kept = [each.kept for part in (self.buckets, self.groups, self.repositories) for each in part]
         return self.stack_id is None or any(kept)
 
@@ -148,8 +148,8 @@ class _Stack:
     roles: frozenset[str] = frozenset()
 
 
-def read(session: Clients, stack: str) -> Inventory:
-    """Read all of it; NotFoundError when the stack is another product's."""
+def read(session: ClientFactory, stack: str) -> Inventory:
+    """Read all of it; AbsentError when the stack is another product's."""
     own, names = _stack(session.client("cloudformation"), stack), _names(session, stack)
     sagemaker = session.client("sagemaker")
     role = own.outputs.get("PipelineExecutionRoleArn", names["PipelineExecutionRoleArn"])
@@ -205,7 +205,7 @@ def _stack(cloudformation: Any, stack: str) -> _Stack:
     template = cloudformation.get_template(StackName=stack_id, TemplateStage="Processed")["TemplateBody"]
     # One that is not JSON comes as text: not ours, whose app writes JSON.
     if not isinstance(template, dict) or "PipelineExecutionRoleArn" not in template.get("Outputs", {}):
-        raise NotFoundError(
+        raise AbsentError(
             f"stack {stack} is not a deployment of this pipeline: it has no output PipelineExecutionRoleArn; "
             "name the right one with --stack"
         )
@@ -225,7 +225,7 @@ def _stack(cloudformation: Any, stack: str) -> _Stack:
     return _Stack(stack_id, outputs, resources, data, frozenset(roles))
 
 
-def _names(session: Clients, stack: str) -> dict[str, str]:
+def _names(session: ClientFactory, stack: str) -> dict[str, str]:
     """Name what a deployment makes, as infra/names.py does, for when no stack is there to tell."""
     sts = session.client("sts")
     identity, region = sts.get_caller_identity(), sts.meta.region_name
@@ -272,7 +272,9 @@ def _default_key(s3: Any, bucket: str) -> str | None:
     return next((each["KMSMasterKeyID"] for each in defaults if each.get("KMSMasterKeyID")), None)
 
 
-def _own_keys(session: Clients, stack: str, account: str, buckets: Iterable[StoredBucket]) -> Iterator[str]:
+def _own_keys(
+    session: ClientFactory, stack: str, account: str, buckets: Iterable[StoredBucket]
+) -> Iterator[str]:
     """Yield the ARN of the bucket's key if a stack of this name made it, which its tag tells."""
     for key_id in dict.fromkeys(each.key for each in buckets if each.key):
         kms = session.client("kms")

@@ -17,15 +17,15 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ops.aws import roles
-from ops.aws.session import Clients, poll_seconds
+from ops.aws.session import ClientFactory, poll_seconds
 from ops.destroy import inventory
 from ops.destroy.inventory import Inventory, PackageGroup, StoredBucket
 from ops.errors import DestroyError, error_code
 from ops.executions.execution import RUNNING
 
 Tell = Callable[[str], None]
-Become = Callable[[str], Clients]
-"""Gives the clients of a role, by its ARN."""
+Become = Callable[[str], ClientFactory]
+"""Returns the clients of a role, by its ARN."""
 
 ROUNDS = 4
 STOP_SECONDS = 30 * 60
@@ -37,11 +37,11 @@ _BATCH = 1000  # what one DeleteObjects takes
 
 
 def remove(
-    session: Clients, held: Inventory, *, data: bool, tell: Tell, become: Become | None = None
+    session: ClientFactory, held: Inventory, *, data: bool, tell: Tell, become: Become | None = None
 ) -> Inventory:
-    """Remove what `held` says, with `data` also what the stack would keep; give what is left.
+    """Remove what `held` says, with `data` also what the stack would keep; return what is left.
 
-    `become` gives the clients of the break-glass role, by default those of whoever may simply assume it.
+    `become` returns the clients of the break-glass role, by default those of whoever may simply assume it.
 
     Raises:
         DestroyError: Something does not end or cannot be deleted; running it again goes on from there.
@@ -62,7 +62,7 @@ def remove(
     )
 
 
-def _break_glass(to_delete: Inventory, become: Become, tell: Tell) -> Clients | None:
+def _break_glass(to_delete: Inventory, become: Become, tell: Tell) -> ClientFactory | None:
     """Become the break-glass role before anything goes, if it is needed."""
     if not to_delete.break_glass or not to_delete.guarded:
         return None
@@ -71,8 +71,10 @@ def _break_glass(to_delete: Inventory, become: Become, tell: Tell) -> Clients | 
     return glass
 
 
-def _remove(session: Clients, to_delete: Inventory, tell: Tell, glass: Clients | None) -> list[str]:
-    """Remove all of it once; give why the stack was not deleted, if it was not."""
+def _remove(
+    session: ClientFactory, to_delete: Inventory, tell: Tell, glass: ClientFactory | None
+) -> list[str]:
+    """Remove all of it once; return why the stack was not deleted, if it was not."""
     sagemaker = session.client("sagemaker")
     _stop(sagemaker, to_delete, tell)
     for name in to_delete.pipelines:
@@ -146,7 +148,7 @@ def _empty(s3: Any, bucket: StoredBucket, tell: Tell, prefix: str = "") -> None:
 
 
 def _delete_stack(cloudformation: Any, to_delete: Inventory, tell: Tell) -> list[str]:
-    """Delete the stack and wait; give what failed, such as a bucket that was written to meanwhile."""
+    """Delete the stack and wait; return what failed, such as a bucket that was written to meanwhile."""
     tell(f"Deleting stack {to_delete.stack}")
     cloudformation.delete_stack(StackName=to_delete.stack_id)
     deadline = time.monotonic() + STACK_SECONDS
