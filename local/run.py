@@ -16,7 +16,7 @@ from local.aws import LocalAWS
 from local.deploy import deploy
 from local.engine.jobs.session import JobSettings
 from ops.aws import roles
-from ops.aws.stack import Deployment
+from ops.aws.stack import StackOutputs
 from ops.output import report
 from ops.output.terminal import say
 from ops.output.watch import follow
@@ -114,7 +114,7 @@ def _start(
     aws: LocalAWS, outputs: Mapping[str, str], data: Path, parameters: Mapping[str, str], console: Console
 ) -> str:
     """Upload data and definition, in the uploader role if there is one; the ARN of what this started."""
-    uploader = roles.uploader(aws, Deployment(STACK, outputs))
+    uploader = roles.uploader(aws, StackOutputs(STACK, outputs))
     s3, bucket = uploader.client("s3"), outputs["BucketName"]
     url = upload.upload_data(s3, bucket, data, console)
     uploaded = upload.upload_definition(s3, bucket, DEFINITION, {**parameters, "InputDataUrl": url})

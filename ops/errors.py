@@ -1,8 +1,8 @@
 """What can go wrong on the person's side, as sentences: what, where, and the next command.
 
 OpsError                 exit code 2: something given is wrong, or cannot be reached
-├── UploadError          the data or the definition was refused before anything was uploaded
-├── NotFoundError        no such stack, pipeline or execution
+├── CannotUploadError    the data or the definition was refused before anything was uploaded
+├── AbsentError          no such stack, pipeline or execution
 ├── RoleRefusedError     the role that may do this may not be assumed
 ├── ReportError          the report cannot be written there
 ├── StartFailedError     exit code 1: the upload arrived and its execution did not start
@@ -42,11 +42,11 @@ class OpsError(click.ClickException):
     exit_code = 2
 
 
-class UploadError(OpsError):
+class CannotUploadError(OpsError):
     """The data or the definition cannot be uploaded as it is."""
 
 
-class NotFoundError(OpsError):
+class AbsentError(OpsError):
     """The stack, pipeline or execution does not exist where we looked."""
 
 

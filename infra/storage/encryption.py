@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aws_cdk import Duration, aws_iam, aws_kms
+from aws_cdk import Duration, Tags, aws_iam, aws_kms
 from constructs import Construct
 
 from infra.deployment import Deployment
@@ -16,6 +16,9 @@ from infra.names import CHECKPOINTS, Names, filled
 
 OWN = "own"
 """The stack makes the key."""
+KEY_TAG = "data-key-of"
+"""The tag by which `cv-pipeline destroy` knows the key, also without the stack: CloudFormation's own
+tags do not reach keys, and a key of yours may have the project's tags."""
 S3_MANAGED = "s3"
 """No key: S3, SQS and CloudWatch encrypt with keys of their own."""
 
@@ -44,6 +47,7 @@ class Encryption(Construct):
             removal_policy=deployment.removal_policy,
             pending_window=Duration.days(30),
         )
+        Tags.of(key).add(KEY_TAG, filled(names.project))
         key.add_to_resource_policy(_log_statement(names))
         # Never retained: the next deployment has a key of its own, and wants the name for it.
         aws_kms.Alias(self, "Alias", alias_name=filled(names.key_alias), target_key=key)

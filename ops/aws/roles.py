@@ -17,8 +17,8 @@ import botocore.session
 from botocore.credentials import Credentials, RefreshableCredentials
 from botocore.exceptions import ClientError
 
-from ops.aws.session import Clients, on_this_machine, settings
-from ops.aws.stack import Deployment
+from ops.aws.session import ClientFactory, on_this_machine, settings
+from ops.aws.stack import StackOutputs
 from ops.errors import DENIED, OpsError, RoleRefusedError, error_code, error_message
 
 NONE = "none"
@@ -34,7 +34,7 @@ class SecondFactor(NamedTuple):
 
 
 class _RoleClients:
-    """Clients with the credentials of a role, for the region and endpoint that another client has."""
+    """ClientFactory with the credentials of a role, for the region and endpoint that another client has."""
 
     def __init__(self, sts: Any, credentials: Any) -> None:
         here = on_this_machine(sts)
@@ -53,7 +53,7 @@ class _RoleClients:
         )
 
 
-def uploader(clients: Clients, deployed: Deployment, wanted: str | None = None) -> Clients:
+def uploader(clients: ClientFactory, deployed: StackOutputs, wanted: str | None = None) -> ClientFactory:
     """Return clients of the role that may upload: `wanted`, else the stack's, if it is hardened and has one.
 
     Raises:
@@ -67,7 +67,7 @@ def uploader(clients: Clients, deployed: Deployment, wanted: str | None = None) 
     return clients if role_arn == NONE else assume(clients, role_arn)
 
 
-def assume(clients: Clients, role_arn: str, factor: SecondFactor | None = None) -> Clients:
+def assume(clients: ClientFactory, role_arn: str, factor: SecondFactor | None = None) -> ClientFactory:
     """Return clients of a role, which renew its credentials unless a second factor was needed for them.
 
     Raises:
@@ -106,7 +106,7 @@ def _credentials(first: Mapping[str, Any], fetch: Any) -> Any:
 
 
 def _is_session(person: str, role_arn: str) -> bool:
-    """Tell whether `person` is a session of the role; STS leaves the role's path out of a session's ARN."""
+    """Return whether `person` is a session of the role; STS leaves the role's path out of a session's ARN."""
     of, _, rest = person.partition(":assumed-role/")
     account, name = role_arn.split(":")[4], role_arn.rpartition("/")[2]
     return bool(rest) and of.endswith(f":{account}") and rest.partition("/")[0] == name

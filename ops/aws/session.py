@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.config import Config
 
-from ops.aws.stack import Deployment, deployment
+from ops.aws.stack import StackOutputs, deployment
 
 RETRIES = Config(retries={"mode": "standard", "max_attempts": 8})  # a person may watch for hours
 # Longer than Lambda lets any function run, and over networks that drop idle connections.
@@ -17,7 +17,7 @@ DIRECT = Config(proxies={})
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-class Clients(Protocol):
+class ClientFactory(Protocol):
     """Whatever makes boto3 clients: `boto3.Session()`, or local AWS."""
 
     def client(self, service: str, /) -> Any:
@@ -34,7 +34,7 @@ class Session:
         """Make a boto3 client of `service`."""
         return self._session.client(service, config=settings(service))
 
-    def deployment(self, stack: str) -> Deployment:
+    def deployment(self, stack: str) -> StackOutputs:
         """Read what `stack` deployed."""
         return deployment(self.client("cloudformation"), stack)
 
@@ -46,7 +46,7 @@ def settings(service: str, *, direct: bool = False) -> Config:
 
 
 def on_this_machine(client: Any) -> bool:
-    """Tell whether `client` talks to local AWS."""
+    """Return whether `client` talks to local AWS."""
     return urlsplit(client.meta.endpoint_url).hostname in LOOPBACK
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ops.errors import START_LOCAL, NotFoundError, error_code
+from ops.errors import START_LOCAL, AbsentError, error_code
 
 STARTER = "-start-execution"
 """How the function's name ends; others of the stack build its image, or offer its template to Studio."""
 
 
 @dataclass(frozen=True)
-class Deployment:
+class StackOutputs:
     """What the commands need to know of a stack; what an older stack lacks is missed when it is asked for."""
 
     stack: str
@@ -41,16 +41,16 @@ class Deployment:
         return f"{self.project}-{name}" if name else self.project
 
 
-def deployment(cloudformation: Any, stack_name: str) -> Deployment:
-    """Read the outputs of a stack; NotFoundError when there is none of this name."""
-    return Deployment(stack_name, outputs(cloudformation, stack_name))
+def deployment(cloudformation: Any, stack_name: str) -> StackOutputs:
+    """Read the outputs of a stack; AbsentError when there is none of this name."""
+    return StackOutputs(stack_name, outputs(cloudformation, stack_name))
 
 
 def outputs(cloudformation: Any, stack_name: str) -> dict[str, str]:
     """Read the stack's outputs by name, such as BucketName and PipelineName.
 
     Raises:
-        NotFoundError: There is no such stack in this account and region.
+        AbsentError: There is no such stack in this account and region.
     """
     region = cloudformation.meta.region_name
     try:
@@ -60,7 +60,7 @@ def outputs(cloudformation: Any, stack_name: str) -> dict[str, str]:
             raise
         stacks = []
     if not stacks:
-        raise NotFoundError(
+        raise AbsentError(
             f"no stack {stack_name} in {region}: deploy it with `make deploy`, {START_LOCAL}, "
             "or name another one with --stack"
         )
@@ -72,7 +72,7 @@ def output(values: Mapping[str, str], name: str, stack_name: str) -> str:
     if name in values:
         return values[name]
     known = ", ".join(sorted(values)) or "none"
-    raise NotFoundError(
+    raise AbsentError(
         f"stack {stack_name} has no output {name} (it has: {known}); deploy it again with `make deploy`"
     )
 
@@ -81,13 +81,13 @@ def function_name(cloudformation: Any, stack_name: str) -> str:
     """Name the stack's Lambda function, which settles uploads and whose log group tells how it went.
 
     Raises:
-        NotFoundError: The stack has no function.
+        AbsentError: The stack has no function.
     """
     for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_name):
         for resource in page["StackResourceSummaries"]:
             name = str(resource.get("PhysicalResourceId", ""))
             if resource["ResourceType"] == "AWS::Lambda::Function" and name.endswith(STARTER):
                 return name
-    raise NotFoundError(
+    raise AbsentError(
         f"stack {stack_name} has no Lambda function *{STARTER}; deploy it again with `make deploy`"
     )

@@ -11,10 +11,10 @@ from rich.console import Console
 
 from ops.aws import roles
 from ops.aws.roles import SecondFactor
-from ops.aws.session import Clients, Session
+from ops.aws.session import ClientFactory, Session
 from ops.commands.options import STACK
 from ops.destroy import inventory
-from ops.destroy.inventory import Bucket, Group, Holdings
+from ops.destroy.inventory import Inventory, PackageGroup, StoredBucket
 from ops.destroy.removal import remove
 from ops.errors import OpsError
 from ops.output.terminal import say
@@ -51,26 +51,26 @@ def destroy(*, delete_data: bool, mfa_serial: str | None, yes: bool, stack: str)
     """
     session, console = Session(), Console()
     held = inventory.read(session, stack)
-    doomed = held.doomed(data=delete_data)
-    if doomed.nothing:
+    to_delete = held.to_delete(data=delete_data)
+    if to_delete.nothing:
         _say_left(console, held)
         return
     say(console, f"What goes with {stack}:")
-    for line in _lines(doomed):
+    for line in _lines(to_delete):
         say(console, f"  {line}")
-    stays = _staying(held, doomed)
+    stays = _staying(held, to_delete)
     if stays:
         say(console, "What stays:")
         for line in _lines(stays):
             say(console, f"  {line}")
     if not yes:
-        _ask(stack)
+        _ask(f"what goes with {stack}" if stays else "all of that", stack)
     become = functools.cache(functools.partial(_become, session, mfa_serial))
     left = remove(session, held, data=delete_data, tell=lambda text: say(console, text), become=become)
     _say_left(console, left)
 
 
-def _become(session: Session, mfa_serial: str | None, role_arn: str) -> Clients:
+def _become(session: Session, mfa_serial: str | None, role_arn: str) -> ClientFactory:
     """Assume the break-glass role, with the code that the person's MFA device shows if they named one."""
     if mfa_serial is None:
         return roles.assume(session, role_arn)
@@ -78,31 +78,31 @@ def _become(session: Session, mfa_serial: str | None, role_arn: str) -> Clients:
     return roles.assume(session, role_arn, SecondFactor(mfa_serial, code.strip()))
 
 
-def _ask(stack: str) -> None:
+def _ask(what: str, stack: str) -> None:
     """Let the person type the stack's name; raise `OpsError`, with nothing changed, unless they do."""
     if not sys.stdin.isatty():
         raise OpsError("nothing was removed: there is no terminal to ask on. Say YES=1 (or --yes) to go on")
-    if click.prompt(f"To remove all of that, type {stack}", default="", show_default=False) != stack:
+    if click.prompt(f"To remove {what}, type {stack}", default="", show_default=False) != stack:
         raise OpsError("nothing was removed: that is not its name")
 
 
-def _staying(held: Holdings, doomed: Holdings) -> Holdings | None:
-    buckets = tuple(each for each in held.buckets if each not in doomed.buckets)
-    groups = tuple(each for each in held.groups if each not in doomed.groups)
-    pipelines = () if doomed.pipelines else held.pipelines
-    staying = Holdings(
+def _staying(held: Inventory, to_delete: Inventory) -> Inventory | None:
+    buckets = tuple(each for each in held.buckets if each not in to_delete.buckets)
+    groups = tuple(each for each in held.groups if each not in to_delete.groups)
+    pipelines = () if to_delete.pipelines else held.pipelines
+    staying = Inventory(
         held.stack,
         None,
         buckets=buckets,
         groups=groups,
         pipelines=pipelines,
-        keys=() if doomed.keys else held.keys,
-        repositories=tuple(each for each in held.repositories if each not in doomed.repositories),
+        keys=() if to_delete.keys else held.keys,
+        repositories=tuple(each for each in held.repositories if each not in to_delete.repositories),
     )
     return None if staying.nothing else staying
 
 
-def _say_left(console: Console, held: Holdings) -> None:
+def _say_left(console: Console, held: Inventory) -> None:
     if held.nothing:
         say(
             console,
@@ -121,7 +121,7 @@ def _say_left(console: Console, held: Holdings) -> None:
     say(console, f"To remove it as well: cv-pipeline destroy --stack {held.stack} --delete-data")
 
 
-def _lines(held: Holdings) -> Iterator[str]:
+def _lines(held: Inventory) -> Iterator[str]:
     for arn in held.running:
         yield f"running execution {arn}, which is stopped first"
     for name in held.pipelines:
@@ -139,7 +139,7 @@ def _lines(held: Holdings) -> Iterator[str]:
         yield f"stack {held.stack}: {', '.join(kinds) or 'no resources'}"
 
 
-def _bucket(bucket: Bucket) -> Iterator[str]:
+def _bucket(bucket: StoredBucket) -> Iterator[str]:
     total = sum(each.versions for each in bucket.prefixes.values())
     key = f", encrypted with {bucket.key}" if bucket.key else ""
     yield f"bucket {bucket.name}: {counted(total, 'object version') if total else 'empty'}{key}"
@@ -147,7 +147,7 @@ def _bucket(bucket: Bucket) -> Iterator[str]:
         yield f"  {prefix}  {counted(amount.versions, 'version')}, {_size(amount.size)}"
 
 
-def _group(group: Group) -> str:
+def _group(group: PackageGroup) -> str:
     if not group.packages:
         return f"model package group {group.name}: empty"
     counts = ", ".join(f"{len(arns)} {status}" for status, arns in sorted(group.packages.items()))

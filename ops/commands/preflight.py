@@ -23,7 +23,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ops.aws import roles
-from ops.aws.session import Clients
+from ops.aws.session import ClientFactory
 from ops.errors import DENIED, EXPIRED, UNKNOWN_KEYS, OpsError, RoleRefusedError, error_code, explain
 
 BUCKET, KEY, QUEUE, TOPIC = "AWS::S3::Bucket", "AWS::KMS::Key", "AWS::SQS::Queue", "AWS::SNS::Topic"
@@ -109,7 +109,7 @@ def _profile(options: Sequence[str]) -> str | None:
 
 
 class _Clients:
-    """Clients for the account and region that the CDK deploys to."""
+    """ClientFactory for the account and region that the CDK deploys to."""
 
     def __init__(self, profile: str | None) -> None:
         self._session = boto3.Session(profile_name=profile)
@@ -136,7 +136,7 @@ def read_assembly(folder: Path) -> Iterator[Wanted]:
             yield Wanted(given.get("stackName", name), json.loads(text), role)
 
 
-def read_deployed(clients: Clients, wanted: Wanted) -> Deployed | None:
+def read_deployed(clients: ClientFactory, wanted: Wanted) -> Deployed | None:
     """Read the deployed stack, with the CDK's role for reading where one's own rights are too few.
 
     None when there is no such stack. Raises `OpsError` when nobody may read it.
@@ -165,7 +165,7 @@ def _filled(arn: str, identity: Mapping[str, str], region: str) -> str:
     return arn
 
 
-def _read(clients: Clients, stack: str) -> Deployed | None:
+def _read(clients: ClientFactory, stack: str) -> Deployed | None:
     cloudformation = clients.client("cloudformation")
     try:
         described = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]

@@ -10,9 +10,9 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 
 from ops.aws import roles
-from ops.aws.session import Clients, Session
+from ops.aws.session import ClientFactory, Session
 from ops.commands.options import AS_ROLE, NAME, STACK, TIMEOUT, WAIT
-from ops.errors import DENIED, UploadError, error_code
+from ops.errors import DENIED, CannotUploadError, error_code
 from ops.output.terminal import say
 from ops.uploads import outcome, validation
 from ops.uploads.start import settle
@@ -146,7 +146,7 @@ def upload(
         settle(uploader, deployed, uploaded, timeout, console)
 
 
-def _known_settings(clients: Clients, stack: str, console: Console) -> Settings | None:
+def _known_settings(clients: ClientFactory, stack: str, console: Console) -> Settings | None:
     """Read the settings of a stack's function, or say that the person may not."""
     try:
         return validation.deployed_settings(clients, stack)
@@ -162,8 +162,8 @@ def _pairs(parameters: tuple[str, ...]) -> dict[str, str]:
     for text in parameters:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
-            raise UploadError(f"-p {text!r}: write NAME=VALUE, such as -p Epochs=3")
+            raise CannotUploadError(f"-p {text!r}: write NAME=VALUE, such as -p Epochs=3")
         if name.strip() in pairs:
-            raise UploadError(f"-p {name.strip()} is given twice")
+            raise CannotUploadError(f"-p {name.strip()} is given twice")
         pairs[name.strip()] = value
     return pairs

@@ -13,13 +13,15 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from ops.aws.session import Clients
-from ops.errors import NotFoundError, error_code
+from ops.aws.session import ClientFactory
+from ops.errors import AbsentError, error_code
 from ops.executions.execution import ABSENT, RUNNING
 
 BUCKET_TYPE, GROUP_TYPE = "AWS::S3::Bucket", "AWS::SageMaker::ModelPackageGroup"
 REPOSITORY_TYPE = "AWS::ECR::Repository"
 ROLE_TYPE = "AWS::IAM::Role"
+KEY_TAG = "data-key-of"
+"""The tag that says whose data a key was made for: infra/storage/encryption.py."""
 GUARDED = ("pipeline/", "verdicts/")
 """Prefixes below which the bucket's policy lets the break-glass role alone delete versions."""
 _KEPT = frozenset({"Retain", "RetainExceptOnCreate"})
@@ -33,7 +35,7 @@ class Amount(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Bucket:
+class StoredBucket:
     """A bucket with what it holds by prefix, the first folder of the keys."""
 
     name: str
@@ -45,12 +47,12 @@ class Bucket:
 
     @property
     def guarded(self) -> bool:
-        """Tell whether versions are in it below a guarded prefix."""
+        """Return whether versions are in it below a guarded prefix."""
         return any(prefix in self.prefixes for prefix in GUARDED)
 
 
 @dataclass(frozen=True)
-class Group:
+class PackageGroup:
     """A model package group with the ARNs of its packages by approval status."""
 
     name: str
@@ -64,7 +66,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Repository:
+class ImageRepository:
     """The repository of the images that a stack with `-c image=codebuild` builds."""
 
     name: str
@@ -74,7 +76,7 @@ class Repository:
 
 
 @dataclass(frozen=True)
-class Holdings:
+class Inventory:
     """Everything of one deployment at one moment."""
 
     stack: str
@@ -82,31 +84,31 @@ class Holdings:
     """None when the stack is gone, or never was."""
     resources: Mapping[str, int] = field(default_factory=dict)
     """How many resources of each type the stack has."""
-    buckets: tuple[Bucket, ...] = ()
-    groups: tuple[Group, ...] = ()
+    buckets: tuple[StoredBucket, ...] = ()
+    groups: tuple[PackageGroup, ...] = ()
     pipelines: tuple[str, ...] = ()
     running: tuple[str, ...] = ()
     """The ARNs of executions that have not ended."""
     keys: tuple[str, ...] = ()
     """The ARN of the key that the deployment made for its bucket; never one of somebody else's."""
-    repositories: tuple[Repository, ...] = ()
+    repositories: tuple[ImageRepository, ...] = ()
     break_glass: str | None = None
     """The ARN of the stack's break-glass role; None where it, and the bucket policy with it, is gone."""
 
     @property
     def guarded(self) -> bool:
-        """Tell whether something is here that the break-glass role alone may delete."""
+        """Return whether something is here that the break-glass role alone may delete."""
         return bool(self.break_glass) and any(each.guarded for each in self.buckets)
 
     @property
     def nothing(self) -> bool:
-        """Tell whether there is nothing here."""
+        """Return whether there is nothing here."""
         held = (self.buckets, self.groups, self.pipelines, self.running, self.repositories)
         return not self.stack_id and not any(held)
 
     @property
     def refilled(self) -> bool:
-        """Tell whether something is in it that can be removed before the stack is."""
+        """Return whether something is in it that can be removed before the stack is."""
         return (
             bool(self.running)
             or any(each.prefixes for each in self.buckets)
@@ -115,11 +117,11 @@ class Holdings:
 
     @property
     def keeps(self) -> bool:
-        """Tell whether data stays when the stack goes."""
+        """Return whether data stays when the stack goes."""
         kept = [each.kept for part in (self.buckets, self.groups, self.repositories) for each in part]
         return self.stack_id is None or any(kept)
 
-    def doomed(self, *, data: bool) -> Holdings:
+    def to_delete(self, *, data: bool) -> Inventory:
         """Return the part that goes: executions and stack, and what `data` says or nothing keeps.
 
         Pipelines and their history tell where the models of a group come from, and stay as long as it does.
@@ -146,8 +148,8 @@ class _Stack:
     roles: frozenset[str] = frozenset()
 
 
-def read(session: Clients, stack: str) -> Holdings:
-    """Read all of it; NotFoundError when the stack is another product's."""
+def read(session: ClientFactory, stack: str) -> Inventory:
+    """Read all of it; AbsentError when the stack is another product's."""
     own, names = _stack(session.client("cloudformation"), stack), _names(session, stack)
     sagemaker = session.client("sagemaker")
     role = own.outputs.get("PipelineExecutionRoleArn", names["PipelineExecutionRoleArn"])
@@ -159,7 +161,7 @@ def read(session: Clients, stack: str) -> Holdings:
     kept_images = own.data.get(REPOSITORY_TYPE, {}).get(_repository_name(stack), True)
     s3, images = session.client("s3"), _repository(session.client("ecr"), stack, kept_images)
     found = tuple(filter(None, (_bucket(s3, name, kept) for name, kept in buckets.items())))
-    return Holdings(
+    return Inventory(
         stack,
         own.stack_id,
         own.resources,
@@ -167,7 +169,7 @@ def read(session: Clients, stack: str) -> Holdings:
         tuple(filter(None, (_group(sagemaker, name, kept) for name, kept in groups.items()))),
         pipelines,
         tuple(arn for name in pipelines for arn in running(sagemaker, name)),
-        tuple(_own_keys(session, stack, found)),
+        tuple(_own_keys(session, stack, names["PipelineExecutionRoleArn"].split(":")[4], found)),
         (images,) if images else (),
         _break_glass(own),
     )
@@ -203,7 +205,7 @@ def _stack(cloudformation: Any, stack: str) -> _Stack:
     template = cloudformation.get_template(StackName=stack_id, TemplateStage="Processed")["TemplateBody"]
     # One that is not JSON comes as text: not ours, whose app writes JSON.
     if not isinstance(template, dict) or "PipelineExecutionRoleArn" not in template.get("Outputs", {}):
-        raise NotFoundError(
+        raise AbsentError(
             f"stack {stack} is not a deployment of this pipeline: it has no output PipelineExecutionRoleArn; "
             "name the right one with --stack"
         )
@@ -223,7 +225,7 @@ def _stack(cloudformation: Any, stack: str) -> _Stack:
     return _Stack(stack_id, outputs, resources, data, frozenset(roles))
 
 
-def _names(session: Clients, stack: str) -> dict[str, str]:
+def _names(session: ClientFactory, stack: str) -> dict[str, str]:
     """Name what a deployment makes, as infra/names.py does, for when no stack is there to tell."""
     sts = session.client("sts")
     identity, region = sts.get_caller_identity(), sts.meta.region_name
@@ -242,7 +244,7 @@ def _pipelines(sagemaker: Any, project: str, role_arn: str) -> Iterator[str]:
                 yield name
 
 
-def _bucket(s3: Any, name: str, kept: bool) -> Bucket | None:
+def _bucket(s3: Any, name: str, kept: bool) -> StoredBucket | None:
     counts, sizes = Counter[str](), Counter[str]()
     try:
         for page in versions(s3, name):
@@ -256,7 +258,7 @@ def _bucket(s3: Any, name: str, kept: bool) -> Bucket | None:
             raise
         return None
     amounts = {prefix: Amount(counts[prefix], sizes[prefix]) for prefix in sorted(counts)}
-    return Bucket(name, kept, amounts, _default_key(s3, name))
+    return StoredBucket(name, kept, amounts, _default_key(s3, name))
 
 
 def _default_key(s3: Any, bucket: str) -> str | None:
@@ -270,16 +272,22 @@ def _default_key(s3: Any, bucket: str) -> str | None:
     return next((each["KMSMasterKeyID"] for each in defaults if each.get("KMSMasterKeyID")), None)
 
 
-def _own_keys(session: Clients, stack: str, buckets: Iterable[Bucket]) -> Iterator[str]:
-    """Yield the ARN of the bucket's key if its description is the one of infra/storage/encryption.py."""
+def _own_keys(
+    session: ClientFactory, stack: str, account: str, buckets: Iterable[StoredBucket]
+) -> Iterator[str]:
+    """Yield the ARN of the bucket's key if a stack of this name made it, which its tag tells."""
     for key_id in dict.fromkeys(each.key for each in buckets if each.key):
-        key = session.client("kms").describe_key(KeyId=key_id)["KeyMetadata"]
-        ours = key.get("Description") == f"Encrypts data, models, messages and the log of {stack}"
-        if ours and key["KeyState"] != "PendingDeletion":
-            yield str(key["Arn"])
+        kms = session.client("kms")
+        key = kms.describe_key(KeyId=key_id)["KeyMetadata"]
+        # KMS tells the tags of another account's key to nobody else, and no stack of ours made that one.
+        if key["Arn"].split(":")[4] == account and key["KeyState"] != "PendingDeletion":
+            pages = kms.get_paginator("list_resource_tags").paginate(KeyId=key["Arn"])
+            tags = {each["TagKey"]: each["TagValue"] for page in pages for each in page["Tags"]}
+            if tags.get(KEY_TAG) == stack:
+                yield str(key["Arn"])
 
 
-def _group(sagemaker: Any, name: str, kept: bool) -> Group | None:
+def _group(sagemaker: Any, name: str, kept: bool) -> PackageGroup | None:
     packages: dict[str, list[str]] = {}
     try:
         sagemaker.describe_model_package_group(ModelPackageGroupName=name)
@@ -292,7 +300,7 @@ def _group(sagemaker: Any, name: str, kept: bool) -> Group | None:
         if error_code(error) not in ABSENT | {"ValidationException"}:
             raise
         return None
-    return Group(name, kept, packages)
+    return PackageGroup(name, kept, packages)
 
 
 def _repository_name(stack: str) -> str:
@@ -300,7 +308,7 @@ def _repository_name(stack: str) -> str:
     return f"{stack}-training"
 
 
-def _repository(ecr: Any, stack: str, kept: bool) -> Repository | None:
+def _repository(ecr: Any, stack: str, kept: bool) -> ImageRepository | None:
     """Find the stack's repository; one of this name without the stack's tags is somebody else's."""
     name = _repository_name(stack)
     try:
@@ -313,4 +321,4 @@ def _repository(ecr: Any, stack: str, kept: bool) -> Repository | None:
             raise
         return None
     owner = "-".join(filter(None, (tags.get("environment"), tags.get("project"))))
-    return Repository(name, kept, len(digests)) if owner == stack else None
+    return ImageRepository(name, kept, len(digests)) if owner == stack else None

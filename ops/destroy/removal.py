@@ -17,15 +17,15 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ops.aws import roles
-from ops.aws.session import Clients, poll_seconds
+from ops.aws.session import ClientFactory, poll_seconds
 from ops.destroy import inventory
-from ops.destroy.inventory import Bucket, Group, Holdings
+from ops.destroy.inventory import Inventory, PackageGroup, StoredBucket
 from ops.errors import DestroyError, error_code
 from ops.executions.execution import RUNNING
 
 Tell = Callable[[str], None]
-Become = Callable[[str], Clients]
-"""Gives the clients of a role, by its ARN."""
+Become = Callable[[str], ClientFactory]
+"""Returns the clients of a role, by its ARN."""
 
 ROUNDS = 4
 STOP_SECONDS = 30 * 60
@@ -37,11 +37,11 @@ _BATCH = 1000  # what one DeleteObjects takes
 
 
 def remove(
-    session: Clients, held: Holdings, *, data: bool, tell: Tell, become: Become | None = None
-) -> Holdings:
-    """Remove what `held` says, with `data` also what the stack would keep; give what is left.
+    session: ClientFactory, held: Inventory, *, data: bool, tell: Tell, become: Become | None = None
+) -> Inventory:
+    """Remove what `held` says, with `data` also what the stack would keep; return what is left.
 
-    `become` gives the clients of the break-glass role, by default those of whoever may simply assume it.
+    `become` returns the clients of the break-glass role, by default those of whoever may simply assume it.
 
     Raises:
         DestroyError: Something does not end or cannot be deleted; running it again goes on from there.
@@ -49,12 +49,12 @@ def remove(
     """
     data, become = data or not held.keeps, become or partial(roles.assume, session)
     for _ in range(ROUNDS):
-        doomed = held.doomed(data=data)
-        if doomed.nothing:
+        to_delete = held.to_delete(data=data)
+        if to_delete.nothing:
             return held
-        failures = _remove(session, doomed, tell, _break_glass(doomed, become, tell))
+        failures = _remove(session, to_delete, tell, _break_glass(to_delete, become, tell))
         held = inventory.read(session, held.stack)
-        if failures and not held.doomed(data=data).refilled:
+        if failures and not held.to_delete(data=data).refilled:
             raise DestroyError("\n  ".join([f"stack {held.stack} was not deleted:", *failures]))
     raise DestroyError(
         f"{held.stack} is still there after {ROUNDS} rounds: somebody keeps uploading to it. "
@@ -62,54 +62,56 @@ def remove(
     )
 
 
-def _break_glass(doomed: Holdings, become: Become, tell: Tell) -> Clients | None:
+def _break_glass(to_delete: Inventory, become: Become, tell: Tell) -> ClientFactory | None:
     """Become the break-glass role before anything goes, if it is needed."""
-    if not doomed.break_glass or not doomed.guarded:
+    if not to_delete.break_glass or not to_delete.guarded:
         return None
-    glass = become(doomed.break_glass)
-    tell(f"Deleting definitions and verdicts as {doomed.break_glass}")
+    glass = become(to_delete.break_glass)
+    tell(f"Deleting definitions and verdicts as {to_delete.break_glass}")
     return glass
 
 
-def _remove(session: Clients, doomed: Holdings, tell: Tell, glass: Clients | None) -> list[str]:
-    """Remove all of it once; give why the stack was not deleted, if it was not."""
+def _remove(
+    session: ClientFactory, to_delete: Inventory, tell: Tell, glass: ClientFactory | None
+) -> list[str]:
+    """Remove all of it once; return why the stack was not deleted, if it was not."""
     sagemaker = session.client("sagemaker")
-    _stop(sagemaker, doomed, tell)
-    for name in doomed.pipelines:
+    _stop(sagemaker, to_delete, tell)
+    for name in to_delete.pipelines:
         _tolerant(sagemaker.delete_pipeline, PipelineName=name)
         tell(f"Deleted pipeline {name} and the record of its executions")
-    for group in doomed.groups:
+    for group in to_delete.groups:
         _delete_packages(sagemaker, group, tell)
-    for bucket in doomed.buckets:
+    for bucket in to_delete.buckets:
         if glass and bucket.guarded:
             for prefix in inventory.GUARDED:
                 _empty(glass.client("s3"), bucket, tell, prefix)
         _empty(session.client("s3"), bucket, tell)
-    if doomed.stack_id:
-        return _delete_stack(session.client("cloudformation"), doomed, tell)
-    for group in doomed.groups:
+    if to_delete.stack_id:
+        return _delete_stack(session.client("cloudformation"), to_delete, tell)
+    for group in to_delete.groups:
         sagemaker.delete_model_package_group(ModelPackageGroupName=group.name)
         tell(f"Deleted model package group {group.name}")
-    for each in doomed.repositories:
+    for each in to_delete.repositories:
         _tolerant(session.client("ecr").delete_repository, repositoryName=each.name, force=True)
         tell(f"Deleted image repository {each.name}")
     # Before the bucket, which is what the key is known by; it is empty by now.
-    for arn in doomed.keys:
+    for arn in to_delete.keys:
         session.client("kms").schedule_key_deletion(KeyId=arn, PendingWindowInDays=KEY_DAYS)
         tell(f"Key {arn} is deleted in {KEY_DAYS} days; aws kms cancel-key-deletion takes it back till then")
-    for bucket in doomed.buckets:
+    for bucket in to_delete.buckets:
         _tolerant(session.client("s3").delete_bucket, Bucket=bucket.name)
         tell(f"Deleted bucket {bucket.name}")
     return []
 
 
-def _stop(sagemaker: Any, doomed: Holdings, tell: Tell) -> None:
+def _stop(sagemaker: Any, to_delete: Inventory, tell: Tell) -> None:
     """Stop what runs and wait for its end: until then jobs write to the bucket, as the stack's role."""
-    for arn in doomed.running:
+    for arn in to_delete.running:
         # One that is stopping, or has ended since we looked, cannot be stopped.
         _tolerant(sagemaker.stop_pipeline_execution, PipelineExecutionArn=arn)
         tell(f"Stopping {arn}")
-    left, deadline = list(doomed.running), time.monotonic() + STOP_SECONDS
+    left, deadline = list(to_delete.running), time.monotonic() + STOP_SECONDS
     while left := [arn for arn in left if _runs(sagemaker, arn)]:
         if time.monotonic() > deadline:
             raise DestroyError(f"still stopping after {STOP_SECONDS // 60} minutes: {', '.join(left)}")
@@ -121,14 +123,14 @@ def _runs(sagemaker: Any, arn: str) -> bool:
     return answer["PipelineExecutionStatus"] in RUNNING
 
 
-def _delete_packages(sagemaker: Any, group: Group, tell: Tell) -> None:
+def _delete_packages(sagemaker: Any, group: PackageGroup, tell: Tell) -> None:
     for arn in group.arns:
         sagemaker.delete_model_package(ModelPackageName=arn)
     if group.arns:
         tell(f"Deleted {len(group.arns)} model packages of {group.name}")
 
 
-def _empty(s3: Any, bucket: Bucket, tell: Tell, prefix: str = "") -> None:
+def _empty(s3: Any, bucket: StoredBucket, tell: Tell, prefix: str = "") -> None:
     deleted = 0
     for page in inventory.versions(s3, bucket.name, prefix):
         keys = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in page]
@@ -145,20 +147,20 @@ def _empty(s3: Any, bucket: Bucket, tell: Tell, prefix: str = "") -> None:
         tell(f"Deleted {deleted} object versions of {bucket.name}{'/' if prefix else ''}{prefix}")
 
 
-def _delete_stack(cloudformation: Any, doomed: Holdings, tell: Tell) -> list[str]:
-    """Delete the stack and wait; give what failed, such as a bucket that was written to meanwhile."""
-    tell(f"Deleting stack {doomed.stack}")
-    cloudformation.delete_stack(StackName=doomed.stack_id)
+def _delete_stack(cloudformation: Any, to_delete: Inventory, tell: Tell) -> list[str]:
+    """Delete the stack and wait; return what failed, such as a bucket that was written to meanwhile."""
+    tell(f"Deleting stack {to_delete.stack}")
+    cloudformation.delete_stack(StackName=to_delete.stack_id)
     deadline = time.monotonic() + STACK_SECONDS
     while True:
-        status = cloudformation.describe_stacks(StackName=doomed.stack_id)["Stacks"][0]["StackStatus"]
+        status = cloudformation.describe_stacks(StackName=to_delete.stack_id)["Stacks"][0]["StackStatus"]
         if status == "DELETE_COMPLETE":
-            tell(f"Deleted stack {doomed.stack}")
+            tell(f"Deleted stack {to_delete.stack}")
             return []
         if status == "DELETE_FAILED":
-            return _failures(cloudformation, str(doomed.stack_id))
+            return _failures(cloudformation, str(to_delete.stack_id))
         if time.monotonic() > deadline:
-            raise DestroyError(f"stack {doomed.stack} is {status} after {STACK_SECONDS // 60} minutes")
+            raise DestroyError(f"stack {to_delete.stack} is {status} after {STACK_SECONDS // 60} minutes")
         time.sleep(poll_seconds(cloudformation))
 
 

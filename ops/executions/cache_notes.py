@@ -14,7 +14,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ops.errors import DENIED, error_code
-from ops.executions.execution import ABSENT, Execution
+from ops.executions.execution import ABSENT, ExecutionState
 
 LOG_GROUP = "/local/sagemaker/pipelines"
 
@@ -34,7 +34,7 @@ class CacheNote:
         return f"cache hit{source}{reason}" if self.hit else f"cache miss{reason}"
 
 
-def read(logs: Any, execution: Execution) -> dict[str, CacheNote]:
+def read(logs: Any, execution: ExecutionState) -> dict[str, CacheNote]:
     """Map step names to what the cache did for them; steps nothing is known of are left out."""
     told = {event["step"]: event for event in _events(logs, execution.id) if event.get("event") == "cache"}
     notes = {}

@@ -10,7 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ops.errors import NotFoundError, error_code, error_message
+from ops.errors import AbsentError, error_code, error_message
 
 FINAL = frozenset({"Succeeded", "Failed", "Stopped", "CompletedWithFailures"})
 RUNNING = frozenset({"Starting", "Executing", "Stopping"})
@@ -18,7 +18,7 @@ ABSENT = frozenset({"ResourceNotFound", "ResourceNotFoundException"})
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedStep:
     """A step of the definition, whether it started or not."""
 
     name: str
@@ -35,7 +35,7 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Step:
+class StartedStep:
     """A step that started, as ListPipelineExecutionSteps tells it."""
 
     name: str
@@ -83,7 +83,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Execution:
+class ExecutionState:
     """One execution at one moment."""
 
     arn: str
@@ -92,8 +92,8 @@ class Execution:
     failure_reason: str | None
     start: datetime
     last_modified: datetime
-    plan: tuple[Planned, ...]
-    steps: tuple[Step, ...]
+    plan: tuple[PlannedStep, ...]
+    steps: tuple[StartedStep, ...]
 
     @property
     def id(self) -> str:
@@ -102,16 +102,16 @@ class Execution:
 
     @property
     def finished(self) -> bool:
-        """Tell whether nothing will change any more."""
+        """Return whether nothing will change any more."""
         return self.status in FINAL
 
-    def step(self, name: str) -> Step | None:
+    def step(self, name: str) -> StartedStep | None:
         """Find a step that started."""
         return next((step for step in self.steps if step.name == name), None)
 
-    def planned(self, step: Step) -> Planned:
+    def planned(self, step: StartedStep) -> PlannedStep:
         """Find what the definition says of `step`."""
-        return next((each for each in self.plan if each.name == step.name), Planned(step.name, step.type))
+        return next((each for each in self.plan if each.name == step.name), PlannedStep(step.name, step.type))
 
     def end(self, now: datetime) -> datetime:
         """Return when the execution ended, or `now` while it runs."""
@@ -122,7 +122,7 @@ def find(sagemaker: Any, wanted: str, pipeline_name: str) -> str:
     """Find an execution's ARN: `latest` of the pipeline, or one by its PipelineExecutionId.
 
     Raises:
-        NotFoundError: There is no such pipeline, or it has no such execution.
+        AbsentError: There is no such pipeline, or it has no such execution.
     """
     request = {"PipelineName": pipeline_name, "SortBy": "CreationTime", "SortOrder": "Descending"}
     try:
@@ -134,15 +134,15 @@ def find(sagemaker: Any, wanted: str, pipeline_name: str) -> str:
     except ClientError as error:
         if error_code(error) not in ABSENT:
             raise
-        raise NotFoundError(
+        raise AbsentError(
             f"no pipeline {pipeline_name} yet: the first `cv-pipeline upload` makes it "
             "(`aws sagemaker list-pipelines` names the ones there are)"
         ) from error
     if wanted == "latest":
-        raise NotFoundError(
+        raise AbsentError(
             f"pipeline {pipeline_name} has no execution yet: start one with `cv-pipeline upload`"
         )
-    raise NotFoundError(
+    raise AbsentError(
         f"pipeline {pipeline_name} has no execution {wanted}: "
         f"`aws sagemaker list-pipeline-executions --pipeline-name {pipeline_name}` lists them"
     )
@@ -155,7 +155,7 @@ def read_definition(sagemaker: Any, arn: str) -> dict[str, Any]:
     return definition if isinstance(definition, dict) else {}
 
 
-def read(sagemaker: Any, arn: str, plan: tuple[Planned, ...]) -> Execution:
+def read(sagemaker: Any, arn: str, plan: tuple[PlannedStep, ...]) -> ExecutionState:
     """Read the execution and the steps that started, in the order of `plan`."""
     # The execution first: when it is final, the steps read after it are final too.
     answer = _ask(sagemaker.describe_pipeline_execution, arn)
@@ -166,7 +166,7 @@ def read(sagemaker: Any, arn: str, plan: tuple[Planned, ...]) -> Execution:
     steps = [_step(entry, types) for page in pages for entry in page["PipelineExecutionSteps"]]
     order = {planned.name: place for place, planned in enumerate(plan)}
     steps.sort(key=lambda step: order.get(step.name, len(order)))  # stable: unknown ones as they started
-    return Execution(
+    return ExecutionState(
         arn=answer["PipelineExecutionArn"],
         pipeline_name=answer["PipelineArn"].rpartition("/")[2],
         status=answer["PipelineExecutionStatus"],
@@ -192,15 +192,15 @@ def _ask(operation: Any, arn: str) -> dict[str, Any]:
     except ClientError as error:
         if error_code(error) not in ABSENT | {"ValidationException"}:
             raise
-        raise NotFoundError(
+        raise AbsentError(
             f"no execution {arn} ({error_message(error)}): `cv-pipeline watch latest` finds the newest one"
         ) from error
     return answer
 
 
-def _step(entry: Mapping[str, Any], types: Mapping[str, str]) -> Step:
+def _step(entry: Mapping[str, Any], types: Mapping[str, str]) -> StartedStep:
     metadata = entry.get("Metadata") or {}
-    return Step(
+    return StartedStep(
         name=entry["StepName"],
         type=types.get(entry["StepName"]) or next(iter(metadata), "Unknown").removesuffix("Job"),
         status=entry["StepStatus"],
@@ -224,7 +224,7 @@ def _flatten(
             yield from _flatten(arguments.get(branch, []), (*above, step["Name"]))
 
 
-def plan(definition: Mapping[str, Any]) -> tuple[Planned, ...]:
+def plan(definition: Mapping[str, Any]) -> tuple[PlannedStep, ...]:
     """Order the definition's steps as they can run: by how many are before them, then as written."""
     found = list(_flatten(definition.get("Steps", [])))
     needs = {step["Name"]: {*above, *_references(step), *step.get("DependsOn", [])} for step, above in found}
@@ -238,9 +238,9 @@ def plan(definition: Mapping[str, Any]) -> tuple[Planned, ...]:
     return tuple(_planned(step) for step, _ in ordered)
 
 
-def _planned(step: Mapping[str, Any]) -> Planned:
+def _planned(step: Mapping[str, Any]) -> PlannedStep:
     arguments = step.get("Arguments", {})
-    return Planned(step["Name"], step["Type"], arguments, tuple(step.get("PropertyFiles", [])))
+    return PlannedStep(step["Name"], step["Type"], arguments, tuple(step.get("PropertyFiles", [])))
 
 
 def _references(step: Mapping[str, Any]) -> set[str]:

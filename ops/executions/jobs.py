@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ops.executions.execution import Execution, Step
+from ops.executions.execution import ExecutionState, StartedStep
 
 INTERRUPTED = "Interrupted"
 
@@ -56,7 +56,7 @@ class Training:
         return self.transitions[-1].status if self.transitions else self.status
 
 
-def with_job(sagemaker: Any, step: Step) -> Step:
+def with_job(sagemaker: Any, step: StartedStep) -> StartedStep:
     """Return the step whose job made the outputs: for a cache hit without a job of its own, the source's."""
     if step.job_name or not step.cache_source:
         return step
@@ -66,11 +66,11 @@ def with_job(sagemaker: Any, step: Step) -> Step:
     for page in pages:
         for entry in page["PipelineExecutionSteps"]:
             if entry["StepName"] == step.name:
-                return Step(**{**step.__dict__, "metadata": entry.get("Metadata") or {}})
+                return StartedStep(**{**step.__dict__, "metadata": entry.get("Metadata") or {}})
     return step
 
 
-def read_training(sagemaker: Any, execution: Execution, step: Step) -> Training | None:
+def read_training(sagemaker: Any, execution: ExecutionState, step: StartedStep) -> Training | None:
     """Describe the step's training job; None while it has none."""
     name = with_job(sagemaker, step).job_name
     if name is None:
@@ -103,14 +103,14 @@ def _transition(entry: Mapping[str, Any]) -> Transition:
     )
 
 
-def read_exit_message(sagemaker: Any, step: Step) -> str | None:
+def read_exit_message(sagemaker: Any, step: StartedStep) -> str | None:
     """Return what the step's processing job said as it ended; None where it said nothing."""
     if step.job_name is None:
         return None
     return sagemaker.describe_processing_job(ProcessingJobName=step.job_name).get("ExitMessage") or None
 
 
-def property_file_urls(sagemaker: Any, execution: Execution, step: Step) -> list[str]:
+def property_file_urls(sagemaker: Any, execution: ExecutionState, step: StartedStep) -> list[str]:
     """Return where the step's property files are: `s3://.../evaluation.json`."""
     files = execution.planned(step).property_files
     name = with_job(sagemaker, step).job_name if files else None

@@ -29,7 +29,7 @@ CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
-class ModelPackage:
+class RegisteredModel:
     """One registered model."""
 
     arn: str
@@ -50,21 +50,21 @@ class ModelPackage:
         )
 
 
-def read_packages(sagemaker: Any, snapshot: Snapshot) -> list[ModelPackage]:
+def read_packages(sagemaker: Any, snapshot: Snapshot) -> list[RegisteredModel]:
     """List the packages in the order of their register steps, each with its status now."""
     arns = [step.model_package for step in snapshot.execution.steps if step.model_package]
     return [_package(sagemaker, arn) for arn in arns]
 
 
-def _package(sagemaker: Any, arn: str) -> ModelPackage:
+def _package(sagemaker: Any, arn: str) -> RegisteredModel:
     try:
         answer = sagemaker.describe_model_package(ModelPackageName=arn)
     except ClientError as error:
         if error_code(error) in ABSENT | DENIED | {"ValidationException"}:
-            return ModelPackage(arn, "unknown", "unknown: it was deleted, or you may not read it")
+            return RegisteredModel(arn, "unknown", "unknown: it was deleted, or you may not read it")
         raise
     kind = (answer.get("CustomerMetadataProperties") or {}).get("TrainingType", "unknown")
-    return ModelPackage(arn, kind, answer.get("ModelApprovalStatus", "unknown"))
+    return RegisteredModel(arn, kind, answer.get("ModelApprovalStatus", "unknown"))
 
 
 class ArtifactError(ValueError):

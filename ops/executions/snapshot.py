@@ -9,7 +9,7 @@ from typing import Any
 
 from ops.executions import cache_notes, execution, jobs
 from ops.executions.cache_notes import CacheNote
-from ops.executions.execution import RUNNING, Execution, Step
+from ops.executions.execution import RUNNING, ExecutionState, StartedStep
 from ops.executions.jobs import Training
 
 
@@ -17,7 +17,7 @@ from ops.executions.jobs import Training
 class Snapshot:
     """An execution with its training jobs and what the step cache did, by step name."""
 
-    execution: Execution
+    execution: ExecutionState
     trainings: Mapping[str, Training]
     cache: Mapping[str, CacheNote]
     taken: datetime
@@ -55,7 +55,7 @@ class SnapshotReader:
         }
         return Snapshot(now_execution, trainings, self._cache_of(now_execution), self._clock())
 
-    def _explained(self, step: Step) -> Step:
+    def _explained(self, step: StartedStep) -> StartedStep:
         """Add to a processing step that failed what its job said, asked for once."""
         if step.type != "Processing" or step.status != "Failed":
             return step
@@ -63,7 +63,7 @@ class SnapshotReader:
             self._exit_messages[step.name] = jobs.read_exit_message(self._sagemaker, step)
         return replace(step, exit_message=self._exit_messages[step.name])
 
-    def _training(self, now_execution: Execution, step: Step) -> Training | None:
+    def _training(self, now_execution: ExecutionState, step: StartedStep) -> Training | None:
         if step.name in self._ended:
             return self._ended[step.name]
         training = jobs.read_training(self._sagemaker, now_execution, step)
@@ -71,7 +71,7 @@ class SnapshotReader:
             self._ended[step.name] = training
         return training
 
-    def _cache_of(self, now_execution: Execution) -> Mapping[str, CacheNote]:
+    def _cache_of(self, now_execution: ExecutionState) -> Mapping[str, CacheNote]:
         """Read the log group again only when there are steps (or ends of steps) to explain."""
         judged = frozenset(f"{step.name} {step.status}" for step in now_execution.steps)
         if judged != self._judged:

@@ -15,7 +15,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from ops.executions.execution import RUNNING, Planned, Step
+from ops.executions.execution import RUNNING, PlannedStep, StartedStep
 from ops.executions.jobs import Training
 from ops.executions.snapshot import Snapshot
 from ops.output.terminal import duration
@@ -88,13 +88,13 @@ def _steps(snapshot: Snapshot, width: int, spinner: RenderableType, now: datetim
     return table
 
 
-def _unstarted(snapshot: Snapshot, planned: Planned) -> tuple[Text, ...]:
+def _unstarted(snapshot: Snapshot, planned: PlannedStep) -> tuple[Text, ...]:
     word = "not run" if snapshot.execution.finished else "waiting"
     return Text("·", "dim"), Text(planned.name, "dim"), Text(word, "dim"), Text(), Text()
 
 
 def _row(
-    snapshot: Snapshot, step: Step, width: int, spinner: RenderableType, now: datetime
+    snapshot: Snapshot, step: StartedStep, width: int, spinner: RenderableType, now: datetime
 ) -> tuple[RenderableType, ...]:
     style = STYLES.get(step.status, "cyan")
     symbol: RenderableType = spinner if step.status in RUNNING else Text(SYMBOLS.get(step.status, "·"), style)
@@ -107,7 +107,7 @@ def _status(status: str) -> Text:
     return Text(status, STYLES.get(status, "cyan"))
 
 
-def _remarks(snapshot: Snapshot, step: Step, width: int) -> RenderableType:
+def _remarks(snapshot: Snapshot, step: StartedStep, width: int) -> RenderableType:
     training = snapshot.trainings.get(step.name)
     remarks = _words(snapshot, step, training, width)
     if step.status not in RUNNING or training is None:
@@ -129,7 +129,7 @@ def _remarks(snapshot: Snapshot, step: Step, width: int) -> RenderableType:
     return Group(bar, remarks)
 
 
-def _words(snapshot: Snapshot, step: Step, training: Training | None, width: int) -> Text:
+def _words(snapshot: Snapshot, step: StartedStep, training: Training | None, width: int) -> Text:
     said = notes(snapshot, step)
     if width < WIDE:
         said = [note for note in said if not note.startswith("loss ")]

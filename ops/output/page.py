@@ -17,9 +17,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ops.executions.evaluations import Evaluation
-from ops.executions.execution import Step
+from ops.executions.execution import StartedStep
 from ops.executions.jobs import Training
-from ops.executions.models import ModelPackage, folder_name
+from ops.executions.models import RegisteredModel, folder_name
 from ops.executions.snapshot import Snapshot
 from ops.output import words
 from ops.output.confusion import Matrix, matrix, most_confused
@@ -45,7 +45,7 @@ class Page:
     snapshot: Snapshot
     summary: Summary
     evaluations: Mapping[str, Evaluation]
-    packages: list[ModelPackage]
+    packages: list[RegisteredModel]
     missing: list[str]
     notes: list[str]
 
@@ -97,7 +97,7 @@ class Page:
 
     @property
     def identical(self) -> bool | None:
-        """Tell whether all models have the same weights; None unless two or more are there."""
+        """Return whether all models have the same weights; None unless two or more are there."""
         digests = [each.model_sha256 for each in self.summary.trainings.values() if each.model_sha256]
         return len(set(digests)) == 1 if len(digests) > 1 else None
 
@@ -123,19 +123,23 @@ class Page:
 
     @property
     def packages_waiting(self) -> bool:
-        """Tell whether a registered model waits for somebody's approval."""
+        """Return whether a registered model waits for somebody's approval."""
         return any(package.approval_status == words.PENDING for package in self.packages)
 
     def cached(self, training: Training) -> bool:
-        """Tell whether `training` came from the cache, so that this execution paid nothing for it."""
+        """Return whether `training` came from the cache, so that this execution paid nothing for it."""
         return training not in self.snapshot.billed_trainings.values()
 
-    def package_of(self, package: ModelPackage) -> str:
+    def package_of(self, package: RegisteredModel) -> str:
         """Return the test accuracy of the registered model, as text."""
         evaluation = self.evaluations.get(package.training_type)
         return measured(evaluation, "accuracy") if evaluation else NOTHING
 
-    def cache_note(self, step: Step) -> str:
+    def branch(self, step: StartedStep) -> str:
+        """Say which way a condition step went."""
+        return words.branch(self.snapshot, step)
+
+    def cache_note(self, step: StartedStep) -> str:
         """Say what the cache did for `step`."""
         note = self.snapshot.cache.get(step.name)
         return note.sentence() if note else ""

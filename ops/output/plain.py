@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 
 from rich.console import Console
 
-from ops.executions.execution import RUNNING, Step
+from ops.executions.execution import RUNNING, StartedStep
 from ops.executions.jobs import INTERRUPTED, Training
 from ops.executions.snapshot import Snapshot
 from ops.output.terminal import duration, say
@@ -61,7 +61,7 @@ class _Change(NamedTuple):
         return f"{self.step} {self.status} {self.again}"
 
 
-def _changes(snapshot: Snapshot, step: Step) -> Iterator[_Change]:
+def _changes(snapshot: Snapshot, step: StartedStep) -> Iterator[_Change]:
     """Yield everything that happened to `step` so far."""
     training, running = snapshot.trainings.get(step.name), step.status in RUNNING
     began = step.start or snapshot.taken
@@ -80,13 +80,13 @@ def _changes(snapshot: Snapshot, step: Step) -> Iterator[_Change]:
         yield _Change(step.end or snapshot.taken, step.name, step.status, said)
 
 
-def _interruptions(training: Training, step: Step) -> Iterator[_Change]:
+def _interruptions(training: Training, step: StartedStep) -> Iterator[_Change]:
     for transition in training.transitions:
         if transition.status == INTERRUPTED:
             when = transition.start
             yield _Change(when, step.name, INTERRUPTED, [transition.message], when.isoformat())
 
 
-def _took(snapshot: Snapshot, step: Step) -> str:
+def _took(snapshot: Snapshot, step: StartedStep) -> str:
     seconds = step.seconds(snapshot.taken)
     return "" if seconds is None else f"in {duration(seconds)}"

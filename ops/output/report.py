@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ops.aws.session import Clients
+from ops.aws.session import ClientFactory
 from ops.errors import ReportError
 from ops.executions import evaluations, execution, models
 from ops.executions.models import folder_name
@@ -28,11 +28,13 @@ from ops.output.summary import Summary, summarise
 PAGE, SUMMARY = "report.html", "summary.json"
 
 
-def write_report(clients: Clients, execution_arn: str, directory: Path, notes: Sequence[str] = ()) -> Summary:
+def write_report(
+    clients: ClientFactory, execution_arn: str, directory: Path, notes: Sequence[str] = ()
+) -> Summary:
     """Write the report of an execution to `directory`, replacing an earlier report there.
 
     Raises:
-        NotFoundError: There is no such execution.
+        AbsentError: There is no such execution.
         ReportError: `directory` holds something else, or cannot be written.
     """
     _check_target(directory)
@@ -64,7 +66,7 @@ def _check_target(directory: Path) -> None:
         raise ReportError(f"{directory} is no directory; choose another place with --output")
 
 
-def _write(clients: Clients, execution_arn: str, directory: Path, notes: Sequence[str]) -> Summary:
+def _write(clients: ClientFactory, execution_arn: str, directory: Path, notes: Sequence[str]) -> Summary:
     sagemaker, s3 = clients.client("sagemaker"), clients.client("s3")
     reader = SnapshotReader(sagemaker, clients.client("logs"), execution_arn)
     snapshot = reader.read()

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from ops.executions.evaluations import Evaluation
-from ops.executions.models import ModelPackage
+from ops.executions.models import RegisteredModel
 from ops.executions.snapshot import Snapshot
 
 
@@ -90,7 +90,7 @@ def summarise(
     snapshot: Snapshot,
     parameters: Mapping[str, str],
     evaluations: Mapping[str, Evaluation],
-    packages: list[ModelPackage],
+    packages: list[RegisteredModel],
     digests: Mapping[str, str],
 ) -> Summary:
     """Put together what was read; `digests` are the sha256 of the models by training type."""

@@ -22,7 +22,7 @@ STYLES = {
 
 
 def is_live(console: Console) -> bool:
-    """Tell whether `console` is a terminal on which lines may be redrawn in colour."""
+    """Return whether `console` is a terminal on which lines may be redrawn in colour."""
     plain = any(os.environ.get(name) for name in ("CI", "NO_COLOR"))
     return console.is_terminal and not console.is_dumb_terminal and not plain
 

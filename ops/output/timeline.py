@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from ops.executions.execution import Step
+from ops.executions.execution import StartedStep
 from ops.executions.jobs import INTERRUPTED, Training
 from ops.executions.snapshot import Snapshot
 from ops.output.terminal import duration
@@ -94,7 +94,7 @@ class _Scale:
         return Bar(self.x(begin), max(2.0, round(self.x(end) - self.x(begin), 1)), kind, tip)
 
 
-def _row(snapshot: Snapshot, step: Step, place: int, scale: _Scale) -> Row:
+def _row(snapshot: Snapshot, step: StartedStep, place: int, scale: _Scale) -> Row:
     seconds = step.seconds(snapshot.taken) or 0.0
     took = duration(seconds)
     cached = snapshot.cache.get(step.name)
@@ -110,7 +110,7 @@ def _label(took: str, kind: str, ended: bool) -> str:
     return f"{took} cached" if kind == "cached" else took if ended else f"{took} ..."
 
 
-def _interruptions(training: Training, step: Step, snapshot: Snapshot, scale: _Scale) -> Iterator[Bar]:
+def _interruptions(training: Training, step: StartedStep, snapshot: Snapshot, scale: _Scale) -> Iterator[Bar]:
     """Yield the times from each interruption to the next time the job was training."""
     transitions = training.transitions
     for place, transition in enumerate(transitions):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from ops.executions.execution import RUNNING, Step
+from ops.executions.execution import RUNNING, StartedStep
 from ops.executions.jobs import Training
-from ops.executions.models import ModelPackage
+from ops.executions.models import RegisteredModel
 from ops.executions.snapshot import Snapshot
 from ops.output.terminal import duration
 
@@ -14,9 +15,9 @@ PROGRESS, ACCURACY, LOSS = "train:progress", "validation:accuracy", "train:loss"
 PENDING = "PendingManualApproval"
 
 
-def notes(snapshot: Snapshot, step: Step) -> list[str]:
+def notes(snapshot: Snapshot, step: StartedStep) -> list[str]:
     """List what is worth knowing of `step` beside its status, the most important first."""
-    said = _of_result(step)
+    said = _of_result(snapshot, step)
     training = snapshot.trainings.get(step.name)
     if training:
         billed = step.name in snapshot.billed_trainings
@@ -26,15 +27,34 @@ def notes(snapshot: Snapshot, step: Step) -> list[str]:
     return said
 
 
-def cache(snapshot: Snapshot, step: Step) -> list[str]:
+def cache(snapshot: Snapshot, step: StartedStep) -> list[str]:
     """Say what the step cache did, when there is something to say."""
     note = snapshot.cache.get(step.name)
     return [note.sentence()] if note and (note.hit or note.reason) else []
 
 
-def _of_result(step: Step) -> list[str]:
+def branch(snapshot: Snapshot, step: StartedStep) -> str:
+    """Say which way a condition step went: `condition true: runs RegisterSpot`; empty for other steps.
+
+    Where the branch taken is empty, the other one tells more: a check that fails the execution and did not
+    have to says `condition false: skips AccuracyTooLow`.
+    """
+    if not step.outcome:
+        return ""
+    arguments = snapshot.execution.planned(step).arguments
+    then, otherwise = _names(arguments.get("IfSteps")), _names(arguments.get("ElseSteps"))
+    taken, left = (then, otherwise) if step.outcome == "True" else (otherwise, then)
+    what = f": runs {', '.join(taken)}" if taken else f": skips {', '.join(left)}" if left else ""
+    return f"condition {step.outcome.lower()}{what}"
+
+
+def _names(steps: Any) -> list[str]:
+    return [str(each["Name"]) for each in steps or ()]
+
+
+def _of_result(snapshot: Snapshot, step: StartedStep) -> list[str]:
     if step.outcome:
-        return [f"outcome {step.outcome}"]
+        return [branch(snapshot, step)]
     if step.model_package:
         return ["model package " + step.model_package.partition(":model-package/")[2]]
     return []
@@ -75,7 +95,7 @@ def failures(snapshot: Snapshot) -> list[str]:
     return said
 
 
-def summary(snapshot: Snapshot, packages: list[ModelPackage], accuracies: Mapping[str, float]) -> str:
+def summary(snapshot: Snapshot, packages: list[RegisteredModel], accuracies: Mapping[str, float]) -> str:
     """Sum up in one sentence: the result, the models, what Spot saved. `accuracies` by training type."""
     execution = snapshot.execution
     took = duration((execution.end(snapshot.taken) - execution.start).total_seconds())
@@ -94,7 +114,7 @@ def validation_accuracies(snapshot: Snapshot) -> dict[str, float]:
     }
 
 
-def next_step(packages: list[ModelPackage]) -> str | None:
+def next_step(packages: list[RegisteredModel]) -> str | None:
     """Say how to approve the registered models that wait for it."""
     waiting = [package for package in packages if package.approval_status == PENDING]
     if not waiting:
@@ -104,7 +124,7 @@ def next_step(packages: list[ModelPackage]) -> str | None:
     return f"Approve {waiting[0].name} ({waiting[0].training_type}) with:\n{waiting[0].approve_command}{also}"
 
 
-def _registered(packages: list[ModelPackage], accuracies: Mapping[str, float], word: str) -> str:
+def _registered(packages: list[RegisteredModel], accuracies: Mapping[str, float], word: str) -> str:
     if not packages:
         reached = ", ".join(f"{kind} {value:.3f}" for kind, value in accuracies.items())
         return "no model was registered" + (f" ({word} {reached})" if reached else "")
@@ -113,12 +133,12 @@ def _registered(packages: list[ModelPackage], accuracies: Mapping[str, float], w
     return f"registered {len(packages)} {noun}, {' and '.join(said)}, {_statuses(packages)}"
 
 
-def _package(package: ModelPackage, accuracy: float | None, word: str) -> str:
+def _package(package: RegisteredModel, accuracy: float | None, word: str) -> str:
     reached = "" if accuracy is None else f", {word} {accuracy:.3f}"
     return f"{package.name} ({package.training_type}{reached})"
 
 
-def _statuses(packages: list[ModelPackage]) -> str:
+def _statuses(packages: list[RegisteredModel]) -> str:
     statuses = sorted({package.approval_status for package in packages})
     both = "each " if len(packages) > 1 and len(statuses) == 1 else ""
     return both + " and ".join(statuses)

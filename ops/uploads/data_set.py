@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ops.errors import UploadError
+from ops.errors import CannotUploadError
 
 LIST, IMAGES = "images.txt", "images"
 OFFICIAL_FOLDER = "CUB_200_2011"
@@ -60,23 +60,23 @@ def find(source: Path) -> DataSet:
     """List the data set at `source`.
 
     Raises:
-        UploadError: Nothing is there, it is empty, or it does not have the layout of CUB-200-2011.
+        CannotUploadError: Nothing is there, it is empty, or it does not have the layout of CUB-200-2011.
     """
     if not source.exists():
-        raise UploadError(f"--data {source}: there is no such file or folder; {LAYOUT}")
+        raise CannotUploadError(f"--data {source}: there is no such file or folder; {LAYOUT}")
     if source.is_file():
         return _archive(source)
     folder = _root(source)
     files = tuple(sorted(_files(folder), key=lambda file: file.name))
     if not any(file.name.startswith(f"{IMAGES}/") for file in files):
-        raise UploadError(f"--data {source}: {folder / IMAGES} holds no files; {LAYOUT}")
+        raise CannotUploadError(f"--data {source}: {folder / IMAGES} holds no files; {LAYOUT}")
     return DataSet(source, files)
 
 
 def opened(path: Path) -> Path:
     """Return `path` back when it can be read, else say so in one sentence."""
     if not os.access(path, os.R_OK):
-        raise UploadError(f"{path} cannot be read: check its permissions (chmod u+r)")
+        raise CannotUploadError(f"{path} cannot be read: check its permissions (chmod u+r)")
     return path
 
 
@@ -87,10 +87,10 @@ def _root(source: Path) -> Path:
             return folder
     found = sorted(path.name for path in opened(source).iterdir() if not path.name.startswith("."))
     if not found:
-        raise UploadError(f"--data {source}: the folder is empty; {LAYOUT}")
+        raise CannotUploadError(f"--data {source}: the folder is empty; {LAYOUT}")
     missing = [name for name in (LIST, IMAGES) if not (source / name).exists()]
     shown = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
-    raise UploadError(
+    raise CannotUploadError(
         f"--data {source}: no {' and no '.join(missing) or LIST} there or in {OFFICIAL_FOLDER}/; "
         f"it holds {shown}; {LAYOUT}"
     )
@@ -106,7 +106,7 @@ def _files(root: Path) -> Iterator[DataFile]:
 def _below(root: Path, folder: Path, above: frozenset[Path]) -> Iterator[DataFile]:
     real = folder.resolve()
     if real in above:
-        raise UploadError(f"{folder} is a symbolic link to a folder that holds it; remove the link")
+        raise CannotUploadError(f"{folder} is a symbolic link to a folder that holds it; remove the link")
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
@@ -121,26 +121,26 @@ def _file(root: Path, path: Path) -> DataFile:
     try:
         length = len(name.encode())
     except UnicodeEncodeError as error:
-        raise UploadError(
+        raise CannotUploadError(
             f"{path!a} has a name that is not UTF-8; rename it (and its line in {LIST})"
         ) from error
     if length > KEY_LIMIT:
-        raise UploadError(f"{path} has a name of {length} bytes; S3 takes at most {KEY_LIMIT} here")
+        raise CannotUploadError(f"{path} has a name of {length} bytes; S3 takes at most {KEY_LIMIT} here")
     if path.is_symlink() and not path.exists():
-        raise UploadError(f"{path} is a symbolic link to {path.readlink()}, which does not exist")
+        raise CannotUploadError(f"{path} is a symbolic link to {path.readlink()}, which does not exist")
     if not path.is_file():
-        raise UploadError(f"{path} is neither a file nor a folder; remove it")
+        raise CannotUploadError(f"{path} is neither a file nor a folder; remove it")
     return DataFile(name, path, path.stat().st_size)
 
 
 def _archive(source: Path) -> DataSet:
     if not source.name.lower().endswith(ARCHIVE_SUFFIXES):
-        raise UploadError(f"--data {source}: not one of {', '.join(ARCHIVE_SUFFIXES)}; {LAYOUT}")
+        raise CannotUploadError(f"--data {source}: not one of {', '.join(ARCHIVE_SUFFIXES)}; {LAYOUT}")
     if not source.stat().st_size:
-        raise UploadError(f"--data {source}: the file is empty; {LAYOUT}")
+        raise CannotUploadError(f"--data {source}: the file is empty; {LAYOUT}")
     missing = _missing_members(opened(source))
     if missing:
-        raise UploadError(f"--data {source}: no {' and no '.join(missing)} in the archive; {LAYOUT}")
+        raise CannotUploadError(f"--data {source}: no {' and no '.join(missing)} in the archive; {LAYOUT}")
     return DataSet(source, (_file(source.parent.absolute(), source.absolute()),))
 
 
@@ -154,7 +154,7 @@ def _missing_members(source: Path) -> list[str]:
                 if not wanted:
                     break
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise UploadError(
+        raise CannotUploadError(
             f"--data {source}: not a readable archive ({error}); fetch or pack it again"
         ) from error
     return sorted(wanted)

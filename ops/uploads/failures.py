@@ -72,7 +72,7 @@ class Message:
         return arn.partition(":function:")[2].partition(":")[0]
 
 
-class Failure(NamedTuple):
+class FailedUpload(NamedTuple):
     """One thing that failed."""
 
     kind: str
@@ -84,7 +84,7 @@ class Failure(NamedTuple):
     reason: str
 
 
-def queued(sqs: Any, queue_url: str) -> list[Failure]:
+def queued(sqs: Any, queue_url: str) -> list[FailedUpload]:
     """List the failed events in the queue, oldest first, and leave them there."""
     messages: list[Message] = []
     received = receive(sqs, queue_url, hidden_seconds=HIDDEN_SECONDS, wait_seconds=WAIT_SECONDS)
@@ -94,12 +94,13 @@ def queued(sqs: Any, queue_url: str) -> list[Failure]:
     finally:
         give_back(sqs, queue_url, messages)
     found = [
-        Failure("queue", each.sent_at, str(each.receives), each.subject, each.reason) for each in messages
+        FailedUpload("queue", each.sent_at, str(each.receives), each.subject, each.reason)
+        for each in messages
     ]
     return sorted(found, key=lambda each: str(each.at))
 
 
-def failed(s3: Any, bucket: str, limit: int) -> list[Failure]:
+def failed(s3: Any, bucket: str, limit: int) -> list[FailedUpload]:
     """List the uploads whose verdict is FAILED, oldest first, among the newest `limit` verdicts."""
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=verdicts.PREFIX)
     listed = [entry for page in pages for entry in page.get("Contents", [])]
@@ -107,7 +108,9 @@ def failed(s3: Any, bucket: str, limit: int) -> list[Failure]:
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         read = list(pool.map(lambda entry: outcome.load(s3, bucket, entry["Key"]), newest))
     return [
-        Failure("verdict", entry["LastModified"], "-", outcome.upload(each), "; ".join(outcome.reasons(each)))
+        FailedUpload(
+            "verdict", entry["LastModified"], "-", outcome.upload(each), "; ".join(outcome.reasons(each))
+        )
         for entry, each in zip(newest, read, strict=True)
         if each and each["verdict"] == verdicts.FAILED
     ]

@@ -26,7 +26,7 @@ CLOCK_SKEW = timedelta(minutes=5)  # between S3's clock and SageMaker's
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Execution(NamedTuple):
+class ListedExecution(NamedTuple):
     """One execution of the pipeline, as ListPipelineExecutions tells it."""
 
     arn: str
@@ -48,7 +48,7 @@ class Entry:
     """Whether the object version is still in the bucket."""
     verdict_key: str | None = None
     verdict: Verdict | None = None
-    execution: Execution | None = None
+    execution: ListedExecution | None = None
     pipeline_version: int | None = None
 
     @property
@@ -132,7 +132,7 @@ class History:
         for page in self._s3.get_paginator(operation).paginate(Bucket=self._bucket, Prefix=prefix):
             yield from page.get(member, [])
 
-    def _executions(self, since: datetime, limit: int | None) -> Iterator[Execution]:
+    def _executions(self, since: datetime, limit: int | None) -> Iterator[ListedExecution]:
         """Yield the executions since then, and some from before while they are fewer than `limit`."""
         request = {"PipelineName": self._pipeline, "SortBy": "CreationTime", "SortOrder": "Descending"}
         pages = self._sagemaker.get_paginator("list_pipeline_executions").paginate(**request)
@@ -147,12 +147,12 @@ class History:
             if error_code(error) not in ABSENT:
                 raise  # the first upload makes the pipeline; until then it is not found
 
-    def _execution(self, summary: Mapping[str, Any]) -> Execution:
+    def _execution(self, summary: Mapping[str, Any]) -> ListedExecution:
         description = str(summary.get("PipelineExecutionDescription", ""))
         origin = outcome.json_object(description)
         same = (origin.get("bucket"), origin.get("key")) == (self._bucket, self._key)
         version_id = origin.get("versionId") if same else None
-        return Execution(
+        return ListedExecution(
             str(summary["PipelineExecutionArn"]),
             summary["StartTime"],
             str(summary.get("PipelineExecutionStatus", "")),

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ops.errors import UploadError
+from ops.errors import CannotUploadError
 from upload_trigger.definition.problems import did_you_mean
 
 DEPLOYMENT_PARAMETERS = frozenset(
@@ -35,7 +35,7 @@ Value = str | int | float | bool
 
 
 def is_deployments(name: str) -> bool:
-    """Tell whether the deployment sets a parameter."""
+    """Return whether the deployment sets a parameter."""
     is_named = name in DEPLOYMENT_PARAMETERS or name == DATA_DIGEST
     return is_named or VPC_PARAMETER.fullmatch(name) is not None
 
@@ -44,8 +44,8 @@ def with_defaults(definition: Mapping[str, Any], parameters: Mapping[str, str]) 
     """Copy `definition` with the DefaultValue of each of `parameters` replaced, typed as declared.
 
     Raises:
-        UploadError: A name the definition does not declare or the deployment sets, or a value that is not
-            of the declared type or not among its EnumValues. All problems are named at once.
+        CannotUploadError: A name the definition does not declare or the deployment sets, or a value that is
+            not of the declared type or not among its EnumValues. All problems are named at once.
     """
     changed = copy.deepcopy(dict(definition))
     declared = {entry["Name"]: entry for entry in changed.get("Parameters", [])}
@@ -54,10 +54,10 @@ def with_defaults(definition: Mapping[str, Any], parameters: Mapping[str, str]) 
         try:
             _check_name(name, declared)
             declared[name]["DefaultValue"] = typed(declared[name], text)
-        except UploadError as error:
+        except CannotUploadError as error:
             problems.append(error.message)
     if problems:
-        raise UploadError("; ".join(problems))
+        raise CannotUploadError("; ".join(problems))
     return changed
 
 
@@ -66,10 +66,12 @@ def typed(parameter: Mapping[str, Any], text: str) -> Value:
     name, kind = parameter["Name"], parameter["Type"]
     value = _convert(kind, text)
     if value is None:
-        raise UploadError(f"{name}={text!r} is not {EXPECTED.get(kind, kind)}")
+        raise CannotUploadError(f"{name}={text!r} is not {EXPECTED.get(kind, kind)}")
     allowed = parameter.get("EnumValues")
     if allowed and value not in allowed:
-        raise UploadError(f"{name}={text!r} is none of its EnumValues{did_you_mean(text, map(str, allowed))}")
+        raise CannotUploadError(
+            f"{name}={text!r} is none of its EnumValues{did_you_mean(text, map(str, allowed))}"
+        )
     return value
 
 
@@ -83,12 +85,12 @@ EXPECTED = {
 
 def _check_name(name: str, declared: Mapping[str, Any]) -> None:
     if is_deployments(name):
-        raise UploadError(
+        raise CannotUploadError(
             f"{name} is set by the deployment and cannot be given with an upload: change the stack instead"
         )
     if name not in declared:
         known = [candidate for candidate in declared if not is_deployments(candidate)]
-        raise UploadError(f"no parameter {name} in the definition{did_you_mean(name, known)}")
+        raise CannotUploadError(f"no parameter {name} in the definition{did_you_mean(name, known)}")
 
 
 def _convert(kind: str, text: str) -> Value | None:

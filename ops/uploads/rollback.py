@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from ops.errors import NotFoundError, error_code
+from ops.errors import AbsentError, error_code
 from ops.executions.execution import ABSENT
 from ops.uploads.history import Entry, History
 from ops.uploads.outcome import Verdict
-from ops.uploads.upload import Upload
+from ops.uploads.upload import DefinitionUpload
 
 LISTED = 12  # known versions in one message
 NUMBER = re.compile("[1-9][0-9]{0,8}")
@@ -35,7 +35,7 @@ class Target(NamedTuple):
 class Restored(NamedTuple):
     """An earlier definition, uploaded once more."""
 
-    upload: Upload
+    upload: DefinitionUpload
     pipeline_version: int
     """The version it is a copy of; the upload makes a version of its own."""
     earlier: Verdict | None
@@ -57,7 +57,7 @@ class Rollback:
         `wanted` is a pipeline version, or the S3 version id of an upload or its beginning.
 
         Raises:
-            NotFoundError: There is no such version.
+            AbsentError: There is no such version.
         """
         target = self._find(wanted)
         if target.upload:
@@ -69,20 +69,20 @@ class Rollback:
             answer = self._s3.put_object(
                 Bucket=self._bucket, Key=self._key, Body=body.encode(), ContentType="application/json"
             )
-        upload = Upload(self._bucket, self._key, str(answer["VersionId"]))
+        upload = DefinitionUpload(self._bucket, self._key, str(answer["VersionId"]))
         earlier = target.upload.verdict if target.upload else None
         return Restored(upload, target.pipeline_version, earlier)
 
     def start(self, wanted: str | None) -> tuple[int, str]:
-        """Start a pipeline version with the parameters of its last execution; give version and ARN.
+        """Start a pipeline version with the parameters of its last execution; return version and ARN.
 
         Raises:
-            NotFoundError: There is no such version, or nothing has ever run it.
+            AbsentError: There is no such version, or nothing has ever run it.
         """
         version = self._find(wanted).pipeline_version
         last = next((each for each in self._ran if each.pipeline_version == version), None)
         if last is None:
-            raise NotFoundError(
+            raise AbsentError(
                 f"version {version} of pipeline {self._pipeline} has no execution whose parameters could be "
                 f"taken; restore its definition instead: `cv-pipeline rollback {version}`"
             )
@@ -101,7 +101,7 @@ class Rollback:
             return Target(int(found[0].pipeline_version or 0), copyable)
         if wanted and NUMBER.fullmatch(wanted) and self._knows(int(wanted)):
             return Target(int(wanted), None)
-        raise NotFoundError(
+        raise AbsentError(
             f"pipeline {self._pipeline} has no version {wanted} that ever ran; it has: {self._known()}. "
             "`cv-pipeline history` shows them"
         )
@@ -111,7 +111,7 @@ class Rollback:
         versions = [each.pipeline_version for each in self._ran if each.version_id is not None]
         earlier = next((each for each in versions if each != versions[0]), None)
         if earlier is None:
-            raise NotFoundError(
+            raise AbsentError(
                 f"pipeline {self._pipeline} has no version before the newest one to go back to; "
                 f"it has: {self._known()}"
             )

@@ -8,14 +8,14 @@ from typing import Any
 
 from rich.console import Console
 
-from ops.aws.session import Clients, on_this_machine
-from ops.aws.stack import Deployment, function_name
+from ops.aws.session import ClientFactory, on_this_machine
+from ops.aws.stack import StackOutputs, function_name
 from ops.errors import StartFailedError, StartTimeoutError
 from ops.output.terminal import say
 from ops.uploads import failures, outcome
 from ops.uploads.failures import Message
 from ops.uploads.outcome import Verdict
-from ops.uploads.upload import Upload
+from ops.uploads.upload import DefinitionUpload
 from upload_trigger.verdicts import STARTED
 
 HIDDEN_SECONDS = 3  # a message we looked at comes back for others, such as a redrive
@@ -24,7 +24,7 @@ HIDDEN_SECONDS = 3  # a message we looked at comes back for others, such as a re
 def wait_for_verdict(
     s3: Any,
     sqs: Any,
-    upload: Upload,
+    upload: DefinitionUpload,
     queue_url: str,
     timeout: float,
     *,
@@ -56,7 +56,7 @@ def wait_for_verdict(
 def wait_for_start(
     s3: Any,
     sqs: Any,
-    upload: Upload,
+    upload: DefinitionUpload,
     queue_url: str,
     timeout: float,
     *,
@@ -82,7 +82,7 @@ def execution_arn(verdict: Verdict) -> str:
 
 
 def settle(
-    session: Clients, deployed: Deployment, upload: Upload, timeout: float, console: Console
+    session: ClientFactory, deployed: StackOutputs, upload: DefinitionUpload, timeout: float, console: Console
 ) -> Verdict:
     """Wait for the verdict on `upload` and print it; StartFailedError unless it is STARTED."""
     function = function_name(session.client("cloudformation"), deployed.stack)
@@ -106,7 +106,7 @@ def watch_next(console: Console, execution_arn: str) -> None:
     say(console, f"Watch it with: cv-pipeline watch {execution_arn}")
 
 
-def _given_up(message: Message, upload: Upload) -> str:
+def _given_up(message: Message, upload: DefinitionUpload) -> str:
     return (
         f"{upload.url} (version {upload.version_id}) has no verdict: the function gave up: {message.reason}\n"
         f"`cv-pipeline history` tells whether it runs all the same. {outcome.REDRIVE}. "
@@ -114,7 +114,7 @@ def _given_up(message: Message, upload: Upload) -> str:
     )
 
 
-def _nothing(upload: Upload, timeout: float, function_name: str | None) -> str:
+def _nothing(upload: DefinitionUpload, timeout: float, function_name: str | None) -> str:
     return (
         f"no verdict on {upload.url} (version {upload.version_id}) and no error within {timeout:.0f} s. S3 "
         "events are sometimes late, and failed ones are tried again for minutes: `cv-pipeline history` "

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ops.errors import UploadError, error_code
+from ops.errors import CannotUploadError, error_code
 from ops.output.terminal import is_live
 from ops.uploads import outcome, validation
 from ops.uploads.data_set import DataFile, DataSet, find
@@ -37,7 +37,7 @@ CONNECTIONS = 10  # boto3's connection pool holds as many
 
 
 @dataclass(frozen=True)
-class Upload:
+class DefinitionUpload:
     """One object version of a definition."""
 
     bucket: str
@@ -51,12 +51,12 @@ class Upload:
 
 
 def check_data(source: Path) -> None:
-    """Raise UploadError unless `source` is a data set that can be uploaded."""
+    """Raise CannotUploadError unless `source` is a data set that can be uploaded."""
     find(source)
 
 
 def check_parameters(path: Path, parameters: Mapping[str, str], beside: Path | None = None) -> None:
-    """Raise UploadError unless AWS would take the definition at `path`, which takes `parameters`.
+    """Raise CannotUploadError unless AWS would take the definition at `path`, which takes `parameters`.
 
     `beside` is a parameters.json to be uploaded with it, which must fit and give none of `parameters` again.
     """
@@ -65,12 +65,14 @@ def check_parameters(path: Path, parameters: Mapping[str, str], beside: Path | N
         return
     twice = sorted(validation.read_parameters(beside).keys() & parameters.keys())
     if twice:
-        raise UploadError(f"{beside} gives {', '.join(twice)}, too, and would win: give each value once")
+        raise CannotUploadError(
+            f"{beside} gives {', '.join(twice)}, too, and would win: give each value once"
+        )
     validation.check_parameters(path, definition, validation.values_of(beside))
 
 
 def values_beside(s3: Any, bucket: str, key: str, parameters: Mapping[str, str]) -> bytes:
-    """Read the parameters.json in the bucket; raise UploadError when it gives one of `parameters`."""
+    """Read the parameters.json in the bucket; raise CannotUploadError when it gives one of `parameters`."""
     beside = parameters_key(key)
     try:
         with closing(s3.get_object(Bucket=bucket, Key=beside)["Body"]) as body:
@@ -83,7 +85,7 @@ def values_beside(s3: Any, bucket: str, key: str, parameters: Mapping[str, str])
     twice = [name for name in parameters if name in values]
     if twice:
         given = ", ".join(f"{name}={values[name]!r}" for name in twice)
-        raise UploadError(
+        raise CannotUploadError(
             f"s3://{bucket}/{beside} gives {given}, which would win: upload another one with "
             f"--parameters FILE, or delete it: aws s3 rm s3://{bucket}/{beside}, in a hardened deployment as "
             "the uploader role"
@@ -92,15 +94,15 @@ def values_beside(s3: Any, bucket: str, key: str, parameters: Mapping[str, str])
 
 
 def check_start(path: Path, parameters: Mapping[str, str], values: bytes, settings: Settings) -> None:
-    """Raise UploadError with all that AWS and the deployment's function would refuse the upload for."""
+    """Raise CannotUploadError with all that AWS and the deployment's function would refuse the upload for."""
     validation.judge(path, _body(path, parameters)[1], values, settings)
 
 
 def upload_data(s3: Any, bucket: str, source: Path, console: Console) -> str:
-    """Upload the data set at `source` where it is not there yet, and give its `s3://` prefix.
+    """Upload the data set at `source` where it is not there yet, and return its `s3://` prefix.
 
     Raises:
-        UploadError: The data set is missing, empty or not in CUB layout; nothing was uploaded then.
+        CannotUploadError: The data set is missing, empty or not in CUB layout; nothing was uploaded then.
     """
     data = find(source)
     prefix = f"data/{data.digest()}/"
@@ -122,22 +124,22 @@ def upload_data(s3: Any, bucket: str, source: Path, console: Console) -> str:
 
 def upload_definition(
     s3: Any, bucket: str, path: Path, parameters: Mapping[str, str], name: str | None = None
-) -> Upload:
+) -> DefinitionUpload:
     """Upload the definition at `path` with `parameters` as its defaults, and name the object version it got.
 
     Raises:
-        UploadError: The definition is not sound or does not take `parameters` (nothing was uploaded then),
-            or the bucket keeps no versions.
+        CannotUploadError: The definition is not sound or does not take `parameters` (nothing was uploaded
+            then), or the bucket keeps no versions.
     """
     body, _ = _body(path, parameters)
     key = definition_key(name)
     answer = s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json")
     version_id = answer.get("VersionId", "null")
     if version_id == "null":
-        raise UploadError(
+        raise CannotUploadError(
             f"bucket {bucket} keeps no versions, so one upload cannot be told from another: deploy the stack"
         )
-    return Upload(bucket, key, version_id)
+    return DefinitionUpload(bucket, key, version_id)
 
 
 def definition_key(name: str | None) -> str:
@@ -145,7 +147,7 @@ def definition_key(name: str | None) -> str:
     if name is None:
         return "pipeline/pipeline.json"
     if not NAME.fullmatch(name) or len(name) > NAME_LIMIT:
-        raise UploadError(
+        raise CannotUploadError(
             f"--name {name!r}: write lower-case letters and digits, hyphens between, "
             f"at most {NAME_LIMIT} characters"
         )
@@ -153,7 +155,7 @@ def definition_key(name: str | None) -> str:
 
 
 def upload_parameters(s3: Any, bucket: str, path: Path, definition_key: str) -> str:
-    """Upload `path` as the parameters.json beside a definition, which starts nothing, and give its URL."""
+    """Upload `path` as the parameters.json beside a definition, which starts nothing, and return its URL."""
     key = parameters_key(definition_key)
     s3.put_object(Bucket=bucket, Key=key, Body=path.read_bytes(), ContentType="application/json")
     return f"s3://{bucket}/{key}"
@@ -213,7 +215,7 @@ def _finish(file: DataFile, result: _Result) -> None:
     try:
         result.result()
     except (S3UploadFailedError, OSError) as error:
-        raise UploadError(
+        raise CannotUploadError(
             f"could not upload {file.path}: {error}; run the same command again to go on"
         ) from error
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ops.aws.session import Clients
+from ops.aws.session import ClientFactory
 from ops.aws.stack import function_name
-from ops.errors import NotFoundError, UploadError
+from ops.errors import AbsentError, CannotUploadError
 from ops.uploads.parameters import DEPLOYMENT_PARAMETERS, VPC_PARAMETER, is_deployments
 from pipeline_definition.checks import Finding, Place, check
 from pipeline_definition.checks.service_model import bundled_model
@@ -32,7 +32,7 @@ VALUES_LIMIT = 262_144
 
 
 @dataclass(frozen=True)
-class Judgement:
+class SoundDefinition:
     """A definition that nothing is known against, with what there is to say of it all the same."""
 
     steps: int
@@ -43,25 +43,25 @@ class Judgement:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read what is to be a definition, or raise UploadError when it is no strict JSON."""
+    """Read what is to be a definition, or raise CannotUploadError when it is no strict JSON."""
     try:
         return loading.load(_bytes(path, "definition", loading.MAX_BYTES))
     except InvalidDefinitionError as error:
-        raise UploadError(_told(f"{path} is not {DEFINITION}", error.problems)) from error
+        raise CannotUploadError(_told(f"{path} is not {DEFINITION}", error.problems)) from error
 
 
 def read_definition(path: Path) -> dict[str, Any]:
-    """Read a definition, or raise UploadError with all that AWS would refuse whatever its parameters are."""
+    """Read a definition; raise CannotUploadError with all that AWS refuses whatever its parameters are."""
     definition = load(path)
     refuse_what_aws_refuses(path, definition)
     return definition
 
 
 def refuse_what_aws_refuses(path: Path, definition: dict[str, Any]) -> None:
-    """Raise UploadError with all that AWS would refuse of a definition, whatever its parameters are."""
+    """Raise CannotUploadError with all that AWS would refuse of a definition, whatever its parameters are."""
     lines = [tell(each) for each in check(definition, bundled_model(), {}) if each.place is not Place.ADVICE]
     if lines:
-        raise UploadError(_told(f"{path} would not run", lines))
+        raise CannotUploadError(_told(f"{path} would not run", lines))
 
 
 def tell(finding: Finding) -> str:
@@ -101,34 +101,36 @@ def offline(definition: Mapping[str, Any]) -> Settings:
 
 
 def values_of(path: Path | None) -> bytes:
-    """Read the bytes of a parameters.json, those of an empty one without a path, or raise UploadError."""
+    """Read the bytes of a parameters.json, or raise CannotUploadError, by default an empty one."""
     return _bytes(path, "parameters", VALUES_LIMIT) if path else b"{}"
 
 
 def read_parameters(path: Path) -> dict[str, Any]:
-    """Read a parameters.json, or raise UploadError."""
+    """Read a parameters.json, or raise CannotUploadError."""
     try:
         return loading.load(values_of(path))
     except InvalidDefinitionError as error:
-        raise UploadError(_told(f"{path} is not a JSON object of parameters", error.problems)) from error
+        raise CannotUploadError(
+            _told(f"{path} is not a JSON object of parameters", error.problems)
+        ) from error
 
 
 def check_parameters(path: Path, definition: dict[str, Any], values: bytes) -> None:
-    """Raise UploadError when a definition does not take the `values` of a parameters.json."""
+    """Raise CannotUploadError when a definition does not take the `values` of a parameters.json."""
     from upload_trigger import admission  # noqa: PLC0415
 
     judged = admission.examine(definition, values, offline(definition))
     if judged.in_values:
-        raise UploadError(_told(f"{path} cannot be started", judged.in_values))
+        raise CannotUploadError(_told(f"{path} cannot be started", judged.in_values))
 
 
 def judge(
     path: Path, definition: dict[str, Any], values: bytes = b"{}", settings: Settings | None = None
-) -> Judgement:
+) -> SoundDefinition:
     """Judge the loaded definition of `path`, with the values beside it and a deployment's `settings`.
 
     Raises:
-        UploadError: With all that AWS would refuse, and all that the function would reject the upload for.
+        CannotUploadError: With all that AWS would refuse, and all that the function would reject.
     """
     from upload_trigger import admission  # noqa: PLC0415
 
@@ -145,8 +147,8 @@ def judge(
         whose = "this deployment" if settings else "the default policy (--stack NAME asks a deployment's)"
         said.append(_told(f"{path} would be rejected by {whose}", judged.problems))
     if refused or judged.problems:
-        raise UploadError("\n".join(said))
-    return Judgement(
+        raise CannotUploadError("\n".join(said))
+    return SoundDefinition(
         steps=sum(1 for _ in walk.steps(definition)),
         parameters=len(walk.parameters(definition)),
         advice=found,
@@ -154,7 +156,7 @@ def judge(
     )
 
 
-def deployed_settings(clients: Clients, stack: str) -> Settings:
+def deployed_settings(clients: ClientFactory, stack: str) -> Settings:
     """Read the settings of a stack's function, its policy among them, of its environment."""
     from upload_trigger.settings import Settings, SettingsError  # noqa: PLC0415
 
@@ -163,7 +165,7 @@ def deployed_settings(clients: Clients, stack: str) -> Settings:
     try:
         return Settings.read(configuration.get("Environment", {}).get("Variables", {}))
     except SettingsError as error:
-        raise NotFoundError(f"stack {stack}: {error}") from error
+        raise AbsentError(f"stack {stack}: {error}") from error
 
 
 def _entries(listed: Any) -> list[dict[str, Any]]:
@@ -177,10 +179,10 @@ def _bytes(path: Path, what: str, most: int) -> bytes:
             # Of a pipe the size is not known before.
             body, size = file.read(most + 1), os.fstat(file.fileno()).st_size
     except OSError as error:
-        raise UploadError(f"cannot read the {what} {path}: {error.strerror}") from error
+        raise CannotUploadError(f"cannot read the {what} {path}: {error.strerror}") from error
     if len(body) > most:
         larger = f"{size:,}" if size > most else f"more than {most:,}"
-        raise UploadError(f"the {what} {path} has {larger} bytes; at most {most:,} are taken")
+        raise CannotUploadError(f"the {what} {path} has {larger} bytes; at most {most:,} are taken")
     return body
 
 

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from local.aws import LocalAWS
 from ops.aws import roles
-from ops.aws.stack import Deployment
+from ops.aws.stack import StackOutputs
 from ops.errors import OpsError, RoleRefusedError, explain
 
 ACCOUNT = "123456789012"
@@ -54,7 +54,7 @@ def caller(clients: Any) -> str:
 
 
 def test_a_person_becomes_the_stack_s_uploader_role_under_their_own_name(aws: LocalAWS) -> None:
-    became = roles.uploader(aws, Deployment("birds", {"UploaderRoleArn": ROLE}))
+    became = roles.uploader(aws, StackOutputs("birds", {"UploaderRoleArn": ROLE}))
     assert caller(became) == f"arn:aws:sts::{ACCOUNT}:assumed-role/birds-uploader-us-east-1/administrator"
     assert became.client("s3").list_buckets()["Buckets"] == []
     with pytest.raises(ClientError, match="AccessDenied"):
@@ -72,12 +72,12 @@ def test_whoever_is_the_role_already_goes_on(aws: LocalAWS) -> None:
 def test_without_a_role_a_person_stays_themselves(wanted: str | None) -> None:
     nobody = Person(None)
     outputs = {} if wanted is None else {"UploaderRoleArn": ROLE}
-    assert roles.uploader(nobody, Deployment("birds", outputs), wanted) is nobody
+    assert roles.uploader(nobody, StackOutputs("birds", outputs), wanted) is nobody
     assert nobody.asked == []
 
 
 def test_a_role_that_is_named_goes_before_the_stack_s(aws: LocalAWS) -> None:
-    became = roles.uploader(aws, Deployment("birds", {"UploaderRoleArn": CLOSED}), ROLE)
+    became = roles.uploader(aws, StackOutputs("birds", {"UploaderRoleArn": CLOSED}), ROLE)
     assert ":assumed-role/birds-uploader-" in caller(became)
 
 
@@ -103,7 +103,7 @@ def test_a_refusal_says_who_needs_what_on_which_role(aws: LocalAWS, arn: str, na
 )
 def test_what_is_no_role_is_answered_with_what_to_write(wanted: str) -> None:
     with pytest.raises(OpsError, match=r"--as-role '.*': write the ARN of a role, .* or none") as refused:
-        roles.uploader(Person(None), Deployment("birds", {}), wanted)
+        roles.uploader(Person(None), StackOutputs("birds", {}), wanted)
     assert refused.value.exit_code == 2
 
 

@@ -220,7 +220,11 @@ def repositories(aws: LocalAWS, stack: str, tags: dict[str, str]) -> None:
 
 def test_a_key_of_somebody_else_is_named_and_left_alone(aws: LocalAWS, run: Run) -> None:
     deploy(aws, TEMPLATE, STACK)
-    theirs = aws.client("kms").create_key(Description="Encrypts all of us")["KeyMetadata"]["Arn"]
+    # As the stack describes its own key, and with the project's tag.
+    theirs = aws.client("kms").create_key(
+        Description=f"Encrypts data, models, messages and the log of {STACK}",
+        Tags=[{"TagKey": "project", "TagValue": STACK}],
+    )["KeyMetadata"]["Arn"]
     rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": theirs}}
     aws.client("s3").put_bucket_encryption(Bucket=BUCKET, ServerSideEncryptionConfiguration={"Rules": [rule]})
     code, said = run("destroy", "--delete-data", YES="1")
@@ -251,7 +255,9 @@ def test_on_a_terminal_only_the_name_of_the_stack_removes_it(
     with os.fdopen(ours, "wb", buffering=0) as person, os.fdopen(theirs) as terminal:
         person.write(typed.encode())
         monkeypatch.setattr("sys.stdin", terminal)
-        assert run("destroy")[0] == code
+        ended, said = run("destroy")
+    assert ended == code
+    assert f"To remove what goes with {STACK}, type {STACK}" in said  # and nothing of the list of what stays
     assert (left(aws)["stacks"] == []) == (code == 0)
 
 

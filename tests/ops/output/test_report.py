@@ -32,7 +32,7 @@ EVIL = "<script>alert(1)</script>&\"'"
 VOID = {"meta", "link", "br", "img", "hr"}
 
 
-class Clients:
+class ReportClients:
     def __init__(self, fake: FakeSageMaker) -> None:
         self.fake = fake
 
@@ -40,7 +40,7 @@ class Clients:
         return self.fake.client() if service == "sagemaker" else client_of(service)
 
 
-class Page(HTMLParser):
+class ParsedPage(HTMLParser):
     """Collects what a browser would load, and checks that every element is closed."""
 
     def __init__(self, text: str) -> None:
@@ -84,7 +84,7 @@ def write(
     fake.clock = clock
     if fill:
         fill_bucket(client_of("s3"), execution)
-    summary = write_report(Clients(fake), execution.arn, directory, notes)
+    summary = write_report(ReportClients(fake), execution.arn, directory, notes)
     return summary, (directory / "report.html").read_text(encoding="utf-8")
 
 
@@ -104,6 +104,12 @@ def test_the_directory_holds_everything_the_execution_left(tmp_path: Path) -> No
         "models/on-demand/model.tar.gz",
     }
     assert [path.name for path in tmp_path.iterdir()] == ["run"], "nothing temporary stays beside it"
+
+
+def test_a_check_says_what_it_decided(tmp_path: Path) -> None:
+    _, text = write(succeeded(), tmp_path / "run")
+    assert "condition true: runs RegisterSpot" in text
+    assert "condition false: skips AccuracyTooLow" in text
 
 
 def test_summary_json_has_exactly_the_documented_keys_and_the_true_values(tmp_path: Path) -> None:
@@ -172,7 +178,7 @@ def test_notes_are_read_before_any_number(tmp_path: Path) -> None:
 
 def test_the_page_is_well_formed_and_loads_nothing(tmp_path: Path) -> None:
     _, text = write(succeeded(), tmp_path / "run")
-    page = Page(text)
+    page = ParsedPage(text)
     assert not page.loads
     assert "script" not in page.tags
     assert not re.search(r"url\(|@import", text)
@@ -188,7 +194,7 @@ def test_whatever_somebody_wrote_is_shown_as_text(tmp_path: Path, monkeypatch: p
     _, text = write(execution, tmp_path / "run", notes=(EVIL,))
     assert "<script" not in text
     assert text.count("&lt;script&gt;") >= 5
-    assert "script" not in Page(text).tags
+    assert "script" not in ParsedPage(text).tags
 
 
 def test_a_failed_execution_tells_its_reason_and_what_is_missing(tmp_path: Path) -> None:
@@ -205,7 +211,7 @@ def test_a_failed_execution_tells_its_reason_and_what_is_missing(tmp_path: Path)
 @pytest.mark.parametrize("clock", [0.0, 5.0, 12.0, 20.0, 30.0, 36.0])
 def test_an_execution_that_still_runs_is_told_as_far_as_it_came(tmp_path: Path, clock: float) -> None:
     summary, text = write(succeeded(), tmp_path / "run", clock=clock)
-    Page(text)
+    ParsedPage(text)
     assert summary.status == "Executing"
     assert "how far it was at" in text
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "Executing"
@@ -237,7 +243,7 @@ def test_an_evaluation_that_is_none_never_breaks_the_report(tmp_path: Path, body
     key = f"executions/{execution.id}/evaluation/spot/evaluation.json"
     client_of("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
     summary, text = write(execution, tmp_path / "run", fill=False)
-    Page(text)
+    ParsedPage(text)
     assert summary.evaluations["OnDemand"].accuracy == pytest.approx(0.925)
     assert "Spot" not in summary.evaluations or summary.evaluations["Spot"].accuracy is None
 

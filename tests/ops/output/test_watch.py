@@ -81,6 +81,16 @@ def test_lines_have_no_control_characters_and_one_line_for_each_change() -> None
     ]
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_check_says_what_runs_because_of_it_or_what_need_not(*, terminal: bool) -> None:
+    _, text = run(succeeded(), terminal=terminal)
+    assert "condition true: runs RegisterSpot" in text
+    assert "condition false: skips AccuracyTooLow" in text
+    _, text = run(below_threshold(), terminal=terminal)
+    assert "condition false: skips RegisterSpot" in text
+    assert "condition true: runs AccuracyTooLow" in text
+
+
 @pytest.mark.parametrize("variable", ["CI", "NO_COLOR"])
 def test_a_terminal_gets_lines_too_in_ci_and_without_colour(
     variable: str, monkeypatch: pytest.MonkeyPatch

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from ops import __main__ as cli
 from ops.output.terminal import show_table
-from tests.support.ops.deployment import BUCKET, KEY, Deployment, definition, deployment
+from tests.support.ops.deployment import BUCKET, KEY, MotoDeployment, definition, deployment
 
 __all__ = ["deployment"]  # a fixture
 
@@ -40,7 +40,9 @@ def documents(capsys: Captured, *arguments: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_before_the_first_upload_the_next_command_is_named(deployment: Deployment, capsys: Captured) -> None:
+def test_before_the_first_upload_the_next_command_is_named(
+    deployment: MotoDeployment, capsys: Captured
+) -> None:
     assert cli.run(["history"]) == 0
     said = capsys.readouterr().out
     assert f"Nothing was uploaded to s3://{BUCKET}/{KEY} yet" in said
@@ -49,7 +51,7 @@ def test_before_the_first_upload_the_next_command_is_named(deployment: Deploymen
 
 
 def test_every_upload_has_its_verdict_and_execution_newest_first(
-    deployment: Deployment, capsys: Captured
+    deployment: MotoDeployment, capsys: Captured
 ) -> None:
     started = deployment.put(definition("first"))
     rejected = deployment.put({"Steps": [{"Name": name, "Type": "Lambda"} for name in "AB"]})
@@ -83,7 +85,7 @@ def test_every_upload_has_its_verdict_and_execution_newest_first(
 
 
 def test_an_execution_that_no_upload_started_has_a_row_of_its_own(
-    deployment: Deployment, capsys: Captured
+    deployment: MotoDeployment, capsys: Captured
 ) -> None:
     deployment.put(definition("first"))
     deployment.put(definition("second"))
@@ -94,7 +96,9 @@ def test_an_execution_that_no_upload_started_has_a_row_of_its_own(
     assert "rollback --start-only" in newest["why"]
 
 
-def test_what_is_left_of_an_upload_that_expired_is_shown(deployment: Deployment, capsys: Captured) -> None:
+def test_what_is_left_of_an_upload_that_expired_is_shown(
+    deployment: MotoDeployment, capsys: Captured
+) -> None:
     expired = deployment.put(definition("first"))
     deployment.put(definition("second"))
     deployment.s3.delete_object(Bucket=BUCKET, Key=KEY, VersionId=expired)
@@ -106,7 +110,7 @@ def test_what_is_left_of_an_upload_that_expired_is_shown(deployment: Deployment,
 
 
 def test_the_limit_keeps_the_newest_and_reads_no_more_verdicts(
-    deployment: Deployment, capsys: Captured
+    deployment: MotoDeployment, capsys: Captured
 ) -> None:
     uploads = [deployment.put(definition(str(number))) for number in range(13)]
     read: list[str] = []
@@ -118,7 +122,7 @@ def test_the_limit_keeps_the_newest_and_reads_no_more_verdicts(
 
 
 def test_executions_long_before_the_oldest_row_are_not_asked_for(
-    deployment: Deployment, capsys: Captured
+    deployment: MotoDeployment, capsys: Captured
 ) -> None:
     for number in range(40):
         deployment.put(definition(str(number)))
@@ -130,7 +134,7 @@ def test_executions_long_before_the_oldest_row_are_not_asked_for(
 
 
 def test_programs_get_the_columns_unabridged_with_the_whole_verdict(
-    deployment: Deployment, capsys: Captured
+    deployment: MotoDeployment, capsys: Captured
 ) -> None:
     version = deployment.put(definition())
     (execution,) = deployment.sagemaker.executions
@@ -141,7 +145,7 @@ def test_programs_get_the_columns_unabridged_with_the_whole_verdict(
     assert datetime.fromisoformat(found["at"]).tzinfo is not None
 
 
-def test_another_pipelines_history_is_found_by_name(deployment: Deployment, capsys: Captured) -> None:
+def test_another_pipelines_history_is_found_by_name(deployment: MotoDeployment, capsys: Captured) -> None:
     deployment.put(definition())
     trial = deployment.put(definition(), "pipeline/trial/pipeline.json")
     assert [each["versionId"] for each in documents(capsys, "--name", "trial")] == [trial]
@@ -171,7 +175,7 @@ def test_elsewhere_it_is_one_line_a_row() -> None:
 
 @pytest.mark.parametrize("command", ["history", "failures"])
 def test_a_verdict_that_may_not_be_read_is_not_taken_for_none(
-    deployment: Deployment, capsys: Captured, command: str
+    deployment: MotoDeployment, capsys: Captured, command: str
 ) -> None:
     deployment.put(definition())
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.errors import UploadError
+from ops.errors import CannotUploadError
 from ops.uploads.parameters import with_defaults
 
 DEFINITION: dict[str, Any] = {
@@ -54,7 +54,7 @@ def test_every_printable_text_is_kept_as_it_is(value: str) -> None:
 def test_a_value_is_typed_or_refused_and_the_result_is_always_portable_json(name: str, text: str) -> None:
     try:
         changed = with_defaults(DEFINITION, {name: text})
-    except UploadError as error:
+    except CannotUploadError as error:
         assert name in error.message  # noqa: PT017 - either outcome is right, the message matters
     else:
         assert json.loads(json.dumps(changed, allow_nan=False)) == changed
@@ -73,29 +73,33 @@ def test_a_value_is_typed_or_refused_and_the_result_is_always_portable_json(name
     ],
 )
 def test_a_value_of_another_type_is_refused_by_name_and_type(name: str, text: str) -> None:
-    with pytest.raises(UploadError, match=f"{name}=.*is not an? (Integer|Float|Boolean|String)"):
+    with pytest.raises(CannotUploadError, match=f"{name}=.*is not an? (Integer|Float|Boolean|String)"):
         with_defaults(DEFINITION, {name: text})
 
 
 def test_an_unknown_name_is_refused_with_the_nearest_one_or_the_list() -> None:
-    with pytest.raises(UploadError, match=r"no parameter Epoch in the definition; did you mean Epochs\?"):
+    with pytest.raises(
+        CannotUploadError, match=r"no parameter Epoch in the definition; did you mean Epochs\?"
+    ):
         with_defaults(DEFINITION, {"Epoch": "3"})
-    with pytest.raises(UploadError, match=r"no parameter Momentum .*; legal: Epochs, AccuracyThreshold, "):
+    with pytest.raises(
+        CannotUploadError, match=r"no parameter Momentum .*; legal: Epochs, AccuracyThreshold, "
+    ):
         with_defaults(DEFINITION, {"Momentum": "3"})
 
 
 def test_a_value_outside_the_enumeration_is_refused_with_the_nearest_one() -> None:
-    with pytest.raises(UploadError, match=r"none of its EnumValues; did you mean Approved\?"):
+    with pytest.raises(CannotUploadError, match=r"none of its EnumValues; did you mean Approved\?"):
         with_defaults(DEFINITION, {"ModelApprovalStatus": "approved"})
 
 
 def test_a_parameter_of_the_deployment_is_refused() -> None:
-    with pytest.raises(UploadError, match="ExecutionRoleArn is set by the deployment"):
+    with pytest.raises(CannotUploadError, match="ExecutionRoleArn is set by the deployment"):
         with_defaults(DEFINITION, {"ExecutionRoleArn": "arn:aws:iam::1:role/other"})
 
 
 def test_all_problems_are_named_at_once() -> None:
-    with pytest.raises(UploadError, match=r"Epochs.*; no parameter Nothing"):
+    with pytest.raises(CannotUploadError, match=r"Epochs.*; no parameter Nothing"):
         with_defaults(DEFINITION, {"Epochs": "x", "Nothing": "1"})
 
 

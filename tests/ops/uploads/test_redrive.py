@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from ops import __main__ as cli
 from tests.support.delivery.handler_uploads import record
-from tests.support.ops.deployment import BUCKET, KEY, Deployment, definition, deployment
+from tests.support.ops.deployment import BUCKET, KEY, MotoDeployment, definition, deployment
 
 __all__ = ["deployment"]  # a fixture
 
@@ -26,7 +26,7 @@ def run(capsys: Captured, *arguments: str) -> tuple[int, str]:
     return code, said.out + said.err
 
 
-def test_nothing_failed_is_said(deployment: Deployment, capsys: Captured) -> None:
+def test_nothing_failed_is_said(deployment: MotoDeployment, capsys: Captured) -> None:
     deployment.put(definition())
     assert run(capsys, "failures") == (
         0,
@@ -35,7 +35,7 @@ def test_nothing_failed_is_said(deployment: Deployment, capsys: Captured) -> Non
 
 
 def test_failures_lists_what_is_queued_and_what_failed_and_takes_nothing(
-    deployment: Deployment, capsys: Captured
+    deployment: MotoDeployment, capsys: Captured
 ) -> None:
     deployment.put(definition("first"))
     deployment.throttle()
@@ -57,7 +57,9 @@ def test_failures_lists_what_is_queued_and_what_failed_and_takes_nothing(
         assert deployment.queued() == (1, 0), "whoever looks next sees the message at once"
 
 
-def test_failures_tells_how_often_a_message_was_received(deployment: Deployment, capsys: Captured) -> None:
+def test_failures_tells_how_often_a_message_was_received(
+    deployment: MotoDeployment, capsys: Captured
+) -> None:
     deployment.throttle()
     deployment.put(definition())
     counts = []
@@ -68,7 +70,7 @@ def test_failures_tells_how_often_a_message_was_received(deployment: Deployment,
 
 
 def test_more_messages_than_one_request_brings_are_all_listed(
-    deployment: Deployment, capsys: Captured
+    deployment: MotoDeployment, capsys: Captured
 ) -> None:
     for number in range(23):
         deployment.fail({"Records": [record(KEY, f"version-{number}")]}, RuntimeError("no"))
@@ -78,7 +80,7 @@ def test_more_messages_than_one_request_brings_are_all_listed(
 
 
 def test_messages_that_hold_no_upload_are_named_as_what_they_are(
-    deployment: Deployment, capsys: Captured
+    deployment: MotoDeployment, capsys: Captured
 ) -> None:
     deployment.sqs.send_message(QueueUrl=deployment.queue_url, MessageBody="somebody else's")
     deployment.fail({"reconcile": {"minimumAgeSeconds": 900}}, RuntimeError("too slow"))
@@ -89,7 +91,7 @@ def test_messages_that_hold_no_upload_are_named_as_what_they_are(
 
 
 def test_redrive_settles_what_was_given_up_and_empties_the_queue(
-    deployment: Deployment, capsys: Captured
+    deployment: MotoDeployment, capsys: Captured
 ) -> None:
     deployment.throttle()
     version = deployment.put(definition())
@@ -104,7 +106,7 @@ def test_redrive_settles_what_was_given_up_and_empties_the_queue(
     assert deployment.queued() == (0, 0)
 
 
-def test_redrive_done_twice_starts_nothing_twice(deployment: Deployment, capsys: Captured) -> None:
+def test_redrive_done_twice_starts_nothing_twice(deployment: MotoDeployment, capsys: Captured) -> None:
     deployment.throttle()
     deployment.put(definition())
     event = {"Records": [deployment.records[deployment.uploaded()[0]]]}
@@ -115,7 +117,7 @@ def test_redrive_done_twice_starts_nothing_twice(deployment: Deployment, capsys:
     assert len(deployment.sagemaker.executions) == 1
 
 
-def test_redrive_tries_failed_uploads_again(deployment: Deployment, capsys: Captured) -> None:
+def test_redrive_tries_failed_uploads_again(deployment: MotoDeployment, capsys: Captured) -> None:
     deployment.deny()
     deployment.put(definition())
     code, said = run(capsys, "redrive")
@@ -124,7 +126,9 @@ def test_redrive_tries_failed_uploads_again(deployment: Deployment, capsys: Capt
     assert len(deployment.sagemaker.executions) == 1
 
 
-def test_what_fails_still_stays_in_the_queue_and_is_said(deployment: Deployment, capsys: Captured) -> None:
+def test_what_fails_still_stays_in_the_queue_and_is_said(
+    deployment: MotoDeployment, capsys: Captured
+) -> None:
     broken = {"Records": [{"eventVersion": "3.0"}]}
     deployment.fail(broken, RuntimeError("of yesterday"))
     deployment.sqs.send_message(QueueUrl=deployment.queue_url, MessageBody="somebody else's")
@@ -139,7 +143,7 @@ def test_what_fails_still_stays_in_the_queue_and_is_said(deployment: Deployment,
     assert deployment.queued() == (2, 0)
 
 
-def test_an_upload_that_failed_again_ends_with_1(deployment: Deployment, capsys: Captured) -> None:
+def test_an_upload_that_failed_again_ends_with_1(deployment: MotoDeployment, capsys: Captured) -> None:
     deployment.deny()
     deployment.put(definition())
     deployment.deny()
@@ -150,7 +154,7 @@ def test_an_upload_that_failed_again_ends_with_1(deployment: Deployment, capsys:
 
 
 def test_a_message_whose_upload_reconciling_settled_does_not_stay(
-    deployment: Deployment, capsys: Captured
+    deployment: MotoDeployment, capsys: Captured
 ) -> None:
     deployment.throttle(2)  # the delivery's and the replay's
     deployment.put(definition())
@@ -161,7 +165,7 @@ def test_a_message_whose_upload_reconciling_settled_does_not_stay(
 
 
 def test_a_refused_invocation_leaves_every_message_in_sight(
-    deployment: Deployment, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+    deployment: MotoDeployment, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(**_: Any) -> None:
         error = {
@@ -178,7 +182,9 @@ def test_a_refused_invocation_leaves_every_message_in_sight(
     assert deployment.queued() == (1, 0)
 
 
-def test_reconcile_settles_what_has_no_verdict_and_sums_up(deployment: Deployment, capsys: Captured) -> None:
+def test_reconcile_settles_what_has_no_verdict_and_sums_up(
+    deployment: MotoDeployment, capsys: Captured
+) -> None:
     deployment.delivers = False
     for message in ("first", "second", "third"):
         deployment.put(definition(message))
@@ -189,7 +195,7 @@ def test_reconcile_settles_what_has_no_verdict_and_sums_up(deployment: Deploymen
     assert run(capsys, "reconcile") == (0, "nothing was without a verdict\n")
 
 
-def test_reconcile_shows_every_reason_of_a_rejection(deployment: Deployment, capsys: Captured) -> None:
+def test_reconcile_shows_every_reason_of_a_rejection(deployment: MotoDeployment, capsys: Captured) -> None:
     deployment.delivers = False
     deployment.put({"Version": "2020-12-01", "Steps": [{"Name": "A", "Type": "Fale"}], "Parameters": 7})
     code, said = run(capsys, "reconcile")
@@ -198,7 +204,7 @@ def test_reconcile_shows_every_reason_of_a_rejection(deployment: Deployment, cap
     assert "\n  /Parameters: " in said
 
 
-def test_reconcile_ends_with_1_when_an_upload_fails(deployment: Deployment, capsys: Captured) -> None:
+def test_reconcile_ends_with_1_when_an_upload_fails(deployment: MotoDeployment, capsys: Captured) -> None:
     deployment.put(definition("first"))
     deployment.delivers = False
     deployment.put(definition("second"))
@@ -209,7 +215,9 @@ def test_reconcile_ends_with_1_when_an_upload_fails(deployment: Deployment, caps
     assert "cv-pipeline redrive" in said
 
 
-def test_a_function_that_runs_out_of_time_is_asked_to_go_on(deployment: Deployment, capsys: Captured) -> None:
+def test_a_function_that_runs_out_of_time_is_asked_to_go_on(
+    deployment: MotoDeployment, capsys: Captured
+) -> None:
     deployment.delivers = False
     deployment.put(definition())
     deployment.function.timeouts = 2
@@ -222,7 +230,7 @@ def test_a_function_that_runs_out_of_time_is_asked_to_go_on(deployment: Deployme
 
 
 def test_an_error_of_the_function_is_told_with_its_log_group(
-    deployment: Deployment, capsys: Captured
+    deployment: MotoDeployment, capsys: Captured
 ) -> None:
     def broken(**_: Any) -> dict[str, Any]:
         payload = json.dumps({"errorType": "Sandbox.Timedout", "errorMessage": "timed out after 300 seconds"})
@@ -236,7 +244,7 @@ def test_an_error_of_the_function_is_told_with_its_log_group(
 
 
 def test_a_function_that_always_fails_leaves_everything_and_is_told(
-    deployment: Deployment, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+    deployment: MotoDeployment, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DEPLOYMENT_POLICY")
     deployment.put(definition())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ops import __main__ as cli
-from tests.support.ops.deployment import BUCKET, KEY, Deployment, definition, deployment
+from tests.support.ops.deployment import BUCKET, KEY, MotoDeployment, definition, deployment
 from upload_trigger.handler import handler
 
 __all__ = ["deployment"]  # a fixture
@@ -25,14 +25,14 @@ def rollback(capsys: Captured, *arguments: str) -> tuple[int, str]:
     return code, said.out + said.err
 
 
-def messages(deployment: Deployment, pipeline: str = "cv-birds") -> list[str]:
+def messages(deployment: MotoDeployment, pipeline: str = "cv-birds") -> list[str]:
     """Return the message of each of the pipeline's versions, which tells the definitions apart."""
     versions = deployment.sagemaker.pipelines[pipeline].versions
     return [json.loads(text)["Steps"][0]["Arguments"]["ErrorMessage"] for text in versions]
 
 
 def test_the_version_before_the_newest_is_uploaded_again_and_started(
-    deployment: Deployment, capsys: Captured
+    deployment: MotoDeployment, capsys: Captured
 ) -> None:
     first = deployment.put(definition("first"))
     deployment.put(definition("second"))
@@ -49,7 +49,7 @@ def test_the_version_before_the_newest_is_uploaded_again_and_started(
     assert [each.version for each in deployment.sagemaker.executions] == [1, 2, 3]
 
 
-def test_rolling_back_twice_brings_back_what_there_was(deployment: Deployment, capsys: Captured) -> None:
+def test_rolling_back_twice_brings_back_what_there_was(deployment: MotoDeployment, capsys: Captured) -> None:
     deployment.put(definition("first"))
     deployment.put(definition("second"))
     for _ in range(2):
@@ -57,7 +57,7 @@ def test_rolling_back_twice_brings_back_what_there_was(deployment: Deployment, c
     assert messages(deployment) == ["first", "second", "first", "second"]
 
 
-def test_a_rejected_upload_in_between_is_no_version(deployment: Deployment, capsys: Captured) -> None:
+def test_a_rejected_upload_in_between_is_no_version(deployment: MotoDeployment, capsys: Captured) -> None:
     deployment.put(definition("first"))
     deployment.put(definition("second"))
     deployment.put({"Version": "2020-12-01", "Steps": [{"Name": "A", "Type": "Lambda"}]})
@@ -65,7 +65,9 @@ def test_a_rejected_upload_in_between_is_no_version(deployment: Deployment, caps
     assert messages(deployment)[-1] == "first"
 
 
-def test_a_version_is_named_by_its_number_or_by_its_upload(deployment: Deployment, capsys: Captured) -> None:
+def test_a_version_is_named_by_its_number_or_by_its_upload(
+    deployment: MotoDeployment, capsys: Captured
+) -> None:
     uploads = [deployment.put(definition(message)) for message in ("first", "second", "third")]
     assert rollback(capsys, "1")[0] == 0
     assert messages(deployment)[-1] == "first"
@@ -76,7 +78,7 @@ def test_a_version_is_named_by_its_number_or_by_its_upload(deployment: Deploymen
 
 
 def test_an_unknown_version_lists_the_known_ones_and_uploads_nothing(
-    deployment: Deployment, capsys: Captured
+    deployment: MotoDeployment, capsys: Captured
 ) -> None:
     deployment.put(definition("first"))
     deployment.put(definition("second"))
@@ -91,7 +93,7 @@ def test_an_unknown_version_lists_the_known_ones_and_uploads_nothing(
 
 @pytest.mark.parametrize("uploads", [0, 1])
 def test_without_an_earlier_version_there_is_nothing_to_go_back_to(
-    deployment: Deployment, capsys: Captured, uploads: int
+    deployment: MotoDeployment, capsys: Captured, uploads: int
 ) -> None:
     for _ in range(uploads):
         deployment.put(definition())
@@ -102,7 +104,7 @@ def test_without_an_earlier_version_there_is_nothing_to_go_back_to(
 
 
 def test_a_version_whose_upload_has_expired_comes_from_sagemaker(
-    deployment: Deployment, capsys: Captured
+    deployment: MotoDeployment, capsys: Captured
 ) -> None:
     first = deployment.put(definition("first"))
     deployment.put(definition("second"))
@@ -111,7 +113,7 @@ def test_a_version_whose_upload_has_expired_comes_from_sagemaker(
     assert messages(deployment) == ["first", "second", "first"]
 
 
-def test_a_version_stored_by_hand_can_be_restored_too(deployment: Deployment, capsys: Captured) -> None:
+def test_a_version_stored_by_hand_can_be_restored_too(deployment: MotoDeployment, capsys: Captured) -> None:
     deployment.put(definition("first"))
     deployment.sagemaker.pipelines["cv-birds"].versions.append(json.dumps(definition("by hand")))
     deployment.put(definition("third"))
@@ -120,7 +122,7 @@ def test_a_version_stored_by_hand_can_be_restored_too(deployment: Deployment, ca
 
 
 def test_a_copy_that_is_rejected_today_says_why_and_ends_with_1(
-    deployment: Deployment, capsys: Captured
+    deployment: MotoDeployment, capsys: Captured
 ) -> None:
     deployment.put(definition("first"))
     deployment.put(definition("second"))
@@ -133,7 +135,7 @@ def test_a_copy_that_is_rejected_today_says_why_and_ends_with_1(
 
 
 def test_values_that_differ_from_the_execution_then_are_told(
-    deployment: Deployment, capsys: Captured
+    deployment: MotoDeployment, capsys: Captured
 ) -> None:
     deployment.put(b'{"Epochs": 3}', "pipeline/parameters.json")
     deployment.put(definition("first", EPOCHS))
@@ -144,7 +146,7 @@ def test_values_that_differ_from_the_execution_then_are_told(
     assert "Other than the execution then: Epochs is '5', was '3'" in said
 
 
-def test_another_pipeline_is_rolled_back_by_name(deployment: Deployment, capsys: Captured) -> None:
+def test_another_pipeline_is_rolled_back_by_name(deployment: MotoDeployment, capsys: Captured) -> None:
     for message in ("first", "second"):
         deployment.put(definition(message), "pipeline/trial/pipeline.json")
     deployment.put(definition("mine"))
@@ -153,7 +155,7 @@ def test_another_pipeline_is_rolled_back_by_name(deployment: Deployment, capsys:
     assert messages(deployment) == ["mine"]
 
 
-def test_without_waiting_the_upload_is_all(deployment: Deployment, capsys: Captured) -> None:
+def test_without_waiting_the_upload_is_all(deployment: MotoDeployment, capsys: Captured) -> None:
     deployment.put(definition("first"))
     deployment.put(definition("second"))
     deployment.delivers = False
@@ -164,7 +166,7 @@ def test_without_waiting_the_upload_is_all(deployment: Deployment, capsys: Captu
 
 
 def test_start_only_starts_the_pinned_version_and_leaves_the_newest_in_place(
-    deployment: Deployment, capsys: Captured
+    deployment: MotoDeployment, capsys: Captured
 ) -> None:
     deployment.put(b'{"Epochs": 3}', "pipeline/parameters.json")
     deployment.put(definition("first", EPOCHS))
@@ -182,7 +184,7 @@ def test_start_only_starts_the_pinned_version_and_leaves_the_newest_in_place(
 
 
 def test_start_only_takes_the_parameters_of_the_last_execution(
-    deployment: Deployment, capsys: Captured
+    deployment: MotoDeployment, capsys: Captured
 ) -> None:
     for epochs in (3, 5):
         deployment.put(json.dumps({"Epochs": epochs}).encode(), "pipeline/parameters.json")
@@ -192,7 +194,7 @@ def test_start_only_takes_the_parameters_of_the_last_execution(
 
 
 def test_start_only_leaves_out_empty_values_which_sagemaker_refuses_at_a_start(
-    deployment: Deployment, capsys: Captured
+    deployment: MotoDeployment, capsys: Captured
 ) -> None:
     deployment.put(definition("first", [*EPOCHS, {"Name": "Key", "Type": "String", "DefaultValue": ""}]))
     assert rollback(capsys, "1", "--start-only")[0] == 0
@@ -202,7 +204,7 @@ def test_start_only_leaves_out_empty_values_which_sagemaker_refuses_at_a_start(
 
 
 def test_start_only_of_what_never_ran_says_what_to_do_instead(
-    deployment: Deployment, capsys: Captured
+    deployment: MotoDeployment, capsys: Captured
 ) -> None:
     deployment.put(definition("first"))
     deployment.sagemaker.pipelines["cv-birds"].versions.append(json.dumps(definition("by hand")))
@@ -212,7 +214,7 @@ def test_start_only_of_what_never_ran_says_what_to_do_instead(
 
 
 def test_an_execution_started_alone_is_not_taken_for_the_uploads(
-    deployment: Deployment, capsys: Captured
+    deployment: MotoDeployment, capsys: Captured
 ) -> None:
     """The handler looks for an upload's own execution by its description."""
     deployment.put(definition("first"))

@@ -12,10 +12,10 @@ from moto import mock_aws
 
 from ops.errors import StartFailedError, StartTimeoutError
 from ops.uploads.start import wait_for_start, wait_for_verdict
-from ops.uploads.upload import Upload
+from ops.uploads.upload import DefinitionUpload
 from tests.support.services.fake_execution import BUCKET, client_of
 
-UPLOAD = Upload(BUCKET, "pipeline/pipeline.json", "version-2")
+UPLOAD = DefinitionUpload(BUCKET, "pipeline/pipeline.json", "version-2")
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/cv-birds/execution/mine"
 VERDICT = "verdicts/pipeline/pipeline.json/version-2.json"
 

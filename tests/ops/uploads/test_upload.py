@@ -14,7 +14,7 @@ import pytest
 from moto import mock_aws
 from rich.console import Console
 
-from ops.errors import UploadError
+from ops.errors import CannotUploadError
 from ops.uploads.upload import check_data, check_parameters, definition_key, upload_data, upload_definition
 from tests.support.services.fake_execution import client_of
 
@@ -143,7 +143,7 @@ def test_what_is_no_data_set_is_refused_with_what_was_looked_for(
     s3: Any, tmp_path: Path, make: Any, said: str
 ) -> None:
     make(tmp_path / "data")
-    with pytest.raises(UploadError, match=said):
+    with pytest.raises(CannotUploadError, match=said):
         upload_data(s3, BUCKET, tmp_path / "data", quiet())
     assert not keys(s3)
 
@@ -151,31 +151,31 @@ def test_what_is_no_data_set_is_refused_with_what_was_looked_for(
 def test_no_images_at_all_are_refused(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images.txt").write_text("")
-    with pytest.raises(UploadError, match="images holds no files"):
+    with pytest.raises(CannotUploadError, match="images holds no files"):
         check_data(tmp_path)
 
 
 @pytest.mark.parametrize("body", [b"not gzip", b""])
 def test_a_damaged_or_empty_archive_is_refused(tmp_path: Path, body: bytes) -> None:
     (tmp_path / "data.tgz").write_bytes(body)
-    with pytest.raises(UploadError, match=r"not a readable archive|the file is empty"):
+    with pytest.raises(CannotUploadError, match=r"not a readable archive|the file is empty"):
         check_data(tmp_path / "data.tgz")
 
 
 def test_an_archive_of_something_else_is_refused(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "data.tgz", "w:gz") as archive:
         archive.addfile(tarfile.TarInfo("readme.md"))
-    with pytest.raises(UploadError, match=r"no images.txt and no images/ in the archive"):
+    with pytest.raises(CannotUploadError, match=r"no images.txt and no images/ in the archive"):
         check_data(tmp_path / "data.tgz")
 
 
 def test_broken_links_and_loops_are_named(birds: Path) -> None:
     (birds / "images" / "gone.jpg").symlink_to("nowhere.jpg")
-    with pytest.raises(UploadError, match=r"gone.jpg is a symbolic link to nowhere.jpg, which"):
+    with pytest.raises(CannotUploadError, match=r"gone.jpg is a symbolic link to nowhere.jpg, which"):
         check_data(birds)
     (birds / "images" / "gone.jpg").unlink()
     (birds / "images" / "loop").symlink_to(birds / "images", target_is_directory=True)
-    with pytest.raises(UploadError, match="loop is a symbolic link to a folder that holds it"):
+    with pytest.raises(CannotUploadError, match="loop is a symbolic link to a folder that holds it"):
         check_data(birds)
 
 
@@ -184,7 +184,7 @@ def test_a_name_that_is_not_utf8_is_named(birds: Path) -> None:
         (Path(os.fsdecode(bytes(birds / "images") + b"/\xff.jpg"))).write_bytes(b"")
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
-    with pytest.raises(UploadError, match="is not UTF-8"):
+    with pytest.raises(CannotUploadError, match="is not UTF-8"):
         check_data(birds)
 
 
@@ -212,20 +212,22 @@ def test_parameters_are_the_defaults_of_the_uploaded_copy_alone(s3: Any) -> None
 def test_a_definition_that_is_none_is_refused_with_every_problem(s3: Any, tmp_path: Path) -> None:
     path = tmp_path / "pipeline.json"
     path.write_text('{"Version": "2020-12-01", "Version": NaN}')
-    with pytest.raises(UploadError, match=r"pipeline.json is not a pipeline definition:\n(.|\n)*Version"):
+    with pytest.raises(
+        CannotUploadError, match=r"pipeline.json is not a pipeline definition:\n(.|\n)*Version"
+    ):
         upload_definition(s3, BUCKET, path, {})
-    with pytest.raises(UploadError, match="cannot read the definition"):
+    with pytest.raises(CannotUploadError, match="cannot read the definition"):
         check_parameters(tmp_path / "none.json", {})
     assert not keys(s3)
 
 
 def test_a_bucket_without_versions_is_told(s3: Any) -> None:
     s3.create_bucket(Bucket="plain")
-    with pytest.raises(UploadError, match="keeps no versions"):
+    with pytest.raises(CannotUploadError, match="keeps no versions"):
         upload_definition(s3, "plain", DEFINITION, {})
 
 
 @pytest.mark.parametrize("name", ["a_b", "-a", "a-", "ü", "", "a/b", "a" * 101])
 def test_a_name_that_cannot_be_a_pipelines_is_refused(name: str) -> None:
-    with pytest.raises(UploadError, match="--name"):
+    with pytest.raises(CannotUploadError, match="--name"):
         definition_key(name)

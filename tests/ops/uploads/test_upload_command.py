@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from ops import __main__ as cli
 from tests.support.definitions.policy_cases import DEPLOYED
 from tests.support.definitions.small import small, training
-from tests.support.ops.deployment import BUCKET, KEY, Deployment, definition, deployment
+from tests.support.ops.deployment import BUCKET, KEY, MotoDeployment, definition, deployment
 
 __all__ = ["deployment"]  # a fixture
 
@@ -35,15 +35,15 @@ def write(path: Path, document: Any) -> str:
     return str(path)
 
 
-def body(deployment: Deployment, key: str = KEY) -> Any:
+def body(deployment: MotoDeployment, key: str = KEY) -> Any:
     return json.loads(deployment.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
 
 
-def is_empty(deployment: Deployment) -> bool:
+def is_empty(deployment: MotoDeployment) -> bool:
     return "Contents" not in deployment.s3.list_objects_v2(Bucket=BUCKET)
 
 
-def deny_settings(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+def deny_settings(deployment: MotoDeployment, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody read the function's settings."""
 
     def refuse(**_: Any) -> None:
@@ -60,7 +60,7 @@ def data_set(folder: Path) -> Path:
 
 
 def test_upload_sets_input_data_url_and_parameters(
-    deployment: Deployment, tmp_path: Path, capsys: Captured
+    deployment: MotoDeployment, tmp_path: Path, capsys: Captured
 ) -> None:
     deployment.delivers = False
     deployment.function.environment["PIPELINE_PARAMETERS"] = json.dumps(DEPLOYED)
@@ -76,7 +76,7 @@ def test_upload_sets_input_data_url_and_parameters(
 
 
 def test_upload_prints_the_execution_its_version_and_what_it_may_cost(
-    deployment: Deployment, tmp_path: Path, capsys: Captured
+    deployment: MotoDeployment, tmp_path: Path, capsys: Captured
 ) -> None:
     code, said = upload(capsys, write(tmp_path / "d.json", definition()))
     (execution,) = deployment.sagemaker.executions
@@ -88,7 +88,7 @@ def test_upload_prints_the_execution_its_version_and_what_it_may_cost(
 
 
 def test_upload_tells_cost_and_warnings_of_the_verdict(
-    deployment: Deployment, tmp_path: Path, capsys: Captured
+    deployment: MotoDeployment, tmp_path: Path, capsys: Captured
 ) -> None:
     deployment.delivers = False
 
@@ -117,7 +117,7 @@ def test_upload_tells_cost_and_warnings_of_the_verdict(
 
 
 def test_a_rejected_upload_ends_with_1_and_every_reason(
-    deployment: Deployment, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+    deployment: MotoDeployment, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deny_settings(deployment, monkeypatch)
     needy = definition(parameters=[{"Name": each, "Type": "String"} for each in ("Bucket", "Folder")])
@@ -142,7 +142,7 @@ def test_a_rejected_upload_ends_with_1_and_every_reason(
     ],
 )
 def test_what_aws_or_the_policy_refuses_is_not_uploaded(
-    deployment: Deployment, tmp_path: Path, capsys: Captured, step: dict[str, Any], said: str
+    deployment: MotoDeployment, tmp_path: Path, capsys: Captured, step: dict[str, Any], said: str
 ) -> None:
     code, output = upload(capsys, write(tmp_path / "d.json", small(step)))
     assert code == 2
@@ -151,7 +151,7 @@ def test_what_aws_or_the_policy_refuses_is_not_uploaded(
 
 
 def test_values_in_the_bucket_count_in_what_is_checked_before_an_upload(
-    deployment: Deployment, tmp_path: Path, capsys: Captured
+    deployment: MotoDeployment, tmp_path: Path, capsys: Captured
 ) -> None:
     needy = write(tmp_path / "d.json", definition(parameters=[{"Name": "Folder", "Type": "String"}]))
     deployment.put({"Folder": 7}, BESIDE)
@@ -163,7 +163,7 @@ def test_values_in_the_bucket_count_in_what_is_checked_before_an_upload(
 
 
 def test_a_failed_upload_ends_with_1_and_names_redrive(
-    deployment: Deployment, tmp_path: Path, capsys: Captured
+    deployment: MotoDeployment, tmp_path: Path, capsys: Captured
 ) -> None:
     upload(capsys, write(tmp_path / "d.json", definition("first")))
     deployment.deny()
@@ -175,7 +175,7 @@ def test_a_failed_upload_ends_with_1_and_names_redrive(
 
 
 def test_an_upload_that_lambda_gave_up_ends_with_1_and_names_redrive(
-    deployment: Deployment, tmp_path: Path, capsys: Captured
+    deployment: MotoDeployment, tmp_path: Path, capsys: Captured
 ) -> None:
     deployment.throttle()
     code, said = upload(capsys, write(tmp_path / "d.json", definition()))
@@ -185,7 +185,7 @@ def test_an_upload_that_lambda_gave_up_ends_with_1_and_names_redrive(
 
 
 def test_an_upload_nobody_heard_of_ends_with_1_and_names_reconcile(
-    deployment: Deployment, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+    deployment: MotoDeployment, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deployment.delivers = False
     times = iter((0.0, 500.0))
@@ -198,7 +198,7 @@ def test_an_upload_nobody_heard_of_ends_with_1_and_names_reconcile(
 
 
 def test_values_go_beside_the_definition_before_it(
-    deployment: Deployment, tmp_path: Path, capsys: Captured
+    deployment: MotoDeployment, tmp_path: Path, capsys: Captured
 ) -> None:
     values = write(tmp_path / "values.json", {"Epochs": 3})
     path = write(tmp_path / "d.json", definition(parameters=EPOCHS))
@@ -220,7 +220,7 @@ def test_values_go_beside_the_definition_before_it(
     ],
 )
 def test_wrong_values_are_refused_and_nothing_is_uploaded(
-    deployment: Deployment, tmp_path: Path, capsys: Captured, values: Any, said: str
+    deployment: MotoDeployment, tmp_path: Path, capsys: Captured, values: Any, said: str
 ) -> None:
     path = write(tmp_path / "d.json", definition(parameters=EPOCHS))
     code, output = upload(capsys, path, "--parameters", write(tmp_path / "v.json", values))
@@ -230,7 +230,7 @@ def test_wrong_values_are_refused_and_nothing_is_uploaded(
 
 
 def test_a_value_given_twice_is_refused_and_nothing_is_uploaded(
-    deployment: Deployment, tmp_path: Path, capsys: Captured
+    deployment: MotoDeployment, tmp_path: Path, capsys: Captured
 ) -> None:
     path = write(tmp_path / "d.json", definition(parameters=EPOCHS))
     values = write(tmp_path / "v.json", {"Epochs": 3})
@@ -241,7 +241,7 @@ def test_a_value_given_twice_is_refused_and_nothing_is_uploaded(
 
 
 def test_a_value_in_the_bucket_that_would_win_is_told_before_anything_is_uploaded(
-    deployment: Deployment, tmp_path: Path, capsys: Captured
+    deployment: MotoDeployment, tmp_path: Path, capsys: Captured
 ) -> None:
     deployment.put({"Epochs": 3}, BESIDE)
     path = write(tmp_path / "d.json", definition(parameters=EPOCHS))
@@ -269,7 +269,7 @@ def test_a_value_in_the_bucket_that_would_win_is_told_before_anything_is_uploade
     ],
 )
 def test_a_mistake_is_answered_plainly_and_nothing_is_uploaded(
-    deployment: Deployment, capsys: Captured, arguments: list[str], said: str
+    deployment: MotoDeployment, capsys: Captured, arguments: list[str], said: str
 ) -> None:
     code, output = upload(capsys, *arguments)
     assert code == 2

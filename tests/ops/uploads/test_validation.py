@@ -13,7 +13,7 @@ from ops import __main__ as cli
 from ops.uploads import validation
 from ops.uploads.parameters import DEPLOYMENT_PARAMETERS
 from tests.support.definitions.small import processing, small, step
-from tests.support.ops.deployment import ENVIRONMENT, Deployment, definition, deployment
+from tests.support.ops.deployment import ENVIRONMENT, MotoDeployment, definition, deployment
 from upload_trigger import handler
 
 __all__ = ["deployment"]  # a fixture
@@ -149,7 +149,7 @@ def test_what_the_code_does_not_know_is_refused_by_the_default_policy_by_name(
 
 
 def test_what_neither_the_code_nor_a_deployment_minds_is_advice(
-    deployment: Deployment, tmp_path: Path, capsys: Captured
+    deployment: MotoDeployment, tmp_path: Path, capsys: Captured
 ) -> None:
     off = dict.fromkeys(("step_types", "cost"), "we try what is new")
     deployment.function.environment["DEPLOYMENT_POLICY"] = json.dumps({"policy_off": off})
@@ -204,7 +204,7 @@ def test_a_parameter_that_nothing_gives_a_value_to_is_an_error(tmp_path: Path, c
 
 
 def test_the_reasons_of_the_functions_verdict_are_among_what_is_said(
-    deployment: Deployment, tmp_path: Path, capsys: Captured
+    deployment: MotoDeployment, tmp_path: Path, capsys: Captured
 ) -> None:
     document = definition(parameters=[{"Name": "Folder", "Type": "String"}, {"Name": "Folder", "Type": "X"}])
     version = deployment.put(document)
@@ -261,7 +261,7 @@ def test_a_definition_for_a_vpc_is_judged_as_if_the_deployment_had_it(
 
 
 def test_a_named_stack_judges_with_its_policy(
-    deployment: Deployment, tmp_path: Path, capsys: Captured
+    deployment: MotoDeployment, tmp_path: Path, capsys: Captured
 ) -> None:
     path = write(tmp_path / "d.json", definition())
     code, said = validate(capsys, path, "--stack", "cv-birds")
@@ -270,7 +270,7 @@ def test_a_named_stack_judges_with_its_policy(
 
 
 def test_a_stack_whose_function_is_of_another_version_is_told(
-    deployment: Deployment, tmp_path: Path, capsys: Captured
+    deployment: MotoDeployment, tmp_path: Path, capsys: Captured
 ) -> None:
     del deployment.function.environment["DEPLOYMENT_POLICY"]
     path = write(tmp_path / "d.json", definition())

@@ -14,7 +14,7 @@ from local.deploy import deploy
 from local.engine.jobs.session import JobSettings
 from local.run import STACK, TEMPLATE
 from ops.aws import roles
-from ops.aws.stack import Deployment
+from ops.aws.stack import StackOutputs
 from ops.output.watch import follow
 from ops.uploads import upload
 from ops.uploads.start import wait_for_start
@@ -41,7 +41,7 @@ class DeployedStack:
         self.aws, self.outputs = aws, outputs
         self.sagemaker = aws.client("sagemaker")
         self.data_url = ""
-        self.uploader = roles.uploader(aws, Deployment(STACK, outputs))
+        self.uploader = roles.uploader(aws, StackOutputs(STACK, outputs))
         """Clients of whoever uploads: the administrator, or the role that they assumed for it."""
 
     def put_object(self, key: str, body: bytes) -> str:
@@ -50,7 +50,7 @@ class DeployedStack:
         self.uploader.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
         return f"s3://{bucket}/{key}"
 
-    def upload(self, definition: Path, **parameters: str) -> upload.Upload:
+    def upload(self, definition: Path, **parameters: str) -> upload.DefinitionUpload:
         """Upload `definition`; the S3 event does the rest."""
         given = {"InputDataUrl": self.data_url, **parameters}
         s3 = self.uploader.client("s3")

@@ -86,7 +86,7 @@ def error_payload(error: Exception) -> dict[str, Any]:
 
 
 @dataclass
-class Deployment:
+class MotoDeployment:
     """What a person's commands meet."""
 
     s3: Any
@@ -156,7 +156,7 @@ class Deployment:
 
 
 @pytest.fixture
-def deployment(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[Deployment]:
+def deployment(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[MotoDeployment]:
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_REGION", "us-east-1")
@@ -174,7 +174,7 @@ def deployment(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[Deplo
         sagemaker.attach(model)
         s3, sqs = client_of("s3"), client_of("sqs")
         s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-        deployed = Deployment(s3, sqs, sagemaker, FakeLambda(), queue_url)
+        deployed = MotoDeployment(s3, sqs, sagemaker, FakeLambda(), queue_url)
         clients = {
             "s3": s3,
             "sqs": sqs,
@@ -191,4 +191,4 @@ def deployment(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[Deplo
         yield deployed
 
 
-__all__ = ["BUCKET", "ENVIRONMENT", "FUNCTION", "KEY", "Deployment", "definition", "deployment"]
+__all__ = ["BUCKET", "ENVIRONMENT", "FUNCTION", "KEY", "MotoDeployment", "definition", "deployment"]
