@@ -4,9 +4,11 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from tests.support.infra.node import path_with_node
 from tests.support.local_aws.laptop import Laptop, laptop
 
 PHOTOS = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "photos"
@@ -59,3 +61,13 @@ def toy_laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
     """Local AWS with the real template on it; for pipelines whose containers are toys."""
     with laptop(tmp_path_factory.mktemp("laptop")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def synthesis() -> Iterator[ModuleType]:
+    """Return infra.template, imported late: the import starts Node."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", path_with_node())
+        import infra.template
+
+        yield infra.template

@@ -17,11 +17,9 @@ from typing import Any
 
 import pytest
 
-from tests.infra.test_template import synthesis
 from tests.support.infra import studio_offers
+from tests.support.infra.cfn_lint import findings
 from tests.support.infra.stack_options import OPTIONS, Template, template
-
-__all__ = ["synthesis"]
 
 ROOT = Path(__file__).parents[2]
 CHECKOV = Path(sys.prefix) / "checkov" / "bin" / "checkov"
@@ -95,19 +93,6 @@ def test_cfn_lint_would_find_something(tmp_path: Path) -> None:
     path = tmp_path / "template.json"
     path.write_text(json.dumps({"Resources": {"Q": {"Type": "AWS::SQS::Queue", "Properties": {"Nmae": 1}}}}))
     assert findings(path)
-
-
-def findings(*templates: Path) -> list[dict[str, Any]]:
-    """Run cfn-lint, warnings included, with the service models that it carries."""
-    done = subprocess.run(
-        [Path(sys.executable).parent / "cfn-lint", "--format", "json", *templates],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert not done.stderr, done.stderr
-    found: list[dict[str, Any]] = json.loads(done.stdout or "[]")
-    return found
 
 
 # --- checkov and hadolint ------------------------------------------------------------------------------

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from tests.support.sagemaker.laptop import open_laptop
+from tests.support.sagemaker.refusals import error_of
 from tests.support.sagemaker.toy_jobs import BUCKET, Laptop, processing_request, spot, training_request
 
 
@@ -18,21 +17,6 @@ from tests.support.sagemaker.toy_jobs import BUCKET, Laptop, processing_request,
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
     with open_laptop(tmp_path_factory.mktemp("laptop")) as opened:
         yield opened
-
-
-def error_of(laptop: Laptop, operation: str, **request: Any) -> tuple[str, str]:
-    # A client that checks nothing itself: what is refused is refused by the service.
-    session = boto3.Session(
-        aws_access_key_id=laptop.aws.environment()["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=laptop.aws.environment()["AWS_SECRET_ACCESS_KEY"],
-        region_name=laptop.aws.region,
-    )
-    config = Config(parameter_validation=False, retries={"total_max_attempts": 1})
-    client = session.client("sagemaker", endpoint_url=laptop.aws.endpoint_url, config=config)
-    with pytest.raises(client.exceptions.ClientError) as caught:
-        getattr(client, operation)(**request)
-    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
-    return caught.value.response["Error"]["Code"], caught.value.response["Error"]["Message"]
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.local.sagemaker.test_jobs import error_of
 from tests.support.sagemaker.laptop import open_laptop
+from tests.support.sagemaker.refusals import error_of
 from tests.support.sagemaker.toy_jobs import BUCKET, EVERYTHING, Laptop, training_request
 
 OK = "pathlib.Path(base, 'model').mkdir(exist_ok=True)"
