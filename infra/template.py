@@ -43,7 +43,7 @@ def render(template: Mapping[str, Any]) -> str:
 
 
 def main() -> int:
-    """Write or check infra/template.json; give the exit status."""
+    """Write or check infra/template.json; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m infra.template", description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare only; exit 1 when it is out of date")
     check = parser.parse_args().check

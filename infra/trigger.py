@@ -173,8 +173,8 @@ class UploadTrigger(Construct):
             "FailedUploads",
             function_name=self.function.function_name,
             qualifier="$LATEST",
+            # Both Lambda's maximum: throttling by SageMaker or by the account may last hours.
             maximum_retry_attempts=2,
-            # Lambda's maximum: throttling by SageMaker or by the account may last hours.
             maximum_event_age_in_seconds=21600,
             destination_config=aws_lambda.CfnEventInvokeConfig.DestinationConfigProperty(
                 on_failure=aws_lambda.CfnEventInvokeConfig.OnFailureProperty(destination=queue.queue_arn)

@@ -4,9 +4,11 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from tests.support.infra.node import path_with_node
 from tests.support.local_aws.deployed import DeployedStack, deployed_stack
 
 PHOTOS = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "photos"
@@ -62,3 +64,13 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedStack
     """Local AWS with the real template on it; for pipelines whose containers are toys."""
     with deployed_stack(tmp_path_factory.mktemp("aws")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def synthesis() -> Iterator[ModuleType]:
+    """Return infra.template, imported late: the import starts Node."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", path_with_node())
+        import infra.template
+
+        yield infra.template

@@ -30,6 +30,7 @@ _TOPIC_ARN = r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+"
 _POLICY = r"(arn:aws[a-z-]*:iam::(\d{12}|aws):policy/)?([\w+=,.@-]+/)*[\w+=,.@-]{1,128}"
 _KEY_ARN = r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+"
 _ENCRYPTION_KEY = rf"own|s3|{_KEY_ARN}"
+# IAM: a path of up to 512 characters, and a name of up to 64.
 _PERSON = r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/[\w+=,.@/*?-]{1,576}"
 _ROLE_ARN = r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+"
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"

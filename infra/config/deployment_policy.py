@@ -31,6 +31,7 @@ ENTRY_POINTS = tuple(f"python -m training.{step}" for step in ("preprocess", "tr
 MAX_BYTES = 2700
 """Lambda takes 4 KB of environment; the other variables have up to 1.2 KB, long names and ARNs included."""
 LONGEST_KEY_ARN = f"arn:aws-us-gov:kms:us-gov-west-1:{'0' * 12}:key/{'0' * 36}"
+"""What counts for a key of the stack's, whose ARN nobody knows before CloudFormation made it."""
 
 _COMMAND = r"[\w./-]+( [\w./:=-]+)*"
 _GPU = re.compile(r"ml\.(g|gr|p)\d.*")

@@ -32,17 +32,17 @@ class ConfigError(ValueError):
 
 
 def has_own_storage(instance_type: str) -> bool:
-    """Tell whether instances of a type come with storage, which SageMaker encrypts with no key of yours."""
+    """Return whether instances of a type come with storage, which SageMaker encrypts with no key of yours."""
     return _OWN_STORAGE.fullmatch(instance_type) is not None
 
 
 def fail(key: str, value: object, legal: str) -> ConfigError:
-    """Say what a setting may be, and where to change it."""
+    """Return the error that says what a setting may be, and where to change it."""
     return ConfigError(f"context {key}={value!r}: {legal}. Change it in cdk.json or pass -c {key}=...")
 
 
 def text(pattern: str, legal: str) -> Callable[[str, object], str]:
-    """Take text of a form."""
+    """Return a parser of text that a pattern matches as a whole."""
 
     def parse(key: str, value: object) -> str:
         # \w and \d are those of ASCII: AWS's names have no others.
@@ -54,16 +54,17 @@ def text(pattern: str, legal: str) -> Callable[[str, object], str]:
 
 
 def project(key: str, value: object) -> str:
-    """Take the name of a project."""
+    """Return the name of a project."""
     legal = "a project is 3 to 30 lower-case letters, digits and single hyphens, beginning with a letter"
     name = text(PROJECT, legal)(key, value)
+    # S3 makes no bucket of a shorter name; why not a longer one, MAX_NAME in checks.py says.
     if not 3 <= len(name) <= 30:
         raise fail(key, value, legal)
     return name
 
 
 def choice(*choices: Any) -> Callable[[str, object], Any]:
-    """Take one of some values."""
+    """Return a parser of one of some values, which text may name."""
     by_text = {str(choice): choice for choice in choices}
 
     def parse(key: str, value: object) -> Any:
@@ -75,7 +76,7 @@ def choice(*choices: Any) -> Callable[[str, object], Any]:
 
 
 def integer(low: int, high: int) -> Callable[[str, object], int]:
-    """Take a whole number."""
+    """Return a parser of whole numbers between two, both included."""
 
     def parse(key: str, value: object) -> int:
         # JSON numbers may arrive as floats through the CDK, and -c gives text.
@@ -88,14 +89,14 @@ def integer(low: int, high: int) -> Callable[[str, object], int]:
 
 
 def flag(key: str, value: object) -> bool:
-    """Take true or false."""
+    """Return a truth value, which text may name."""
     if str(value).lower() not in ("true", "false"):
         raise fail(key, value, "true or false")
     return str(value).lower() == "true"
 
 
 def several(item: Callable[[str, object], str]) -> Callable[[str, object], tuple[str, ...]]:
-    """Take a list of at least one item."""
+    """Return a parser of lists of at least one item."""
 
     def parse(key: str, value: object) -> tuple[str, ...]:
         items = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
@@ -107,17 +108,17 @@ def several(item: Callable[[str, object], str]) -> Callable[[str, object], tuple
 
 
 def perhaps_several(item: Callable[[str, object], str]) -> Callable[[str, object], tuple[str, ...]]:
-    """Take a list that may be empty."""
+    """Return a parser of lists that may be empty."""
     return lambda key, value: () if value in (None, "", "none", [], ()) else several(item)(key, value)
 
 
 def optional(parse: Callable[[str, object], Any]) -> Callable[[str, object], Any]:
-    """Take nothing as None."""
+    """Return a parser that reads nothing as None."""
     return lambda key, value: None if value in (None, "", "none") else parse(key, value)
 
 
 def image(key: str, value: object) -> str:
-    """Take where the training image comes from."""
+    """Return where the training image comes from."""
     legal = (
         "asset, codebuild, or an image in ECR by its digest, "
         "<account>.dkr.ecr.<region>.amazonaws.com/<name>@sha256:<64 digits>"
@@ -134,7 +135,7 @@ def image(key: str, value: object) -> str:
 
 
 def tags(key: str, value: object) -> tuple[tuple[str, str], ...]:
-    """Take tags as every service of the stack takes them."""
+    """Return tags, sorted by their keys, as every service of the stack takes them."""
     given = _pairs(value)
     if given is None or not all(isinstance(each, str) for each in given.values()):
         raise fail(key, value, "an object of texts, or name=value pairs separated by commas")
@@ -168,6 +169,6 @@ def _stripped(value: object) -> object:
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """End a message with the nearest legal word."""
+    """Return the end of a message that names the nearest legal word, or nothing."""
     close = difflib.get_close_matches(word, list(choices), n=1)
     return f" (did you mean {close[0]}?)" if close else ""

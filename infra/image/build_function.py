@@ -90,6 +90,7 @@ class ImageFunction(Construct):
             code=aws_lambda.Code.from_asset(
                 str(SOURCE), exclude=["*", "!*.py"], ignore_mode=IgnoreMode.DOCKER
             ),
+            # It makes a call or two and waits for nothing: the least there is will do.
             memory_size=128,
             timeout=Duration.minutes(1),
             role=cast(aws_iam.IRole, self._role()),

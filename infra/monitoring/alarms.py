@@ -11,6 +11,7 @@ from infra.deployment import Deployment
 from infra.names import Names, filled
 
 PERIOD = Duration.minutes(5)
+"""How soon an alarm tells: what failed is kept for days, so that nobody waits for it by the minute."""
 
 
 class Alarms(Construct):

@@ -13,8 +13,9 @@ from infra.names import Names, filled
 PIPELINES = "AWS/Sagemaker/ModelBuildingPipeline"
 """Where SageMaker counts executions and steps."""
 PERIOD = Duration.minutes(5)
+"""As the alarms beside it have."""
 HALF = 12
-"""Columns of half a dashboard."""
+"""Columns of half a dashboard: CloudWatch's have 24."""
 
 
 class Dashboard(Construct):

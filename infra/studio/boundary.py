@@ -18,6 +18,7 @@ from infra.names import STUDIO_PROJECTS
 from infra.studio.studio_names import OWN_STACK, PROJECT, STACKS, StudioNames
 
 MAX_CHARACTERS = 6144
+"""What IAM takes in a managed policy, blanks apart."""
 _LONGEST = {
     "${AWS::Partition}": "aws-us-gov",
     "${AWS::AccountId}": "123456789012",
@@ -29,7 +30,7 @@ Statement = dict[str, Any]
 
 
 def bind(template: Mapping[str, Any], names: StudioNames) -> dict[str, dict[str, Any]]:
-    """Bind every role of a project's template; give the policy documents by what the roles are for.
+    """Bind every role of a project's template; return the policy documents by what the roles are for.
 
     Raises `ConfigError` when IAM has no room for one of them.
     """

@@ -76,6 +76,7 @@ class Templates(Construct):
             self,
             "Published",
             service_token=function.function_arn,
+            # Longer than the function may run; without it CloudFormation waits an hour for an answer.
             service_timeout=Duration.minutes(5),
             properties={"Bucket": self.bucket.bucket_name, "Objects": list(objects), **domain},
         )
@@ -122,6 +123,7 @@ class Templates(Construct):
             runtime=aws_lambda.Runtime.PYTHON_3_13,
             architecture=aws_lambda.Architecture.ARM_64,
             code=aws_lambda.Code.from_inline(SOURCE.read_text(encoding="utf-8")),
+            # S3 copies by itself. When the stack goes, every version is deleted, one call each.
             memory_size=256,
             timeout=Duration.minutes(2),
             role=role_with(

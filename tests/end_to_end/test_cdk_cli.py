@@ -25,12 +25,9 @@ from botocore.exceptions import ClientError
 
 from local.aws import LocalAWS
 from ops import __main__ as ops
-from tests.infra.test_template import synthesis
 from tests.support.infra.deployed_template import Stack
-from tests.support.infra.profiles import path_with_node
+from tests.support.infra.node import path_with_node
 from tests.support.local_aws.clients import uploader
-
-__all__ = ["synthesis"]
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / "infra" / "cdk-cli" / "package-lock.json"

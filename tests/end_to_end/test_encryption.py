@@ -9,12 +9,9 @@ import pytest
 
 from local.deploy import deploy
 from local.run import STACK
-from tests.infra.test_template import synthesis
 from tests.support.infra.profiles import HARDENED, write
 from tests.support.local_aws.deployed import DeployedStack, deployed_stack
 from tests.support.local_aws.toy_pipeline import SHIPPED
-
-__all__ = ["synthesis"]
 
 pytestmark = pytest.mark.slow
 

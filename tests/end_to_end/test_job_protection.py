@@ -17,13 +17,10 @@ from local.deploy import deploy
 from local.engine.jobs.session import JobSettings
 from local.run import STACK
 from ops.errors import StartFailedError
-from tests.infra.test_template import synthesis
+from tests.support.definitions.in_vpc import COMMAND, in_vpc
 from tests.support.iam.role_policies import without
 from tests.support.local_aws.deployed import DeployedStack
 from tests.support.local_aws.toy_pipeline import IMAGE, SHIPPED
-from tests.upload_trigger.policy.test_vpc import COMMAND, in_vpc
-
-__all__ = ["synthesis"]
 
 SEEDS = itertools.count(100)
 NEEDED = {

@@ -11,11 +11,8 @@ from local.aws import LocalAWS
 from local.deploy import deploy
 from local.engine.jobs.session import JobSettings
 from local.run import TEMPLATE
-from tests.infra.test_template import synthesis
 from tests.support.local_aws.deployed import DeployedStack
 from tests.support.local_aws.toy_pipeline import IMAGE, SHIPPED
-
-__all__ = ["synthesis"]
 
 DEPLOYMENTS: dict[str, dict[str, str]] = {
     "cv-birds": {},  # the committed template

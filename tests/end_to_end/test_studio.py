@@ -14,7 +14,7 @@ from local.aws import LocalAWS
 from local.deploy import deploy
 from local.engine.jobs.session import JobSettings
 from ops.aws import stack
-from tests.infra.test_template import synthesis, the_only
+from tests.support.infra.resources import the_only
 from tests.support.infra.studio_offers import (
     LAUNCH_ROLE,
     PROJECT,
@@ -28,8 +28,6 @@ from tests.support.infra.studio_offers import (
 )
 from tests.support.local_aws.deployed import DeployedStack
 from tests.support.local_aws.toy_pipeline import IMAGE, SHIPPED
-
-__all__ = ["synthesis"]
 
 ASSETS = "cdk-hnb659fds-assets-123456789012-us-east-1"
 PUBLISHER = "arn:aws:iam::123456789012:role/cv-birds-studio-publish-us-east-1"

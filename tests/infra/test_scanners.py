@@ -17,13 +17,10 @@ from typing import Any
 
 import pytest
 
-from tests.infra.test_template import synthesis
 from tests.support.infra import studio_offers
 from tests.support.infra.stack_options import OPTIONS, Template, template
 
 pytestmark = pytest.mark.slow
-
-__all__ = ["synthesis"]
 
 ROOT = Path(__file__).parents[2]
 CHECKOV = Path(sys.prefix) / "checkov" / "bin" / "checkov"

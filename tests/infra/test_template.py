@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,45 +12,18 @@ from typing import Any
 import pytest
 
 from infra.config import Policy
-from tests.support.infra.profiles import HARDENED, path_with_node
+from tests.support.infra.node import path_with_node
+from tests.support.infra.profiles import HARDENED
+from tests.support.infra.resources import resources, the_bucket, the_only
 
 ROOT = Path(__file__).parents[2]
 IMAGE = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/birds@sha256:{'a' * 64}"
 
 
 @pytest.fixture(scope="session")
-def synthesis() -> Iterator[ModuleType]:
-    """Return infra.template, imported late: the import starts Node."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", path_with_node())
-        import infra.template
-
-        yield infra.template
-
-
-@pytest.fixture(scope="session")
 def template(synthesis: ModuleType) -> dict[str, Any]:
     fresh: dict[str, Any] = synthesis.synthesise()
     return fresh
-
-
-def resources(template: dict[str, Any], kind: str) -> list[dict[str, Any]]:
-    return [resource for resource in template["Resources"].values() if resource["Type"] == kind]
-
-
-def the_only(template: dict[str, Any], kind: str) -> dict[str, Any]:
-    (resource,) = resources(template, kind)
-    return resource
-
-
-def the_bucket(template: dict[str, Any]) -> dict[str, Any]:
-    """Return the bucket that people and jobs use, not that of its access logs."""
-    (bucket,) = (
-        each
-        for each in resources(template, "AWS::S3::Bucket")
-        if "NotificationConfiguration" in each["Properties"]
-    )
-    return bucket
 
 
 def test_the_committed_template_is_what_the_sources_say(

@@ -128,3 +128,17 @@ def test_every_source_belongs_to_an_island() -> None:
 
 def test_no_module_has_a_name_that_says_nothing() -> None:
     assert not [path for island in RULES for path in sources(island) if path.stem in VAGUE_NAMES]
+
+
+def test_no_module_of_the_tests_imports_a_test() -> None:
+    """What several tests use is in tests/support or a conftest.py, so that a test can change alone."""
+    paths = sorted((ROOT / "tests").rglob("*.py"))
+    assert len(paths) > 100
+    for path in paths:
+        # The sources of toy images run in containers, as a package of their own.
+        if any(folder.name.endswith("_image") for folder in path.parents):
+            continue
+        tests = sorted(
+            each for each in modules(path) if any(part.startswith("test_") for part in each.split("."))
+        )
+        assert not tests, f"{path.relative_to(ROOT)} imports {tests}: move what it needs to tests/support"

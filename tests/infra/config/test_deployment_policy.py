@@ -15,7 +15,7 @@ import pytest
 
 from infra.config import POLICY_FILE, Config, ConfigError, Policy
 from infra.config.deployment_policy import RULES
-from tests.support.infra.profiles import path_with_node
+from tests.support.infra.node import path_with_node
 from upload_trigger import settings
 
 COMMITTED = Path(__file__).resolve().parents[3] / POLICY_FILE

@@ -13,10 +13,7 @@ import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from infra.config import Config, ConfigError, Policy, context_keys
-from tests.infra.test_template import synthesis
 from tests.support.infra.stack_options import FUNCTION, OPTIONS, Template, changes, default, template
-
-__all__ = ["synthesis"]
 
 pytestmark = pytest.mark.usefixtures("synthesis")
 

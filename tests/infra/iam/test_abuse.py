@@ -1,11 +1,10 @@
 """The roles against what an abuser would ask for; role_table.py and people_table.py have what is right."""
 
-import re
 from typing import Any
 
 import pytest
 
-from tests.support.iam.judge import Decision, decide, document
+from tests.support.iam.job_requests import PROCESS, PROCESSING_JOB, TRAIN, TRAINING_JOB, without
 from tests.support.iam.rights import Context
 from tests.support.iam.role_table import (
     BREAK_GLASS_ROLE,
@@ -21,31 +20,13 @@ from tests.support.iam.role_table import (
     SAGEMAKER,
     UPLOADER_ROLE,
 )
-from tests.support.infra.profiles import DEFAULT, HARDENED
+from tests.support.iam.roles import Access, judge, statements
+from tests.support.infra.profiles import DEFAULT
 
-PSEUDO_PARAMETERS = {
-    "AWS::StackName": "cv-birds",
-    "AWS::AccountId": "123456789012",
-    "AWS::Partition": "aws",
-    "AWS::Region": "us-east-1",
-    "AWS::URLSuffix": "amazonaws.com",
-    "SageMakerProjectId": "p-abc123def456",
-}
-TRAINING_JOB = f"{SAGEMAKER}:training-job/pipelines-abc123-trainspot-x1"
-PROCESSING_JOB = f"{SAGEMAKER}:processing-job/pipelines-abc123-preprocess-x1"
 OUTPUT_KEY = "sagemaker:OutputKmsKeyArn"
 TO_SAGEMAKER = {"iam:PassedToService": "sagemaker.amazonaws.com"}
 
-Request = tuple[str, str, Context]
 
-BOUNDED: Context = {
-    "sagemaker:NetworkIsolation": "true",
-    "sagemaker:InterContainerTrafficEncryption": "true",
-    "sagemaker:MaxRuntimeInSeconds": "14400",
-    "sagemaker:OutputKmsKeyArn": DATA_KEY,
-}
-TRAIN: Context = {**BOUNDED, "sagemaker:InstanceTypes": ["ml.c5.4xlarge"]}
-PROCESS: Context = {**BOUNDED, "sagemaker:InstanceTypes": ["ml.m5.xlarge"]}
 ELSEWHERE: list[Context] = [
     {"sagemaker:VpcSubnets": ["subnet-0123456789abcdef0"]},
     {"sagemaker:VpcSecurityGroupIds": ["sg-0123456789abcdef0"]},
@@ -55,43 +36,7 @@ VIA_S3: Context = {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}
 PENDING: Context = {"sagemaker:ModelApprovalStatus": "PendingManualApproval"}
 
 
-def without(context: Context, key: str) -> Context:
-    return {name: value for name, value in context.items() if name != key}
-
-
-def resolve(value: Any) -> Any:
-    """Return a template's value with the pseudo parameters filled in."""
-    match value:
-        case {"Ref": str(name)}:
-            return PSEUDO_PARAMETERS[name]
-        case {"Fn::Sub": str(text)}:
-            return re.sub(r"\$\{([^}]+)\}", lambda found: PSEUDO_PARAMETERS[found[1]], text)
-        case {"Fn::GetAtt": [str(name), "Arn"]} if name.startswith("EncryptionKey"):
-            return DATA_KEY
-        case {"Fn::Join": [str(separator), list(parts)]}:
-            return separator.join(resolve(part) for part in parts)
-        case dict():
-            return {key: resolve(each) for key, each in value.items()}
-    return [resolve(each) for each in value] if isinstance(value, list) else value
-
-
-def statements(role_arn: str, template: Any = HARDENED) -> list[dict[str, Any]]:
-    for resource in template["Resources"].values():
-        name = resolve(resource["Properties"].get("RoleName"))
-        if name and role_arn.endswith(f"/{name}"):
-            (policy,) = resource["Properties"]["Policies"]
-            found: list[dict[str, Any]] = resolve(policy["PolicyDocument"])["Statement"]
-            return found
-    raise LookupError(role_arn)
-
-
-def judge(role_arn: str, request: Request, given: list[dict[str, Any]] | None = None) -> Decision:
-    action, resource, context = request
-    identity = [document(*(statements(role_arn) if given is None else given))]
-    return decide(role_arn, action, resource, context, identity=identity)
-
-
-FUNCTION_NEVER: list[Request] = [
+FUNCTION_NEVER: list[Access] = [
     ("s3:PutObject", f"{BUCKET}/pipeline/pipeline.json", {}),
     ("s3:GetObject", f"{BUCKET}/data/images/1.jpg", {}),
     ("s3:DeleteObject", f"{BUCKET}/verdicts/pipeline/pipeline.json/v1.json", {}),
@@ -110,7 +55,7 @@ FUNCTION_NEVER: list[Request] = [
     ("kms:PutKeyPolicy", DATA_KEY, VIA_S3),
     ("kms:DescribeKey", DATA_KEY, {}),
 ]
-PIPELINE_NEVER: list[Request] = [
+PIPELINE_NEVER: list[Access] = [
     ("sagemaker:CreateTrainingJob", TRAINING_JOB, {**TRAIN, "sagemaker:InstanceTypes": ["ml.p5.48xlarge"]}),
     *[("sagemaker:CreateTrainingJob", TRAINING_JOB, without(TRAIN, key)) for key in TRAIN],
     *[("sagemaker:CreateProcessingJob", PROCESSING_JOB, without(PROCESS, key)) for key in PROCESS],
@@ -166,7 +111,7 @@ PIPELINE_NEVER: list[Request] = [
         )
     ],
 ]
-UPLOADER_NEVER: list[Request] = [
+UPLOADER_NEVER: list[Access] = [
     (
         "sagemaker:StartPipelineExecution",
         f"{SAGEMAKER}:pipeline/cv-birds",
@@ -193,7 +138,7 @@ UPLOADER_NEVER: list[Request] = [
     ("s3:PutLifecycleConfiguration", BUCKET, {}),
     ("s3:PutBucketVersioning", BUCKET, {}),
 ]
-BREAK_GLASS_NEVER: list[Request] = [
+BREAK_GLASS_NEVER: list[Access] = [
     ("s3:GetObject", f"{BUCKET}/pipeline/pipeline.json", {}),
     ("s3:GetObjectVersion", f"{BUCKET}/pipeline/pipeline.json", {}),
     ("s3:PutObject", f"{BUCKET}/pipeline/pipeline.json", {}),
@@ -209,7 +154,7 @@ BREAK_GLASS_NEVER: list[Request] = [
 ]
 
 
-def cases(role_arn: str, requests: list[Request]) -> list[Any]:
+def cases(role_arn: str, requests: list[Access]) -> list[Any]:
     return [pytest.param(role_arn, request, id=f"{request[0]}-{n}") for n, request in enumerate(requests)]
 
 
@@ -222,7 +167,7 @@ def cases(role_arn: str, requests: list[Request]) -> list[Any]:
         *cases(BREAK_GLASS_ROLE, BREAK_GLASS_NEVER),
     ],
 )
-def test_what_an_abuser_would_do_is_denied(role_arn: str, request_: Request) -> None:
+def test_what_an_abuser_would_do_is_denied(role_arn: str, request_: Access) -> None:
     decision = judge(role_arn, request_)
     assert not decision.allowed
     # What AWS cannot be asked like this is denied by itself, and proves nothing.
@@ -233,7 +178,7 @@ def test_what_an_abuser_would_do_is_denied(role_arn: str, request_: Request) -> 
     ("role_arn", "request_"),
     [*cases(FUNCTION_ROLE, FUNCTION_NEVER), *cases(PIPELINE_ROLE, PIPELINE_NEVER)],
 )
-def test_an_abuser_gets_no_more_in_the_default_profile(role_arn: str, request_: Request) -> None:
+def test_an_abuser_gets_no_more_in_the_default_profile(role_arn: str, request_: Access) -> None:
     action, resource, context = request_
     # There is no key that a job could have left out.
     if resource in (TRAINING_JOB, PROCESSING_JOB) and context.get(OUTPUT_KEY) in (DATA_KEY, None):

@@ -7,18 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.infra.iam.test_abuse import (
-    PROCESS,
-    PROCESSING_JOB,
-    TRAIN,
-    TRAINING_JOB,
-    Request,
-    judge,
-    statements,
-    without,
-)
-from tests.infra.iam.test_least_privilege import SCORE, allowed_actions, decided, unnoticed, wrong
-from tests.infra.test_template import synthesis
+from tests.support.iam.job_requests import PROCESS, PROCESSING_JOB, TRAIN, TRAINING_JOB, without
+from tests.support.iam.least_privilege import SCORE, allowed_actions, decided, unnoticed, wrong
 from tests.support.iam.policy_mutants import Statement, mutants
 from tests.support.iam.role_table import DATA_KEY, KEYS, PIPELINE_ROLE, SAGEMAKER
 from tests.support.iam.role_table_jobs import (
@@ -32,8 +22,7 @@ from tests.support.iam.role_table_jobs import (
     SUBNETS,
     subnet_arn,
 )
-
-__all__ = ["synthesis"]
+from tests.support.iam.roles import Access, judge, statements
 
 NETWORK: dict[str, Any] = {
     "sagemaker:VpcSubnets": list(SUBNETS),
@@ -41,7 +30,7 @@ NETWORK: dict[str, Any] = {
     "sagemaker:VolumeKmsKeyArn": DATA_KEY,
 }
 IN_SUBNET: dict[str, Any] = {"ec2:Subnet": subnet_arn(SUBNETS[0])}
-NEVER: list[Request] = [
+NEVER: list[Access] = [
     ("sagemaker:CreateTrainingJob", TRAINING_JOB, TRAIN),
     ("sagemaker:CreateProcessingJob", PROCESSING_JOB, PROCESS),
     (
@@ -103,7 +92,7 @@ def test_the_requests_alone_notice_nearly_every_change(protected: list[Statement
 
 
 @pytest.mark.parametrize("request_", NEVER, ids=lambda request: request[0])
-def test_what_an_abuser_would_do_is_denied(protected: list[Statement], request_: Request) -> None:
+def test_what_an_abuser_would_do_is_denied(protected: list[Statement], request_: Access) -> None:
     decision = judge(PIPELINE_ROLE, request_, protected)
     assert not decision.allowed
     assert (decision.ignored, decision.unknown) == ((), None)

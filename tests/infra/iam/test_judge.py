@@ -11,19 +11,16 @@ from typing import Any
 
 import pytest
 
-from tests.infra.iam.test_least_privilege import ROLES, decided, policies, question
-from tests.infra.storage.test_bucket_policy import OURS, REQUESTS, STATEMENTS
-from tests.infra.storage.test_bucket_policy import policies as of_bucket
-from tests.infra.storage.test_bucket_policy import question as of_bucket_question
-from tests.infra.test_template import synthesis
 from tests.support.iam import judge
+from tests.support.iam.bucket_requests import OURS, REQUESTS, STATEMENTS
+from tests.support.iam.bucket_requests import policies as of_bucket
+from tests.support.iam.bucket_requests import question as of_bucket_question
 from tests.support.iam.judge import ACCOUNT, FOLDER, Policies, decide, decide_all, document, find_wrong
+from tests.support.iam.least_privilege import ROLES, decided, policies, question
 from tests.support.iam.policy_mutants import mutants
 from tests.support.iam.rights import Right
 from tests.support.infra.stack_options import OPTIONS, template
 from tests.support.infra.studio_offers import project
-
-__all__ = ["synthesis"]
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/trainer"
 OBJECT = "arn:aws:s3:::birds/data/a.jpg"

@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.infra.iam.test_abuse import resolve
-from tests.infra.test_template import resources, synthesis
-from tests.support.iam.judge import NOTHING, Context, decide, document
+from tests.support.iam.judge import NOTHING, Context, decide
 from tests.support.iam.role_table import (
     ACCOUNT,
     BREAK_GLASS_ROLE,
@@ -19,24 +17,13 @@ from tests.support.iam.role_table import (
     ROLES,
     UPLOADER_ROLE,
 )
+from tests.support.iam.roles import MAY_ASSUME, role
 from tests.support.infra.profiles import HARDENED
-
-__all__ = ["synthesis"]
+from tests.support.infra.resources import resolve
 
 SSO = f"{ROLES}/aws-reserved/sso.amazonaws.com/eu-west-1/AWSReservedSSO_ML_0123456789abcdef"
 USER = f"arn:aws:iam::{ACCOUNT}:user/jo"
 WITH_MFA = {"aws:MultiFactorAuthPresent": "true"}
-MAY_ASSUME = document({"Effect": "Allow", "Action": "sts:*", "Resource": "*"})
-
-
-def role(template: dict[str, Any], arn: str) -> dict[str, Any]:
-    found: dict[str, Any]
-    (found,) = (
-        each["Properties"]
-        for each in resources(template, "AWS::IAM::Role")
-        if arn.endswith(f"/{resolve(each['Properties']['RoleName'])}")
-    )
-    return found
 
 
 def assumes(

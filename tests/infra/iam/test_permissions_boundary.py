@@ -13,14 +13,12 @@ import pytest
 from local.deploy import deploy
 from local.run import STACK
 from ops.errors import StartFailedError
-from tests.infra.iam.test_abuse import statements
-from tests.infra.iam.test_least_privilege import RIGHTS, question, requests
-from tests.infra.test_template import resources, synthesis
 from tests.support.iam import judge, role_table
+from tests.support.iam.least_privilege import RIGHTS, question, requests
 from tests.support.iam.rights import Request
+from tests.support.iam.roles import statements
+from tests.support.infra.resources import resources
 from tests.support.local_aws.deployed import DeployedStack, deployed_stack, write_template_without
-
-__all__ = ["synthesis"]
 
 EDGE = f"arn:aws:iam::{role_table.ACCOUNT}:policy/edge"
 GOLDEN = sorted({action for rights in RIGHTS.values() for right in rights for action in right.actions})

@@ -6,10 +6,8 @@ import itertools
 
 import pytest
 
-from tests.infra.iam.test_abuse import resolve
-from tests.infra.iam.test_least_privilege import RIGHTS
-from tests.infra.iam.test_people import MAY_ASSUME, role
 from tests.support.iam.judge import Context, Decision, decide
+from tests.support.iam.least_privilege import RIGHTS
 from tests.support.iam.role_table import (
     ACCOUNT,
     BREAK_GLASS_ROLE,
@@ -19,7 +17,9 @@ from tests.support.iam.role_table import (
     ROLES,
     UPLOADER_ROLE,
 )
+from tests.support.iam.roles import MAY_ASSUME, role
 from tests.support.infra.profiles import HARDENED
+from tests.support.infra.resources import resolve
 
 LAMBDA, SAGEMAKER = "lambda.amazonaws.com", "sagemaker.amazonaws.com"
 SERVICES = (

@@ -16,12 +16,10 @@ import pytest
 
 from local.deploy import DeployError, deploy
 from ops.aws import stack
-from tests.infra.test_template import resources, synthesis, the_only
 from tests.support.iam.judge import decide
 from tests.support.iam.role_table import REGION, ROLES
+from tests.support.infra.resources import resources, the_only
 from tests.support.infra.stack_options import IMAGE, Template, template
-
-__all__ = ["synthesis"]
 
 pytestmark = pytest.mark.usefixtures("synthesis")
 
@@ -321,7 +319,7 @@ def test_a_role_of_the_build_does_what_it_is_for_and_no_more(name: str, built: T
 def test_only_this_project_assumes_the_role_of_the_build(
     context: dict[str, str], allowed: bool, built: Template
 ) -> None:
-    from tests.infra.iam.test_abuse import resolve
+    from tests.support.infra.resources import resolve
 
     account = context["account"]
     trust = resolve(role(built, "cv-birds-image-build-${AWS::Region}")["AssumeRolePolicyDocument"])

@@ -12,13 +12,10 @@ import pytest
 from local.aws import LocalAWS
 from local.deploy import deploy
 from local.run import STACK
-from tests.infra.iam.test_abuse import resolve
-from tests.infra.test_template import resources, synthesis, the_only
 from tests.support.delivery.world import DeliveryWorld, inhabited
 from tests.support.iam.judge import decide
 from tests.support.infra.profiles import DEFAULT as TEMPLATE
-
-__all__ = ["synthesis"]
+from tests.support.infra.resources import resolve, resources, the_only
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 PIPELINE = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:pipeline/cv-birds"

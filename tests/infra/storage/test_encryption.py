@@ -7,14 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.infra.iam.test_abuse import resolve
-from tests.infra.test_template import resources, synthesis, the_bucket, the_only
 from tests.support.iam.judge import EVERYTHING, Decision, decide, document
 from tests.support.iam.rights import Context
 from tests.support.iam.role_table import ACCOUNT, BUCKET, DATA_KEY, KEYS, LOGS, PIPELINE_ROLE, REGION
 from tests.support.infra.profiles import HARDENED
-
-__all__ = ["synthesis"]
+from tests.support.infra.resources import resolve, resources, the_bucket, the_only
 
 FOREIGN = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 CHOICES = ("own", "s3", FOREIGN)

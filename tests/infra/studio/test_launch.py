@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.infra.iam.test_abuse import PROCESS, TRAIN, resolve, statements
-from tests.infra.iam.test_least_privilege import (
+from tests.support.iam import role_table
+from tests.support.iam.job_requests import PROCESS, TRAIN
+from tests.support.iam.judge import Document, Question, decide, decide_all, document, find_wrong
+from tests.support.iam.least_privilege import (
     RIGHTS,
     RIGHTS_BY_DEFAULT,
     SCORE,
@@ -19,15 +21,12 @@ from tests.infra.iam.test_least_privilege import (
     decided,
     policies,
 )
-from tests.infra.test_template import resources, synthesis
-from tests.support.iam import role_table
-from tests.support.iam.judge import Document, Question, decide, decide_all, document, find_wrong
 from tests.support.iam.policy_mutants import Statement, mutants
 from tests.support.iam.rights import Context
 from tests.support.iam.role_table import ACCOUNT, REGION
+from tests.support.iam.roles import statements
+from tests.support.infra.resources import resolve, resources
 from tests.support.infra.studio_offers import LAUNCH_ROLE, OFFERS, STACK, TEMPLATES, USERS, offer, project
-
-__all__ = ["synthesis"]
 
 (CFN_LINT,) = find_spec("cfnlint").submodule_search_locations  # type: ignore[union-attr,misc]
 SCHEMAS = Path(CFN_LINT) / "data" / "schemas"

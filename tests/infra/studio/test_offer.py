@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.infra.iam.test_abuse import resolve
-from tests.infra.storage.test_bucket_policy import CHANGING, INVENTED
-from tests.infra.test_template import resources, synthesis, the_bucket, the_only
+from tests.support.iam.bucket_requests import CHANGING, INVENTED
 from tests.support.iam.judge import EVERYTHING, Policies, Question, decide, decide_all, document
 from tests.support.iam.role_table import ACCOUNT, REGION
+from tests.support.infra.resources import resolve, resources, the_bucket, the_only
 from tests.support.infra.studio_offers import (
     LAUNCH_ROLE,
     OFFERS,
@@ -24,8 +23,6 @@ from tests.support.infra.studio_offers import (
     project,
 )
 from upload_trigger.definition import loading
-
-__all__ = ["synthesis"]
 
 ROOT = Path(__file__).parents[3]
 PUBLISHER = f"arn:aws:iam::{ACCOUNT}:role/cv-birds-studio-publish-{REGION}"

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from tests.support.sagemaker.account import ToyAccount
 from tests.support.sagemaker.local_account import open_local_account
+from tests.support.sagemaker.refusals import error_of
 from tests.support.sagemaker.toy_jobs import BUCKET, processing_request, spot, training_request
 
 
@@ -19,21 +18,6 @@ from tests.support.sagemaker.toy_jobs import BUCKET, processing_request, spot, t
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ToyAccount]:
     with open_local_account(tmp_path_factory.mktemp("aws")) as opened:
         yield opened
-
-
-def error_of(account: ToyAccount, operation: str, **request: Any) -> tuple[str, str]:
-    # A client that checks nothing itself: what is refused is refused by the service.
-    session = boto3.Session(
-        aws_access_key_id=account.aws.environment()["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=account.aws.environment()["AWS_SECRET_ACCESS_KEY"],
-        region_name=account.aws.region,
-    )
-    config = Config(parameter_validation=False, retries={"total_max_attempts": 1})
-    client = session.client("sagemaker", endpoint_url=account.aws.endpoint_url, config=config)
-    with pytest.raises(client.exceptions.ClientError) as caught:
-        getattr(client, operation)(**request)
-    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
-    return caught.value.response["Error"]["Code"], caught.value.response["Error"]["Message"]
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.local.sagemaker.test_jobs import error_of
 from tests.support.sagemaker.account import EVERYTHING, ToyAccount
 from tests.support.sagemaker.local_account import open_local_account
+from tests.support.sagemaker.refusals import error_of
 from tests.support.sagemaker.toy_jobs import BUCKET, training_request
 
 OK = "pathlib.Path(base, 'model').mkdir(exist_ok=True)"

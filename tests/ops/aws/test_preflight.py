@@ -21,9 +21,9 @@ from local.run import STACK
 from ops import __main__ as cli
 from ops.commands import preflight
 from ops.commands.preflight import Deployed, Wanted, losses, notes
-from tests.infra.iam.test_abuse import statements
 from tests.support.iam.judge import decide, document
 from tests.support.iam.role_table import FUNCTION_ROLE, PIPELINE_ROLE, REGION
+from tests.support.iam.roles import statements
 from tests.support.infra.profiles import DEFAULT, HARDENED, Template, synthesise, write
 from tests.support.infra.studio_offers import OFFERS
 

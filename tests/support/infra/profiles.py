@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from local.run import TEMPLATE as COMMITTED
+from tests.support.infra.node import path_with_node
 
 Template = dict[str, Any]
 HARDENED_CONTEXT = {"project": "cv-birds", "security": "hardened"}
-
-
-def path_with_node() -> str:
-    """Return a PATH that finds the environment's own Node, which the CDK's libraries run in."""
-    return os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
 def synthesise(**context: Any) -> Template:
