@@ -1,7 +1,7 @@
 """The members that a definition may have, from top to bottom: what is not here is refused.
 
-Each member is `required`, `optional`, or judged `even_if_missing`, and has a shape of `policy_shapes`: an
-object, a list, or a value that a rule of `policy_rules` judges.
+Each member is `required`, `optional`, or judged `even_if_missing`, and has a shape (shapes.py): an object,
+a list, or a value that a rule judges (rules.py).
 """
 
 from collections.abc import Iterator
@@ -49,7 +49,16 @@ from upload_trigger.policy.rules import (
     wait_time,
     write,
 )
-from upload_trigger.policy.shapes import ListOf, MapOf, Object, OrNull, even_if_missing, optional, required
+from upload_trigger.policy.shapes import (
+    ListOf,
+    MapOf,
+    Object,
+    OrNull,
+    Value,
+    even_if_missing,
+    optional,
+    required,
+)
 from upload_trigger.settings import STEP_TYPES
 
 DEFINITION = Object(
@@ -168,6 +177,21 @@ PROCESSING_OUTPUT = Object(
     },
     also=_output_folder,
 )
+
+
+def _resources(instance_type: Value) -> Object:
+    """Return what a job runs on."""
+    return Object(
+        {
+            "InstanceCount": required(instance_count),
+            "InstanceType": required(instance_type),
+            "VolumeKmsKeyId": even_if_missing(key("VolumeKmsKeyId")),
+            "VolumeSizeInGB": required(volume_size),
+        },
+        rule="instance_types",
+    )
+
+
 PROCESSING = Object(
     {
         "AppSpecification": required(
@@ -203,17 +227,7 @@ PROCESSING = Object(
         "ProcessingResources": required(
             Object(
                 {
-                    "ClusterConfig": required(
-                        Object(
-                            {
-                                "InstanceCount": required(instance_count),
-                                "InstanceType": required(processing_instance_type),
-                                "VolumeKmsKeyId": even_if_missing(key("VolumeKmsKeyId")),
-                                "VolumeSizeInGB": required(volume_size),
-                            },
-                            rule="instance_types",
-                        )
-                    )
+                    "ClusterConfig": required(_resources(processing_instance_type)),
                 },
                 rule="instance_types",
             )
@@ -288,17 +302,7 @@ TRAINING = Object(
         ),
         # Nothing else of the profiler: it writes to a location of its own.
         "ProfilerConfig": optional(Object({"DisableProfiler": required(only(True))})),
-        "ResourceConfig": required(
-            Object(
-                {
-                    "InstanceCount": required(instance_count),
-                    "InstanceType": required(training_instance_type),
-                    "VolumeKmsKeyId": even_if_missing(key("VolumeKmsKeyId")),
-                    "VolumeSizeInGB": required(volume_size),
-                },
-                rule="instance_types",
-            )
-        ),
+        "ResourceConfig": required(_resources(training_instance_type)),
         "RoleArn": required(role),
         "StoppingCondition": required(
             Object(

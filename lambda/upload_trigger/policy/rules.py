@@ -1,7 +1,11 @@
-"""What each rule says of a value; `policy_members` says where each kind of value stands."""
+"""What each rule says of a value; members.py says where each kind of value stands.
 
+A function says why a value is not allowed, and None when it is; `judged_by` names its rule.
+"""
+
+import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from upload_trigger.definition.problems import Path, find, show
@@ -10,6 +14,11 @@ from upload_trigger.policy import form, locations
 from upload_trigger.policy.form import Violation
 from upload_trigger.policy.shapes import ListOf, MapOf, Object, Shape, Value, optional, required
 from upload_trigger.policy.values import TOKEN, Scope, UnknownValueError, shown, token
+
+
+def judged_by(rule: str) -> Callable[[Callable[[Any, Scope], str | None]], Value]:
+    """Return the decorator that makes a value of a rule of a function."""
+    return functools.partial(Value, rule)
 
 
 def _of_deployment(value: Any, scope: Scope, name: str, also: tuple[str, ...] = ()) -> str | None:
@@ -30,10 +39,6 @@ def _among(value: Any, scope: Scope, allowed: tuple[str, ...], what: str) -> str
     return f"{scope.say(value)}; {what}: {', '.join(allowed) or 'none'}"
 
 
-def _configured(value: Any, scope: Scope, setting: str) -> str | None:
-    return _among(value, scope, getattr(scope.policy, setting), f"allowed ({setting})")
-
-
 def _within(value: Any, scope: Scope, least: int, most: int, setting: str = "") -> str | None:
     """Let whole numbers pass; a parameter's text counts as its type reads it."""
     known = scope.evaluate(value)
@@ -41,10 +46,6 @@ def _within(value: Any, scope: Scope, least: int, most: int, setting: str = "") 
         return None
     said = f" ({setting})" if setting else ""
     return f"{scope.say(value)}; it must be a whole number from {least} to {most}{said}"
-
-
-def _limited(value: Any, scope: Scope, least: int, setting: str) -> str | None:
-    return _within(value, scope, least, getattr(scope.policy, setting), setting)
 
 
 # Whose they are
@@ -73,35 +74,42 @@ def key(name: str) -> Value:
 
 
 # Limits
-approval_status = Value(
-    "approval_status", lambda value, scope: _configured(value, scope, "model_approval_statuses")
-)
-processing_instance_type = Value(
-    "instance_types", lambda value, scope: _configured(value, scope, "processing_instance_types")
-)
-training_instance_type = Value(
-    "instance_types", lambda value, scope: _configured(value, scope, "training_instance_types")
-)
-instance_count = Value(
-    "instance_counts", lambda value, scope: _limited(value, scope, 1, "max_instance_count")
-)
-volume_size = Value("volume_sizes", lambda value, scope: _limited(value, scope, 1, "max_volume_gb"))
-run_time = Value("run_times", lambda value, scope: _limited(value, scope, 1, "max_runtime_seconds"))
-wait_time = Value("run_times", lambda value, scope: _limited(value, scope, 1, "max_wait_seconds"))
-max_attempts = Value("retries", lambda value, scope: _limited(value, scope, 0, "max_retry_attempts"))
+def _configured(rule: str, setting: str) -> Value:
+    """Return what one of the values of a setting is."""
+    return Value(
+        rule,
+        lambda value, scope: _among(value, scope, getattr(scope.policy, setting), f"allowed ({setting})"),
+    )
+
+
+def _limited(rule: str, least: int, setting: str) -> Value:
+    """Return a whole number up to that of a setting."""
+    return Value(
+        rule, lambda value, scope: _within(value, scope, least, getattr(scope.policy, setting), setting)
+    )
+
+
+approval_status = _configured("approval_status", "model_approval_statuses")
+processing_instance_type = _configured("instance_types", "processing_instance_types")
+training_instance_type = _configured("instance_types", "training_instance_types")
+instance_count = _limited("instance_counts", 1, "max_instance_count")
+volume_size = _limited("volume_sizes", 1, "max_volume_gb")
+run_time = _limited("run_times", 1, "max_runtime_seconds")
+wait_time = _limited("run_times", 1, "max_wait_seconds")
+max_attempts = _limited("retries", 0, "max_retry_attempts")
 retry_interval = Value("retries", lambda value, scope: _within(value, scope, 0, 3600))
 # Only what is known to happen, so that it is known what each retry bills.
 exception_type = Value("retries", lambda value, scope: _among(value, scope, EXCEPTION_TYPES, "known here"))
 
 
-def _why_not_backoff(value: Any, scope: Scope) -> str | None:
+@judged_by("retries")
+def backoff_rate(value: Any, scope: Scope) -> str | None:
+    """Let numbers pass up to ten: each retry waits so many times as long as the one before."""
     known = scope.evaluate(value)
     if isinstance(known, int | float) and not isinstance(known, bool) and 0 <= known <= 10:
         return None
     return f"{scope.say(value)}; it must be a number from 0 to 10"
 
-
-backoff_rate = Value("retries", _why_not_backoff)
 
 _DURATION = re.compile(
     "P?(?:([0-9]{1,9})Y)?(?:([0-9]{1,9})M)?(?:([0-9]{1,9})W)?(?:([0-9]{1,9})D)?"
@@ -156,7 +164,8 @@ checkpoints = Value(
 
 
 # What is said
-def _why_not_text(value: Any, scope: Scope) -> str | None:
+@judged_by("texts")
+def text(value: Any, scope: Scope) -> str | None:
     """Let any text pass that is known at the start; a location in it must be one that may be read."""
     known = scope.evaluate(value)
     if not isinstance(known, str):
@@ -168,33 +177,33 @@ def _why_not_text(value: Any, scope: Scope) -> str | None:
     return None
 
 
-text = Value("texts", _why_not_text)
-
-
-def _why_no_hyper_parameter(name: Any, _: Scope) -> str | None:
+@judged_by("texts")
+def _hyper_parameter_name(name: Any, _: Scope) -> str | None:
     if str(name).casefold().startswith("sagemaker"):
         return "SageMaker's own containers would take code from it; leave it out"
     return None
 
 
-hyper_parameters = MapOf(text, rule="texts", name=Value("texts", _why_no_hyper_parameter))
+hyper_parameters = MapOf(text, rule="texts", name=_hyper_parameter_name)
 
 
 def _listed(scope: Scope, setting: str) -> str:
     return f"allowed ({setting}): {', '.join(getattr(scope.policy, setting)) or 'none'}"
 
 
-def _why_no_variable(name: Any, scope: Scope) -> str | None:
+@judged_by("environment")
+def _variable_name(name: Any, scope: Scope) -> str | None:
     """Let configured names pass: one like PYTHONPATH or LD_PRELOAD would run other code."""
     if name in scope.policy.environment_keys:
         return None
     return f"no such name may be set; {_listed(scope, 'environment_keys')}"
 
 
-environment = MapOf(text, rule="environment", name=Value("environment", _why_no_variable))
+environment = MapOf(text, rule="environment", name=_variable_name)
 
 
-def _why_no_tag_key(written: Any, scope: Scope) -> str | None:
+@judged_by("tags")
+def _tag_key(written: Any, scope: Scope) -> str | None:
     """Let configured keys pass: rights and bills may hang on any other."""
     if written in scope.policy.tag_keys:
         return None
@@ -202,21 +211,21 @@ def _why_no_tag_key(written: Any, scope: Scope) -> str | None:
 
 
 tags = ListOf(
-    Object({"Key": required(Value("tags", _why_no_tag_key)), "Value": required(text)}, rule="tags"),
+    Object({"Key": required(_tag_key), "Value": required(text)}, rule="tags"),
     rule="tags",
     unique="Key",
 )
 
 
-def _no_tags(_: Any, __: Scope) -> str:
+@judged_by("tags")
+def no_tags(_: Any, __: Scope) -> str:
+    """Let no tags pass, of no kind."""
     what = "CreateModelPackage refuses tags beside a group, when both trainings are paid"
     return f"{what}; leave them out, or write CustomerMetadataProperties"
 
 
-no_tags = Value("tags", _no_tags)
-
-
-def _why_no_entry_point(value: Any, scope: Scope) -> str | None:
+@judged_by("entry_points")
+def entry_point(value: Any, scope: Scope) -> str | None:
     """Let a container start with a configured command only: the image has python -c, too."""
     listed = value if isinstance(value, list) else [value]
     known = [scope.evaluate(each) for each in listed]
@@ -224,9 +233,6 @@ def _why_no_entry_point(value: Any, scope: Scope) -> str | None:
     if isinstance(value, list) and known in [each.split(" ") for each in scope.policy.entry_points]:
         return None
     return f"{' '.join(map(shown, known))[:800]} may not be started; {_listed(scope, 'entry_points')}"
-
-
-entry_point = Value("entry_points", _why_no_entry_point)
 
 
 # What else a member may be
@@ -244,28 +250,37 @@ def only(constant: bool | None) -> Value:
     return Value("members", why_not)
 
 
-def _why_no_name(value: Any, _: Scope) -> str | None:
+@judged_by("members")
+def name(value: Any, _: Scope) -> str | None:
     """Let names pass that references and folders are made of."""
     if isinstance(value, str) and form.NAME.fullmatch(value):
         return None
     return form.must_be(form.NAME_SAID, value)
 
 
-def _why_no_note(value: Any, _: Scope) -> str | None:
+@judged_by("members")
+def note(value: Any, _: Scope) -> str | None:
+    """Let any text for people pass."""
     return None if isinstance(value, str) else form.must_be("a text", value)
 
 
-def _why_no_flag(value: Any, scope: Scope) -> str | None:
-    return (
-        None if isinstance(scope.evaluate(value), bool) else f"{scope.say(value)}; it must be true or false"
-    )
+@judged_by("members")
+def flag(value: Any, scope: Scope) -> str | None:
+    """Let true and false pass."""
+    if isinstance(scope.evaluate(value), bool):
+        return None
+    return f"{scope.say(value)}; it must be true or false"
 
 
-def _why_no_true(value: Any, scope: Scope) -> str | None:
+@judged_by("network")
+def isolated(value: Any, scope: Scope) -> str | None:
+    """Let true pass alone: no container talks to anybody."""
     return None if scope.evaluate(value) is True else f"{scope.say(value)}; write true"
 
 
-def _why_no_expression(value: Any, scope: Scope) -> str | None:
+@judged_by("members")
+def expression(value: Any, scope: Scope) -> str | None:
+    """Let pass what has the form of a value; only the run may know it."""
     try:
         scope.evaluate(value)
     except UnknownValueError as error:
@@ -273,7 +288,9 @@ def _why_no_expression(value: Any, scope: Scope) -> str | None:
     return None
 
 
-def _why_no_file(value: Any, _: Scope) -> str | None:
+@judged_by("members")
+def file_below(value: Any, _: Scope) -> str | None:
+    """Let paths pass that stay in the folder that they begin in."""
     is_path = isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*", value)
     if is_path and not {".", ".."} & set(value.split("/")):
         return None
@@ -283,7 +300,8 @@ def _why_no_file(value: Any, _: Scope) -> str | None:
 _OWN = tuple(token(f"Execution.{name}") for name in ("PipelineName", "PipelineExecutionId"))
 
 
-def _why_no_experiment(value: Any, scope: Scope) -> str | None:
+@judged_by("members")
+def experiment_name(value: Any, scope: Scope) -> str | None:
     """Let the pipeline's own names pass: another experiment may be another team's."""
     known = scope.evaluate(value)
     if isinstance(known, str) and known.startswith(_OWN):
@@ -292,22 +310,12 @@ def _why_no_experiment(value: Any, scope: Scope) -> str | None:
     return f"{scope.say(value)}; it must begin with {own}"
 
 
-def _why_nothing(_: Any, __: Scope) -> None:
-    return None
+@judged_by("members")
+def anything(_: Any, __: Scope) -> None:
+    """Let pass what another place judges, or the rule `form`."""
 
 
-anything = Value("members", _why_nothing)
-"""Judged by the rule `form`."""
 _CACHE_MEMBERS = Object({"Enabled": optional(anything), "ExpireAfter": optional(anything)})
-name = Value("members", _why_no_name)
-note = Value("members", _why_no_note)
-"""A text for people."""
-flag = Value("members", _why_no_flag)
-isolated = Value("network", _why_no_true)
-expression = Value("members", _why_no_expression)
-"""Anything that has the form of a value; only the run may know it."""
-file_below = Value("members", _why_no_file)
-experiment_name = Value("members", _why_no_experiment)
 
 
 class VpcConfig:

@@ -1,4 +1,4 @@
-"""How the tables of `policy_members` are written: objects, lists and values, each with the rule for it.
+"""How the tables of members.py are written: objects, lists and values, each with the rule for it.
 
 A shape yields what is wrong with a value. What is neither the object nor the list that it must be cannot be
 walked, so the rule `form` refuses it, which nobody can switch off; what is missing, its own rule does.
