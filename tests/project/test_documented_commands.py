@@ -129,7 +129,7 @@ def check_click(program: str, arguments: list[str]) -> None:
     group = command_groups()[program]
     if arguments in (["--help"], ["--version"]):
         return
-    with click.Context(group, info_name=program) as context:
+    with click.Context(group, info_name=program, **group.context_settings) as context:
         name, command, rest = group.resolve_command(context, arguments)
         assert command
         values = command.make_context(name, rest, parent=context).params
