@@ -15,8 +15,8 @@ import itertools
 import re
 from collections.abc import Mapping
 
-from infra.config.checks import check
 from infra.config.config import Config, context_keys
+from infra.config.consistency import check
 from infra.config.deployment_policy import POLICY_FILE, Policy
 from infra.config.parsers import ConfigError, did_you_mean
 

@@ -27,7 +27,7 @@ from constructs import Construct
 
 from infra.deployment import Deployment
 from infra.iam import Grant, role_with
-from infra.image.build_function import ImageFunction, log_group, own_log
+from infra.image.image_function import ImageFunction, log_group, own_log
 from infra.nag import acknowledge
 from infra.names import filled
 

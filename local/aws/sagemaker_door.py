@@ -14,8 +14,8 @@ from ministack.core.router import extract_access_key_id
 
 from local.aws.host import ServerHost
 from local.engine.host import AccessDeniedError
-from local.sagemaker.access import requirements
 from local.sagemaker.errors import ServiceError
+from local.sagemaker.required_permissions import requirements
 from local.sagemaker.service import SageMaker
 
 _LOG = logging.getLogger(__name__)

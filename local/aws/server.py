@@ -23,10 +23,10 @@ from ministack.core import lambda_runtime
 
 from local.aws import adapters
 from local.aws.adapters import access, sagemaker
+from local.aws.fault_injection import Interference, speed_up_schedules
 from local.aws.faults import SPEED, Dice
 from local.aws.front_door import FrontDoor
 from local.aws.host import ServerHost
-from local.aws.interference import Interference, speed_up_schedules
 from local.aws.sagemaker_door import SageMakerDoor
 from local.engine.host import AccessDeniedError
 from local.engine.jobs.session import JobSettings

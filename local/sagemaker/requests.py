@@ -10,8 +10,8 @@ from typing import Any
 
 import botocore.session
 
-from local.sagemaker.access import RESOURCES
 from local.sagemaker.errors import ResourceNotFoundError, ServiceError, ValidationError
+from local.sagemaker.required_permissions import RESOURCES
 
 _LONGEST_MATCHED = 8192
 """Characters: a longer text (a definition) is not matched with the API's pattern, which may take long."""

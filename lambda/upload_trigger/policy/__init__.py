@@ -10,8 +10,8 @@ from typing import Any
 
 from upload_trigger.definition.problems import Path, Problem, problem, show
 from upload_trigger.policy import cost, form, locations, members, registration
+from upload_trigger.policy.expressions import Scope
 from upload_trigger.policy.form import Violation
-from upload_trigger.policy.values import Scope
 from upload_trigger.settings import STEP_TYPES, Policy
 
 MAX_PROBLEMS = form.MAX_VIOLATIONS

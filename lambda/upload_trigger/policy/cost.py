@@ -6,8 +6,8 @@ from typing import Any
 
 from upload_trigger.definition.problems import Path, find
 from upload_trigger.definition.walk import is_expression
+from upload_trigger.policy.expressions import Scope, UnknownValueError
 from upload_trigger.policy.form import Scalar, Violation
-from upload_trigger.policy.values import Scope, UnknownValueError
 from upload_trigger.settings import PRICES, VOLUME_GB_HOUR
 
 RULE = "cost"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from upload_trigger.definition.problems import Path, entries, find, show
+from upload_trigger.policy.expressions import TOKEN, Scope, UnknownValueError, made_by, shown, token
 from upload_trigger.policy.form import NAME, Violation
-from upload_trigger.policy.values import TOKEN, Scope, UnknownValueError, made_by, shown, token
 
 RULE = "locations"
 DATA = "data/"

@@ -10,7 +10,17 @@ from typing import Any
 from upload_trigger.definition.problems import Path
 from upload_trigger.policy.form import Violation
 from upload_trigger.policy.locations import INPUT, OUTPUT, own_folder
-from upload_trigger.policy.rules import (
+from upload_trigger.policy.shapes import (
+    ListOf,
+    MapOf,
+    Object,
+    OrNull,
+    Value,
+    even_if_missing,
+    optional,
+    required,
+)
+from upload_trigger.policy.value_rules import (
     CacheConfig,
     Conditions,
     VpcConfig,
@@ -48,16 +58,6 @@ from upload_trigger.policy.rules import (
     volume_size,
     wait_time,
     write,
-)
-from upload_trigger.policy.shapes import (
-    ListOf,
-    MapOf,
-    Object,
-    OrNull,
-    Value,
-    even_if_missing,
-    optional,
-    required,
 )
 from upload_trigger.settings import STEP_TYPES
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from upload_trigger.definition.problems import Path, entries, find, show
 from upload_trigger.policy import locations
+from upload_trigger.policy.expressions import Scope, UnknownValueError, made_by, made_token
 from upload_trigger.policy.form import Violation
-from upload_trigger.policy.values import Scope, UnknownValueError, made_by, made_token
 
 RULE = "registration"
 PREPROCESS, TRAIN, EVALUATE = (

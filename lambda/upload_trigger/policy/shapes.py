@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from upload_trigger.definition.problems import Path, did_you_mean
 from upload_trigger.definition.walk import is_expression
 from upload_trigger.policy import form
+from upload_trigger.policy.expressions import Scope, UnknownValueError
 from upload_trigger.policy.form import Violation
-from upload_trigger.policy.values import Scope, UnknownValueError
 
 LATER = "write a value that is known when the execution starts"
 UNKNOWN = "a member that this policy does not know, so it may not be here; leave it out"

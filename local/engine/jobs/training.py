@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from local.engine.jobs.archive import write_archive
-from local.engine.jobs.checkpoints import DEFAULT_PATH, CheckpointSync
+from local.engine.jobs.checkpoint_sync import DEFAULT_PATH, CheckpointSync
 from local.engine.jobs.container import ContainerRequest
 from local.engine.jobs.folder import JobFolder, write_training_configuration
 from local.engine.jobs.metrics import JobMetrics

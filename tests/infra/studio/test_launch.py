@@ -448,7 +448,7 @@ def test_a_boundary_without_room_is_refused_with_what_to_shorten() -> None:
 
 def test_the_boundaries_have_room_for_network_keys_and_volumes_together(synthesis: ModuleType) -> None:
     from infra.config import Policy, read_context
-    from infra.config.checks import MAX_NAME
+    from infra.config.consistency import MAX_NAME
     from infra.studio.boundary import bind
     from infra.studio.project import synthesise
     from infra.studio.studio_names import StudioNames

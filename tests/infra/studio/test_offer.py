@@ -103,7 +103,7 @@ def test_no_name_is_too_long_with_the_longest_id_in_the_longest_region(made: Tem
 
 
 def test_no_name_of_the_offer_is_too_long_for_the_longest_project() -> None:
-    from infra.config.checks import MAX_NAME
+    from infra.config.consistency import MAX_NAME
     from infra.studio.studio_names import StudioNames
 
     own = StudioNames("a" * MAX_NAME)
@@ -113,7 +113,7 @@ def test_no_name_of_the_offer_is_too_long_for_the_longest_project() -> None:
 
 
 def test_no_name_of_a_project_is_opened_by_a_policy_of_aws(made: Template) -> None:
-    from infra.config.checks import OPENED_BY_AWS
+    from infra.config.consistency import OPENED_BY_AWS
 
     for logical_id, value in names(made):
         own = value["Fn::Sub"].replace("${SageMakerProjectId}", "").lower()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local.sagemaker.access import Requirement, requirements
+from local.sagemaker.required_permissions import Requirement, requirements
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"

@@ -11,9 +11,9 @@ from typing import Any
 from upload_trigger.definition.problems import Path, find, show
 from upload_trigger.definition.walk import CONDITION_TYPES, EXCEPTION_TYPES
 from upload_trigger.policy import form, locations
+from upload_trigger.policy.expressions import TOKEN, Scope, UnknownValueError, shown, token
 from upload_trigger.policy.form import Violation
 from upload_trigger.policy.shapes import ListOf, MapOf, Object, Shape, Value, optional, required
-from upload_trigger.policy.values import TOKEN, Scope, UnknownValueError, shown, token
 
 
 def judged_by(rule: str) -> Callable[[Callable[[Any, Scope], str | None]], Value]:
