@@ -80,7 +80,7 @@ quick: $(INSTALLED)-all ## Answer in a minute and a half: style, and the tests t
 	@$(BIN)/ruff format --check .
 	@$(PYTEST) -m "not slow" tests/upload_trigger tests/pipeline_definition tests/training tests/project tests/local/engine
 
-soak: $(INSTALLED)-all ## Let the searches go all the way that make test goes a part of
+soak: $(INSTALLED)-all ## Run the long random searches in full, of which make test runs a part
 	@SOAK=1 $(PYTEST) -m soak
 
 lint: $(INSTALLED)-all ## Check style and types

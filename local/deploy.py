@@ -18,9 +18,11 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from botocore.exceptions import ClientError
+
+from ops.aws.session import ClientFactory
 
 SOURCE = Path(__file__).resolve().parent.parent / "lambda"
 """Where the function's code is."""
@@ -32,13 +34,6 @@ _CDK_BUCKET = "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"
 _DONE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 _DEAD = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
 """A stack in one of these can only be deleted."""
-
-
-class Clients(Protocol):
-    """What makes boto3 clients: local AWS, or a boto3 session."""
-
-    def client(self, service_name: str, /) -> Any:
-        """Make a client of a service, as the administrator."""
 
 
 MakeClient = Callable[[str], Any]
@@ -72,7 +67,7 @@ class Asset:
 
 
 def deploy(
-    clients: Clients,
+    clients: ClientFactory,
     template_path: Path,
     stack_name: str,
     *,

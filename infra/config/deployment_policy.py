@@ -182,7 +182,7 @@ class Policy:
         {},
         _object(_name(INSTANCE_TYPE, "an instance type such as ml.m5.xlarge"), _number(0, 1000, whole=False)),
     )
-    """USD an hour of instance types, instead of and beside us-east-1's in `upload_trigger/settings.py`."""
+    """USD an hour of instance types, instead of and beside us-east-1's in `policy/prices.py`."""
     max_execution_cost_usd: float = _member(150.0, _number(0, 1_000_000, whole=False))
     """The most that an execution may cost if every job runs its whole time and is retried to the end."""
 

@@ -18,7 +18,7 @@ from local.sagemaker.tokens import Tokens
 
 
 @dataclass
-class ModelPackageGroup:
+class ModelPackageGroupRecord:
     """A group of versions of a model."""
 
     name: str
@@ -77,7 +77,7 @@ class Packages:
 
     def __init__(self, runtime: ServiceRuntime) -> None:
         self._runtime = runtime
-        self._groups: dict[str, ModelPackageGroup] = {}
+        self._groups: dict[str, ModelPackageGroupRecord] = {}
         """By name in lower case, as ARNs have it."""
         self._packages: dict[str, ModelPackageRecord] = {}
         """By ARN."""
@@ -85,7 +85,7 @@ class Packages:
         self._tokens = Tokens("ClientToken")
         self._lock = threading.RLock()
 
-    def taggable(self) -> Iterable[ModelPackageGroup | ModelPackageRecord]:
+    def taggable(self) -> Iterable[ModelPackageGroupRecord | ModelPackageRecord]:
         """Return all groups and packages."""
         with self._lock:
             return [*self._groups.values(), *self._packages.values()]
@@ -98,7 +98,9 @@ class Packages:
             if name.lower() in self._groups:
                 raise ValidationError(f"Model Package Group already exists: {arn}")
             description = call.get("ModelPackageGroupDescription")
-            self._groups[name.lower()] = ModelPackageGroup(name, arn, description, list(call.get("Tags", [])))
+            self._groups[name.lower()] = ModelPackageGroupRecord(
+                name, arn, description, list(call.get("Tags", []))
+            )
         return {"ModelPackageGroupArn": arn}
 
     def describe_group(self, call: Call) -> dict[str, Any]:
@@ -200,7 +202,7 @@ class Packages:
         ordered = in_order(call, found, lambda p: (p.name,) if by_name else (p.creation_time, p.version or 0))
         return page(call, [p.summary() for p in ordered], "ModelPackageSummaryList")
 
-    def _group(self, name_or_arn: str) -> ModelPackageGroup:
+    def _group(self, name_or_arn: str) -> ModelPackageGroupRecord:
         name = name_or_arn.rpartition("/")[2].lower()
         group = self._groups.get(name)
         if group is None:
@@ -225,11 +227,13 @@ def _said(call: Call) -> dict[str, Any]:
     return {name: call[name] for name in known if call[name] is not None}
 
 
-def _in_group(package: ModelPackageRecord, group: ModelPackageGroup) -> bool:
+def _in_group(package: ModelPackageRecord, group: ModelPackageGroupRecord) -> bool:
     return package.version is not None and package.name == group.name
 
 
-def _wanted(call: Call, package: ModelPackageRecord, group: ModelPackageGroup | None, kind: str) -> bool:
+def _wanted(
+    call: Call, package: ModelPackageRecord, group: ModelPackageGroupRecord | None, kind: str
+) -> bool:
     status = call.get("ModelApprovalStatus")
     return (
         (group is None or _in_group(package, group))

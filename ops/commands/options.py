@@ -12,10 +12,12 @@ STACK = click.option(
     help="The deployed CloudFormation stack.",
 )
 PIPELINE = click.option(
-    "--pipeline", metavar="NAME", help="Whose executions are meant.  [default: the stack's own pipeline]"
+    "--pipeline",
+    metavar="NAME",
+    help="Look at executions of this pipeline.  [default: the stack's own pipeline]",
 )
 NAME = click.option(
-    "--name", metavar="NAME", help="The pipeline <project>-NAME is meant instead of the project's own."
+    "--name", metavar="NAME", help="Use the pipeline <project>-NAME instead of the project's own."
 )
 AS_ROLE = click.option(
     "--as-role",

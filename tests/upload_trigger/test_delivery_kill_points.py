@@ -187,19 +187,19 @@ def play(
     scenario: Callable[[DeliveryWorld, Doom], None], kill_at: int | None
 ) -> tuple[Invocation, dict[str, Any]]:
     """Run a scenario and all that follows; give the invocation it is about, and the state at rest."""
-    world, doomed = DeliveryWorld(strict=True), []
+    world, interrupted = DeliveryWorld(strict=True), []
     world.redeploy(ON_RUNNING="parallel")
 
     def doom(invocation: Invocation) -> Invocation:
         invocation.kill_at = kill_at
-        doomed.append(invocation)
+        interrupted.append(invocation)
         return invocation
 
     scenario(world, doom)
     for record in [each for each in world.s3.records if each["s3"]["object"]["key"] in KEYS]:
         world.duplicate(record)
     world.check()
-    return doomed[0], world.at_rest()
+    return interrupted[0], world.at_rest()
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda each: each.__name__)

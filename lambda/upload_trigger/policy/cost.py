@@ -8,7 +8,7 @@ from upload_trigger.definition.problems import Path, find
 from upload_trigger.definition.walk import is_expression
 from upload_trigger.policy.expressions import Scope, UnknownValueError
 from upload_trigger.policy.form import Scalar, Violation
-from upload_trigger.settings import PRICES, VOLUME_GB_HOUR
+from upload_trigger.policy.prices import PRICES, VOLUME_GB_HOUR
 
 RULE = "cost"
 JOBS = {"Processing": ("ProcessingResources", "ClusterConfig"), "Training": ("ResourceConfig",)}

@@ -18,7 +18,7 @@ FOREIGN = {
     "definitions' prefix": "s3://{bucket}/pipeline/",
     "a thousand": 1000,
 }
-"""What is put in the place of every value, whatever is due there."""
+"""What is put in the place of every value, whatever belongs there."""
 FOREIGN_BY_KEY = {
     ("Image", "ImageUri", "TrainingImage"): (
         "foreign image",

@@ -92,7 +92,7 @@ PROCESSING = processing()
     [
         (small(step("A")) | {"Version": "2021"}, "/Version", 'write "2020-12-01", not "2021"'),
         (small(), "/Steps", "at least one"),
-        (small(step("A")) | {"Steps": {}}, "/Steps", "a list of steps is due"),
+        (small(step("A")) | {"Steps": {}}, "/Steps", "must be a list of steps"),
         (small(step("A"), step("A")), "/Steps/1/Name", 'the name "A" is taken'),
         (
             small(step("A"), condition(CONDITION, IfSteps=[step("A")])),
@@ -101,7 +101,7 @@ PROCESSING = processing()
         ),
         (small(step("no space")), "/Steps/0/Name", '"no space" is no name'),
         (small(step("A", Type="Trainig")), "/Steps/0/Type", "did you mean Training"),
-        (small(step("A", Arguments=[])), "/Steps/0/Arguments", "an object is due"),
+        (small(step("A", Arguments=[])), "/Steps/0/Arguments", "must be an object"),
         (small(step("A", Arguments={})), "/Steps/0/Arguments/ErrorMessage", "a text"),
         (small(condition()), "/Steps/0/Arguments/Conditions", "at least one condition"),
         (small(condition({"Type": "Equal"})), "/Steps/0/Arguments/Conditions/0/Type", "did you mean Equals"),
@@ -115,7 +115,7 @@ PROCESSING = processing()
             "/Steps/0/Arguments/Conditions/0/Conditions",
             "Or",
         ),
-        (small(condition(CONDITION, IfSteps={})), "/Steps/0/Arguments/IfSteps", "a list of steps is due"),
+        (small(condition(CONDITION, IfSteps={})), "/Steps/0/Arguments/IfSteps", "must be a list of steps"),
         (parameter(Type="Int"), "/Parameters/0/Type", "did you mean Integer"),
         (parameter(DefaultValue="3"), "/Parameters/0/DefaultValue", '"3" is no Integer'),
         (parameter(DefaultValue=True), "/Parameters/0/DefaultValue", "true is no Integer"),

@@ -18,7 +18,8 @@ from tests.support.definitions.policy_cases import (
 )
 from upload_trigger.definition.problems import Problem
 from upload_trigger.policy import worst_case_cost
-from upload_trigger.settings import PRICES, Policy
+from upload_trigger.policy.prices import PRICES
+from upload_trigger.settings import Policy
 
 GIGABYTE_HOUR = 0.14 / 730
 """What a gigabyte costs an hour where a month of it costs 14 cents."""

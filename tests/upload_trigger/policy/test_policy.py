@@ -23,7 +23,8 @@ from tests.support.definitions.policy_cases import (
 )
 from tests.support.delivery.handler_uploads import BUCKET
 from upload_trigger.policy import MAX_PROBLEMS, members, worst_case_cost
-from upload_trigger.settings import PRICES, RULES, STEP_TYPES, Policy, SettingsError
+from upload_trigger.policy.prices import PRICES
+from upload_trigger.settings import RULES, STEP_TYPES, Policy, SettingsError
 
 Change = Callable[[Definition], object]
 DOC = (Path(__file__).resolve().parents[3] / "docs" / "policy.md").read_text(encoding="utf-8")
