@@ -77,8 +77,8 @@ def preflight(assembly: Path, options: tuple[str, ...]) -> None:
     """Refuse a deployment of the assembly CDK_OUT that would take data away.
 
     Compares its template with the deployed one: the key of the bucket must stay readable, and nothing that
-    holds data may be removed or replaced. Changes nothing. Of CDK_OPTIONS, which are those of `cdk deploy`, it
-    reads --profile alone. Where AWS cannot be asked it says so and lets the CDK go on.
+    holds data may be removed or replaced. Changes nothing. Of CDK_OPTIONS, those of `cdk deploy`, it reads
+    --profile alone. Where AWS cannot be asked it says so and lets the CDK go on.
 
     Exits with 2 when the deployment would take data away, with the switch to add.
     """
