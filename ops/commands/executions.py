@@ -25,9 +25,9 @@ INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
 def watch(execution: str, pipeline: str | None, stack: str) -> int:
     """Follow an execution to its end.
 
-    Shows steps, progress, spot interruptions and cache hits, and sums up in one sentence. Follows the
-    newest execution unless an ARN or a PipelineExecutionId is given. A live picture on a terminal; one line for
-    each change in CI, in files and with NO_COLOR. Ctrl-C ends the watching, not the execution.
+    Shows steps, progress, spot interruptions and cache hits, and sums up in one sentence. Follows the newest
+    execution unless an ARN or a PipelineExecutionId is given. A live picture on a terminal; one line for each
+    change in CI, in files and with NO_COLOR. Ctrl-C ends the watching, not the execution.
     """
     session, console = Session(), Console()
     arn = _find(session, execution, pipeline, stack)
