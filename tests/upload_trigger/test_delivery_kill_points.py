@@ -14,6 +14,8 @@ from tests.support.delivery.invocations import Invocation
 from tests.support.delivery.storm_uploads import KEYS, NEEDY, UNSTARTABLE, UNSTORABLE
 from tests.support.delivery.world import DeliveryWorld, inhabited
 
+pytestmark = pytest.mark.slow
+
 Doom = Callable[[Invocation], Invocation]
 """Chooses where the invocation that the scenario is about dies."""
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pipeline_definition.checks import arguments, patterns
 from pipeline_definition.checks.service_model import bundled_model
 from tests.support.definitions.small import changed, problems
@@ -60,6 +62,7 @@ def outside(shape: Any) -> Iterator[Any]:
         yield from [{str(key): "" for key in range(greatest + 1)}] if greatest is not None else []
 
 
+@pytest.mark.slow
 def test_no_leaf_of_the_shipped_definition_may_be_just_outside_of_its_shape() -> None:
     tried, missed = 0, []
     for path, shape in places():
@@ -73,6 +76,7 @@ def test_no_leaf_of_the_shipped_definition_may_be_just_outside_of_its_shape() ->
     assert tried > 200
 
 
+@pytest.mark.slow
 def test_every_leaf_of_the_shipped_definition_may_be_at_the_limits_of_its_shape() -> None:
     tried = 0
     for path, shape in places():

@@ -357,6 +357,7 @@ def test_anything_anywhere_in_the_shipped_definition_is_judged_without_an_accide
         assert problems, (members, last, new)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", HOSTILE.values(), ids=HOSTILE)
 def test_the_largest_hostile_definition_is_judged_within_seconds(make: Callable[[], bytes]) -> None:
     try:
