@@ -1,6 +1,6 @@
 """What a deployment may choose, read from the flat context keys of `cdk.json` and checked.
 
-    python -m infra.config    # the tables of docs/configuration.md
+    python tools/reference.py    # writes the tables of docs/configuration.md
 
 `-c key=value` on the command line wins over `cdk.json`. What a definition may ask for is in a document of its
 own, `deployment_policy.json`. Only `app.py` reads the two; everything else is handed a frozen `Config`.

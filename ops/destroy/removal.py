@@ -25,7 +25,7 @@ from ops.executions.execution import RUNNING
 
 Tell = Callable[[str], None]
 Become = Callable[[str], ClientFactory]
-"""Returns the clients of a role, by its ARN."""
+"""Return the clients of a role, by its ARN."""
 
 ROUNDS = 4
 STOP_SECONDS = 30 * 60

@@ -1,6 +1,7 @@
 """Every command that a document prints is one that exists, with options that it has: parsed, not run."""
 
 import argparse
+import functools
 import itertools
 import json
 import re
@@ -14,7 +15,7 @@ import click
 import pytest
 from botocore import xform_name
 from botocore.exceptions import UnknownServiceError
-from botocore.model import OperationModel
+from botocore.model import OperationModel, ServiceModel
 
 from infra.config import context_keys
 from tools.reference import DOCS, ROOT, command_groups
@@ -168,11 +169,17 @@ def check_aws(arguments: list[str]) -> None:
         assert flag in members | AWS_OPTIONS or flag.removeprefix("no-") in members, (operation, flag)
 
 
-def operation_model(service: str, operation: str) -> OperationModel:
+@functools.cache
+def service_model(service: str) -> ServiceModel:
+    """Return what botocore knows of a service: reading it takes longer than all commands of a page."""
     try:
-        model = botocore.session.get_session().get_service_model({"s3api": "s3"}.get(service, service))
+        return botocore.session.get_session().get_service_model({"s3api": "s3"}.get(service, service))
     except UnknownServiceError as error:
         raise AssertionError(f"aws has no service {service}") from error
+
+
+def operation_model(service: str, operation: str) -> OperationModel:
+    model = service_model(service)
     by_name = {xform_name(name, "-"): name for name in model.operation_names}
     assert operation in by_name, f"aws {service} has no {operation}"
     return model.operation_model(by_name[operation])

@@ -48,9 +48,9 @@ class _Lineage:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self.trained = functools.cache(self._trained)
-        """Returns the step that chose the images a step learns from, and what is wrong with its channels."""
+        """Return the step that chose the images a step learns from, and what is wrong with its channels."""
         self.evaluated = functools.cache(self._evaluated)
-        """Returns what keeps an evaluation from being of a step's model, on images new to it."""
+        """Return what keeps an evaluation from being of a step's model, on images new to it."""
         self._inputs = functools.cache(self._processing_inputs)
 
     def _processing_inputs(self, name: str) -> dict[str, tuple[Path, Any]]:
