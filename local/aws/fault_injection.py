@@ -81,6 +81,7 @@ class Interference:
     def _install(self) -> None:
         spawn, credentials = lambda_runtime.Worker._spawn, lambda_runtime.execution_credentials
         execute, deliver = lambda_svc._execute_function, s3._deliver_event_to_lambda
+        notify = s3._fire_s3_event_async
 
         def spawned(worker: Any) -> None:
             self._spawning.worker = worker
@@ -98,6 +99,14 @@ class Interference:
             finally:
                 self.end()
 
+        def notified(*about: Any, **more: Any) -> None:
+            # MiniStack answers the upload before the thread that this starts has delivered the event.
+            self.begin()
+            try:
+                notify(*about, **more)
+            finally:
+                self.end()
+
         def delivered(arn: str, event: dict[str, Any], region: str) -> None:
             self._deliver(arn, lambda: deliver(arn, event, region), self._dice.event(event["Records"][0]))
 
@@ -105,6 +114,7 @@ class Interference:
         lambda_runtime.execution_credentials = remembered
         lambda_svc._execute_function = counted
         s3._deliver_event_to_lambda = delivered
+        s3._fire_s3_event_async = notified
 
     def _deliver(self, function: str, send: Callable[[], None], fate: EventFate) -> None:
         with self._lock:
