@@ -36,8 +36,12 @@ warnings.filterwarnings("ignore", message="Running within a PipelineSession")
 
 def offline_session() -> Any:
     """Make a PipelineSession that calls nothing."""
-    from sagemaker.core.workflow.pipeline_context import PipelineSession  # noqa: PLC0415 - after the settings
+    from sagemaker.core.config.config_manager import SageMakerConfig  # noqa: PLC0415 - after the settings
+    from sagemaker.core.workflow.pipeline_context import PipelineSession  # noqa: PLC0415
 
+    # The SDK checks its configuration, and the schema of it, again at each of hundreds of look-ups: two
+    # thirds of a build. The one below is checked when the session is made, by another function.
+    SageMakerConfig.validate_sagemaker_config = staticmethod(lambda _: None)
     return PipelineSession(
         boto_session=boto3.Session(region_name=REGION),
         default_bucket="given-at-start",
