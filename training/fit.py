@@ -20,6 +20,7 @@ from torch.nn import functional
 from training.checkpoint import CheckpointStore
 from training.data import batches_of, derive_seed, shuffled
 from training.job import Stopped
+from training.optimizer import AdamW
 from training.phases import FineTunePhase, HeadPhase, Phase, Score, TrainingContext
 
 WARM_UP = 0.05
@@ -46,7 +47,7 @@ class Fit:
         self.totals = EpochTotals()
         self.seconds: dict[str, float] = {}  # of the last epoch of each phase, for the estimate
         self.phase: Phase
-        self.optimizer: torch.optim.AdamW
+        self.optimizer: AdamW
 
     @property
     def epoch(self) -> int:
@@ -178,9 +179,9 @@ def schedule(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
-def _optimizer(trained: dict[str, nn.Parameter], weight_decay: float) -> torch.optim.AdamW:
+def _optimizer(trained: dict[str, nn.Parameter], weight_decay: float) -> AdamW:
     """Decay weights, but neither biases nor norms."""
     decayed = [parameter for parameter in trained.values() if parameter.ndim > 1]
     others = [parameter for parameter in trained.values() if parameter.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=0.0)
+    return AdamW(groups, lr=0.0)

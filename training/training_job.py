@@ -26,7 +26,10 @@ def run(paths: Paths, hyper_parameters: HyperParameters, stop: StopRequest) -> N
     stop.check()
     check_backbone(hyper_parameters.backbone)
     keep_memory()
-    torch.use_deterministic_algorithms(True)
+    # As use_deterministic_algorithms(True), which imports the compiler to tell it.
+    torch.set_deterministic_debug_mode("error")
+    # Nothing here reads memory that was not written; filling it first would take a tenth of every step.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a property
     train, validation = Channel(paths.channel("train")), Channel(paths.channel("validation"))
     check_same_data(train, validation)
     classifier = Classifier(hyper_parameters.backbone, len(train.classes), hyper_parameters.dropout)
