@@ -25,7 +25,7 @@ from tests.support.soak import sized
 
 pytestmark = pytest.mark.slow
 
-SCHEDULES = sized(1_000, 10_000)
+SCHEDULES = sized(300, 10_000)
 MOVES_OF_A_SCHEDULE = 25
 NUMBERS = st.integers(0, 2**24 - 1)  # of more bits, hypothesis prefers the small ones
 
@@ -112,5 +112,5 @@ def test_no_schedule_breaks_a_promise() -> None:
 @pytest.mark.soak
 def test_no_schedule_of_the_dice_breaks_a_promise() -> None:
     # Another way to choose, with weights that hypothesis does not have: longer, and oftener at work.
-    for seed in range(sized(300, 2_000)):
+    for seed in range(sized(100, 2_000)):
         delivery_schedules.roll(seed, 40)

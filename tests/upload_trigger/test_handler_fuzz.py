@@ -138,7 +138,7 @@ def test_a_hostile_definition_gets_a_verdict_within_the_bounds(make: Callable[[]
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("name", sample(list(HOSTILE), 6))
+@pytest.mark.parametrize("name", sample(list(HOSTILE), 9))
 def test_a_hostile_definition_takes_bounded_memory(name: str) -> None:
     bench, body = BoundedHandler(), HOSTILE[name]()
     tracemalloc.start()

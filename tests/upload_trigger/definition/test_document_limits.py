@@ -16,17 +16,20 @@ from hypothesis import strategies as st
 
 from pipeline_definition.checks import MAX_FINDINGS, Place
 from pipeline_definition.checks.service_model import bundled_model
+from tests.support.definitions import policy_cases
 from tests.support.definitions.hostile import HOSTILE, HOSTILE_VALUES
+from tests.support.definitions.policy_cases import DEPLOYED
 from tests.support.definitions.small import check
 from tests.support.soak import sample
 from upload_trigger import admission
 from upload_trigger.definition.loading import MAX_BYTES, MAX_PROBLEMS, InvalidDefinitionError, load, serialise
 from upload_trigger.definition.problems import Problem
-from upload_trigger.settings import PARALLEL, Policy, Settings
+from upload_trigger.settings import PARALLEL, RULES, Policy, Settings
 
 COMMITTED = Path(__file__).parents[3] / "pipeline_definition" / "pipeline.json"
 DEFINITION = json.loads(COMMITTED.read_text(encoding="utf-8"))
 DEPLOYMENT = Settings("p", "r", {}, {}, Policy(), PARALLEL)
+RULES_OFF = policy_cases.policy(policy_off=dict.fromkeys(RULES, "so that the form alone is judged"))
 WORK = 12
 """Functions called and generators resumed, for each byte at most: no input makes it work for the square."""
 
@@ -138,6 +141,16 @@ def problems_of(body: bytes) -> list[Problem]:
         return error.problems
 
 
+def problems_of_the_form(body: bytes) -> list[Problem]:
+    """What the policy says of it with every rule off that can be, in a deployment that has a network."""
+    try:
+        definition = load(body)
+    except InvalidDefinitionError as error:
+        return error.problems
+    deployed = {**DEPLOYED, "SubnetId1": "subnet-0a", "SecurityGroupId1": "sg-0a"}
+    return policy_cases.judge(definition, RULES_OFF, deployed=deployed)
+
+
 def findings_of(body: bytes) -> list[Problem]:
     """What the checks say of it."""
     try:
@@ -148,12 +161,16 @@ def findings_of(body: bytes) -> list[Problem]:
 
 @pytest.mark.slow
 @pytest.mark.soak
-@pytest.mark.parametrize("name", sample(list(HOSTILE), 3))
+@pytest.mark.parametrize("name", sample(list(HOSTILE), 9))
 def test_no_file_keeps_the_reader_busy_or_makes_it_write_a_book(name: str) -> None:
     bundled_model()
     body = HOSTILE[name]()
     assert 600_000 < len(body) <= MAX_BYTES
-    for judge, most in ((problems_of, MAX_PROBLEMS), (findings_of, len(Place) * MAX_FINDINGS)):
+    for judge, most in (
+        (problems_of, MAX_PROBLEMS),
+        (problems_of_the_form, MAX_PROBLEMS),
+        (findings_of, len(Place) * MAX_FINDINGS),
+    ):
         problems, work = count_work(functools.partial(judge, body))
         assert work < WORK * len(body)
         assert len(problems) <= most

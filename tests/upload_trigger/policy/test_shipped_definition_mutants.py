@@ -22,6 +22,7 @@ from tests.support.definitions.harmless_mutants import (
 from tests.support.definitions.mutants import DefinitionMutant, Path, mutants, pointer, reference_mutants
 from tests.support.definitions.policy_cases import SHIPPED, judge, rule
 from tests.support.delivery.handler_uploads import BUCKET
+from tests.support.soak import SOAKING, sized
 from upload_trigger.definition.problems import Problem
 
 
@@ -179,14 +180,18 @@ def test_a_registration_that_names_anything_else_is_refused() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_every_mutant_is_refused_where_it_was_changed_or_known_to_be_harmless() -> None:
     assert judge(SHIPPED) == []
     tally = MutantTally()
     for mutant in mutants(SHIPPED, BUCKET):
-        if isinstance(mutant.document, dict):  # anything else is not even read
+        # The On-Demand steps are the Spot ones in all but a member or two, which a soak changes, too.
+        is_one_of_two = "OnDemand" in named(mutant.path).partition("/Arguments")[0]
+        is_read = isinstance(mutant.document, dict)
+        if is_read and (SOAKING or not is_one_of_two):
             tally.add(mutant)
     print(dict(tally.count))
     assert not tally.unexplained, "\n".join(tally.unexplained)
     assert not tally.unused, "\n".join(f"{kind}: {each}" for each, kind in tally.unused)
     # No list of reasons is worth anything for a handful of mutants.
-    assert tally.count["refused where changed"] > 7000
+    assert tally.count["refused where changed"] > sized(5_000, 7_000)
