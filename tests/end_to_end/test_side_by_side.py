@@ -1,5 +1,6 @@
 """Several deployments in one account: each upload runs its own pipeline with its own roles, and no other."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,9 @@ DEPLOYMENTS: dict[str, dict[str, str]] = {
     "cv-fish": {"project": "cv-fish"},
 }
 
+READABLE = {"pipeline": "data/toy/images.txt", "start-execution": "pipeline/toy/parameters.json"}
+"""By role, what it may read in the bucket of its own deployment."""
+
 pytestmark = pytest.mark.slow
 
 
@@ -39,7 +43,8 @@ def deploy_with_data(aws: LocalAWS, synthesis: ModuleType, name: str, folder: Pa
         path = folder / f"{name}.json"
         path.write_text(synthesis.render(synthesis.synthesise(DEPLOYMENTS[name])))
     deployed = DeployedStack(aws, deploy(aws, path, name))
-    deployed.data_url = deployed.put_object("data/toy/images.txt", b"1 a/a.jpg\n").removesuffix("images.txt")
+    deployed.data_url = deployed.put_object(READABLE["pipeline"], b"1 a/a.jpg\n").removesuffix("images.txt")
+    deployed.put_object(READABLE["start-execution"], b"{}")
     return deployed
 
 
@@ -65,16 +70,14 @@ def test_each_upload_runs_the_pipeline_of_its_own_deployment_alone(
 
 
 def test_no_deployment_s_roles_reach_into_another_s_bucket(deployments: dict[str, DeployedStack]) -> None:
-    for deployed in deployments.values():
-        role = deployed.outputs["PipelineExecutionRoleArn"]
-        function = role.replace("-pipeline-", "-start-execution-")
-        s3 = {arn: deployed.aws.client("s3", arn) for arn in (role, function)}
+    for deployed, (kind, key) in itertools.product(deployments.values(), READABLE.items()):
+        role = deployed.outputs["PipelineExecutionRoleArn"].replace("-pipeline-", f"-{kind}-")
+        client = deployed.aws.client("s3", role)
+        assert client.get_object(Bucket=deployed.outputs["BucketName"], Key=key)["Body"].read()
         for other in deployments.values():
-            if other is deployed:
-                continue
-            for client in s3.values():
+            if other is not deployed:
                 with pytest.raises(client.exceptions.ClientError, match="AccessDenied"):
-                    client.get_object(Bucket=other.outputs["BucketName"], Key="data/toy/images.txt")
+                    client.get_object(Bucket=other.outputs["BucketName"], Key=key)
 
 
 def test_the_pipelines_that_a_project_may_define_never_belong_to_one_of_its_environments(

@@ -43,6 +43,8 @@ def test_an_unknown_command_is_answered_with_the_known_ones(tmp_path: Path) -> N
 def test_the_base_image_cannot_be_built_unpinned() -> None:
     assert re.search(r"^ARG PYTHON_DIGEST=sha256:[0-9a-f]{64}$", DOCKERFILE, re.MULTILINE)
     assert re.findall(r"^FROM .*$", DOCKERFILE, re.MULTILINE) == ["FROM python:3.12-slim@${PYTHON_DIGEST}"]
+    # Another image, or an address, would bring something as well.
+    assert not re.search(r"--from|--mount|://|^ADD |^# *syntax", DOCKERFILE, re.MULTILINE)
 
 
 def test_the_image_runs_as_root_unless_told_and_gets_its_signals() -> None:
@@ -116,6 +118,10 @@ def test_the_folders_of_a_run_without_sagemaker_are_the_user_s(tmp_path: Path) -
 
 
 def test_the_image_installs_the_locked_versions() -> None:
+    installed = re.findall(r"\binstall (.*?) *(?:;|&&|\\$|$)", DOCKERFILE, re.MULTILINE)
+    # Beside the locked ones uv alone, which finds them and does not stay.
+    (uv,) = (each for each in installed if not each.endswith("-r requirements.txt"))
+    assert re.fullmatch(r"uv==\d+\.\d+\.\d+", uv)
     locked = (ROOT / "requirements.lock").read_text().splitlines()
     versions = {line.split(" ")[0] for line in locked if "< '3.12'" not in line}
     wanted = {

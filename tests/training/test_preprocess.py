@@ -1,6 +1,7 @@
 """Preprocess: which data it finds, what it chooses from it, and how it says what is wrong."""
 
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,17 @@ def test_an_archive_gives_what_its_folder_gives(
     shutil.copytree(source, job.data / "source")
     assert job.run() == 0
     assert (job.manifest(), {split: job.names(split) for split in SPLITS}) == (streamed, found)
+
+
+def test_an_archive_writes_nothing_and_its_links_are_not_followed(job: PreprocessJob, tmp_path: Path) -> None:
+    source = write_cub(tmp_path / "source")
+    image = source / "images/003.Bobolink/Bobolink no 4.jpg"
+    image.unlink()
+    image.symlink_to("/etc/passwd")
+    with tarfile.open(pack(source, job.data / "CUB_200_2011.tar"), "a") as archive:
+        archive.addfile(tarfile.TarInfo("../evil"))
+    assert "1 images are listed but absent" in job.failure()
+    assert not list(tmp_path.rglob("evil"))
 
 
 def test_the_manifest_and_the_log_say_which_objects_were_read(

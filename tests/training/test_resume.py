@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -153,18 +154,29 @@ def test_a_checkpoint_is_written_after_the_first_epoch_and_between_the_phases(
     assert steps == [f"step={EPOCH_STEPS}", f"step={3 * EPOCH_STEPS}"]
 
 
-def test_another_jobs_checkpoint_is_neither_taken_nor_removed(outputs: Path, tmp_path: Path) -> None:
-    first = training_folder(tmp_path / "first", outputs, learning_rate="0.01")
-    with pytest.raises(Stopped):
-        run(first, StopAt(12))
+@pytest.mark.parametrize("differs", ["settings", "data", "code"])
+def test_another_jobs_checkpoint_is_neither_taken_nor_removed(
+    outputs: Path, uninterrupted: Paths, tmp_path: Path, differs: str
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(outputs, data)
+    for document in data.glob("*/classes.json") if differs == "data" else ():
+        document.write_text(json.dumps({**json.loads(document.read_text()), "digest": "another"}))
+    settings = {"learning_rate": "0.01"} if differs == "settings" else {}
+    first = training_folder(tmp_path / "first", data, **settings)
+    with pytest.MonkeyPatch.context() as patch:
+        if differs == "code":
+            patch.setattr(checkpoint, "code_version", lambda: "another")
+        with pytest.raises(Stopped):
+            run(first, StopAt(12))
     others = checkpoints(first)
-    alone = training_folder(tmp_path / "alone", outputs)
-    run(alone)
+    assert others
     shared = training_folder(tmp_path / "shared", outputs)
     shared.checkpoints.symlink_to(first.checkpoints)
     run(shared)
-    assert weights(shared) == weights(alone)
+    assert weights(shared) == weights(uninterrupted)
     assert all(path.exists() for path in others)
+    assert len({path.parent for path in checkpoints(shared)}) == 2
 
 
 def test_training_on_as_many_other_images_of_the_same_data_does_not_go_on_from_a_checkpoint(
@@ -235,6 +247,13 @@ def test_two_checkpoints_take_turns_and_the_newest_is_loaded(tmp_path: Path) -> 
     assert (CheckpointStore(tmp_path, "run").load() or {})["step"] == 6
     newest.unlink()
     assert (CheckpointStore(tmp_path, "run").load() or {})["step"] == 5
+
+
+def test_a_checkpoint_with_more_than_tensors_is_not_loaded(tmp_path: Path) -> None:
+    # Any job of the deployment may write there, one that was taken over among them.
+    CheckpointStore(tmp_path, "run").save({"step": 1, "fc": Path("/etc/passwd")})
+    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+        CheckpointStore(tmp_path, "run").load()
 
 
 def test_a_checkpoint_is_due_after_a_minute(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from tests.support.training.cub_layout import picture, write_cub
 from tests.support.training.preprocess_job import SPLITS, PreprocessJob
@@ -59,12 +59,15 @@ def test_the_manifest_holds_the_sha256_of_every_image(job: PreprocessJob) -> Non
 def test_the_digest_changes_with_one_byte_of_one_image(job: PreprocessJob) -> None:
     write_cub(job.data)
     assert job.run() == 0
-    before = job.manifest()["digest"]
-    assert job.channel("train").digest == before
-    with (job.data / "images/003.Bobolink/Bobolink no 4.jpg").open("ab") as file:
-        file.write(b"\0")
-    assert job.run() == 0
-    assert job.manifest()["digest"] != before
+    digests = [job.manifest()["digest"]]
+    assert job.channel("train").digest == digests[0]
+    image = job.data / "images/003.Bobolink/Bobolink no 4.jpg"
+    content = image.read_bytes()
+    for last in (b"\0", b"\1"):  # of the same size
+        image.write_bytes(content + last)
+        assert job.run() == 0
+        digests.append(job.manifest()["digest"])
+    assert len(set(digests)) == 3
 
 
 @pytest.mark.parametrize("count", [2, 3])
@@ -127,9 +130,15 @@ def test_a_decompression_bomb_is_refused_unpacked() -> None:
 
 
 def test_a_stored_image_holds_nothing_but_its_pixels() -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "somebody"
+    said = {"comment": b"somebody", "icc_profile": b"somebody", "xmp": b"somebody", "exif": exif}
     original = io.BytesIO()
-    Image.new("RGB", (80, 60)).save(original, "JPEG", comment=b"taken by somebody")
-    assert b"somebody" not in images.encode(images.shrink(images.decode(original.getvalue()), 40), 90)
+    Image.new("RGB", (80, 60)).save(original, "JPEG", **said)
+    data = original.getvalue() + b"somebody"
+    assert data.count(b"somebody") == 5
+    for short_side in (40, 60):  # an image of that size is not scaled
+        assert b"somebody" not in images.encode(images.shrink(images.decode(data), short_side), 90)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.99])

@@ -7,6 +7,7 @@ For each there is the shortest schedule that needs it, which shows what it is fo
 import logging
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import pytest
@@ -18,6 +19,7 @@ from tests.support.delivery.world import BrokenPromiseError, DeliveryWorld, inha
 from tests.support.services.direct_client import DirectClient
 from upload_trigger import delivery, sagemaker_calls, uploads, verdicts
 from upload_trigger.delivery import Delivery, KeyHistory
+from upload_trigger.reconciliation import Reconciliation
 
 SEEDS = 600
 MOVES = 25
@@ -31,7 +33,7 @@ class DeliveryMechanism(NamedTuple):
     take_away: Callable[[pytest.MonkeyPatch], None]
     schedule: Callable[[DeliveryWorld], None]
     is_common: bool = True
-    """Whether some hundred schedules of the dice need it; the others take hypothesis thousands."""
+    """Whether some hundred schedules of the dice need it; the others take thousands, or no move of theirs."""
 
 
 def until(world: DeliveryWorld, invocation: Invocation, operation: str) -> None:
@@ -39,6 +41,21 @@ def until(world: DeliveryWorld, invocation: Invocation, operation: str) -> None:
     while not any(call.operation == operation for call in invocation.calls):
         world.step(invocation, 0)
     world.step(invocation, 0)
+
+
+def newest_version(patch: pytest.MonkeyPatch) -> None:
+    def get(client: DirectClient, **given: Any) -> Any:
+        given.pop("VersionId", None)
+        return client._call("GetObject", **given)
+
+    patch.setattr(DirectClient, "get_object", get, raising=False)
+
+
+def older_event_comes_first(world: DeliveryWorld) -> None:
+    """The key holds a newer upload by then."""
+    older = world.upload("first")
+    world.upload("second")
+    world.run(world.deliver(older))
 
 
 def random_token(patch: pytest.MonkeyPatch) -> None:
@@ -132,6 +149,78 @@ def delivered_twice_and_one_is_refused(world: DeliveryWorld) -> None:
     world.run(invocation)
 
 
+def no_verdict_is_replaced(patch: pytest.MonkeyPatch) -> None:
+    def put(client: DirectClient, **given: Any) -> Any:
+        condition = {} if "IfMatch" in given else {"IfNoneMatch": "*"}
+        return client._call("PutObject", **{**given, **condition})
+
+    patch.setattr(DirectClient, "put_object", put, raising=False)
+
+
+def refused_while_another_one_starts(world: DeliveryWorld) -> None:
+    """One invocation has found no verdict when the other one, which is denied a call, says that it FAILED."""
+    record = world.upload("first")
+    invocation, other = world.deliver(record), world.deliver(record)
+    for each in (invocation, other):
+        until(world, each, "ListObjectsV2")
+    world.fault(other, "denied")
+    world.run(other)
+    world.run(invocation)
+    # At once, and not only when the schedule looks at what runs.
+    (upload,) = world.watch.uploads.values()
+    if (world.watch.verdict(upload) or {}).get("verdict") != "STARTED":
+        raise world.broken(f"G3: {upload} runs, and what the other invocation said of it stands")
+
+
+def refused_call_is_no_warning(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(delivery, "_noted", lambda refused: nullcontext())
+
+
+def denied_after_its_start(world: DeliveryWorld) -> None:
+    """What it started with may not be asked."""
+    invocation = world.deliver(world.upload("first"))
+    until(world, invocation, "StartPipelineExecution")
+    world.fault(invocation, "denied")
+    world.run(invocation)
+
+
+def parameters_are_not_asked_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Delivery, "_with_parameters", lambda self, verdict: verdict)
+
+
+def verdict_written_first(patch: pytest.MonkeyPatch) -> None:
+    converge = Delivery.converge
+
+    def write_and_look(self: Delivery, history: KeyHistory) -> None:
+        self.write_all(history)
+        converge(self, history)
+
+    patch.setattr(Delivery, "converge", write_and_look)
+
+
+def schedule_settles_only(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Reconciliation, "_look_again", lambda *_: None)
+
+
+def deleted_while_it_starts(world: DeliveryWorld) -> None:
+    """The invocation that starts it dies, and the next one finds no object any more."""
+    record = world.upload("first")
+    invocation = world.deliver(record)
+    until(world, invocation, "StartPipelineExecution")
+    world.kill(invocation)
+    entry = record["s3"]["object"]
+    version = {"Bucket": world.s3.bucket, "Key": entry["key"], "VersionId": entry["versionId"]}
+    world.s3.call("DeleteObject", version)
+    world.run(world.retry())
+
+
+def changed_by_hand(world: DeliveryWorld) -> None:
+    """Somebody stores another definition, and nothing is uploaded after that."""
+    world.run(world.deliver(world.upload("first")))
+    by_hand = {"PipelineName": "cv-birds", "PipelineDefinition": '{"Steps": []}'}
+    world.sagemaker.call("UpdatePipeline", by_hand)
+
+
 def stopped_before_the_start(patch: pytest.MonkeyPatch) -> None:
     start = Delivery._start
 
@@ -188,6 +277,7 @@ def refusal_is_told_as_a_failure(patch: pytest.MonkeyPatch) -> None:
 
 
 MECHANISMS = [
+    DeliveryMechanism("the exact version", "G1", newest_version, older_event_comes_first),
     DeliveryMechanism("the token", "G1", random_token, delivered_twice_at_once),
     DeliveryMechanism("the pin", "G1", unpinned_start, older_overtaken_before_its_start),
     DeliveryMechanism("the sequencer", "G2", blind_to_sequencers, older_event_comes_late),
@@ -200,6 +290,26 @@ MECHANISMS = [
     ),
     DeliveryMechanism("the verdict on a refusal", "G3", refusal_is_told_as_a_failure, refused_when_started),
     DeliveryMechanism("the first verdict", "G3", last_verdict_stands, delivered_twice_and_one_is_refused),
+    DeliveryMechanism(
+        "STARTED over any verdict", "G3", no_verdict_is_replaced, refused_while_another_one_starts
+    ),
+    DeliveryMechanism(
+        "the warning on a call after the start", "G3", refused_call_is_no_warning, denied_after_its_start
+    ),
+    DeliveryMechanism(
+        "the second question for parameters", "G3", parameters_are_not_asked_again, denied_after_its_start
+    ),
+    DeliveryMechanism("the verdict's being last", "G5", verdict_written_first, refused_when_started),
+    DeliveryMechanism(
+        "the schedule's look at what runs",
+        "G3",
+        schedule_settles_only,
+        deleted_while_it_starts,
+        is_common=False,
+    ),
+    DeliveryMechanism(
+        "the schedule's look at the pipeline", "G2", schedule_settles_only, changed_by_hand, is_common=False
+    ),
     DeliveryMechanism(
         "the start before the stop",
         "G2",

@@ -188,7 +188,9 @@ def test_an_abuser_gets_no_more_in_the_default_profile(role_arn: str, request_: 
     assert not judge(role_arn, request_, statements(role_arn, DEFAULT)).allowed
 
 
-def test_the_definitions_stay_out_of_reach_when_somebody_allows_everything() -> None:
+@pytest.mark.parametrize("action", ["s3:PutObject", "s3:GetObject", "s3:DeleteObject"])
+@pytest.mark.parametrize("key", ["pipeline/pipeline.json", "verdicts/pipeline/pipeline.json/v1.json"])
+def test_the_definitions_stay_out_of_reach_when_somebody_allows_everything(action: str, key: str) -> None:
     generous = [*statements(PIPELINE_ROLE), {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]
-    decision = judge(PIPELINE_ROLE, ("s3:PutObject", f"{BUCKET}/pipeline/pipeline.json", {}), generous)
+    decision = judge(PIPELINE_ROLE, (action, f"{BUCKET}/{key}", {}), generous)
     assert (decision.allowed, decision.denied_by) == (False, ("NeverTheTrigger",))

@@ -101,7 +101,8 @@ def test_only_this_accounts_sagemaker_assumes_the_pipeline_role() -> None:
     (trust,) = role("PipelineRole")["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"Service": "sagemaker.amazonaws.com"}
     assert trust["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
-    assert set(trust["Condition"]["ArnLike"]) == {"aws:SourceArn"}
+    arns = "arn:${AWS::Partition}:sagemaker:${AWS::Region}:${AWS::AccountId}:*"
+    assert trust["Condition"]["ArnLike"] == {"aws:SourceArn": {"Fn::Sub": arns}}
 
 
 @pytest.mark.parametrize("statement", ALLOWED, ids=sid)

@@ -17,8 +17,8 @@ import pytest
 from local.deploy import DeployError, deploy
 from ops.aws import stack
 from tests.support.iam.judge import decide
-from tests.support.iam.role_table import REGION, ROLES
-from tests.support.infra.resources import resources, the_only
+from tests.support.iam.role_table import ACCOUNT, LOGS, REGION, ROLES
+from tests.support.infra.resources import resolve, resources, the_only
 from tests.support.infra.stack_options import IMAGE, Template, template
 
 pytestmark = pytest.mark.usefixtures("synthesis")
@@ -301,10 +301,20 @@ def test_a_role_of_the_build_does_what_it_is_for_and_no_more(name: str, built: T
         for action in (each["Action"] if isinstance(each["Action"], list) else [each["Action"]])
     }
     assert actions == GOLDEN[name]
-    for each in given:
-        assert each["Effect"] == "Allow"
-        if each["Resource"] == "*":
-            assert each["Action"] == "ecr:GetAuthorizationToken"
+    assert {each["Sid"]: resolve(each["Resource"]) for each in given} == {
+        "cv-birds-image-build": {
+            "ReadSource": f"arn:aws:s3:::{resolve(project(built)['Source']['Location'])}",
+            "PushImage": resolve(repository_arn()),
+            "LogInToEcr": "*",
+            "OwnLog": f"{LOGS}:/aws/codebuild/cv-birds-image:*",
+        },
+        "cv-birds-image": {
+            "FindImage": resolve(repository_arn()),
+            "StartBuild": f"arn:aws:codebuild:{REGION}:{ACCOUNT}:project/cv-birds-image",
+            "OwnLog": f"{LOGS}:/aws/lambda/cv-birds-image:*",
+        },
+    }[name]
+    assert {each["Effect"] for each in given} == {"Allow"}
 
 
 @pytest.mark.parametrize(
@@ -319,8 +329,6 @@ def test_a_role_of_the_build_does_what_it_is_for_and_no_more(name: str, built: T
 def test_only_this_project_assumes_the_role_of_the_build(
     context: dict[str, str], allowed: bool, built: Template
 ) -> None:
-    from tests.support.infra.resources import resolve
-
     account = context["account"]
     trust = resolve(role(built, "cv-birds-image-build-${AWS::Region}")["AssumeRolePolicyDocument"])
     decision = decide(

@@ -368,8 +368,12 @@ def test_users_make_stacks_of_the_published_templates_with_the_launch_role_alone
     given = managed(offer(synthesis, "s3"), "Lets users")["Statement"]
     stack = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/SP-p-abc/1"
     url = f"https://{TEMPLATES}.s3.{REGION}.amazonaws.com/templates/cv-birds.yaml"
+    by_path = f"https://s3.{REGION}.amazonaws.com/{TEMPLATES}/templates/cv-birds.yaml"
     right: Context = {"cloudformation:RoleArn": LAUNCH_ROLE, "cloudformation:TemplateUrl": url}
     assert allowed(given, "cloudformation:CreateStack", stack, right)
+    assert allowed(
+        given, "cloudformation:CreateStack", stack, {**right, "cloudformation:TemplateUrl": by_path}
+    )
     assert not allowed(given, "cloudformation:CreateStack", stack.replace("SP-", "XX-"), right)
     wrong_ones: list[Context] = [
         {"cloudformation:RoleArn": LAUNCH_ROLE},
@@ -377,6 +381,8 @@ def test_users_make_stacks_of_the_published_templates_with_the_launch_role_alone
         {**right, "cloudformation:RoleArn": USERS},
         {**right, "cloudformation:TemplateUrl": "https://evil.s3.us-east-1.amazonaws.com/templates/a.yaml"},
         {**right, "cloudformation:TemplateUrl": url.replace("templates/", "")},
+        {**right, "cloudformation:TemplateUrl": by_path.replace(TEMPLATES, "evil")},
+        {**right, "cloudformation:TemplateUrl": by_path.replace("/templates/", "/")},
     ]
     for wrong in wrong_ones:
         for action in ("cloudformation:CreateStack", "cloudformation:UpdateStack"):

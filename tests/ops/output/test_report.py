@@ -18,17 +18,17 @@ from moto import mock_aws
 from ops.errors import ReportError
 from ops.output.report import write_report
 from ops.output.summary import Summary
-from tests.support.services.fake_execution import BUCKET, FakeExecution, FakeSageMaker, client_of
+from tests.support.services.fake_execution import BUCKET, FakeExecution, FakeSageMaker, FakeStep, client_of
 from tests.support.services.fake_execution_scenarios import (
     CLASSES,
     archive,
     below_threshold,
     failed_training,
     fill_bucket,
+    register,
     succeeded,
 )
 
-EVIL = "<script>alert(1)</script>&\"'"
 VOID = {"meta", "link", "br", "img", "hr"}
 
 
@@ -79,9 +79,10 @@ def write(
     clock: float = 100.0,
     fill: bool = True,
     notes: tuple[str, ...] = (),
+    training_type: str | None = None,
 ) -> tuple[Summary, str]:
     fake = FakeSageMaker(execution, succeeded("source00000a"))
-    fake.clock = clock
+    fake.clock, fake.training_type = clock, training_type
     if fill:
         fill_bucket(client_of("s3"), execution)
     summary = write_report(ReportClients(fake), execution.arn, directory, notes)
@@ -187,14 +188,24 @@ def test_the_page_is_well_formed_and_loads_nothing(tmp_path: Path) -> None:
 
 
 def test_whatever_somebody_wrote_is_shown_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.support.services.fake_execution_scenarios.CLASSES", [EVIL, *CLASSES[1:]])
+    written: list[str] = []
+
+    def evil(place: str) -> str:
+        written.append(place)
+        return f"<script>{place}</script>&\"'"
+
+    monkeypatch.setattr(
+        "tests.support.services.fake_execution_scenarios.CLASSES", [evil("class"), *CLASSES[1:]]
+    )
     execution = below_threshold()
-    execution.steps[-1].reason = execution.reason = EVIL
-    execution.parameters["ClassSelection"] = EVIL
-    _, text = write(execution, tmp_path / "run", notes=(EVIL,))
+    execution.steps.append(FakeStep(evil("step"), 40.5, 41.0, metadata=register(1)))
+    execution.steps[-2].reason, execution.reason = evil("reason of a step"), evil("reason")
+    execution.parameters |= {evil("parameter"): "x", "ClassSelection": evil("value")}
+    execution.trainings[0].metric = evil("metric")
+    _, text = write(execution, tmp_path / "run", notes=(evil("note"),), training_type=evil("training type"))
     assert "<script" not in text
-    assert text.count("&lt;script&gt;") >= 5
     assert "script" not in ParsedPage(text).tags
+    assert [place for place in written if f"&lt;script&gt;{place}&lt;/script&gt;" not in text] == []
 
 
 def test_a_failed_execution_tells_its_reason_and_what_is_missing(tmp_path: Path) -> None:

@@ -93,16 +93,14 @@ def _is_true(
 
 
 def _tells_of(upload: UploadedDefinition, verdict: dict[str, Any], execution: FakeExecution) -> Iterator[str]:
-    """Hold a verdict against the execution; what it could not find out it has to say."""
-    asked = {
-        "parameters": "ListPipelineParametersForExecution",
-        "pipelineVersionId": "DescribePipelineExecution",
-    }
-    warned = json.dumps(verdict["warnings"])
-    silent = [name for name, operation in asked.items() if name not in verdict and operation not in warned]
-    told = (verdict.get("executionArn"), verdict.get("parameters", execution.values))
-    if silent or told != (execution.arn, execution.values):
-        yield f"G3: the verdict on {upload} says {told}, and nothing of {silent}, but it was {execution}"
+    """Hold a verdict against the execution; a version that it could not find out it has to say."""
+    silent = "pipelineVersionId" not in verdict
+    if silent and "DescribePipelineExecution" not in json.dumps(verdict["warnings"]):
+        yield f"G3: the verdict on {upload} says nothing of the version, but it was {execution}"
+    # What these could not find out at the start, a redrive has found out by now.
+    told = (verdict.get("executionArn"), verdict.get("parameters"))
+    if told != (execution.arn, execution.values):
+        yield f"G3: the verdict on {upload} says {told}, but it was {execution}"
 
 
 def _by_a_newer_one(watch: "Watch", upload: UploadedDefinition, verdict: dict[str, Any]) -> Iterator[str]:
@@ -194,6 +192,10 @@ class Watch:
         corrects = kind == "STARTED" and old and old[0] >= self._started.get(version_id, invocation.began)
         if old and old[1] in FINAL and old[1:] != new[1:] and not corrects:
             yield f"G3: {self.uploads[version_id]} was {old[1]} and is now {kind}: a verdict is given once"
+        # A reconciliation says so of what would pass by itself, too, and the next one puts it right.
+        is_own = self._started.get(version_id) == invocation.began and "Records" in invocation.event
+        if kind == "FAILED" and is_own:
+            yield f"G3: {self.uploads[version_id]} runs, and the invocation that started it says FAILED"
         if kind == "REJECTED" and version_id in self.uploads:
             yield from self._left_as_it_was(invocation, self.uploads[version_id])
         self._verdicts[version_id] = new

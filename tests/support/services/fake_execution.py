@@ -68,6 +68,8 @@ class FakeTraining:
     accuracy: float = 0.9375
     status: str = "Completed"
     output: str = ""
+    metric: str = "validation:accuracy"
+    """What the definition calls it."""
 
     def at(self, clock: float) -> dict[str, Any]:
         ended = clock >= self.end
@@ -119,7 +121,7 @@ class FakeTraining:
             "train:progress": 100 * share,
             "train:loss": 2.1 - 1.95 * share,
             "validation:loss": 2.0 - 1.72 * share,
-            "validation:accuracy": 0.125 + (self.accuracy - 0.125) * share,
+            self.metric: 0.125 + (self.accuracy - 0.125) * share,
         }
         return (
             [
@@ -159,6 +161,7 @@ class FakeSageMaker:
         self.clock = 0.0
         self.calls: list[str] = []
         self.exit_message: str | None = None  # of every processing job
+        self.training_type: str | None = None  # of every model package, or else what its step is called after
         self.statuses = {"RegisterSpot": "PendingManualApproval", "RegisterOnDemand": "PendingManualApproval"}
 
     def client(self) -> Any:
@@ -259,8 +262,8 @@ class FakeSageMaker:
         for execution in self.executions.values():
             for step in execution.steps:
                 if step.metadata.get("RegisterModel", {}).get("Arn") == arn:
-                    kind = step.name.removeprefix("Register")
-                    status = self.statuses[step.name]
+                    kind = self.training_type or step.name.removeprefix("Register")
+                    status = self.statuses.get(step.name, "PendingManualApproval")
                     return {
                         "ModelPackageArn": arn,
                         "ModelApprovalStatus": status,
