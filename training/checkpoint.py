@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -138,7 +139,11 @@ def _read(path: Path) -> _Slot | None:
     if hashlib.sha256(content).hexdigest().encode() != data[:_DIGEST_BYTES]:
         _warn(f"checkpoint {path.name} is damaged and left alone")
         return None
-    return _Slot(path, torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+    try:
+        return _Slot(path, torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+    except pickle.UnpicklingError:
+        _warn(f"checkpoint {path.name} holds more than numbers and tensors, so it is left alone")
+        return None
 
 
 def _compare(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:

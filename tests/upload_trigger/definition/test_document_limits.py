@@ -159,9 +159,13 @@ def findings_of(body: bytes) -> list[Problem]:
         return []
 
 
+COSTLIEST = {"unknown members", "unknown step types"}
+"""Those that take the most calls for each byte, so that what makes the others worse shows here first."""
+
+
 @pytest.mark.slow
 @pytest.mark.soak
-@pytest.mark.parametrize("name", sample(list(HOSTILE), 9))
+@pytest.mark.parametrize("name", sorted({*COSTLIEST, *sample(list(HOSTILE), 9)}))
 def test_no_file_keeps_the_reader_busy_or_makes_it_write_a_book(name: str) -> None:
     bundled_model()
     body = HOSTILE[name]()
