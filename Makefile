@@ -55,8 +55,6 @@ PREFLIGHT = rm -rf cdk.out && $(CDK) synth --quiet $(ARGS) && $(BIN)/python -m o
 # order of the folders, for end_to_end, where the longest files are, comes first.
 PYTEST = $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 20
 
-export PYTHONDONTWRITEBYTECODE ?= 1
-
 .PHONY: help run up test quick soak lint coverage generate bootstrap deploy diff destroy lock clean
 
 help: ## Show this list

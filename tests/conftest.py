@@ -1,11 +1,13 @@
 """Fixtures that more than one test file uses."""
 
+import functools
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import botocore.session
 import pytest
 
 from tests.support.infra.node import path_with_node
@@ -26,6 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    # Each session would read the services' descriptions again, half of the time that its first client takes.
+    botocore.session.create_loader = functools.cache(botocore.session.create_loader)
     if "PYTEST_XDIST_WORKER" in os.environ:
         # Workers share the cores: a PyTorch that takes them all waits for the others, five times as long.
         os.environ.setdefault("OMP_NUM_THREADS", "1")

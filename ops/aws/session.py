@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -11,6 +12,8 @@ from botocore.config import Config
 from ops.aws.stack import StackOutputs, deployment
 
 RETRIES = Config(retries={"mode": "standard", "max_attempts": 8})  # a person may watch for hours
+# Who is not there now will not be there in a minute: local AWS was ended, or never started.
+ONCE_MORE = Config(retries={"mode": "standard", "max_attempts": 2})
 # Longer than Lambda lets any function run, and over networks that drop idle connections.
 INVOCATION = Config(read_timeout=910, tcp_keepalive=True)
 DIRECT = Config(proxies={})
@@ -41,7 +44,10 @@ class Session:
 
 def settings(service: str, *, direct: bool = False) -> Config:
     """Return how often and how long a client of `service` tries, and whether past any proxy."""
-    config = RETRIES.merge(INVOCATION) if service == "lambda" else RETRIES
+    local = urlsplit(os.environ.get("AWS_ENDPOINT_URL", "")).hostname in LOOPBACK
+    config = ONCE_MORE if local else RETRIES
+    if service == "lambda":
+        config = config.merge(INVOCATION)
     return config.merge(DIRECT) if direct else config
 
 

@@ -131,7 +131,6 @@ def test_without_credentials_or_region_or_server_one_sentence_says_so() -> None:
         "watch",
         AWS_DEFAULT_REGION="us-east-1",
         AWS_ENDPOINT_URL="http://localhost:1",
-        AWS_MAX_ATTEMPTS="1",
         **keys,
     )
     for process, said in (

@@ -19,6 +19,7 @@ from ops import __main__ as cli
 from ops.destroy import inventory, removal
 from ops.errors import DestroyError
 from tests.support.infra.profiles import HARDENED, write
+from tests.support.local_aws.clients import client as client_of
 from tests.support.local_aws.deployed import DeployedStack, write_template_without_second_factor
 from tests.support.local_aws.toy_pipeline import SHIPPED
 
@@ -337,7 +338,7 @@ class Watched:
         self._aws, self._moment = aws, moment
 
     def client(self, service: str, /) -> Any:
-        client = self._aws.client(service)
+        client = client_of(self._aws, service)
         for event in ("before-call", "after-call"):
             client.meta.events.register(event, lambda model, event=event, **_: self._tell(event, model.name))
         return client

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import boto3
@@ -11,15 +12,21 @@ from botocore.config import Config
 from tests.support.sagemaker.account import ToyAccount
 
 
-def error_of(account: ToyAccount, operation: str, **request: Any) -> tuple[str, str]:
-    # A client that checks nothing itself: what is refused is refused by the service.
-    session = boto3.Session(
-        aws_access_key_id=account.aws.environment()["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=account.aws.environment()["AWS_SECRET_ACCESS_KEY"],
-        region_name=account.aws.region,
+@functools.cache
+def _unchecked(endpoint_url: str, region: str, access_key_id: str, secret_access_key: str) -> Any:
+    """Return a client that checks nothing itself: what is refused is refused by the service."""
+    return boto3.Session(access_key_id, secret_access_key, region_name=region).client(
+        "sagemaker",
+        endpoint_url=endpoint_url,
+        config=Config(parameter_validation=False, retries={"total_max_attempts": 1}),
     )
-    config = Config(parameter_validation=False, retries={"total_max_attempts": 1})
-    client = session.client("sagemaker", endpoint_url=account.aws.endpoint_url, config=config)
+
+
+def error_of(account: ToyAccount, operation: str, **request: Any) -> tuple[str, str]:
+    """Return code and message of the error that a call ends with."""
+    given = account.aws.environment()
+    names = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    client = _unchecked(*(given[name] for name in names))
     with pytest.raises(client.exceptions.ClientError) as caught:
         getattr(client, operation)(**request)
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
