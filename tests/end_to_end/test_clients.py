@@ -12,7 +12,8 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.support.infra.profiles import HARDENED, write
+from tests.support.infra.profiles import HARDENED
+from tests.support.infra.write_template import write
 from tests.support.local_aws.local_commands import read_env, up
 from tests.support.local_aws.toy_pipeline import SHIPPED
 

@@ -9,7 +9,8 @@ import pytest
 
 from local.deploy import deploy
 from local.run import STACK
-from tests.support.infra.profiles import HARDENED, write
+from tests.support.infra.profiles import HARDENED
+from tests.support.infra.write_template import write
 from tests.support.local_aws.deployed import DeployedStack, deployed_stack
 from tests.support.local_aws.toy_pipeline import SHIPPED
 

@@ -14,11 +14,11 @@ from local.run import STACK
 from ops import __main__ as cli
 from ops.aws import roles
 from tests.support.iam.role_policies import statements, without
+from tests.support.infra.profiles import write_template_without_second_factor
 from tests.support.local_aws.clients import refusal
 from tests.support.local_aws.deployed import (
     DeployedStack,
     deployed_stack,
-    write_template_without_second_factor,
 )
 from tests.support.local_aws.toy_pipeline import SHIPPED
 

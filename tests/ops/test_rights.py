@@ -13,8 +13,9 @@ import pytest
 from local.deploy import deploy
 from local.run import STACK, TEMPLATE
 from ops import __main__ as cli
-from tests.support.infra.profiles import HARDENED, write
-from tests.support.local_aws.deployed import DeployedStack, write_template_without_second_factor
+from tests.support.infra.profiles import HARDENED, write_template_without_second_factor
+from tests.support.infra.write_template import write
+from tests.support.local_aws.deployed import DeployedStack
 
 pytestmark = pytest.mark.slow
 

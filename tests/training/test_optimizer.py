@@ -39,6 +39,7 @@ def trained(optimizer_class: type[torch.optim.AdamW]) -> bytes:
     return b"".join(each.detach().numpy().tobytes() for each in network.parameters())
 
 
+@pytest.mark.slow
 def test_it_steps_as_pytorchs_own_to_the_bit() -> None:
     assert trained(AdamW) == trained(torch.optim.AdamW)
 

@@ -8,7 +8,8 @@ from local.aws import LocalAWS
 from local.deploy import deploy
 from local.run import STACK
 from tests.support.infra.deployed_template import DROPPED, Stack
-from tests.support.infra.profiles import PROFILES, write
+from tests.support.infra.profiles import PROFILES
+from tests.support.infra.write_template import write
 
 
 @pytest.fixture(scope="module")

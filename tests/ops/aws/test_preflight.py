@@ -24,8 +24,9 @@ from ops.commands.preflight import Deployed, Wanted, losses, notes
 from tests.support.iam.judge import decide, document
 from tests.support.iam.role_table import FUNCTION_ROLE, PIPELINE_ROLE, REGION
 from tests.support.iam.roles import statements
-from tests.support.infra.profiles import DEFAULT, HARDENED, Template, synthesise, write
+from tests.support.infra.profiles import DEFAULT, HARDENED, Template, synthesise
 from tests.support.infra.studio_offers import OFFERS
+from tests.support.infra.write_template import write
 
 FIRST: Template = json.loads(
     (Path(__file__).parents[2] / "support" / "infra" / "first_edition_template.json").read_text()

@@ -18,9 +18,10 @@ from local.run import STACK, TEMPLATE
 from ops import __main__ as cli
 from ops.destroy import inventory, removal
 from ops.errors import DestroyError
-from tests.support.infra.profiles import HARDENED, write
+from tests.support.infra.profiles import HARDENED, write_template_without_second_factor
+from tests.support.infra.write_template import write
 from tests.support.local_aws.clients import client as client_of
-from tests.support.local_aws.deployed import DeployedStack, write_template_without_second_factor
+from tests.support.local_aws.deployed import DeployedStack
 from tests.support.local_aws.toy_pipeline import SHIPPED
 
 BUCKET = f"{STACK}-123456789012-us-east-1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from local.run import TEMPLATE as COMMITTED
 from tests.support.infra.node import path_with_node
+from tests.support.infra.write_template import write
 
 Template = dict[str, Any]
 HARDENED_CONTEXT = {"project": "cv-birds", "security": "hardened"}
@@ -26,13 +28,22 @@ def synthesise(**context: Any) -> Template:
     return template
 
 
-def write(template: Template, directory: Path) -> Path:
-    """Write a template to be deployed, and return where."""
-    path = directory / "template.json"
-    path.write_text(json.dumps(template), encoding="utf-8")
-    return path
-
-
 DEFAULT: Template = json.loads(COMMITTED.read_text(encoding="utf-8"))
 HARDENED = synthesise(**HARDENED_CONTEXT)
 PROFILES = {"default": DEFAULT, "hardened": HARDENED}
+
+
+def write_template_without_second_factor(directory: Path) -> Path:
+    """Write the hardened template as `break_glass_requires_mfa=false` makes it.
+
+    Local AWS knows no codes of a device: nobody becomes the break-glass role that asks for one.
+    """
+    template = copy.deepcopy(HARDENED)
+    (role,) = (
+        each["Properties"]
+        for each in template["Resources"].values()
+        if "-break-glass-" in json.dumps(each.get("Properties", {}).get("RoleName", ""))
+    )
+    (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Condition"].pop("Bool") == {"aws:MultiFactorAuthPresent": "true"}
+    return write(template, directory)

@@ -1,6 +1,5 @@
 """A running local AWS with the real template deployed, and one way to upload and follow on it."""
 
-import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from ops.aws.stack import StackOutputs
 from ops.output.watch import follow
 from ops.uploads import upload
 from ops.uploads.start import wait_for_start
-from tests.support.infra.profiles import HARDENED, write
+from tests.support.infra.write_template import write
 from tests.support.local_aws.toy_pipeline import IMAGE
 
 
@@ -104,19 +103,3 @@ def deployed_stack(
             "images.txt"
         )
         yield running
-
-
-def write_template_without_second_factor(directory: Path) -> Path:
-    """Write the hardened template as `break_glass_requires_mfa=false` makes it.
-
-    Local AWS knows no codes of a device: nobody becomes the break-glass role that asks for one.
-    """
-    template = copy.deepcopy(HARDENED)
-    (role,) = (
-        each["Properties"]
-        for each in template["Resources"].values()
-        if "-break-glass-" in json.dumps(each.get("Properties", {}).get("RoleName", ""))
-    )
-    (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
-    assert statement["Condition"].pop("Bool") == {"aws:MultiFactorAuthPresent": "true"}
-    return write(template, directory)
