@@ -17,8 +17,8 @@ def _plain(method: Any) -> Callable[..., Any]:
 class AdamW(torch.optim.AdamW):
     """`torch.optim.AdamW`, for what is not compiled.
 
-    PyTorch wraps these methods for `torch.compile`, and the wrappers import the compiler: a second of every
-    training's start, and as much memory again as the libraries before it. The steps are the same to the bit.
+    PyTorch wraps these methods for `torch.compile`, and the wrappers import the compiler, which takes a
+    second of every training's start. The steps are the same to the bit.
     """
 
     add_param_group = _plain(torch.optim.AdamW.add_param_group)

@@ -145,7 +145,7 @@ class LocalAWS:
         trusted: str | None = None,
         source_arn: str | None = None,
     ) -> Any:
-        """Return a boto3 client that calls as `role_arn`, or as the administrator when None.
+        """Return a boto3 client that calls as `role_arn`, or the administrator's, made once, when None.
 
         With `trusted`, the role must trust that service (such as sagemaker, acting for `source_arn`); else
         raises AccessDenied.

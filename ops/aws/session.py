@@ -13,7 +13,7 @@ from ops.aws.stack import StackOutputs, deployment
 
 RETRIES = Config(retries={"mode": "standard", "max_attempts": 8})  # a person may watch for hours
 # Who is not there now will not be there in a minute: local AWS was ended, or never started.
-ONCE_MORE = Config(retries={"mode": "standard", "max_attempts": 2})
+ONCE_MORE = Config(retries={"mode": "standard", "total_max_attempts": 2})
 # Longer than Lambda lets any function run, and over networks that drop idle connections.
 INVOCATION = Config(read_timeout=910, tcp_keepalive=True)
 DIRECT = Config(proxies={})

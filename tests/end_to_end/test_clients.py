@@ -13,7 +13,7 @@ import boto3
 import pytest
 
 from tests.support.infra.profiles import HARDENED
-from tests.support.infra.write_template import write
+from tests.support.local_aws.deployed import write_template
 from tests.support.local_aws.local_commands import read_env, up
 from tests.support.local_aws.toy_pipeline import SHIPPED
 
@@ -115,7 +115,7 @@ def test_the_cli_lists_the_steps(person: dict[str, str], execution: str) -> None
 def test_a_hardened_deployment_refuses_a_plain_copy_and_says_who_may(
     definition: Path, tmp_path: Path
 ) -> None:
-    env_file, template = tmp_path / "local.env", write(HARDENED, tmp_path)
+    env_file, template = tmp_path / "local.env", write_template(HARDENED, tmp_path)
     copy = ["s3", "cp", str(definition), f"s3://{BUCKET}/pipeline/another/pipeline.json"]
     with up(env_file, "--template", str(template)) as server:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}

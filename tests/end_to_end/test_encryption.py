@@ -10,8 +10,7 @@ import pytest
 from local.deploy import deploy
 from local.run import STACK
 from tests.support.infra.profiles import HARDENED
-from tests.support.infra.write_template import write
-from tests.support.local_aws.deployed import DeployedStack, deployed_stack
+from tests.support.local_aws.deployed import DeployedStack, deployed_stack, write_template
 from tests.support.local_aws.toy_pipeline import SHIPPED
 
 pytestmark = pytest.mark.slow
@@ -23,7 +22,7 @@ RETAINED = ("AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::Logs::LogGroup", "AWS::S
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedStack]:
     folder = tmp_path_factory.mktemp("aws")
-    with deployed_stack(folder, interruptions=0, template=write(HARDENED, folder)) as started:
+    with deployed_stack(folder, interruptions=0, template=write_template(HARDENED, folder)) as started:
         yield started
 
 

@@ -14,8 +14,7 @@ from local.deploy import deploy
 from local.run import STACK, TEMPLATE
 from ops import __main__ as cli
 from tests.support.infra.profiles import HARDENED, write_template_without_second_factor
-from tests.support.infra.write_template import write
-from tests.support.local_aws.deployed import DeployedStack
+from tests.support.local_aws.deployed import DeployedStack, write_template
 
 pytestmark = pytest.mark.slow
 
@@ -128,7 +127,7 @@ def test_a_right_that_is_missing_is_named(
 def test_uploading_to_a_hardened_deployment_needs_its_role_alone(
     person: Person, deployed: DeployedStack, tmp_path: Path
 ) -> None:
-    deploy(deployed.aws, write(HARDENED, tmp_path), STACK)
+    deploy(deployed.aws, write_template(HARDENED, tmp_path), STACK)
     path = tmp_path / "definition.json"
     path.write_text(json.dumps(DEFINITION))
     for message in ("one", "another"):
@@ -148,7 +147,7 @@ def test_destroying_needs_no_more_than_its_rows(
     """The last test here: the deployment is gone afterwards."""
     hardened = "destroy --delete-data (hardened)"
     deployed.put_object("pipeline/one/parameters.json", b"{}")
-    deploy(deployed.aws, write(HARDENED, tmp_path), STACK)
+    deploy(deployed.aws, write_template(HARDENED, tmp_path), STACK)
     code, said = person(hardened, "destroy", "--yes", "--delete-data")
     assert code == 2
     assert "--mfa-serial" in said

@@ -124,8 +124,11 @@ def seen(aws: LocalAWS, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     return Seen(aws, tmp_path_factory.mktemp("seen"))
 
 
-def test_an_event_that_is_lost_never_comes_and_the_upload_succeeds(seen: Seen) -> None:
+def test_an_event_that_is_lost_never_comes_and_the_upload_succeeds(seen: Seen, aws: LocalAWS) -> None:
+    assert eventually(aws.is_idle)
     seen.put(lambda fate: not fate.copies)
+    # From the upload's answer on, before anybody can know what becomes of its event.
+    assert not aws.is_idle()
     sent = seen.put(lambda fate: fate == EventFate())
     assert seen.versions() == [sent]
 

@@ -9,7 +9,7 @@ from local.deploy import deploy
 from local.run import STACK
 from tests.support.infra.deployed_template import DROPPED, Stack
 from tests.support.infra.profiles import PROFILES
-from tests.support.infra.write_template import write
+from tests.support.local_aws.deployed import write_template
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def stacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Stack
     ):
         found = {}
         for profile, aws in (("default", by_default), ("hardened", hardened)):
-            deploy(aws, write(PROFILES[profile], folder), STACK)
+            deploy(aws, write_template(PROFILES[profile], folder), STACK)
             found[profile] = Stack(aws, PROFILES[profile]["Resources"])
         yield found
 

@@ -264,6 +264,7 @@ def test_a_job_runs_in_a_clean_environment_with_its_roles_credentials(
     assert "SECRET_OF_THE_DEVELOPER" not in env
     assert env["AWS_SESSION_TOKEN"]
     assert env["AWS_ENDPOINT_URL"] == account.aws.endpoint_url
+    assert env["OMP_WAIT_POLICY"] == "PASSIVE", "a job's idle threads keep the other job from its core"
     assert env["HOME"].startswith(str(account.aws.work_dir))
     assert env["TMPDIR"].startswith(str(account.aws.work_dir))
     account.train("env-isolated", code, EnableNetworkIsolation=True)

@@ -26,7 +26,7 @@ from tests.support.iam.role_table import FUNCTION_ROLE, PIPELINE_ROLE, REGION
 from tests.support.iam.roles import statements
 from tests.support.infra.profiles import DEFAULT, HARDENED, Template, synthesise
 from tests.support.infra.studio_offers import OFFERS
-from tests.support.infra.write_template import write
+from tests.support.local_aws.deployed import write_template
 
 FIRST: Template = json.loads(
     (Path(__file__).parents[2] / "support" / "infra" / "first_edition_template.json").read_text()
@@ -197,7 +197,7 @@ def say(aws: LocalAWS, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 
 def assembly(template: Template, folder: Path) -> Path:
     """Write what `cdk synth` writes, as far as it is read."""
-    properties = {"templateFile": write(template, folder).name, "stackName": STACK}
+    properties = {"templateFile": write_template(template, folder).name, "stackName": STACK}
     stack = {"type": "aws:cloudformation:stack", "properties": properties}
     manifest = {"artifacts": {"Tree": {"type": "cdk:tree"}, "cv-birds": stack}}
     (folder / "manifest.json").write_text(json.dumps(manifest))
@@ -205,7 +205,7 @@ def assembly(template: Template, folder: Path) -> Path:
 
 
 def put(aws: LocalAWS, template: Template, folder: Path) -> dict[str, str]:
-    return deploy(aws, write(template, folder), STACK)
+    return deploy(aws, write_template(template, folder), STACK)
 
 
 def held(aws: LocalAWS) -> dict[str, str]:
@@ -227,7 +227,7 @@ def replaced(aws: LocalAWS, template: Template, folder: Path) -> list[str]:
     cloudformation, name = aws.client("cloudformation"), "look"
     s3, bucket = aws.client("s3"), "templates-to-be"
     s3.create_bucket(Bucket=bucket)
-    s3.put_object(Bucket=bucket, Key="t.json", Body=write(template, folder).read_bytes())
+    s3.put_object(Bucket=bucket, Key="t.json", Body=write_template(template, folder).read_bytes())
     url = f"{s3.meta.endpoint_url}/{bucket}/t.json"
     given = {"StackName": STACK, "ChangeSetName": name}
     cloudformation.create_change_set(**given, TemplateURL=url, Capabilities=["CAPABILITY_NAMED_IAM"])

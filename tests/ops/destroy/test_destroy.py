@@ -19,9 +19,8 @@ from ops import __main__ as cli
 from ops.destroy import inventory, removal
 from ops.errors import DestroyError
 from tests.support.infra.profiles import HARDENED, write_template_without_second_factor
-from tests.support.infra.write_template import write
 from tests.support.local_aws.clients import client as client_of
-from tests.support.local_aws.deployed import DeployedStack
+from tests.support.local_aws.deployed import DeployedStack, write_template
 from tests.support.local_aws.toy_pipeline import SHIPPED
 
 BUCKET = f"{STACK}-123456789012-us-east-1"
@@ -138,7 +137,7 @@ NOTHING: dict[str, list[str]] = {"stacks": [], "buckets": [], "groups": [], "pip
 def test_a_retaining_deployment_keeps_its_data_and_says_how_to_remove_it(
     aws: LocalAWS, run: Run, tmp_path: Path
 ) -> None:
-    outputs = deploy(aws, write(HARDENED, tmp_path), STACK)
+    outputs = deploy(aws, write_template(HARDENED, tmp_path), STACK)
     deployed = DeployedStack(aws, outputs)
     deployed.data_url = deployed.put_object("data/toy/images.txt", b"1 a/a.jpg\n").removesuffix("images.txt")
     fill(aws)
@@ -274,7 +273,7 @@ def test_by_default_definitions_and_verdicts_are_deleted_as_whoever_destroys(aws
 def test_a_stack_that_is_gone_needs_no_role_for_what_it_left(
     aws: LocalAWS, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    deployed = DeployedStack(aws, deploy(aws, write(HARDENED, tmp_path), STACK))
+    deployed = DeployedStack(aws, deploy(aws, write_template(HARDENED, tmp_path), STACK))
     deployed.put_object("pipeline/one/parameters.json", b"{}")
     assert run("destroy", YES="1")[0] == 0
     with monkeypatch.context() as patch:

@@ -12,7 +12,7 @@ import pytest
 
 from local.run import TEMPLATE as COMMITTED
 from tests.support.infra.node import path_with_node
-from tests.support.infra.write_template import write
+from tests.support.local_aws.deployed import write_template
 
 Template = dict[str, Any]
 HARDENED_CONTEXT = {"project": "cv-birds", "security": "hardened"}
@@ -46,4 +46,4 @@ def write_template_without_second_factor(directory: Path) -> Path:
     )
     (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Condition"].pop("Bool") == {"aws:MultiFactorAuthPresent": "true"}
-    return write(template, directory)
+    return write_template(template, directory)

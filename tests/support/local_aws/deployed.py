@@ -17,8 +17,14 @@ from ops.aws.stack import StackOutputs
 from ops.output.watch import follow
 from ops.uploads import upload
 from ops.uploads.start import wait_for_start
-from tests.support.infra.write_template import write
 from tests.support.local_aws.toy_pipeline import IMAGE
+
+
+def write_template(template: Mapping[str, Any], directory: Path) -> Path:
+    """Write a template to be deployed, and return where."""
+    path = directory / "template.json"
+    path.write_text(json.dumps(template), encoding="utf-8")
+    return path
 
 
 def write_template_without(rules: Sequence[str], directory: Path) -> Path:
@@ -30,7 +36,7 @@ def write_template_without(rules: Sequence[str], directory: Path) -> Path:
             policy = json.loads(variables["DEPLOYMENT_POLICY"])
             policy["policy_off"] = dict.fromkeys(rules, "its containers are toys")
             variables["DEPLOYMENT_POLICY"] = json.dumps(policy)
-    return write(template, directory)
+    return write_template(template, directory)
 
 
 class DeployedStack:
