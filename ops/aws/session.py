@@ -11,7 +11,8 @@ from botocore.config import Config
 
 from ops.aws.stack import StackOutputs, deployment
 
-RETRIES = Config(retries={"mode": "standard", "max_attempts": 8})  # a person may watch for hours
+# botocore rewrites "max_attempts" into "total_max_attempts" in the very object that it is given.
+RETRIES = Config(retries={"mode": "standard", "total_max_attempts": 9})  # a person may watch for hours
 # Who is not there now will not be there in a minute: local AWS was ended, or never started.
 ONCE_MORE = Config(retries={"mode": "standard", "total_max_attempts": 2})
 # Longer than Lambda lets any function run, and over networks that drop idle connections.
