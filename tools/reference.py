@@ -16,7 +16,7 @@ import click
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-ISLANDS = ("infra", "lambda", "pipeline_definition", "training", "local", "ops", "tools")
+ISLANDS = ("image_data", "infra", "lambda", "pipeline_definition", "training", "local", "ops", "tools")
 sys.path[:0] = [str(ROOT), str(ROOT / "lambda")]
 
 

@@ -24,6 +24,8 @@ from typing import Any
 
 import torch
 
+import image_data
+
 SECONDS_BETWEEN = 60.0
 """The most work that an interruption costs; writing more often would cost every training time."""
 _DIGEST_BYTES = 64  # sha256 in hexadecimal
@@ -35,9 +37,10 @@ def fingerprint(identity: Mapping[str, Any]) -> str:
 
 
 def code_version() -> str:
-    """Hash this package's own sources."""
+    """Hash the sources of this package and of what it reads images with."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    here = Path(__file__).parent
+    for path in sorted([*here.glob("*.py"), *Path(image_data.__file__).parent.glob("*.py")]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

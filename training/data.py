@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training import images
+from image_data import decoding
+from image_data.errors import UnreadableImageError
 from training.job import JobError
 from training.paths import read_json
 from training.shards import IndexEntry
@@ -62,8 +63,8 @@ class Channel:
         entry = self.entries[position]
         data = os.pread(self._open(entry.shard), entry.size, entry.offset)
         try:
-            decoded = images.decode(data)
-        except images.UnreadableImageError as error:
+            decoded = decoding.decode(data)
+        except UnreadableImageError as error:
             where = f"{self.folder / entry.shard}, bytes {entry.offset} to {entry.offset + entry.size}"
             raise JobError(
                 f"{where}: image {entry.name!r} cannot be read: {error}; run Preprocess again"

@@ -22,7 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from training import images, job
+from image_data import decoding
+from image_data.errors import UnreadableImageError
+from training import job
 from training.cub import ImageRecord, read_annotations
 from training.job import JobError
 from training.manifest import ManifestImage, Unreadable, class_list, data_digest, manifest
@@ -128,11 +130,11 @@ def _check_splits(
 def shrink_image(data: bytes, *, short_side: int, quality: int) -> StoredImage | str:
     """Decode, shrink and encode one image; return the reason where it cannot be read."""
     try:
-        original = images.decode(data)
-    except images.UnreadableImageError as error:
+        original = decoding.decode(data)
+    except UnreadableImageError as error:
         return str(error)
-    small = images.shrink(original, short_side)
-    return StoredImage(images.encode(small, quality), *small.size, *original.size)
+    small = decoding.shrink(original, short_side)
+    return StoredImage(decoding.encode(small, quality), *small.size, *original.size)
 
 
 def in_order(

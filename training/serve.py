@@ -25,7 +25,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from training import images, job
+from image_data import decoding
+from image_data.errors import UnreadableImageError
+from training import job
 from training.artifact import ModelDescription, read_artifact
 from training.data import CentreCrop
 from training.model import Classifier, choose_device
@@ -63,11 +65,11 @@ class Predictor:
     def predict(self, body: bytes) -> list[dict[str, Any]]:
         """Return the most probable classes of one encoded image, best first."""
         try:
-            image = images.decode(body)
-        except images.UnreadableImageError as error:
+            image = decoding.decode(body)
+        except UnreadableImageError as error:
             raise RequestError(HTTPStatus.BAD_REQUEST, f"the body is not a usable image: {error}") from error
         # As in Preprocess, so that serving sees what training saw.
-        small = images.shrink(image, round(self._crop.size / self._crop.crop_fraction))
+        small = decoding.shrink(image, round(self._crop.size / self._crop.crop_fraction))
         pixels = self._crop(torch.from_numpy(np.array(small)).permute(2, 0, 1), 0)[None].to(self._device)
         with self._one_at_a_time, torch.inference_mode():
             logits = self._classifier(self._classifier.input_format.normalise(pixels))[0]

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol, cast
 
+from image_data.decoding import MAX_BYTES
 from training.cub import OPTIONAL, REQUIRED, did_you_mean
-from training.images import MAX_BYTES
 from training.job import JobError
 
 ARCHIVE_SUFFIXES = (".tgz", ".tar.gz", ".tar")

@@ -19,9 +19,9 @@ ASSET = "asset"
 CODEBUILD = "codebuild"
 """The stack builds the image."""
 
-# The build context is the repository's root, but only the sources of training/ are in it, so that the
-# image changes with them alone: no byte code, no editor's files, nothing of the machine.
-CONTEXT = ["*", "!training", "training/**/__pycache__", "training/**/.*", "training/**/*.pyc"]
+# The build context is the repository's root, but only the sources of these two are in it, so that the image
+# changes with them alone: no byte code, no editor's files, nothing of the machine.
+CONTEXT = ["*", "!image_data", "!training", "**/__pycache__", "*/**/.*", "**/*.pyc"]
 DOCKERFILE = "training/Dockerfile"
 
 

@@ -232,9 +232,16 @@ def test_the_image_is_for_gpus_where_an_instance_may_have_one(
 @pytest.mark.slow
 def test_the_template_depends_on_nothing_but_the_sources(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
-    for island in ("infra", "lambda", "training"):
+    for island in ("image_data", "infra", "lambda", "training"):
         shutil.copytree(ROOT / island, elsewhere / island, ignore=shutil.ignore_patterns("__pycache__"))
-    for folder in ("infra", "lambda", "lambda/upload_trigger", "lambda/upload_trigger/policy", "training"):
+    for folder in (
+        "infra",
+        "lambda",
+        "lambda/upload_trigger",
+        "lambda/upload_trigger/policy",
+        "training",
+        "image_data",
+    ):
         for junk in ("__pycache__/stale.pyc", ".editor.swp"):
             (elsewhere / folder / junk).parent.mkdir(exist_ok=True)
             (elsewhere / folder / junk).write_text("junk")

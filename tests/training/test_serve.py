@@ -79,7 +79,7 @@ def test_an_image_is_answered_with_its_class_first(port: int, label: int) -> Non
     ("body", "kind", "status", "message"),
     [
         (picture(0, 0), "application/json", 415, "application/x-image"),
-        (b"not an image", "application/x-image", 400, "not a JPEG or PNG image"),
+        (b"not an image", "application/x-image", 400, "not a JPEG, PNG, WebP, GIF or BMP image"),
         (picture(0, 0)[:-200], "application/x-image", 400, "truncated"),
         (b"", "application/x-image", 400, "empty"),
         (picture(0, 0, (4000, 2)), "application/x-image", 400, "4000 x 2 pixels: one side is over 20 times"),

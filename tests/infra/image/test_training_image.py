@@ -79,7 +79,11 @@ def test_both_ways_of_building_have_exactly_the_same_files(tmp_path: Path) -> No
     files = {training_image: contents(folder) for training_image, folder in folders.items()}
     assert files["codebuild"].keys() - files["asset"].keys() <= {"training/Dockerfile.dockerignore"}
     assert {name: files["codebuild"].get(name) for name in files["asset"]} == files["asset"]
-    sources = {f"training/{path.name}" for path in (ROOT / "training").glob("*.py")}
+    sources = {
+        f"{island}/{path.name}"
+        for island in ("image_data", "training")
+        for path in (ROOT / island).glob("*.py")
+    }
     assert sources <= set(files["codebuild"])
 
 
@@ -98,7 +102,8 @@ def test_a_changed_source_has_another_tag(
 ) -> None:
     from infra.image import training_image
 
-    shutil.copytree(ROOT / "training", tmp_path / "training", ignore=shutil.ignore_patterns("__pycache__"))
+    for island in ("image_data", "training"):
+        shutil.copytree(ROOT / island, tmp_path / island, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(training_image, "ROOT", tmp_path)
     assert tag(synthesis.synthesise({"image": "codebuild"})) == tag(built)
     with (tmp_path / "training" / "model.py").open("a") as source:
