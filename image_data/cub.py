@@ -3,81 +3,104 @@
 classes.txt (or another name)    <class id> <class name>
 images.txt                       <image id> <path below images/>
 image_class_labels.txt           <image id> <class id>
-bounding_boxes.txt (optional)    <image id> <x> <y> <width> <height>   in pixels of the original
+bounding_boxes.txt (optional)    <image id> <x> <y> <width> <height>   in pixels of the image as shown
 train_test_split.txt (optional)  <image id> <1 = train, 0 = test>
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import TypeVar
 
-from training.job import JobError
+from image_data.errors import DataError
+from image_data.files import Files, Scan
+from image_data.records import (
+    TEST,
+    TRAIN,
+    DataSet,
+    Listed,
+    absent,
+    by_composed_name,
+    composed,
+    data_set,
+    read_box,
+    text_of,
+)
+from image_data.spelling import did_you_mean, some
 
+LAYOUT = "CUB-200-2011"
 IMAGES, LABELS, BOXES, SPLIT = (
     "images.txt",
     "image_class_labels.txt",
     "bounding_boxes.txt",
     "train_test_split.txt",
 )
+CLASSES = "classes.txt"
 REQUIRED = (IMAGES, LABELS)
 OPTIONAL = (BOXES, SPLIT)
 
-Box = tuple[float, float, float, float]
 Value = TypeVar("Value")
 
 
-@dataclass(frozen=True)
-class ImageRecord:
-    """One listed image; `official_train` is None where the data set has no train_test_split.txt."""
-
-    image_id: int
-    name: str
-    class_id: int
-    box: Box | None
-    official_train: bool | None
+def roots(names: tuple[str, ...]) -> list[str]:
+    """Return the folders that hold CUB's lists, each "" or with a slash at its end."""
+    return sorted({name.removesuffix(each) for name in names for each in REQUIRED if _is_called(name, each)})
 
 
-@dataclass(frozen=True)
-class Annotations:
-    """The classes by number and every listed image in the order of its number."""
-
-    classes: Mapping[int, str]
-    images: tuple[ImageRecord, ...]
-
-    def of_classes(self, class_ids: Iterable[int]) -> tuple[ImageRecord, ...]:
-        """Keep the images of these classes."""
-        wanted = frozenset(class_ids)
-        return tuple(image for image in self.images if image.class_id in wanted)
+def _is_called(name: str, file: str) -> bool:
+    return PurePosixPath(name).name == file
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return "; did you mean ...?" for the closest known word, or nothing."""
-    # The Lambda has a function of this name too; the container holds no code but this package.
-    by_lower = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
-    return f"; did you mean {by_lower[close[0]]}?" if close else ""
+def read(files: Files, scan: Scan, root: str, classes_file: str) -> DataSet:
+    """Read the data set below `root`, or say which line of which list is wrong.
 
-
-def read_annotations(texts: Mapping[str, str], classes_file: str) -> Annotations:
-    """Read the text files of a data set, given by their names, or say which line is wrong."""
-    classes = _table(texts, classes_file, lambda rest: rest)
+    Raises:
+        DataError: A list is missing or wrong, or an image is not there.
+    """
+    lists = _lists(files, scan, root, classes_file)
+    texts = {name: text_of(scan.texts[root + name], name) for name in lists}
+    classes = _table(texts, classes_file, composed)
     _check_names(classes, classes_file)
     names = _table(texts, IMAGES, _image_name)
     labels = _table(texts, LABELS, int)
-    boxes = _table(texts, BOXES, _box) if BOXES in texts else {}
+    boxes = _table(texts, BOXES, lambda rest: read_box(rest.split())) if BOXES in texts else {}
     split = _table(texts, SPLIT, _is_train) if SPLIT in texts else None
     _check_numbers(names, labels, split, classes, classes_file)
-    records = (
-        ImageRecord(
-            number, names[number], labels[number], boxes.get(number), split[number] if split else None
-        )
-        for number in sorted(names)
+    images = f"{root}images/"
+    present = by_composed_name(
+        (name.removeprefix(images) for name in scan.names if name.startswith(images)), files.where
     )
-    return Annotations(classes, tuple(records))
+    missing = sorted(name for name in names.values() if name not in present)
+    if missing:
+        raise absent(missing, present, f"{files.where}, {images}", IMAGES)
+    listed = (
+        Listed(
+            name,
+            images + present[name],
+            classes[labels[number]],
+            boxes.get(number),
+            None if split is None else TRAIN if split[number] else TEST,
+        )
+        for number, name in names.items()
+    )
+    numbers = {name: number for number, name in classes.items()}
+    return data_set(files, LAYOUT, listed, lists=tuple(root + name for name in lists), numbers=numbers)
+
+
+def _lists(files: Files, scan: Scan, root: str, classes_file: str) -> list[str]:
+    where = f"{files.where}, {root}" if root else files.where
+    beside = sorted(name.removeprefix(root) for name in scan.names if name.startswith(root))
+    present = [name for name in beside if "/" not in name]
+    missing = [name for name in REQUIRED if name not in present]
+    if missing:
+        raise DataError(f"{where} is not a whole CUB-200-2011 data set: {' and '.join(missing)} missing")
+    if classes_file not in present:
+        hint = did_you_mean(classes_file, present)
+        raise DataError(
+            f"AnnotationFileName {classes_file!r} is not in {where}, which has {', '.join(present)}{hint}"
+        )
+    return [classes_file, *REQUIRED, *(name for name in OPTIONAL if name in present)]
 
 
 def _table(texts: Mapping[str, str], name: str, parse: Callable[[str], Value]) -> dict[int, Value]:
@@ -90,14 +113,15 @@ def _table(texts: Mapping[str, str], name: str, parse: Callable[[str], Value]) -
         try:
             number, value = int(first), parse(rest.strip())
         except ValueError as error:
-            raise JobError(
-                f"{name}, line {line_number}: {line!r} is not as CUB-200-2011 writes it"
+            hint = "; it has a tab, where CUB has a space" if "\t" in line else ""
+            raise DataError(
+                f"{name}, line {line_number}: {line!r} is not as CUB-200-2011 writes it{hint}"
             ) from error
         if number in table:
-            raise JobError(f"{name}, line {line_number}: number {number} is listed twice")
+            raise DataError(f"{name}, line {line_number}: number {number} is listed twice")
         table[number] = value
     if not table:
-        raise JobError(f"{name} lists nothing")
+        raise DataError(f"{name} lists nothing")
     return table
 
 
@@ -105,12 +129,7 @@ def _image_name(text: str) -> str:
     path = PurePosixPath(text)
     if not text or path.is_absolute() or ".." in path.parts:
         raise ValueError(text)
-    return text
-
-
-def _box(text: str) -> Box:
-    x, y, width, height = map(float, text.split())
-    return x, y, width, height
+    return composed(text.removeprefix("./"))
 
 
 def _is_train(text: str) -> bool:
@@ -124,7 +143,7 @@ def _check_names(classes: Mapping[int, str], classes_file: str) -> None:
     for number, name in classes.items():
         if not name or name in by_name:  # reports tell the classes apart by their names
             problem = f"the same name as class {by_name[name]}, {name!r}" if name else "no name"
-            raise JobError(
+            raise DataError(
                 f"{classes_file}: class {number} has {problem}; every class needs a name of its own"
             )
         by_name[name] = number
@@ -140,12 +159,7 @@ def _check_numbers(
     for file, table in ((LABELS, labels), (SPLIT, split)):
         missing = [] if table is None else sorted(names.keys() - table.keys())
         if missing:
-            raise JobError(f"{file} has no line for {_some(missing)} of {IMAGES}")
+            raise DataError(f"{file} has no line for {some(missing)} of {IMAGES}")
     unknown = sorted(set(labels.values()) - classes.keys())
     if unknown:
-        raise JobError(f"{LABELS} names class {_some(unknown)}, which {classes_file} does not list")
-
-
-def _some(numbers: list[int]) -> str:
-    shown = ", ".join(map(str, numbers[:5]))
-    return shown if len(numbers) <= 5 else f"{shown} and {len(numbers) - 5} more"
+        raise DataError(f"{LABELS} names class {some(unknown)}, which {classes_file} does not list")

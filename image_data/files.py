@@ -1,182 +1,344 @@
-"""Where a CUB-200-2011 data set comes from: a folder, or the official archive, which is streamed.
+"""The files of a data set, wherever they lie: in a folder, a zip file or a tar archive; nothing is extracted.
 
-The folder is found directly under the input, under CUB_200_2011/ or one other sub-folder deep. An archive is
-never extracted: its members are read by name, in the order they have, and only the chosen images are kept.
+A tar archive may be compressed with gzip, bzip2 or xz; its kind is known by its first bytes, because browsers
+unpack what is called .tgz and people rename. It is read as a stream, in the order it has. Names that begin
+with a dot and what systems leave behind (`__MACOSX`, `Thumbs.db`) are left out everywhere.
 """
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
+import os
+import stat
 import tarfile
+import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, Protocol, cast
+from typing import IO, Any, Protocol
 
 from image_data.decoding import MAX_BYTES
-from training.cub import OPTIONAL, REQUIRED, did_you_mean
-from training.job import JobError
+from image_data.errors import DataError
+from image_data.spelling import some
 
-ARCHIVE_SUFFIXES = (".tgz", ".tar.gz", ".tar")
+ARCHIVE_SUFFIXES = (
+    ".tar", ".tgz", ".tar.gz", ".tbz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz", ".zip",
+)  # fmt: skip
+"""In any case of letters."""
 OFFICIAL_NAME, OFFICIAL_BYTES = "CUB_200_2011.tgz", 1_150_585_339
 MAX_TEXT_BYTES = 64 << 20
-"""Of one table, which is read whole: those of CUB's 11,788 images have under a megabyte each."""
+"""Of one list, which is read whole: those of CUB's 11,788 images have under a megabyte each."""
+_READ_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp")
+_DRAWINGS_AND_OTHERS = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".ico", ".psd", ".svg")
+_RAW = (".raw", ".dng", ".nef", ".cr2", ".cr3", ".arw")
+IMAGE_SUFFIXES = frozenset((*_READ_SUFFIXES, *_DRAWINGS_AND_OTHERS, *_RAW))
+"""In small letters. Those that are not read are known so that they are counted."""
+LEFT_BEHIND = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir"})
+"""What macOS, Windows and a network disk put beside somebody's files."""
+_CHUNK = 1 << 20
 
-
-class Source(Protocol):
-    """A data set whose text files and images can be read."""
-
-    def texts(self, classes_file: str) -> dict[str, str]:
-        """Read the annotation files by name; the optional ones only where they exist."""
-
-    def images(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield every one of these images once, in any order, or raise a JobError for those absent."""
-
-
-def find_source(folder: Path) -> Source:
-    """Find the one data set below a folder, or say what was found instead."""
-    if not folder.is_dir():
-        raise JobError(
-            f"the input data is missing: {folder} is not a folder; does InputDataUrl point to the data?"
-        )
-    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    if not entries:
-        raise JobError(
-            f"the input data is empty: {folder} holds no files; does InputDataUrl point to the data?"
-        )
-    candidates = [folder, *(path for path in entries if path.is_dir())]
-    folders = [path for path in candidates if any((path / name).is_file() for name in REQUIRED)]
-    archives = [path for place in candidates for path in sorted(place.iterdir()) if _is_archive(path)]
-    found: list[Source] = [*map(FolderSource, folders)] or [*map(ArchiveSource, archives)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(str(path.relative_to(folder)) for path in folders or archives)
-        raise JobError(f"{folder} holds several data sets ({names}): let InputDataUrl point to one of them")
-    raise JobError(
-        f"{folder} is not a CUB-200-2011 data set: no {REQUIRED[0]} here or one folder deeper and no "
-        f"{OFFICIAL_NAME}; it holds {', '.join(path.name for path in entries[:5])}"
-    )
-
-
-def _is_archive(path: Path) -> bool:
-    return path.is_file() and path.name.endswith(ARCHIVE_SUFFIXES)
+Wanted = Callable[[str], bool]
 
 
 @dataclass(frozen=True)
-class FolderSource:
-    """A data set that lies in a folder as files."""
+class Scan:
+    """The names of all files, with `/` between folders, and the texts of those that were asked for."""
+
+    names: tuple[str, ...]
+    texts: Mapping[str, bytes]
+
+
+class Files(Protocol):
+    """Files that can be listed and read by name."""
+
+    @property
+    def where(self) -> str:
+        """Name the folder or archive for people."""
+
+    def scan(self, wanted: Wanted) -> Scan:
+        """List the files and read those whose names are `wanted`: texts, cut where they are too long."""
+
+    def read(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield every one of these files once, in any order; what is longer than an image may be is cut.
+
+        Raises:
+            DataError: A file is not there, or cannot be read.
+        """
+
+
+def is_image(name: str) -> bool:
+    """Return whether a file is called as an image is, of a format that is read or not."""
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def is_archive(name: str) -> bool:
+    """Return whether a file is called as an archive is."""
+    return name.lower().endswith(ARCHIVE_SUFFIXES)
+
+
+def find_files(place: Path) -> Files:
+    """Return the files of the data set at `place`: a folder, an archive, or a folder that holds one archive.
+
+    Raises:
+        DataError: Nothing is there, or several archives.
+    """
+    if place.is_file():
+        return open_archive(place)
+    if not place.is_dir():
+        raise DataError(f"{place}: there is no such file or folder")
+    folder = FolderFiles(place)
+    names = folder.scan(lambda _name: False).names
+    if not names:
+        raise DataError(f"{place} holds no files")
+    archives = [name for name in names if is_archive(name)]
+    if not archives or any(is_image(name) for name in names):
+        return folder
+    if len(archives) > 1:
+        raise DataError(f"{place} holds several archives ({some(archives)}): leave one, or name one")
+    return open_archive(place / archives[0])
+
+
+@dataclass(frozen=True)
+class FolderFiles:
+    """Files below a folder; symbolic links are followed."""
 
     folder: Path
 
-    def texts(self, classes_file: str) -> dict[str, str]:
-        """Read the annotation files of the folder."""
-        present = sorted(path.name for path in self.folder.iterdir() if path.suffix == ".txt")
-        _require(classes_file, present, str(self.folder))
-        wanted = [name for name in (classes_file, *REQUIRED, *OPTIONAL) if name in present]
-        return {name: _text((self.folder / name).read_bytes(), name) for name in wanted}
+    @property
+    def where(self) -> str:
+        """Name the folder."""
+        return str(self.folder)
 
-    def images(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    def scan(self, wanted: Wanted) -> Scan:
+        """List the files in the order of their names."""
+        names = tuple(self._below(self.folder, "", frozenset()))
+        return Scan(names, {name: self._text(name) for name in names if wanted(name)})
+
+    def read(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
         """Yield the files in the order asked for."""
-        wanted = list(names)
-        images = self.folder / "images"
-        absent = [name for name in wanted if not (images / name).is_file()]
-        if absent:
-            raise _absent(absent, str(images))
-        for name in wanted:
-            with (images / name).open("rb") as file:
+        for name in names:
+            with (self.folder / name).open("rb") as file:
                 yield name, file.read(MAX_BYTES + 1)  # one byte too many is refused by the decoder
+
+    def _text(self, name: str) -> bytes:
+        with (self.folder / name).open("rb") as file:
+            return file.read(MAX_TEXT_BYTES + 1)
+
+    def _below(self, folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
+        here = folder.stat()
+        if (here.st_dev, here.st_ino) in above:
+            raise DataError(f"{folder} is a symbolic link to a folder that holds it; remove the link")
+        for entry in sorted(os.scandir(folder), key=lambda each: each.name):
+            if is_left_behind(entry.name):
+                continue
+            if entry.is_dir():
+                yield from self._below(
+                    Path(entry), f"{prefix}{entry.name}/", above | {(here.st_dev, here.st_ino)}
+                )
+                continue
+            _check_entry(entry)
+            yield prefix + entry.name
+
+
+def _check_entry(entry: os.DirEntry[str]) -> None:
+    if not entry.name.isprintable() and not _is_utf8(entry.name):
+        raise DataError(f"{entry.path!a} has a name that is not UTF-8; rename it (and where a list names it)")
+    if entry.is_file():
+        return
+    if entry.is_symlink():
+        target = Path(entry.path).readlink()
+        raise DataError(f"{entry.path} is a symbolic link to {target}, which does not exist")
+    raise DataError(f"{entry.path} is neither a file nor a folder; remove it")
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_left_behind(name: str) -> bool:
+    """Return whether a file or folder of this name is a system's and not the data set's."""
+    return name.startswith(".") or name in LEFT_BEHIND
+
+
+def _is_within(name: str) -> bool:
+    """Return whether a name of an archive's member is below its top and somebody's own."""
+    parts = PurePosixPath(name).parts
+    return bool(parts) and not any(part in ("..", "/") or is_left_behind(part) for part in parts)
+
+
+def open_archive(path: Path) -> Files:
+    """Return the files of an archive, known by its first bytes.
+
+    Raises:
+        DataError: It is empty, unreadable or no archive.
+    """
+    with path.open("rb") as file:
+        start = file.read(512)
+    if not start:
+        raise DataError(f"{path} is empty")
+    if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return ZipFiles(path)
+    openers = (opener for magic, opener in _COMPRESSIONS if start.startswith(magic))
+    opener = next(openers, None)
+    if opener is None and start[257:262] != b"ustar":
+        raise DataError(
+            f"{path} is no archive: neither zip nor tar, plain or compressed with gzip, bzip2 or xz"
+            + ("; it is a web page, so fetch the file again" if start.lstrip()[:1] == b"<" else "")
+        )
+    return TarFiles(path, opener or _plain)
+
+
+def _plain(path: Path) -> IO[bytes]:
+    return path.open("rb")
+
+
+def _gunzip(path: Path) -> Any:
+    return gzip.open(path, "rb")
+
+
+def _bunzip(path: Path) -> Any:
+    return bz2.open(path, "rb")
+
+
+def _unxz(path: Path) -> Any:
+    return lzma.open(path, "rb")
+
+
+_COMPRESSIONS = ((b"\x1f\x8b", _gunzip), (b"BZh", _bunzip), (b"\xfd7zXZ\0", _unxz))
+# What damaged archives raised; zipfile says NotImplementedError and RuntimeError of methods and passwords.
+_DAMAGE = (
+    EOFError,
+    zlib.error,
+    gzip.BadGzipFile,
+    lzma.LZMAError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+)
 
 
 @dataclass(frozen=True)
-class ArchiveSource:
-    """A data set in a tar archive, gzipped or not, read as a stream."""
+class TarFiles:
+    """Files in a tar archive, read as a stream; links in it are not followed."""
 
     path: Path
+    opener: Callable[[Path], IO[bytes]]
 
-    def texts(self, classes_file: str) -> dict[str, str]:
-        """Read the annotation files, which may be anywhere: the archive is read until all are found."""
-        wanted = {classes_file, *REQUIRED, *OPTIONAL}
-        present: set[str] = set()
-        texts: dict[str, str] = {}
+    @property
+    def where(self) -> str:
+        """Name the archive."""
+        return str(self.path)
+
+    def scan(self, wanted: Wanted) -> Scan:
+        """Read the archive to its end, so that a truncated one is found here."""
+        names: list[str] = []
+        texts: dict[str, bytes] = {}
         with self._members() as members:
-            for member, content in members:
-                path = PurePosixPath(member.name)
-                if path.suffix != ".txt" or len(path.parts) > 3:
-                    continue
-                present.add(path.name)
-                if path.name in wanted:
-                    texts[path.name] = _text(content.read(MAX_TEXT_BYTES), path.name)
-                if texts.keys() == wanted:
-                    break
-        _require(classes_file, sorted(present), str(self.path))
-        return texts
+            for name, content in members:
+                names.append(name)
+                if wanted(name):
+                    texts[name] = content.read(MAX_TEXT_BYTES + 1)
+        return Scan(tuple(names), texts)
 
-    def images(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield the images in the archive's order; reading ends with the last one that is wanted."""
+    def read(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield the files in the archive's order; reading ends with the last one."""
         missing = set(names)
         with self._members() as members:
-            for member, content in members:
-                name = f"/{member.name}".partition("/images/")[2]
+            for name, content in members:
                 if name in missing:
                     missing.remove(name)
                     yield name, content.read(MAX_BYTES + 1)
                 if not missing:
                     return
-        raise _absent(sorted(missing), str(self.path))
+        raise DataError(f"{self.path} changed while it was read: no {some(sorted(missing))} any more")
 
     @contextmanager
-    def _members(self) -> Iterator[Iterator[tuple[tarfile.TarInfo, IO[bytes]]]]:
+    def _members(self) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
         """Return the archive's files one after another, and its damage as a plain error."""
         try:
-            with self._open() as stream, tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20) as archive:
+            with (
+                self.opener(self.path) as stream,
+                tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK) as archive,
+            ):
                 yield _files(archive, stream)
-        except (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError) as error:
-            raise self._damaged(error) from error
-
-    def _open(self) -> IO[bytes]:
-        if self.path.suffix == ".tar":
-            return self.path.open("rb")
-        return cast(IO[bytes], gzip.open(self.path, "rb"))
-
-    def _damaged(self, error: Exception) -> JobError:
-        official = f" (the official {OFFICIAL_NAME} has {OFFICIAL_BYTES:,})"
-        return JobError(
-            f"{self.path} is truncated or damaged: {error}. It has {self.path.stat().st_size:,} bytes"
-            f"{official if self.path.name == OFFICIAL_NAME else ''}; upload it again"
-        )
+        except _DAMAGE as error:
+            raise _damaged(self.path, error) from error
+        except OSError as error:
+            if error.errno is not None:  # the disk's, not the decompressor's
+                raise
+            raise _damaged(self.path, error) from error
 
 
-def _files(archive: tarfile.TarFile, stream: IO[bytes]) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
+def _files(archive: tarfile.TarFile, stream: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
     for member in archive:
-        content = archive.extractfile(member) if member.isreg() else None
+        archive.members = []  # type: ignore[attr-defined]  # tarfile keeps every member it has seen
+        name = member.name.removeprefix("./")
+        content = archive.extractfile(member) if member.isreg() and _is_within(name) else None
         if content:
-            yield member, content
-    while stream.read(1 << 20):  # tarfile stops at the end marker; gzip finds a truncation only at the end
+            yield name, content
+    while stream.read(_CHUNK):  # tarfile stops at the end marker; gzip finds a truncation only at the end
         pass
 
 
-def _text(data: bytes, name: str) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise JobError(f"{name} is not UTF-8 text: {error}; save it as UTF-8") from error
+@dataclass(frozen=True)
+class ZipFiles:
+    """Files in a zip file; symbolic links in it are not followed."""
+
+    path: Path
+    _members: dict[str, zipfile.ZipInfo] = field(default_factory=dict, repr=False)
+
+    @property
+    def where(self) -> str:
+        """Name the archive."""
+        return str(self.path)
+
+    def scan(self, wanted: Wanted) -> Scan:
+        """List the files in the zip file's order."""
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                self._members.clear()
+                for member in archive.infolist():
+                    name = member.filename.replace("\\", "/").removeprefix("./")
+                    if not member.is_dir() and not _is_link(member) and _is_within(name):
+                        self._members[name] = member
+                texts = {name: self._text(archive, name) for name in self._members if wanted(name)}
+        except _DAMAGE as error:
+            raise _damaged(self.path, error) from error
+        return Scan(tuple(self._members), texts)
+
+    def read(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield the files in the zip file's order."""
+        if not self._members:
+            self.scan(lambda _name: False)
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                for name in sorted(names, key=lambda each: self._members[each].header_offset):
+                    with archive.open(self._members[name]) as content:
+                        yield name, content.read(MAX_BYTES + 1)
+        except _DAMAGE as error:
+            raise _damaged(self.path, error) from error
+
+    def _text(self, archive: zipfile.ZipFile, name: str) -> bytes:
+        with archive.open(self._members[name]) as content:
+            return content.read(MAX_TEXT_BYTES + 1)
 
 
-def _require(classes_file: str, present: list[str], where: str) -> None:
-    missing = [name for name in REQUIRED if name not in present]
-    if missing:
-        raise JobError(f"{where} is not a CUB-200-2011 data set: {' and '.join(missing)} missing")
-    if classes_file not in present:
-        hint = did_you_mean(classes_file, present)
-        raise JobError(
-            f"AnnotationFileName {classes_file!r} is not in {where}, which has {', '.join(present)}{hint}"
-        )
+def _is_link(member: zipfile.ZipInfo) -> bool:
+    return stat.S_ISLNK(member.external_attr >> 16)
 
 
-def _absent(names: list[str], where: str) -> JobError:
-    shown = ", ".join(repr(name) for name in names[:3])
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return JobError(f"{len(names)} images are listed but absent from {where}: {shown}{more}")
+def _damaged(path: Path, error: Exception) -> DataError:
+    official = f" (the official {OFFICIAL_NAME} has {OFFICIAL_BYTES:,})"
+    return DataError(
+        f"{path} is truncated or damaged: {error}. It has {path.stat().st_size:,} bytes"
+        f"{official if path.name == OFFICIAL_NAME else ''}; fetch or pack it again"
+    )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from training.cub import did_you_mean
-from training.job import JobError
+from image_data.errors import DataError
+from image_data.records import composed
+from image_data.spelling import did_you_mean, some
 
 
 def select_classes(text: str, classes: Mapping[int, str]) -> dict[int, str]:
@@ -14,30 +15,61 @@ def select_classes(text: str, classes: Mapping[int, str]) -> dict[int, str]:
 
     Accept numbers, ranges (`1-100`), class names with or without their number (`013.Bobolink`,
     `Bobolink`), separated by commas; an empty text or `all` chooses every class.
+
+    Raises:
+        DataError: An item names no class, or fewer than two classes are chosen.
     """
-    everything = text.strip().lower() in ("", "all")
-    chosen: set[int] = set(classes) if everything else set()
-    errors: list[str] = []
-    for item in [] if everything else filter(None, (part.strip() for part in text.split(","))):
-        found = _item(item, classes)
-        if not found:
-            errors.append(_explain(item, classes))
-        chosen |= found
-    if errors:
-        raise JobError(f"ClassSelection {text!r}: " + "; ".join(errors))
-    if len(chosen) < 2:
-        raise JobError(f"ClassSelection {text!r} chooses {len(chosen)} class; a classifier needs at least 2")
+    if text.strip().lower() in ("", "all"):
+        chosen = set(classes)
+        if len(chosen) < 2:
+            names = ", ".join(classes.values())
+            raise DataError(f"the data has one class ({names}); a classifier needs at least 2")
+    else:
+        chosen = _chosen(text, classes)
+        if len(chosen) < 2:
+            raise DataError(
+                f"ClassSelection {text!r} chooses {len(chosen)} class; a classifier needs at least 2"
+            )
     return {number: classes[number] for number in sorted(chosen)}
+
+
+def _chosen(text: str, classes: Mapping[int, str]) -> set[int]:
+    chosen: set[int] = set()
+    numbers: list[str] = []  # those that no class has
+    errors: list[str] = []
+    parts = text.split(",")
+    while parts:
+        # A class's name may have commas itself: the longest that is one wins.
+        for length in range(len(parts), 0, -1):
+            item = ",".join(parts[:length]).strip()
+            found = _item(item, classes)
+            if found or length == 1:
+                break
+        del parts[:length]
+        chosen |= found
+        if item and not found:
+            if re.fullmatch(r"\d+", item):
+                numbers.append(item)
+            else:
+                errors.append(_explain(item, classes))
+    if numbers:
+        noun = "class" if len(numbers) == 1 else "classes"
+        errors.append(f"there is no {noun} {some(numbers)}; {_legal(classes)}")
+    if errors:
+        raise DataError(f"ClassSelection {text!r}: " + "; ".join(errors))
+    return chosen
 
 
 def _item(item: str, classes: Mapping[int, str]) -> set[int]:
     span = re.fullmatch(r"(\d+)(?:\s*-\s*(\d+))?", item)
     if span:
         first, last = int(span[1]), int(span[2] or span[1])
-        if first not in classes or last not in classes:
-            return set()
-        return {number for number in classes if first <= number <= last}
-    return {number for number, name in classes.items() if item.lower() in (name.lower(), _bare(name).lower())}
+        if first in classes and last in classes:
+            return {number for number in classes if first <= number <= last}
+    name = composed(item).lower()
+    return {
+        number for number, each in classes.items() if name and name in (each.lower(), _bare(each).lower())
+    }
 
 
 def _bare(name: str) -> str:
@@ -49,11 +81,14 @@ def _explain(item: str, classes: Mapping[int, str]) -> str:
     span = re.fullmatch(r"(\d+)\s*-\s*(\d+)", item)
     if span and int(span[2]) < int(span[1]):
         return f"the range {item} runs backwards; write {span[2]}-{span[1]}"
-    legal = f"the data set's classes are {ranges(classes)}"
-    if re.fullmatch(r"[\d\s-]+", item):
-        return f"there is no class {item}; {legal}"
+    if span:
+        return f"there is no class {span[1]} or no class {span[2]}; {_legal(classes)}"
     names = [*classes.values(), *map(_bare, classes.values())]
-    return f"there is no class named {item!r}{did_you_mean(item, names) or f'; {legal}'}"
+    return f"there is no class named {item!r}{did_you_mean(item, names) or f'; {_legal(classes)}'}"
+
+
+def _legal(classes: Mapping[int, str]) -> str:
+    return f"the data's classes are {ranges(classes)} ({some(classes.values(), 3)})"
 
 
 def ranges(numbers: Iterable[int]) -> str:

@@ -10,38 +10,33 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
 
-from training.cub import ImageRecord
-
-SPLITS = ("train", "validation", "test")
+from image_data.records import TEST, TRAIN, VALIDATION, ImageRecord
 
 
 def assign_splits(
     images: Iterable[ImageRecord], *, seed: int, validation_share: float, test_share: float
 ) -> dict[int, str]:
-    """Return every image number its split.
+    """Return the split of every image, by its number.
 
-    Where the data set has its own split, test is exactly that one's test and validation is carved out of its
-    train; otherwise `test_share` of every class is tested. A class of two train images or more validates
-    at least one of them and trains with at least one.
+    What the data says stays: its test images are tested, and its validation images validate. Where it has no
+    test images, `test_share` of every class's train images is tested; where it has no validation images,
+    `validation_share` of what is left of them validates. A class of two images or more keeps at least one.
     """
+    every = list(images)
+    given = {image.split for image in every}
     by_class: dict[int, list[ImageRecord]] = defaultdict(list)
-    for image in images:
-        by_class[image.class_id].append(image)
     splits: dict[int, str] = {}
+    for image in every:
+        splits[image.number] = image.split or TRAIN
+        if splits[image.number] == TRAIN:
+            by_class[image.class_id].append(image)
     for members in by_class.values():
-        tested = _tested(members, seed, test_share)
+        tested = set() if TEST in given else _pick(members, seed, TEST, test_share)
         rest = [image for image in members if image not in tested]
-        validated = _pick(rest, seed, "validation", validation_share)
-        splits |= {image.image_id: "train" for image in rest}
-        splits |= {image.image_id: "validation" for image in validated}
-        splits |= {image.image_id: "test" for image in tested}
+        validated = set() if VALIDATION in given else _pick(rest, seed, VALIDATION, validation_share)
+        splits |= dict.fromkeys((image.number for image in tested), TEST)
+        splits |= dict.fromkeys((image.number for image in validated), VALIDATION)
     return splits
-
-
-def _tested(members: list[ImageRecord], seed: int, share: float) -> set[ImageRecord]:
-    if members[0].official_train is None:
-        return _pick(members, seed, "test", share)
-    return {image for image in members if not image.official_train}
 
 
 def _pick(members: list[ImageRecord], seed: int, purpose: str, share: float) -> set[ImageRecord]:

@@ -52,6 +52,7 @@ def preprocess(context: StepContext) -> Any:
     arguments = [
         *("--class-selection", parameters["ClassSelection"]),
         *("--annotation-file-name", parameters["AnnotationFileName"]),
+        *("--image-size", parameters["ImageSize"].to_string()),
         *("--seed", parameters["Seed"].to_string()),
         # The step cache looks at arguments, and not at the objects behind InputDataUrl.
         *("--data-digest", parameters["InputDataDigest"]),

@@ -6,6 +6,7 @@ training job that is resumed in the middle of an epoch sees exactly the batches 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import random
@@ -23,6 +24,7 @@ from torch.nn import functional
 
 from image_data import decoding
 from image_data.errors import UnreadableImageError
+from image_data.spelling import some
 from training.job import JobError
 from training.paths import read_json
 from training.shards import IndexEntry
@@ -40,13 +42,17 @@ class Channel:
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
             raise JobError(f"channel {folder.name} is missing: {folder} is not a folder")
-        document = read_json(folder / "classes.json", f"the list of classes of {folder.name}")
-        indexes = [read_json(path, "the index of shards") for path in sorted(folder.glob("index-*.json"))]
+        path = folder / "classes.json"
+        document = read_json(path, f"the list of classes of {folder.name}")
         self.folder = folder
-        self.classes: list[dict[str, Any]] = document["classes"]
-        self.digest: str = document["digest"]
-        entries = (IndexEntry(**entry) for index in indexes for entry in index["images"])
+        self.classes: list[dict[str, Any]] = _classes(document, path)
+        self.digest: str = str(document.get("digest"))
+        self.short_side = document.get("short_side")
+        entries = (entry for path in sorted(folder.glob("index-*.json")) for entry in _entries(path))
         self.entries = sorted(entries, key=lambda entry: entry.id)
+        odd = next((entry for entry in self.entries if entry.label >= len(self.classes)), None)
+        if odd:
+            raise JobError(f"{folder}: image {odd.name!r} has label {odd.label}, which {path.name} has not")
         if not self.entries:
             raise JobError(f"channel {folder.name} holds no images: {folder} has no index with entries")
         self._files: dict[str, int] = {}
@@ -63,7 +69,7 @@ class Channel:
         entry = self.entries[position]
         data = os.pread(self._open(entry.shard), entry.size, entry.offset)
         try:
-            decoded = decoding.decode(data)
+            decoded = decoding.decode_stored(data)
         except UnreadableImageError as error:
             where = f"{self.folder / entry.shard}, bytes {entry.offset} to {entry.offset + entry.size}"
             raise JobError(
@@ -74,8 +80,11 @@ class Channel:
     def _open(self, shard: str) -> int:
         if shard not in self._files:
             try:
-                self._files[shard] = os.open(self.folder / shard, os.O_RDONLY)
-            except FileNotFoundError as error:
+                # Not through a link, which may lead out of the job's folder.
+                self._files[shard] = os.open(self.folder / shard, os.O_RDONLY | os.O_NOFOLLOW)
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ELOOP):
+                    raise
                 raise JobError(f"channel {self.folder.name} has no {shard}, which its index names") from error
         return self._files[shard]
 
@@ -83,6 +92,33 @@ class Channel:
         """Close the shards."""
         while self._files:
             os.close(self._files.popitem()[1])
+
+
+def _classes(document: dict[str, Any], path: Path) -> list[dict[str, Any]]:
+    classes = document.get("classes")
+    if not isinstance(classes, list) or not all(
+        isinstance(each, dict) and isinstance(each.get("name"), str) and each.get("label") == label
+        for label, each in enumerate(classes)
+    ):
+        raise JobError(f"{path} does not list the classes as Preprocess does; run Preprocess again")
+    return classes
+
+
+def _entries(path: Path) -> Iterator[IndexEntry]:
+    images = read_json(path, "the index of shards").get("images")
+    if not isinstance(images, list):
+        raise JobError(f"{path} does not list images as Preprocess does; run Preprocess again")
+    return (IndexEntry.read(entry, path) for entry in images)
+
+
+def check_every_class(channel: Channel) -> None:
+    """Refuse a channel that has no image of one of its classes."""
+    seen = {entry.label for entry in channel.entries}
+    lost = [str(each["name"]) for each in channel.classes if each["label"] not in seen]
+    if lost:
+        raise JobError(
+            f"channel {channel.folder.name} holds no images of {some(lost)}, which cannot be learned"
+        )
 
 
 def check_same_data(first: Channel, second: Channel) -> None:

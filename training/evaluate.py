@@ -23,6 +23,7 @@ from training.job import JobError
 from training.metrics import class_report, classification_metrics, confusion_matrix
 from training.model import Classifier, choose_device, folded
 from training.paths import Paths, read_json, write_json
+from training.shards import stored_short_side
 
 VERSION = 1
 """Of the members of evaluation.json and what they mean."""
@@ -56,6 +57,12 @@ def check_same_classes(description: ModelDescription, manifest: dict[str, Any], 
         raise JobError(
             f"the model knows {len(model)} classes and the manifest {len(data)}; they differ in "
             f"{', '.join(odd[:5])}: evaluate with the test and manifest of the data that trained the model"
+        )
+    short_side = stored_short_side(description.image_size, description.crop_fraction)
+    if test.short_side != short_side:
+        raise JobError(
+            f"the test images are stored with a short side of {test.short_side} pixels, but a model of "
+            f"ImageSize {description.image_size} sees {short_side}: run Preprocess with this ImageSize"
         )
     if manifest["digest"] != test.digest:
         raise JobError(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from training.cub import did_you_mean
+from image_data.spelling import did_you_mean
 from training.job import JobError
 
 

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from image_data.errors import DataError
+
 SUCCEEDED, FAILED, STOPPED = 0, 1, 143
 
 REASON_LIMIT = 1024
@@ -75,7 +77,7 @@ def run(work: Callable[[], None], reason_file: Path) -> int:
     """Do the work and return the exit code; anything unforeseen keeps its traceback and leaves its reason."""
     try:
         work()
-    except JobError as error:
+    except (JobError, DataError) as error:
         return _fail(str(error), reason_file)
     except Stopped as error:
         print(error, file=sys.stderr, flush=True)

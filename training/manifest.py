@@ -12,36 +12,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
-from training.cub import ImageRecord
-from training.split import SPLITS
+from image_data.inspection import Inspection
+from image_data.plan import Plan
+from image_data.records import SPLITS
 
 VERSION = 1
 """Of the members of manifest.json and what they mean."""
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """A listed image that could not be decoded."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class ManifestImage:
-    """One chosen image: its split and what its original bytes hash to."""
-
-    id: int
-    name: str
-    class_id: int
-    split: str
-    sha256: str
-    width: int | None
-    height: int | None
 
 
 def class_list(classes: Mapping[int, str]) -> list[dict[str, Any]]:
@@ -52,28 +32,47 @@ def class_list(classes: Mapping[int, str]) -> list[dict[str, Any]]:
     ]
 
 
-def data_digest(classes: Mapping[int, str], images: Iterable[tuple[str, ImageRecord, str]]) -> str:
-    """Hash the classes and, in whatever order they come, (sha256 of the original bytes, image, split)."""
+def data_digest(plan: Plan, inspection: Inspection) -> str:
+    """Hash the classes and every image's original bytes, class, split and number."""
     digest = hashlib.sha256()
-    for number in sorted(classes):
-        digest.update(f"{number}\0{classes[number]}\n".encode())
-    for line in sorted(
-        f"{sha256}\0{image.class_id}\0{split}\0{image.image_id}" for sha256, image, split in images
-    ):
-        digest.update(f"{line}\n".encode())
+    for number in sorted(plan.classes):
+        digest.update(f"{number}\0{plan.classes[number]}\n".encode())
+    for image in plan.images:
+        sha256 = inspection.digests[image.number].hex()
+        digest.update(f"{sha256}\0{image.class_id}\0{plan.splits[image.number]}\0{image.number}\n".encode())
     return digest.hexdigest()
 
 
-def manifest(
-    classes: Mapping[int, str], images: list[ManifestImage], unreadable: list[Unreadable], digest: str
-) -> dict[str, Any]:
-    """Build the manifest document."""
-    counts = Counter(image.split for image in images)
+def head(plan: Plan, inspection: Inspection, digest: str, input_digest: str) -> dict[str, Any]:
+    """Return the members of manifest.json but for the images."""
+    unreadable = {image.name for image in inspection.unreadable}
+    counts = Counter(plan.splits[image.number] for image in plan.images if image.name not in unreadable)
     return {
         "version": VERSION,
-        "classes": class_list(classes),
+        "layout": plan.data.layout,
+        "classes": class_list(plan.classes),
         "splits": {split: {"images": counts[split]} for split in SPLITS},
-        "images": [asdict(image) for image in images],
-        "unreadable": [asdict(image) for image in unreadable],
+        "unreadable": [asdict(image) for image in inspection.unreadable],
+        "unreadable_reasons": dict(Counter(image.reason for image in inspection.unreadable)),
+        "duplicates": [asdict(each) for each in inspection.duplicates()],
+        "boxes_outside_their_images": sorted(inspection.stray_boxes),
         "digest": digest,
+        "input_digest": input_digest,
     }
+
+
+def images(plan: Plan, inspection: Inspection) -> Iterator[dict[str, Any]]:
+    """Yield what manifest.json says of each image that can be read."""
+    unreadable = {image.name for image in inspection.unreadable}
+    for image in plan.images:
+        if image.name not in unreadable:
+            width, height = inspection.sizes.get(image.number, (None, None))
+            yield {
+                "id": image.number,
+                "name": image.name,
+                "class_id": image.class_id,
+                "split": plan.splits[image.number],
+                "sha256": inspection.digests[image.number].hex(),
+                "width": width,
+                "height": height,
+            }

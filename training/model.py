@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from training import efficientnet_lite
+from training.shards import CROP_FRACTION
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class InputFormat:
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    crop_fraction: float = 0.875
+    crop_fraction: float = CROP_FRACTION
     interpolation: str = "bicubic"
 
     def normalise(self, pixels: Tensor) -> Tensor:

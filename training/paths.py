@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,3 +119,14 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Write a JSON object with stable bytes; the folder is made where it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_json_list(path: Path, document: Mapping[str, Any], name: str, items: Iterable[Any]) -> None:
+    """Write a JSON object whose last member is a list, item by item, so that it need not fit into memory."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = json.dumps({**document, name: []}, indent=1, ensure_ascii=False).removesuffix("]\n}")
+    with path.open("w", encoding="utf-8") as file:
+        file.write(head)
+        for number, item in enumerate(items):
+            file.write(("," if number else "") + "\n  " + json.dumps(item, ensure_ascii=False))
+        file.write("\n ]\n}\n")

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torchvision import models
 
-from training.cub import did_you_mean
+from image_data.spelling import did_you_mean
 from training.job import JobError
 
 SUFFIXES = (".safetensors", ".pth")

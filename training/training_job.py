@@ -11,7 +11,7 @@ import torch
 from training import artifact, checkpoint, job
 from training.allocator import keep_memory
 from training.artifact import ModelDescription
-from training.data import Channel, Loader, check_same_data
+from training.data import Channel, Loader, check_every_class, check_same_data
 from training.fit import Fit
 from training.hyper_parameters import HyperParameters, as_document
 from training.job import JobError, StopRequest
@@ -32,6 +32,7 @@ def run(paths: Paths, hyper_parameters: HyperParameters, stop: StopRequest) -> N
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a property
     train, validation = Channel(paths.channel("train")), Channel(paths.channel("validation"))
     check_same_data(train, validation)
+    check_every_class(train)
     classifier = Classifier(hyper_parameters.backbone, len(train.classes), hyper_parameters.dropout)
     weights = load_pretrained(classifier, hyper_parameters.backbone, paths.channel("pretrained"))
     device = choose_device()

@@ -29,15 +29,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from image_data.records import ImageRecord
 from tests.benchmarks.measure import interleaved, median, show
 from training.allocator import keep_memory
-from training.cub import ImageRecord
 from training.data import CentreCrop, Channel, Loader, RandomCrop, Transform, batches_of
 from training.hyper_parameters import HyperParameters
 from training.model import LITE_INPUT, Classifier, folded, load_pretrained
 from training.paths import write_json
 from training.phases import FEATURE_BATCH
-from training.preprocess import shrink_image
+from training.preprocess import store_image
 from training.shards import ShardWriter, StoredImage
 
 GIVEN = HyperParameters()
@@ -64,13 +64,11 @@ def write_images(folder: Path, count: int) -> dict[str, float]:
     with ShardWriter(shards, "algo-1") as writer:
         for number in range(1, count + 1):
             data = draw(number)
-            stored = shrink_image(data, short_side=256, quality=90)
+            stored = store_image(data, short_side=256, quality=90)
             assert isinstance(stored, StoredImage)
             (originals / f"{number}.jpg").write_bytes(data)
-            (small / f"{number}.jpg").write_bytes(stored.jpeg)
-            record = ImageRecord(
-                image_id=number, name=f"a/{number}.jpg", class_id=1, box=None, official_train=None
-            )
+            (small / f"{number}.jpg").write_bytes(stored.data)
+            record = ImageRecord(number, f"a/{number}.jpg", f"a/{number}.jpg", 1, box=None, split=None)
             writer.add(record, 0, stored)
     write_json(shards / "classes.json", {"classes": [{"label": 0, "class_id": 1, "name": "a"}], "digest": ""})
     return {

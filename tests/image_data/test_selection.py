@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.cub import ImageRecord
-from training.job import JobError
-from training.selection import ranges, select_classes
-from training.split import assign_splits
+from image_data.errors import DataError
+from image_data.records import ImageRecord
+from image_data.selection import ranges, select_classes
+from image_data.split import assign_splits
 
 CLASSES = {number: f"{number:03d}.{name}" for number, name in enumerate(string.ascii_uppercase, start=1)}
 CLASSES |= {30: "030.Fish_Crow"}
@@ -34,8 +34,8 @@ def test_numbers_ranges_and_names_choose_classes(text: str, expected: list[int])
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("13, 99", "there is no class 99; the data set's classes are 1-26, 30"),
-        ("20-28", "there is no class 20-28"),
+        ("13, 99", "there is no class 99; the data's classes are 1-26, 30"),
+        ("20-28", "there is no class 20 or no class 28"),
         ("1, Fish_Craw", "did you mean Fish_Crow?"),
         ("5", "at least 2"),
         ("9-7, 3", "the range 9-7 runs backwards; write 7-9"),
@@ -43,12 +43,12 @@ def test_numbers_ranges_and_names_choose_classes(text: str, expected: list[int])
     ],
 )
 def test_what_cannot_be_chosen_is_explained(text: str, message: str) -> None:
-    with pytest.raises(JobError, match=message.replace("?", r"\?")):
+    with pytest.raises(DataError, match=message.replace("?", r"\?")):
         select_classes(text, CLASSES)
 
 
 def test_all_of_one_class_is_too_few() -> None:
-    with pytest.raises(JobError, match="at least 2"):
+    with pytest.raises(DataError, match="at least 2"):
         select_classes("all", {1: "001.A"})
 
 
@@ -59,7 +59,9 @@ def test_ranges_choose_what_they_were_written_from(numbers: set[int]) -> None:
 
 
 RECORDS = st.lists(st.integers(1, 4), min_size=1, max_size=60).map(
-    lambda labels: [ImageRecord(i, f"{label}/{i}.jpg", label, None, None) for i, label in enumerate(labels)]
+    lambda labels: [
+        ImageRecord(i, f"{label}/{i}.jpg", "", label, None, None) for i, label in enumerate(labels)
+    ]
 )
 
 
@@ -78,9 +80,9 @@ def test_a_split_depends_on_names_and_seed_but_not_on_order(
 @given(RECORDS, st.integers(0, 5))
 def test_every_class_keeps_images_to_train_with(records: list[ImageRecord], seed: int) -> None:
     splits = assign_splits(records, seed=seed, validation_share=0.1, test_share=0.2)
-    assert splits.keys() == {record.image_id for record in records}
+    assert splits.keys() == {record.number for record in records}
     for label in {record.class_id for record in records}:
-        members = [splits[record.image_id] for record in records if record.class_id == label]
+        members = [splits[record.number] for record in records if record.class_id == label]
         assert "train" in members
         if len(members) >= 3:
             assert {"validation", "test"} <= set(members)

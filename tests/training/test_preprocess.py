@@ -48,7 +48,7 @@ def test_an_archive_writes_nothing_and_its_links_are_not_followed(job: Preproces
     image.symlink_to("/etc/passwd")
     with tarfile.open(pack(source, job.data / "CUB_200_2011.tar"), "a") as archive:
         archive.addfile(tarfile.TarInfo("../evil"))
-    assert "1 images are listed but absent" in job.failure()
+    assert "1 image is listed in images.txt but not in" in job.failure()
     assert not list(tmp_path.rglob("evil"))
 
 
@@ -90,11 +90,11 @@ def test_an_empty_folder_is_answered_plainly(job: PreprocessJob) -> None:
     assert "the input data is empty" in job.failure()
 
 
-def test_a_folder_that_is_not_cub_says_what_it_holds(job: PreprocessJob) -> None:
-    (job.data / "holiday.jpg").write_bytes(b"")
+def test_a_folder_without_images_says_what_it_holds_and_what_to_do(job: PreprocessJob) -> None:
+    (job.data / "holiday.txt").write_bytes(b"")
     reason = job.failure()
-    assert "not a CUB-200-2011 data set" in reason
-    assert "holiday.jpg" in reason
+    assert "holds no images but holiday.txt" in reason
+    assert "put each class's images into a folder of its name" in reason
 
 
 def test_two_data_sets_are_not_mixed(job: PreprocessJob) -> None:
@@ -107,7 +107,7 @@ def test_an_absent_image_is_named(job: PreprocessJob) -> None:
     write_cub(job.data)
     (job.data / "images/003.Bobolink/Bobolink no 4.jpg").unlink()
     reason = job.failure()
-    assert "1 images are listed but absent" in reason
+    assert "1 image is listed in images.txt but not in" in reason
     assert "Bobolink no 4.jpg" in reason
 
 
@@ -192,7 +192,7 @@ def test_labels_follow_the_chosen_classes(job: PreprocessJob) -> None:
 def test_an_unknown_class_is_refused_with_the_legal_ones(job: PreprocessJob) -> None:
     write_cub(job.data)
     reason = job.failure("--class-selection", "2, 13, Bobolnik")
-    assert "there is no class 13; the data set's classes are 1-3" in reason
+    assert "there is no class 13; the data's classes are 1-3" in reason
     assert "did you mean Bobolink?" in reason
 
 

@@ -150,7 +150,7 @@ def test_an_input_that_the_user_may_not_read_is_answered_in_the_same_way(base: P
 def test_in_folders_of_its_own_another_user_preprocesses_and_trains(base: Path) -> None:
     of_the_user(base, "output", "processing/output")
     write_cub(Paths(base).processing_input("data"))
-    done = run(base, "training.preprocess", "--short-side", "40")
+    done = run(base, "training.preprocess", "--image-size", "32")
     assert done.returncode == 0, done.stderr
     of_the_user(base.parent / "train", "output", "model", "checkpoints")
     training_folder(base.parent / "train", base / "processing/output", epochs="1", fine_tune_epochs="0")

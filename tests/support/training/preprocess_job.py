@@ -24,7 +24,7 @@ class PreprocessJob:
 
     def run(self, *arguments: str) -> int:
         self._monkeypatch.setenv(BASE_VARIABLE, str(self.base))
-        return preprocess.main([*arguments, "--short-side", "40"])
+        return preprocess.main([*arguments, "--image-size", "35"])
 
     @property
     def message(self) -> str:

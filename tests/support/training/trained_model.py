@@ -21,7 +21,7 @@ def preprocessed(base: Path, **layout: Any) -> Path:
     write_cub(Paths(base).processing_input("data"), **layout)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(BASE_VARIABLE, str(base))
-        assert preprocess.main(["--short-side", "40"]) == 0
+        assert preprocess.main(["--image-size", "32"]) == 0
     return Paths(base).processing_output("train").parent
 
 

@@ -1,0 +1,66 @@
+"""Which layout a data set has, and what it says: the one door to everything that is laid out."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from image_data import class_folders, cub, manifests
+from image_data.errors import DataError
+from image_data.files import Files, Scan, find_files, is_image
+from image_data.records import DataSet
+from image_data.spelling import did_you_mean, some
+
+
+def find_data_set(place: Path, annotation_file: str = cub.CLASSES) -> DataSet:
+    """Read the data set at `place`, a folder or an archive: CUB's layout, a list of images, or class folders.
+
+    `annotation_file` is the file that lists CUB's classes, or the list of images where there are several.
+
+    Raises:
+        DataError: It is none, it is wrong, or there are several.
+    """
+    return read_data_set(find_files(place), annotation_file)
+
+
+def read_data_set(files: Files, annotation_file: str = cub.CLASSES) -> DataSet:
+    """Read the data set in these files; see `find_data_set`."""
+    lists = {annotation_file, cub.CLASSES, *cub.REQUIRED, *cub.OPTIONAL}
+    scan = files.scan(lambda name: PurePosixPath(name).name in lists or manifests.is_list(name))
+    scan = Scan(tuple(dict.fromkeys(scan.names)), scan.texts)  # an archive may have a name twice
+    found = manifests.candidates(scan)
+    named = [name for name in found if annotation_file in (name, PurePosixPath(name).name)]
+    roots = cub.roots(scan.names)
+    if roots and not named:
+        _check_single(files, scan, roots)
+        return cub.read(files, scan, roots[0], annotation_file)
+    if len(named or found) > 1:
+        raise DataError(
+            f"{files.where} has several lists of images ({some(named or found)}): "
+            "give one's path as AnnotationFileName"
+        )
+    if named or found:
+        return manifests.read(files, scan, (named or found)[0])
+    if annotation_file != cub.CLASSES:
+        present = [name for name in scan.names if not is_image(name)]
+        here = annotation_file in (PurePosixPath(name).name for name in present)
+        why = (
+            f"lists no images: {manifests.HEADER}"
+            if here
+            else f"is not in {files.where}{did_you_mean(annotation_file, present)}"
+        )
+        raise DataError(f"AnnotationFileName {annotation_file!r} {why}")
+    return class_folders.read(files, scan)
+
+
+def _check_single(files: Files, scan: Scan, roots: list[str]) -> None:
+    """Raise DataError where there is another data set beside CUB's."""
+    if len(roots) > 1:
+        names = some(root.rstrip("/") or "the top" for root in roots)
+        raise DataError(f"{files.where} holds several data sets ({names}): leave one, or name one")
+    elsewhere = {name.rpartition("/")[0] for name in scan.names if is_image(name)}
+    elsewhere = {folder for folder in elsewhere if not f"{folder}/".startswith(roots[0])}
+    if len(elsewhere) > 1:
+        raise DataError(
+            f"{files.where} holds a data set in {roots[0].rstrip('/')} and images beside it "
+            f"({some(sorted(elsewhere), 3)}): leave one of the two"
+        )
