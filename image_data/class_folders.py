@@ -7,13 +7,21 @@ birds/Cardinal/c.jpg                 test/Cardinal/c.jpg
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import PurePosixPath
 
 from image_data.errors import DataError
 from image_data.files import Files, Scan, is_image
-from image_data.records import SPLIT_NAMES, TRAIN, DataSet, Listed, by_composed_name, composed, data_set
+from image_data.records import (
+    SPLIT_NAMES,
+    TRAIN,
+    DataSet,
+    Listed,
+    by_composed_name,
+    common_folder,
+    composed,
+    data_set,
+)
 from image_data.spelling import some
 
 LAYOUT = "class folders"
@@ -29,7 +37,7 @@ def read(files: Files, scan: Scan) -> DataSet:
     images = [name for name in scan.names if is_image(name)]
     if not images:
         raise DataError(f"{files.where} holds no images but {some(scan.names)}; {HOW}")
-    root = _common_folder(images)
+    root = common_folder(images)
     names = [name.removeprefix(root) for name in images]
     splits = _splits(files, {name.partition("/")[0] for name in names if "/" in name})
     depth = 2 if splits else 1  # folders above an image
@@ -58,15 +66,6 @@ def read(files: Files, scan: Scan) -> DataSet:
         ),
         notes=_notes(scan, images),
     )
-
-
-def _common_folder(names: list[str]) -> str:
-    """Return the folder that all of these files are below, with a slash at its end, or nothing."""
-    folders = {name.rpartition("/")[0] for name in names}
-    if "" in folders:
-        return ""
-    common = os.path.commonpath([f"/{folder}" for folder in folders]).removeprefix("/")
-    return f"{common}/" if common else ""
 
 
 def _splits(files: Files, folders: set[str]) -> dict[str, str]:

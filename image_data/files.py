@@ -265,11 +265,12 @@ class TarFiles:
     def _members(self) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
         """Return the archive's files one after another, and its damage as a plain error."""
         try:
-            with (
-                self.opener(self.path) as stream,
-                tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK) as archive,
-            ):
-                yield _files(archive, stream)
+            with self.opener(self.path) as file:
+                stream = _Stream(file)
+                with tarfile.open(  # type: ignore[call-overload]  # it only reads, whatever its stub asks for
+                    fileobj=stream, mode="r|", bufsize=_CHUNK
+                ) as archive:
+                    yield _files(archive, stream)
         except _DAMAGE as error:
             raise _damaged(self.path, error) from error
         except OSError as error:
@@ -278,15 +279,32 @@ class TarFiles:
             raise _damaged(self.path, error) from error
 
 
-def _files(archive: tarfile.TarFile, stream: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
+class _Stream:
+    """A tar archive's bytes; remembers the last ones, because only they tell whether it is whole."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.last = b""
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes."""
+        data = self._file.read(size)
+        self.last = (self.last + data[-tarfile.BLOCKSIZE :])[-tarfile.BLOCKSIZE :]
+        return data
+
+
+def _files(archive: tarfile.TarFile, stream: _Stream) -> Iterator[tuple[str, IO[bytes]]]:
     for member in archive:
         archive.members = []  # type: ignore[attr-defined]  # tarfile keeps every member it has seen
         name = member.name.removeprefix("./")
         content = archive.extractfile(member) if member.isreg() and _is_within(name) else None
         if content:
             yield name, content
-    while stream.read(_CHUNK):  # tarfile stops at the end marker; gzip finds a truncation only at the end
+    # tarfile stops at the end marker or where there is nothing more; gzip finds a truncation only at the end.
+    while stream.read(_CHUNK):
         pass
+    if stream.last.strip(b"\0"):
+        raise tarfile.ReadError("the archive's end is missing")
 
 
 @dataclass(frozen=True)

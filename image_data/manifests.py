@@ -7,6 +7,7 @@ train.manifest    {"source-ref": "s3://bucket/a.jpg", "species": 3, "species-met
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,7 @@ from image_data.records import (
     Listed,
     absent,
     by_composed_name,
+    common_folder,
     composed,
     data_set,
     read_box,
@@ -75,16 +77,19 @@ def read(files: Files, scan: Scan, name: str) -> DataSet:
     if len(splits) > 1:
         line = next(each for each in listed if each.split is None)
         raise DataError(f"{name}: {line.file!r} has no split, others have one; give every image one, or none")
-    find = _Finder(files, scan, name)
+    find = _Finder(files, scan, name, common_folder([line.file for line in listed]))
     found = [find(line) for line in listed]
     find.check()
+    root = common_folder([line.name for line in found])
+    found = [dataclasses.replace(line, name=line.name.removeprefix(root)) for line in found]
     return data_set(files, AUGMENTED if augmented else TABLE, found, lists=(name,))
 
 
 class _Finder:
     """Finds the files that a list means: by their path below its folder, or by the end of their path."""
 
-    def __init__(self, files: Files, scan: Scan, listed_in: str) -> None:
+    def __init__(self, files: Files, scan: Scan, listed_in: str, elsewhere: str) -> None:
+        self._elsewhere = elsewhere  # the folder of all images where the list was written
         self._files, self._listed_in = files, listed_in
         self._folder = listed_in.rpartition("/")[0]
         self._present = by_composed_name((name for name in scan.names if is_image(name)), files.where)
@@ -99,7 +104,8 @@ class _Finder:
         for name in (f"{self._folder}/{path}" if self._folder else path, path):
             if name in self._present:
                 return self._found(line, name)
-        ends = [each for each in self._by_end.get(path.rpartition("/")[2], []) if _share_end(each, path)]
+        end = path.removeprefix(composed(self._elsewhere))
+        ends = [each for each in self._by_end.get(path.rpartition("/")[2], []) if _ends_with(each, end)]
         if len(ends) > 1:
             raise DataError(f"{self._listed_in}: {path!r} may be {some(ends, 2)}; write the whole path")
         if not ends:
@@ -108,8 +114,7 @@ class _Finder:
         return self._found(line, ends[0])
 
     def _found(self, line: Listed, name: str) -> Listed:
-        inside = f"{self._folder}/" if self._folder else ""
-        return Listed(name.removeprefix(inside), self._present[name], line.class_name, line.box, line.split)
+        return dataclasses.replace(line, name=name, file=self._present[name])
 
     def check(self) -> None:
         """Raise DataError where a line's file is not there."""
@@ -117,8 +122,8 @@ class _Finder:
             raise absent(self._missing, self._present, self._files.where, self._listed_in)
 
 
-def _share_end(present: str, wanted: str) -> bool:
-    return f"/{wanted}".endswith(f"/{present}") or f"/{present}".endswith(f"/{wanted}")
+def _ends_with(name: str, end: str) -> bool:
+    return f"/{name}".endswith(f"/{end}")
 
 
 # --- CSV and TSV -------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -114,6 +115,15 @@ def class_numbers(names: Collection[str]) -> dict[str, int]:
 def composed(name: str) -> str:
     """Write accents in one way (NFC): Macs write them in another one (NFD) than lists do."""
     return unicodedata.normalize("NFC", name)
+
+
+def common_folder(names: list[str]) -> str:
+    """Return the folder that all of these files are below, with a slash at its end, or nothing."""
+    folders = {name.rpartition("/")[0] for name in names}
+    if "" in folders:
+        return ""
+    common = os.path.commonpath([f"/{folder}" for folder in folders]).removeprefix("/")
+    return f"{common}/" if common else ""
 
 
 def by_composed_name(names: Iterable[str], where: str) -> dict[str, str]:

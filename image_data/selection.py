@@ -38,9 +38,10 @@ def _chosen(text: str, classes: Mapping[int, str]) -> set[int]:
     numbers: list[str] = []  # those that no class has
     errors: list[str] = []
     parts = text.split(",")
+    longest = 1 + max(name.count(",") for name in classes.values())
     while parts:
         # A class's name may have commas itself: the longest that is one wins.
-        for length in range(len(parts), 0, -1):
+        for length in range(min(longest, len(parts)), 0, -1):
             item = ",".join(parts[:length]).strip()
             found = _item(item, classes)
             if found or length == 1:
@@ -53,8 +54,8 @@ def _chosen(text: str, classes: Mapping[int, str]) -> set[int]:
             else:
                 errors.append(_explain(item, classes))
     if numbers:
-        noun = "class" if len(numbers) == 1 else "classes"
-        errors.append(f"there is no {noun} {some(numbers)}; {_legal(classes)}")
+        verb, noun = ("is", "class") if len(numbers) == 1 else ("are", "classes")
+        errors.append(f"there {verb} no {noun} {some(numbers)}; {_legal(classes)}")
     if errors:
         raise DataError(f"ClassSelection {text!r}: " + "; ".join(errors))
     return chosen

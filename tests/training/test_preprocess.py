@@ -1,12 +1,19 @@
 """Preprocess: which data it finds, what it chooses from it, and how it says what is wrong."""
 
+import io
 import shutil
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
-from tests.support.training.cub_layout import pack, write_cub
+from image_data import decoding
+from image_data.plan import Choice, make_plan
+from tests.support.image_data.arrangements import LAYOUTS
+from tests.support.image_data.arrangements import pack as pack_any
+from tests.support.training.cub_layout import NAMES, pack, picture, write_cub
 from tests.support.training.preprocess_job import SPLITS, PreprocessJob
 
 
@@ -211,3 +218,159 @@ def test_an_unknown_annotation_file_is_refused_with_a_suggestion(job: Preprocess
 def test_a_wrong_argument_becomes_the_exit_message(job: PreprocessJob) -> None:
     write_cub(job.data)
     assert "--seed" in job.failure("--seed", "seven")
+
+
+# --- whatever the layout -----------------------------------------------------------------------------------
+
+PHOTOS = {
+    f"{label + 1:03d}.{NAMES[label]}/no {number}.jpg": picture(label, number)
+    for label in range(3)
+    for number in range(10)
+}
+
+
+def outputs(job: PreprocessJob) -> dict[str, bytes]:
+    folder = job.base / "processing/output"
+    files = {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+    files["manifest/manifest.json"] = files["manifest/manifest.json"].replace(
+        job.manifest()["layout"].encode(), b"some layout"
+    )
+    return files
+
+
+@pytest.mark.parametrize("splits", [{}, {name: "train" if int(name[-5]) % 3 else "test" for name in PHOTOS}])
+def test_the_same_photographs_give_equal_shards_however_they_are_laid_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, splits: dict[str, str]
+) -> None:
+    found = {}
+    for layout, lay_out in LAYOUTS.items():
+        for archive in ("", "a.zip", "a.tgz"):
+            job = PreprocessJob(tmp_path / f"{layout} {archive}", monkeypatch)
+            source = tmp_path / f"{layout} {archive} source" if archive else job.data
+            lay_out(source, PHOTOS, splits, {})
+            if archive:
+                pack_any(source, job.data / archive, inside="deep/er/")
+            assert job.run() == 0
+            found[layout, archive] = outputs(job)
+    first = found["cub", ""]
+    assert sorted(path for path in first if "shard" in path) == [
+        f"{split}/shard-algo-1-000.tar" for split in ("test", "train", "validation")
+    ]
+    for how, files in found.items():
+        assert files == first, how
+
+
+# --- what only the images tell -----------------------------------------------------------------------------
+
+
+def test_photographs_turned_by_exif_give_the_pixels_of_the_straight_ones(job: PreprocessJob) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    for number, (name, data) in enumerate(PHOTOS.items()):
+        path = job.data / name
+        path.parent.mkdir(exist_ok=True)
+        with Image.open(io.BytesIO(data)) as image:
+            lying = image.transpose(Image.Transpose.ROTATE_90) if number % 2 else image
+            lying.save(path, "PNG", exif=exif if number % 2 else None)
+    assert job.run() == 0
+    pixels = {
+        entry.name: job.channel(split).pixels(place)
+        for split in ("validation", "test")
+        for place, entry in enumerate(job.channel(split).entries)
+    }
+    assert len(pixels) == 9
+    for name, found in pixels.items():
+        straight = np.asarray(decoding.shrink(decoding.decode(PHOTOS[name]), 40))
+        assert (found.permute(1, 2, 0).numpy() == straight).all()
+
+
+def write_class_folders(job: PreprocessJob, changed: dict[str, bytes]) -> None:
+    for name, data in {**PHOTOS, **changed}.items():
+        path = job.data / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def of_class(label: int, split: str, job: PreprocessJob) -> list[str]:
+    """Names of a class's images in a split, as the step chooses it."""
+    plan = make_plan(job.data, Choice())
+    return [
+        image.name for image in plan.images if image.class_id == label and plan.splits[image.number] == split
+    ]
+
+
+def test_a_class_without_readable_images_to_train_with_is_named(job: PreprocessJob) -> None:
+    write_class_folders(job, {})
+    for name in of_class(3, "train", job):
+        (job.data / name).write_bytes(b"broken")
+    reason = job.failure("--unreadable-share", "0.5")
+    assert "none of the images to train with can be read for 003.Bobolink" in reason
+
+
+def test_a_split_without_readable_images_is_named(job: PreprocessJob) -> None:
+    write_class_folders(job, {})
+    for label in (1, 2, 3):
+        for name in of_class(label, "validation", job):
+            (job.data / name).write_bytes(b"broken")
+    assert "none of the 3 validation images can be read" in job.failure("--unreadable-share", "0.5")
+
+
+def test_what_cannot_be_read_is_counted_by_reason(job: PreprocessJob) -> None:
+    write_class_folders(job, {"001.Black_footed_Albatross/a.jpg": b"%PDF", "003.Bobolink/b.tif": b"II*\0"})
+    assert job.run("--unreadable-share", "0.2") == 0
+    assert job.manifest()["unreadable_reasons"] == {
+        "not a JPEG, PNG, WebP, GIF or BMP image but a PDF document": 1,
+        "not a JPEG, PNG, WebP, GIF or BMP image but a TIFF image": 1,
+    }
+
+
+@pytest.mark.parametrize(("other", "what"), [(2, "labelled 001.Black_footed_Albatross and 002"), (1, "in ")])
+def test_equal_bytes_under_two_labels_or_in_two_splits_fail_the_step(
+    job: PreprocessJob, other: int, what: str
+) -> None:
+    write_class_folders(job, {})
+    one, two = of_class(1, "train", job)[0], of_class(other, "test", job)[0]
+    (job.data / two).write_bytes(PHOTOS[one])
+    reason = job.failure()
+    assert "2 of 30 images have the same bytes as another one" in reason
+    assert what in reason
+    assert repr(one) in reason
+
+
+def test_a_few_equal_images_are_named_in_the_manifest_and_in_the_log(
+    job: PreprocessJob, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_cub(job.data, images=80)
+    names = [f"001.Black_footed_Albatross/Black_footed_Albatross no {number}.jpg" for number in (0, 1)]
+    (job.data / "images" / names[1]).write_bytes((job.data / "images" / names[0]).read_bytes())
+    assert job.run() == 0
+    (found,) = job.manifest()["duplicates"]
+    assert found["names"] == names
+    assert "test" in found["splits"]
+    assert "warning: the same bytes in several splits" in capsys.readouterr().err
+
+
+def test_equal_images_of_one_label_in_one_split_are_nobody_s_fault(job: PreprocessJob) -> None:
+    write_class_folders(job, {})
+    one, two = of_class(1, "train", job)[:2]
+    (job.data / two).write_bytes(PHOTOS[one])
+    assert job.run() == 0
+    assert job.manifest()["duplicates"] == []
+
+
+def test_boxes_beside_their_images_fail_the_step_and_a_few_are_left_out(job: PreprocessJob) -> None:
+    write_cub(job.data, images=50)
+    boxes = (job.data / "bounding_boxes.txt").read_text().splitlines()
+    for count, line in ((1, boxes[0]), (2, boxes[1])):
+        number = line.split()[0]
+        boxes[count - 1] = f"{number} 800.0 600.0 40.0 30.0"
+        (job.data / "bounding_boxes.txt").write_text("\n".join(boxes))
+        if count == 1:
+            assert job.run() == 0
+            (name,) = job.manifest()["boxes_outside_their_images"]
+            without = [e.name for split in SPLITS for e in job.channel(split).entries if e.box is None]
+            assert without == [name]
+        else:
+            assert "2 of 150 boxes lie outside of their images, more than 1%" in job.failure()

@@ -3,16 +3,13 @@
 import hashlib
 import io
 import shutil
-import struct
-import zlib
 from pathlib import Path
 
 import pytest
 from PIL import ExifTags, Image
 
 from image_data import decoding
-from image_data.errors import UnreadableImageError
-from tests.support.training.cub_layout import picture, write_cub
+from tests.support.training.cub_layout import write_cub
 from tests.support.training.preprocess_job import SPLITS, PreprocessJob
 
 
@@ -115,21 +112,6 @@ def test_too_many_broken_images_fail_the_step_with_the_first_one(job: Preprocess
     assert "'003.Bobolink/Bobolink no 4.jpg': not a JPEG, PNG, WebP, GIF or BMP image" in reason
 
 
-def test_a_decompression_bomb_is_refused_unpacked() -> None:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", 20_000, 5_000, 8, 0, 0, 0, 0)
-    bomb = (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b""))
-        + chunk(b"IEND", b"")
-    )
-    with pytest.raises(UnreadableImageError, match="decompression bomb"):
-        decoding.decode(bomb)
-
-
 def test_a_stored_image_holds_nothing_but_its_pixels() -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Artist] = "somebody"
@@ -139,11 +121,6 @@ def test_a_stored_image_holds_nothing_but_its_pixels() -> None:
     data = original.getvalue() + b"somebody"
     assert data.count(b"somebody") == 5
     for short_side in (40, 60):  # an image of that size is not scaled
-        assert b"somebody" not in decoding.encode(decoding.shrink(decoding.decode(data), short_side), 90)
-
-
-@pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.99])
-def test_no_truncated_jpeg_is_taken_for_an_image(kept: float) -> None:
-    data = picture(0, 0)
-    with pytest.raises(UnreadableImageError):
-        decoding.decode(data[: int(kept * len(data)) if isinstance(kept, float) else kept])
+        stored = decoding.shrink(decoding.decode(data), short_side)
+        assert b"somebody" not in decoding.encode(stored, 90)
+        assert b"somebody" not in decoding.encode_exactly(stored)
