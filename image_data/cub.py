@@ -26,6 +26,7 @@ from image_data.records import (
     data_set,
     read_box,
     text_of,
+    unlisted,
 )
 from image_data.spelling import did_you_mean, some
 
@@ -84,8 +85,14 @@ def read(files: Files, scan: Scan, root: str, classes_file: str) -> DataSet:
         )
         for number, name in names.items()
     )
-    numbers = {name: number for number, name in classes.items()}
-    return data_set(files, LAYOUT, listed, lists=tuple(root + name for name in lists), numbers=numbers)
+    return data_set(
+        files,
+        LAYOUT,
+        listed,
+        lists=tuple(root + name for name in lists),
+        notes=unlisted(len(present) - len(names), IMAGES),
+        numbers={name: number for number, name in classes.items()},
+    )
 
 
 def _lists(files: Files, scan: Scan, root: str, classes_file: str) -> list[str]:

@@ -6,14 +6,17 @@ error, because a model would be trained or measured on something else than someb
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from image_data.errors import DataError
+from image_data import decoding
+from image_data.errors import DataError, UnreadableImageError
 from image_data.plan import Plan
 from image_data.records import Box, ImageRecord
 from image_data.spelling import some
+from image_data.streaming import in_order
 
 UNREADABLE_SHARE = 0.05
 """Of the images: more broken ones are a broken copy of the data, not a few bad files."""
@@ -93,9 +96,18 @@ class Inspection:
         counts = Counter(image.reason for image in self.unreadable)
         return [f"{count:,} {reason}" for reason, count in counts.most_common()]
 
+    def warnings(self) -> list[str]:
+        """Return what is let pass, in a sentence each."""
+        told = [f"unreadable image {image.name!r}: {image.reason}" for image in self.unreadable]
+        told += [
+            f"the same bytes {'in several splits' if len(each.splits) > 1 else 'under several labels'}: "
+            + some(map(repr, each.names))
+            for each in self.duplicates()
+        ]
+        return told + [f"the box of {name!r} lies outside of it and is left out" for name in self.stray_boxes]
+
     def check(self, unreadable_share: float = UNREADABLE_SHARE) -> None:
         """Raise DataError where what was found is too much to train on."""
-        self.unreadable.sort(key=lambda image: image.name)
         self._check_unreadable(unreadable_share)
         self._check_classes()
         self._check_duplicates()
@@ -109,7 +121,7 @@ class Inspection:
     def _check_unreadable(self, share: float) -> None:
         broken = len(self.unreadable)
         if broken > share * self.read:
-            first = self.unreadable[0]
+            first = min(self.unreadable, key=lambda image: image.name)
             raise DataError(
                 f"{broken:,} of {self.read:,} images cannot be read, more than {share:.0%}; "
                 f"the first is {first.name!r}: {first.reason}. Repair them, or take them out of the data"
@@ -148,6 +160,28 @@ class Inspection:
                 f"another label or in another split, more than {DUPLICATE_SHARE:.0%}; the first are "
                 f"{some(map(repr, first.names), 3)}, {where}: leave one of each in the data"
             )
+
+
+def inspect(plan: Plan, advance: Callable[[], None]) -> Inspection:
+    """Read every image of a plan to its end, calling `advance` after each, and return what was found."""
+    inspection = Inspection(plan)
+
+    def look(item: tuple[ImageRecord, bytes]) -> tuple[ImageRecord, bytes, tuple[int, int] | str]:
+        image, data = item
+        try:
+            found: tuple[int, int] | str = decoding.check(data)
+        except UnreadableImageError as error:
+            found = str(error)
+        return image, hashlib.sha256(data).digest(), found
+
+    for image, digest, found in in_order(look, plan.data.read(plan.images)):
+        inspection.add_bytes(image, digest)
+        if isinstance(found, str):
+            inspection.add_unreadable(image, found)
+        else:
+            inspection.add_readable(image, *found)
+        advance()
+    return inspection
 
 
 def _by_split(broken: Mapping[tuple[int, str], int]) -> dict[str, int]:

@@ -29,6 +29,7 @@ from image_data.records import (
     data_set,
     read_box,
     text_of,
+    unlisted,
 )
 from image_data.spelling import some
 
@@ -82,7 +83,8 @@ def read(files: Files, scan: Scan, name: str) -> DataSet:
     find.check()
     root = common_folder([line.name for line in found])
     found = [dataclasses.replace(line, name=line.name.removeprefix(root)) for line in found]
-    return data_set(files, AUGMENTED if augmented else TABLE, found, lists=(name,))
+    layout = AUGMENTED if augmented else TABLE
+    return data_set(files, layout, found, lists=(name,), notes=unlisted(find.images - len(found), name))
 
 
 class _Finder:
@@ -115,6 +117,11 @@ class _Finder:
 
     def _found(self, line: Listed, name: str) -> Listed:
         return dataclasses.replace(line, name=name, file=self._present[name])
+
+    @property
+    def images(self) -> int:
+        """Return how many images there are."""
+        return len(self._present)
 
     def check(self) -> None:
         """Raise DataError where a line's file is not there."""

@@ -147,6 +147,13 @@ def absent(names: Collection[str], present: Mapping[str, str], where: str, liste
     return DataError(f"{len(shown):,} {noun} listed in {listed_in} but not in {where}: {some(shown, 3)}")
 
 
+def unlisted(count: int, listed_in: str) -> tuple[str, ...]:
+    """Return the note about files that no list names."""
+    if count <= 0:
+        return ()
+    return (f"{count:,} {'file is' if count == 1 else 'files are'} not listed in {listed_in} and left out",)
+
+
 def read_box(numbers: Iterable[str]) -> Box:
     """Read a box of x, y, width and height.
 

@@ -62,7 +62,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 @main.command()
 @click.option(
-    "--data", type=PATH, help="A folder in CUB layout or a CUB_200_2011.tgz.  [default: drawn birds]"
+    "--data", type=PATH, help="A folder or an archive of images (docs/data.md).  [default: drawn birds]"
 )
 @click.option(
     "--parameters", default="", metavar="TEXT", help='Pipeline parameters: "Name=value Other=value".'

@@ -20,7 +20,8 @@ from ops.aws.stack import StackOutputs
 from ops.output import report
 from ops.output.terminal import say
 from ops.output.watch import follow
-from ops.uploads import upload
+from ops.uploads import upload, validation
+from ops.uploads.data_set import DataSet, check_data, choice_of
 from ops.uploads.start import wait_for_start
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -80,8 +81,9 @@ def run(options: RunOptions) -> int:
     parameters = parse_parameters(options.parameters)
     upload.check_parameters(DEFINITION, parameters)
     _check_output(options.output)
-    data = options.data or _sample_archive(console)
-    upload.check_data(data)
+    source = options.data or _sample_archive(console)
+    choice = choice_of(validation.load(DEFINITION), parameters)
+    data = check_data(source, choice, console)
     notes = NOTES if options.data else (DRAWN_NOTE, *NOTES)
     with (
         tempfile.TemporaryDirectory(prefix=f"{STACK}-", ignore_cleanup_errors=True) as work_dir,
@@ -111,7 +113,7 @@ def run(options: RunOptions) -> int:
 
 
 def _start(
-    aws: LocalAWS, outputs: Mapping[str, str], data: Path, parameters: Mapping[str, str], console: Console
+    aws: LocalAWS, outputs: Mapping[str, str], data: DataSet, parameters: Mapping[str, str], console: Console
 ) -> str:
     """Upload data and definition, in the uploader role if there is one; the ARN of what this started."""
     uploader = roles.uploader(aws, StackOutputs(STACK, outputs))

@@ -11,29 +11,22 @@ one would write.
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 import time
 from argparse import Namespace
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeVar
 
 from image_data import decoding
 from image_data.errors import UnreadableImageError
 from image_data.inspection import UNREADABLE_SHARE, Inspection
 from image_data.plan import Choice, Plan, make_plan
 from image_data.records import SPLITS, TRAIN, ImageRecord
-from image_data.spelling import some
+from image_data.streaming import in_order
 from training import job, manifest
 from training.paths import Hosts, Paths, write_json, write_json_list
 from training.shards import ShardWriter, StoredImage, stored_short_side
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 WARNINGS = 20
 """Images that the log names one by one; the manifest names all."""
@@ -85,25 +78,8 @@ def store_image(data: bytes, *, short_side: int, quality: int | None) -> StoredI
     return StoredImage(encoded, ".ppm" if quality is None else ".jpg", *small.size, *original.size)
 
 
-def in_order(
-    pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], *, window: int
-) -> Iterator[Result]:
-    """Map over a stream that does not fit into memory: at most `window` items are under way."""
-    waiting: deque[Future[Result]] = deque()
-    for item in items:
-        waiting.append(pool.submit(work, item))
-        if len(waiting) >= window:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
 def write_shards(plan: Plan, hosts: Hosts, output: Callable[[str], Path], arguments: Namespace) -> Inspection:
-    """Stream the images through the decoders into this host's shards, and return what was found.
-
-    Pillow releases Python's lock while it decodes, resizes and encodes, so threads use every core, and the
-    bytes need not travel between processes.
-    """
+    """Stream the images through the decoders into this host's shards, and return what was found."""
     inspection = Inspection(plan)
     labels = {number: label for label, number in enumerate(sorted(plan.classes))}
     mine = {image.number for image in plan.images[hosts.rank :: len(hosts.names)]}
@@ -115,37 +91,27 @@ def write_shards(plan: Plan, hosts: Hosts, output: Callable[[str], Path], argume
         stored = store_image(data, short_side=short_side, quality=quality) if image.number in mine else None
         return image, hashlib.sha256(data).digest(), stored
 
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with ExitStack() as stack:
         writers = {split: stack.enter_context(ShardWriter(output(split), hosts.current)) for split in SPLITS}
-        pool = stack.enter_context(ThreadPoolExecutor(workers))
-        for image, digest, stored in in_order(pool, handle, plan.data.read(plan.images), window=4 * workers):
+        for image, digest, stored in in_order(handle, plan.data.read(plan.images)):
             inspection.add_bytes(image, digest)
             if isinstance(stored, StoredImage):
                 writers[plan.splits[image.number]].add(image, labels[image.class_id], stored)
                 inspection.add_readable(image, stored.original_width, stored.original_height)
             elif stored is not None:
                 inspection.add_unreadable(image, stored)
+    inspection.unreadable.sort(key=lambda image: image.name)
     return inspection
 
 
 def warn(inspection: Inspection) -> None:
     """Say what the manifest names and the step lets pass."""
-    warnings = [f"unreadable image {image.name!r}: {image.reason}" for image in inspection.unreadable]
-    warnings += [
-        f"the same bytes {'in several splits' if len(each.splits) > 1 else 'under several labels'}: "
-        + some(map(repr, each.names))
-        for each in inspection.duplicates()
-    ]
-    warnings += [f"the box of {name!r} lies outside of it and is left out" for name in inspection.stray_boxes]
+    warnings = inspection.warnings()
     for warning in warnings[:WARNINGS]:
         print(f"warning: {warning}", file=sys.stderr, flush=True)
     if len(warnings) > WARNINGS:
-        print(
-            f"warning: and {len(warnings) - WARNINGS:,} more; manifest.json names all",
-            file=sys.stderr,
-            flush=True,
-        )
+        more = f"{len(warnings) - WARNINGS:,} more; manifest.json names all"
+        print(f"warning: and {more}", file=sys.stderr, flush=True)
 
 
 def write_documents(

@@ -15,9 +15,9 @@ from ops.commands.options import AS_ROLE, NAME, STACK, TIMEOUT, WAIT
 from ops.errors import DENIED, CannotUploadError, error_code
 from ops.output.terminal import say
 from ops.uploads import outcome, validation
+from ops.uploads.data_set import check_choice, check_data, choice_of
 from ops.uploads.start import settle
 from ops.uploads.upload import (
-    check_data,
     check_parameters,
     check_start,
     definition_key,
@@ -70,7 +70,9 @@ def validate(definition: Path, parameters: Path | None, stack: str | None) -> No
 
 @click.command()
 @click.argument("definition", type=FILE, default=DEFINITION, metavar="[DEFINITION]")
-@click.option("--data", type=FILE, metavar="PATH", help="Data set: a folder in CUB layout, or a .tgz of one.")
+@click.option(
+    "--data", type=FILE, metavar="PATH", help="Data set: a folder or an archive of images (docs/data.md)."
+)
 @click.option(
     "--parameter",
     "-p",
@@ -121,22 +123,24 @@ def upload(
     replaced = {**given, "InputDataUrl": "s3://"} if data else given
     check_parameters(definition, replaced, parameters_file)
     key = definition_key(name)
-    if data is not None:
-        check_data(data)
     session, console = Session(), Console()
+    document = validation.load(definition)
+    beside = validation.values_of(parameters_file)
+    choice = choice_of(document, {**outcome.json_object(beside), **given})
+    data_set = check_data(data, choice, console) if data is not None else None
     deployed = session.deployment(stack)
     uploader = roles.uploader(session, deployed, as_role)
     s3, bucket = uploader.client("s3"), deployed.bucket
-    if parameters_file is None:
-        values = values_beside(s3, bucket, key, replaced)
-    else:
-        values = validation.values_of(parameters_file)
+    values = beside if parameters_file else values_beside(s3, bucket, key, replaced)
+    later = choice_of(document, {**outcome.json_object(values), **given})
+    if data is not None and later != choice:
+        check_choice(data, later)
     settings = _known_settings(uploader, stack, console)
     if settings is not None:
         anywhere = {"InputDataUrl": f"s3://{bucket}/data/"} if data else {}
         check_start(definition, {**given, **anywhere}, values, settings)
-    if data is not None:
-        given["InputDataUrl"] = upload_data(s3, bucket, data, console)
+    if data_set is not None:
+        given["InputDataUrl"] = upload_data(s3, bucket, data_set, console)
     if parameters_file is not None:
         url = upload_parameters(s3, bucket, parameters_file, key)
         say(console, f"Uploaded {url}")

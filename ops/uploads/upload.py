@@ -25,7 +25,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from ops.errors import CannotUploadError, error_code
 from ops.output.terminal import is_live
 from ops.uploads import outcome, validation
-from ops.uploads.data_set import DataFile, DataSet, find
+from ops.uploads.data_set import DataFile, DataSet
 from ops.uploads.parameters import with_defaults
 
 if TYPE_CHECKING:
@@ -48,11 +48,6 @@ class DefinitionUpload:
     def url(self) -> str:
         """Name the object as `s3://bucket/key`."""
         return f"s3://{self.bucket}/{self.key}"
-
-
-def check_data(source: Path) -> None:
-    """Raise CannotUploadError unless `source` is a data set that can be uploaded."""
-    find(source)
 
 
 def check_parameters(path: Path, parameters: Mapping[str, str], beside: Path | None = None) -> None:
@@ -98,13 +93,8 @@ def check_start(path: Path, parameters: Mapping[str, str], values: bytes, settin
     validation.judge(path, _body(path, parameters)[1], values, settings)
 
 
-def upload_data(s3: Any, bucket: str, source: Path, console: Console) -> str:
-    """Upload the data set at `source` where it is not there yet, and return its `s3://` prefix.
-
-    Raises:
-        CannotUploadError: The data set is missing, empty or not in CUB layout; nothing was uploaded then.
-    """
-    data = find(source)
+def upload_data(s3: Any, bucket: str, data: DataSet, console: Console) -> str:
+    """Upload what is not there yet of a data set that was checked, and return its `s3://` prefix."""
     prefix = f"data/{data.digest()}/"
     present = _present(s3, bucket, prefix)
     missing = [file for file in data.files if present.get(prefix + file.name) != file.size]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,13 @@ import pytest
 from moto import mock_aws
 from rich.console import Console
 
+from image_data.plan import Choice
 from ops.errors import CannotUploadError
-from ops.uploads.upload import check_data, check_parameters, definition_key, upload_data, upload_definition
+from ops.uploads.data_set import DataSet, check_data, choice_of
+from ops.uploads.upload import check_parameters, definition_key, upload_data, upload_definition
+from tests.support.image_data.arrangements import as_class_folders, pack
 from tests.support.services.fake_execution import client_of
+from tests.support.training.cub_layout import picture, write_cub
 
 BUCKET = "birds"
 DEFINITION = Path(__file__).resolve().parents[3] / "pipeline_definition" / "pipeline.json"
@@ -33,13 +38,17 @@ def s3() -> Iterator[Any]:
 
 @pytest.fixture
 def birds(tmp_path: Path) -> Path:
-    """A data set with a space and an umlaut in its names."""
-    folder = tmp_path / "my birds"
-    (folder / "images" / "001.Grünspecht").mkdir(parents=True)
-    (folder / "images.txt").write_text("1 001.Grünspecht/a bird.jpg\n", encoding="utf-8")
-    (folder / "classes.txt").write_text("1 001.Grünspecht\n", encoding="utf-8")
-    (folder / "images" / "001.Grünspecht" / "a bird.jpg").write_bytes(b"jpeg")
+    """A data set with spaces and umlauts in its names."""
+    folder = write_cub(tmp_path / "my birds", classes=2, images=4)
+    for path in (folder / "images").rglob("*.jpg"):
+        path.rename(path.with_name(f"größer {path.name}"))
+    names = (folder / "images.txt").read_text(encoding="utf-8")
+    (folder / "images.txt").write_text(re.sub("/", "/größer ", names), encoding="utf-8")
     return folder
+
+
+def checked(folder: Path) -> DataSet:
+    return check_data(folder, Choice(), quiet())
 
 
 def quiet() -> Console:
@@ -53,76 +62,88 @@ def keys(s3: Any) -> dict[str, bytes]:
 
 
 def test_a_folder_arrives_below_a_prefix_named_after_its_content(s3: Any, birds: Path) -> None:
-    url = upload_data(s3, BUCKET, birds, quiet())
+    url = upload_data(s3, BUCKET, checked(birds), quiet())
     prefix = url.removeprefix(f"s3://{BUCKET}/")
     assert prefix.startswith("data/")
     assert len(prefix) == len("data/0123456789ab/")
-    assert set(keys(s3)) == {
-        f"{prefix}classes.txt",
-        f"{prefix}images.txt",
-        f"{prefix}images/001.Grünspecht/a bird.jpg",
+    names = {
+        path.relative_to(birds).as_posix(): path.read_bytes() for path in birds.rglob("*.*") if path.is_file()
     }
+    assert len(names) == 5 + 8
+    assert keys(s3) == {prefix + name: content for name, content in names.items()}
 
 
 def test_the_same_data_is_uploaded_once_and_changed_data_elsewhere(s3: Any, birds: Path) -> None:
-    first = upload_data(s3, BUCKET, birds, quiet())
+    first = upload_data(s3, BUCKET, checked(birds), quiet())
     calls: list[str] = []
     s3.meta.events.register("before-call.s3.PutObject", lambda params, **_: calls.append(params["url_path"]))
-    assert upload_data(s3, BUCKET, birds, quiet()) == first
+    assert upload_data(s3, BUCKET, checked(birds), quiet()) == first
     assert not calls
-    (birds / "classes.txt").write_text("1 001.Other\n", encoding="utf-8")
-    assert upload_data(s3, BUCKET, birds, quiet()) != first
+    (birds / "classes.txt").write_text("1 001.Other\n2 002.More\n", encoding="utf-8")
+    assert upload_data(s3, BUCKET, checked(birds), quiet()) != first
 
 
 def test_an_upload_that_was_cut_off_goes_on_with_what_is_missing(s3: Any, birds: Path) -> None:
-    url = upload_data(s3, BUCKET, birds, quiet())
+    url = upload_data(s3, BUCKET, checked(birds), quiet())
     lost = url.removeprefix(f"s3://{BUCKET}/") + "classes.txt"
     s3.delete_object(Bucket=BUCKET, Key=lost)
     out = Console(file=io.StringIO(), width=200)
-    upload_data(s3, BUCKET, birds, out)
+    upload_data(s3, BUCKET, checked(birds), out)
     assert lost in keys(s3)
     assert "Uploaded 1 file (" in out.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_more_objects_than_one_page_lists_are_found_again(s3: Any, birds: Path) -> None:
-    for number in range(7):
-        (birds / "images" / f"{number}.jpg").write_bytes(b"x")
     small_pages = {"MaxKeys": 3}
     s3.meta.events.register(
         "provide-client-params.s3.ListObjectsV2", lambda params, **_: params | small_pages
     )
-    data = upload_data(s3, BUCKET, birds, quiet())
+    data = upload_data(s3, BUCKET, checked(birds), quiet())
     calls: list[str] = []
     s3.meta.events.register("before-call.s3.PutObject", lambda params, **_: calls.append(params["url_path"]))
-    assert upload_data(s3, BUCKET, birds, quiet()) == data
+    assert upload_data(s3, BUCKET, checked(birds), quiet()) == data
     assert not calls
 
 
 def test_links_are_followed_and_what_is_not_data_is_left_out(s3: Any, birds: Path, tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "b.jpg").write_bytes(b"linked")
-    (birds / "images" / "002.Linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (birds / "images").rename(tmp_path / "elsewhere")
+    (birds / "images").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     (birds / "images" / ".DS_Store").write_bytes(b"")
+    (birds / "images" / "unlisted.jpg").write_bytes(b"")
     (birds / ".git").mkdir()
     (birds / "attributes").mkdir()
     (birds / "attributes" / "huge.txt").write_bytes(b"")
-    prefix = upload_data(s3, BUCKET, birds, quiet()).removeprefix(f"s3://{BUCKET}/")
+    (birds / "README.txt").write_bytes(b"about")
+    prefix = upload_data(s3, BUCKET, checked(birds), quiet()).removeprefix(f"s3://{BUCKET}/")
     names = {key.removeprefix(prefix) for key in keys(s3)}
-    assert "images/002.Linked/b.jpg" in names
-    assert not [name for name in names if ".DS_Store" in name or ".git" in name or "attributes" in name]
+    assert len([name for name in names if name.startswith("images/")]) == 8
+    assert "README.txt" in names
+    assert not [name for name in names if re.search(r"DS_Store|\.git|attributes|unlisted", name)]
 
 
 def test_the_folder_the_official_archive_unpacks_to_is_found(s3: Any, birds: Path, tmp_path: Path) -> None:
-    birds.rename(tmp_path / "CUB_200_2011")
-    prefix = upload_data(s3, BUCKET, tmp_path, quiet()).removeprefix(f"s3://{BUCKET}/")
+    (tmp_path / "deep").mkdir()
+    birds.rename(tmp_path / "deep" / "CUB_200_2011")
+    prefix = upload_data(s3, BUCKET, checked(tmp_path / "deep"), quiet()).removeprefix(f"s3://{BUCKET}/")
     assert f"{prefix}images.txt" in keys(s3)
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.TGZ", "a.tar.bz2"])
+def test_class_folders_and_their_archives_arrive_too(s3: Any, tmp_path: Path, name: str) -> None:
+    photos = {f"{label}/{number}.jpg": picture(label, number) for label in (0, 1) for number in range(4)}
+    as_class_folders(tmp_path / "own", photos, {}, {})
+    prefix = upload_data(s3, BUCKET, checked(tmp_path / "own"), quiet()).removeprefix(f"s3://{BUCKET}/")
+    assert keys(s3) == {prefix + photo: content for photo, content in photos.items()}
+    path = pack(tmp_path / "own", tmp_path / name)
+    prefix = upload_data(s3, BUCKET, checked(path), quiet()).removeprefix(f"s3://{BUCKET}/")
+    assert keys(s3)[prefix + name] == path.read_bytes()
 
 
 def test_an_archive_is_uploaded_as_it_is(s3: Any, birds: Path, tmp_path: Path) -> None:
     path = tmp_path / "CUB_200_2011.tgz"
     with tarfile.open(path, "w:gz") as archive:
         archive.add(birds, "CUB_200_2011")
-    prefix = upload_data(s3, BUCKET, path, quiet()).removeprefix(f"s3://{BUCKET}/")
+    prefix = upload_data(s3, BUCKET, checked(path), quiet()).removeprefix(f"s3://{BUCKET}/")
     assert keys(s3) == {f"{prefix}CUB_200_2011.tgz": path.read_bytes()}
 
 
@@ -130,53 +151,76 @@ def test_an_archive_is_uploaded_as_it_is(s3: Any, birds: Path, tmp_path: Path) -
     ("make", "said"),
     [
         (lambda path: None, "there is no such file or folder"),
-        (lambda path: path.mkdir(), "the folder is empty"),
+        (lambda path: path.mkdir(), "holds no files"),
+        (lambda path: path.write_bytes(b"text"), "is no archive"),
+        (lambda path: path.write_bytes(b""), "is empty"),
+        (lambda path: as_class_folders(path, {"a.txt": b""}, {}, {}), "holds no images but a.txt"),
         (
-            lambda path: (path / "photos").mkdir(parents=True),
-            r"no images.txt and no images .*holds photos",
+            lambda path: as_class_folders(path, {"a.jpg": b""}, {}, {}),
+            "no folders of classes; put each class's",
         ),
-        (lambda path: (path / "images").mkdir(parents=True), r"no images.txt there"),
-        (lambda path: path.write_bytes(b"text"), r"not one of .tgz"),
+        (
+            lambda path: (write_cub(path) / "classes.txt").unlink(),
+            "AnnotationFileName 'classes.txt' is not in",
+        ),
+        (
+            lambda path: (write_cub(path) / "image_class_labels.txt").unlink(),
+            "image_class_labels.txt missing",
+        ),
+        (
+            lambda path: next(write_cub(path).rglob("*.jpg")).unlink(),
+            "1 image is listed in images.txt but not in",
+        ),
+        (
+            lambda path: next(write_cub(path, images=4).rglob("*.jpg")).write_bytes(b""),
+            "1 of 12 images cannot be",
+        ),
+        (lambda path: (write_cub(path / "a"), write_cub(path / "b")), r"several data sets \(a, b\)"),
     ],
 )
-def test_what_is_no_data_set_is_refused_with_what_was_looked_for(
-    s3: Any, tmp_path: Path, make: Any, said: str
+def test_what_preprocess_would_refuse_is_told_in_a_sentence_before_any_upload(
+    tmp_path: Path, make: Callable[[Path], object], said: str
 ) -> None:
     make(tmp_path / "data")
-    with pytest.raises(CannotUploadError, match=said):
-        upload_data(s3, BUCKET, tmp_path / "data", quiet())
-    assert not keys(s3)
+    with pytest.raises(CannotUploadError, match=said) as told:
+        checked(tmp_path / "data")
+    assert str(tmp_path / "data") in told.value.message
+    assert "\n" not in told.value.message
 
 
-def test_no_images_at_all_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images.txt").write_text("")
-    with pytest.raises(CannotUploadError, match="images holds no files"):
-        check_data(tmp_path)
+def test_what_is_let_pass_is_said(birds: Path) -> None:
+    write_cub(birds / "more", images=10)
+    broken = next((birds / "more").rglob("*.jpg"))
+    broken.write_bytes(broken.read_bytes()[:-300])
+    out = Console(file=io.StringIO(), width=300)
+    check_data(birds / "more", Choice(), out)
+    said = out.file.getvalue()  # type: ignore[attr-defined]
+    assert "Data: CUB-200-2011, 3 classes, 30 images: 12 train, 3 validation, 15 test" in said
+    assert f"unreadable image '{broken.parent.name}/{broken.name}': " in said
 
 
-@pytest.mark.parametrize("body", [b"not gzip", b""])
-def test_a_damaged_or_empty_archive_is_refused(tmp_path: Path, body: bytes) -> None:
-    (tmp_path / "data.tgz").write_bytes(body)
-    with pytest.raises(CannotUploadError, match=r"not a readable archive|the file is empty"):
-        check_data(tmp_path / "data.tgz")
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_named(birds: Path) -> None:
+    (birds / "images.txt").chmod(0)
+    with pytest.raises(CannotUploadError, match=r"images\.txt cannot be read: check its permissions"):
+        checked(birds)
 
 
-def test_an_archive_of_something_else_is_refused(tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "data.tgz", "w:gz") as archive:
-        archive.addfile(tarfile.TarInfo("readme.md"))
-    with pytest.raises(CannotUploadError, match=r"no images.txt and no images/ in the archive"):
-        check_data(tmp_path / "data.tgz")
+def test_the_classes_that_an_execution_would_choose_are_looked_for() -> None:
+    definition = json.loads(DEFINITION.read_bytes())
+    chosen = choice_of(definition, {"ClassSelection": "1, 2", "Seed": "9", "Other": "x"})
+    assert (chosen.class_selection, chosen.seed, chosen.annotation_file) == ("1, 2", 9, "classes.txt")
+    assert choice_of({}, {"ClassSelection": "1, 2"}) == Choice()
 
 
 def test_broken_links_and_loops_are_named(birds: Path) -> None:
     (birds / "images" / "gone.jpg").symlink_to("nowhere.jpg")
     with pytest.raises(CannotUploadError, match=r"gone.jpg is a symbolic link to nowhere.jpg, which"):
-        check_data(birds)
+        checked(birds)
     (birds / "images" / "gone.jpg").unlink()
     (birds / "images" / "loop").symlink_to(birds / "images", target_is_directory=True)
     with pytest.raises(CannotUploadError, match="loop is a symbolic link to a folder that holds it"):
-        check_data(birds)
+        checked(birds)
 
 
 def test_a_name_that_is_not_utf8_is_named(birds: Path) -> None:
@@ -185,7 +229,7 @@ def test_a_name_that_is_not_utf8_is_named(birds: Path) -> None:
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
     with pytest.raises(CannotUploadError, match="is not UTF-8"):
-        check_data(birds)
+        checked(birds)
 
 
 def test_an_unchanged_definition_is_uploaded_byte_for_byte(s3: Any) -> None:

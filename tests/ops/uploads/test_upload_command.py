@@ -13,6 +13,7 @@ from ops import __main__ as cli
 from tests.support.definitions.policy_cases import DEPLOYED
 from tests.support.definitions.small import small, training
 from tests.support.ops.deployment import BUCKET, KEY, MotoDeployment, definition, deployment
+from tests.support.training.cub_layout import write_cub
 
 __all__ = ["deployment"]  # a fixture
 
@@ -52,19 +53,12 @@ def deny_settings(deployment: MotoDeployment, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(deployment.function, "get_function_configuration", refuse)
 
 
-def data_set(folder: Path) -> Path:
-    (folder / "images").mkdir(parents=True)
-    (folder / "images" / "a.jpg").write_bytes(b"jpeg")
-    (folder / "images.txt").write_text("1 a.jpg\n")
-    return folder
-
-
 def test_upload_sets_input_data_url_and_parameters(
     deployment: MotoDeployment, tmp_path: Path, capsys: Captured
 ) -> None:
     deployment.delivers = False
     deployment.function.environment["PIPELINE_PARAMETERS"] = json.dumps(DEPLOYED)
-    data = data_set(tmp_path / "birds")
+    data = write_cub(tmp_path / "birds")
     code, said = upload(
         capsys, "--data", str(data), "-p", "Epochs=3", "-p", "ClassSelection=1, 2", "--no-wait"
     )
