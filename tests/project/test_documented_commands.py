@@ -132,6 +132,8 @@ def check_click(program: str, arguments: list[str]) -> None:
         return
     with click.Context(group, info_name=program, **group.context_settings) as context:
         name, command, rest = group.resolve_command(context, arguments)
+        while isinstance(command, click.Group):
+            name, command, rest = command.resolve_command(context, rest)
         assert command
         values = command.make_context(name, rest, parent=context).params
     for pair in values.get("pairs", ()):
