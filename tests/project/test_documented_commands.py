@@ -217,6 +217,8 @@ def test_the_readme_prints_the_commands_that_a_first_user_needs() -> None:
         "cv-pipeline upload --date x",
         "cv-pipeline upload -p Epoch=3",
         "cv-pipeline vanish",
+        "cv-pipeline dataset fetch dogs",
+        "cv-pipeline dataset vanish",
         "cv-pipeline history --limit many",
         "python -m ops uplaod",
         "python -m local run --speed 2",
