@@ -73,8 +73,8 @@ ARCHIVES = {
         url="https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz",
         size=1_150_585_339,
         md5="97eceeb196236b17998738112f37df78",
-        terms="the photographs are from Flickr and not the publisher's (Caltech), who restricts their use to "
-        "non-commercial research and education",
+        terms="the photographs are from Flickr; the publisher, Caltech, does not own them and restricts "
+        "their use to non-commercial research and education",
         citation="Wah, Branson, Welinder, Perona, Belongie: The Caltech-UCSD Birds-200-2011 Dataset. "
         "Technical report CNS-TR-2011-001, California Institute of Technology, 2011",
     )
@@ -218,7 +218,7 @@ def _download(source: _Source, pauses: Sequence[float]) -> None:
                         f"{_shown(source.url)} broke off at {at} ({error}), and {len(pauses)} more tries "
                         f"brought nothing new: {AGAIN}, or {ELSEWHERE}"
                     ) from error
-                say(console, f"Broken off at {at} ({error}): trying again in {left[0]:g} seconds")
+                say(console, f"Broken off at {at} ({error}): trying again in {left[0]:g} s")
                 time.sleep(left.pop(0))
 
 

@@ -23,6 +23,7 @@ class Behaviour:
     hangs_after: int | None = None  # bytes of the body until nothing more comes
     ranges: bool = True
     refuses_ranges: bool = False  # answers 416 to every range
+    starts_at: int | None = None  # begins at this byte, whatever range is asked for
     if_range: bool = True  # looks at If-Range
     etag: str = '"one"'
     length: int | None = -1  # Content-Length where all is sent: -1 the true one, None no such header
@@ -73,6 +74,8 @@ class ArchiveServer:
 
     def _start(self, headers: dict[str, str], how: Behaviour) -> int | None:
         """Return the first byte that is asked for, or None where all is to be sent."""
+        if how.starts_at is not None:
+            return how.starts_at
         asked = re.fullmatch(r"bytes=(\d+)-", headers.get("range", ""))
         if not asked or not how.ranges:
             return None
@@ -103,7 +106,7 @@ class ArchiveServer:
         handler.wfile.write(body)
         if how.hangs_after is not None:
             self.when_hanging()
-            self.released.wait()
+            self.released.wait(30)  # seconds: a test of a client that would wait for ever has an end
 
 
 @contextmanager
