@@ -1,5 +1,6 @@
 """The person's side of the pipeline, on AWS or on local AWS.
 
+cv-pipeline dataset fetch cub       # fetch photographs to train with
 cv-pipeline validate FILE           # say everything that is wrong with a definition
 cv-pipeline upload --data FOLDER    # start an execution
 cv-pipeline watch                   # follow the newest one
@@ -16,7 +17,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ops.aws.session import Session
-from ops.commands import delivery, destroy, executions, preflight, uploads
+from ops.commands import dataset, delivery, destroy, executions, preflight, uploads
 from ops.commands.executions import INTERRUPTED
 from ops.errors import explain
 
@@ -40,6 +41,7 @@ def main() -> None:
 
 
 for command in (
+    dataset.dataset,
     uploads.validate,
     uploads.upload,
     executions.watch,

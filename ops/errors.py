@@ -5,6 +5,7 @@ OpsError                 exit code 2: something given is wrong, or cannot be rea
 ├── AbsentError          no such stack, pipeline or execution
 ├── RoleRefusedError     the role that may do this may not be assumed
 ├── ReportError          the report cannot be written there
+├── FetchError           a published archive did not arrive, or is not what was published
 ├── StartFailedError     exit code 1: the upload arrived and its execution did not start
 │   └── StartTimeoutError nobody said anything in time
 ├── FunctionFailedError  exit code 1: the deployed function did not do what it was asked to
@@ -56,6 +57,10 @@ class RoleRefusedError(OpsError):
 
 class ReportError(OpsError):
     """The report cannot be written to the directory asked for."""
+
+
+class FetchError(OpsError):
+    """A published archive did not arrive whole, or what is there is something else."""
 
 
 class StartFailedError(OpsError):

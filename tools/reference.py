@@ -10,6 +10,7 @@ import argparse
 import ast
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -65,8 +66,7 @@ def commands() -> str:
     """Return the help of every command, as a terminal 100 columns wide shows it."""
     parts = []
     for program, group in command_groups().items():
-        for command in group.commands.values():
-            name = f"{program} {command.name}"
+        for name, command in commands_of(program, group):
             context = click.Context(
                 command,
                 info_name=name,
@@ -76,6 +76,16 @@ def commands() -> str:
             )
             parts.append(f"### {name}\n\n```text\n{command.get_help(context)}\n```\n")
     return "\n".join(parts)
+
+
+def commands_of(name: str, group: click.Group) -> Iterator[tuple[str, click.Command]]:
+    """Yield every command of `group` and of the groups in it, each with its whole name."""
+    for command in group.commands.values():
+        whole = f"{name} {command.name}"
+        if isinstance(command, click.Group):
+            yield from commands_of(whole, command)
+        else:
+            yield whole, command
 
 
 def replace(text: str, wanted: dict[str, str]) -> str:

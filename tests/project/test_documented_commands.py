@@ -132,6 +132,8 @@ def check_click(program: str, arguments: list[str]) -> None:
         return
     with click.Context(group, info_name=program, **group.context_settings) as context:
         name, command, rest = group.resolve_command(context, arguments)
+        while isinstance(command, click.Group):
+            name, command, rest = command.resolve_command(context, rest)
         assert command
         values = command.make_context(name, rest, parent=context).params
     for pair in values.get("pairs", ()):
@@ -215,6 +217,8 @@ def test_the_readme_prints_the_commands_that_a_first_user_needs() -> None:
         "cv-pipeline upload --date x",
         "cv-pipeline upload -p Epoch=3",
         "cv-pipeline vanish",
+        "cv-pipeline dataset fetch dogs",
+        "cv-pipeline dataset vanish",
         "cv-pipeline history --limit many",
         "python -m ops uplaod",
         "python -m local run --speed 2",
