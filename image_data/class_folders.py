@@ -98,4 +98,6 @@ def _notes(scan: Scan, images: list[str]) -> tuple[str, ...]:
     if not others:
         return ()
     kinds = some(f"{count:,} {suffix}" for suffix, count in others.most_common())
-    return (f"{sum(others.values()):,} files are no images and are left out: {kinds}",)
+    count = others.total()
+    what = "1 file is no image and is" if count == 1 else f"{count:,} files are no images and are"
+    return (f"{what} left out: {kinds}",)

@@ -58,6 +58,7 @@ class Inspection:
     sizes: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Width and height of every image that was decoded, by its number."""
     _broken: Counter[tuple[int, str]] = field(default_factory=Counter)
+    _broken_numbers: list[int] = field(default_factory=list)
 
     def add_bytes(self, image: ImageRecord, digest: bytes) -> None:
         """Take note of what an image's bytes hash to."""
@@ -74,16 +75,21 @@ class Inspection:
         """Take note that an image cannot be decoded."""
         self.read += 1
         self.unreadable.append(Unreadable(image.name, reason))
+        self._broken_numbers.append(image.number)
         self._broken[image.class_id, self.plan.splits[image.number]] += 1
 
     def duplicates(self) -> list[Duplicates]:
-        """Return the images whose bytes are under several labels or in several splits, by name."""
+        """Return the images whose bytes are under several labels or in several splits, by name.
+
+        Those that cannot be read are none: nobody trains on them, and empty files are all equal.
+        """
         found = []
+        broken = {self.digests[number] for number in self._broken_numbers}
         same: dict[bytes, list[ImageRecord]] = defaultdict(list)
         for image in self.plan.images:
             same[self.digests[image.number]].append(image)
-        for images in same.values():
-            if len(images) > 1:
+        for digest, images in same.items():
+            if len(images) > 1 and digest not in broken:
                 labels = sorted({self.plan.classes[image.class_id] for image in images})
                 splits = sorted({self.plan.splits[image.number] for image in images})
                 if len(labels) > 1 or len(splits) > 1:

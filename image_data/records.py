@@ -151,7 +151,8 @@ def unlisted(count: int, listed_in: str) -> tuple[str, ...]:
     """Return the note about files that no list names."""
     if count <= 0:
         return ()
-    return (f"{count:,} {'file is' if count == 1 else 'files are'} not listed in {listed_in} and left out",)
+    what = "1 file is" if count == 1 else f"{count:,} files are"
+    return (f"{what} not listed in {listed_in} and left out",)
 
 
 def read_box(numbers: Iterable[str]) -> Box:
