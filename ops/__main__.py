@@ -1,6 +1,7 @@
 """The person's side of the pipeline, on AWS or on local AWS.
 
 cv-pipeline dataset fetch cub       # fetch photographs to train with
+cv-pipeline dataset check FOLDER    # say what a data set is, and what is wrong with it
 cv-pipeline validate FILE           # say everything that is wrong with a definition
 cv-pipeline upload --data FOLDER    # start an execution
 cv-pipeline watch                   # follow the newest one

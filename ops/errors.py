@@ -4,7 +4,7 @@ OpsError                 exit code 2: something given is wrong, or cannot be rea
 ├── CannotUploadError    the data or the definition was refused before anything was uploaded
 ├── AbsentError          no such stack, pipeline or execution
 ├── RoleRefusedError     the role that may do this may not be assumed
-├── ReportError          the report cannot be written there
+├── ReportError          the report, or the page of a data set, cannot be written there
 ├── FetchError           a published archive did not arrive, or is not what was published
 ├── StartFailedError     exit code 1: the upload arrived and its execution did not start
 │   └── StartTimeoutError nobody said anything in time
@@ -56,7 +56,7 @@ class RoleRefusedError(OpsError):
 
 
 class ReportError(OpsError):
-    """The report cannot be written to the directory asked for."""
+    """The report, or the page of a data set, cannot be written to the place asked for."""
 
 
 class FetchError(OpsError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from ops.errors import CannotUploadError
+
 STACK = click.option(
     "--stack",
     default="cv-birds",
@@ -24,6 +26,14 @@ AS_ROLE = click.option(
     metavar="ARN|none",
     help="Upload as this role, or as yourself.  [default: a hardened stack's uploader role]",
 )
+PARAMETER = click.option(
+    "--parameter",
+    "-p",
+    "pairs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A pipeline parameter; may be repeated.",
+)
 EXECUTION = click.argument("execution", metavar="[EXECUTION_ARN|latest]", default="latest")
 WAIT = click.option("--wait/--no-wait", default=True, show_default=True, help="Wait for the verdict.")
 TIMEOUT = click.option(
@@ -33,3 +43,16 @@ TIMEOUT = click.option(
     type=click.FloatRange(min=1),
     help="Seconds to wait for the verdict.",
 )
+
+
+def named(pairs: tuple[str, ...]) -> dict[str, str]:
+    """Return the values of `PARAMETER` by name."""
+    values: dict[str, str] = {}
+    for text in pairs:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise CannotUploadError(f"-p {text!r}: write NAME=VALUE, such as -p Epochs=3")
+        if name.strip() in values:
+            raise CannotUploadError(f"-p {name.strip()} is given twice")
+        values[name.strip()] = value
+    return values

@@ -11,11 +11,12 @@ from rich.console import Console
 
 from ops.aws import roles
 from ops.aws.session import ClientFactory, Session
-from ops.commands.options import AS_ROLE, NAME, STACK, TIMEOUT, WAIT
-from ops.errors import DENIED, CannotUploadError, error_code
+from ops.commands.options import AS_ROLE, NAME, PARAMETER, STACK, TIMEOUT, WAIT, named
+from ops.datasets.check import read_plan
+from ops.errors import DENIED, error_code
 from ops.output.terminal import say
 from ops.uploads import outcome, validation
-from ops.uploads.data_set import check_choice, check_data, choice_of
+from ops.uploads.data_set import check_data, choice_of
 from ops.uploads.start import settle
 from ops.uploads.upload import (
     check_parameters,
@@ -73,14 +74,7 @@ def validate(definition: Path, parameters: Path | None, stack: str | None) -> No
 @click.option(
     "--data", type=FILE, metavar="PATH", help="Data set: a folder or an archive of images (docs/data.md)."
 )
-@click.option(
-    "--parameter",
-    "-p",
-    "pairs",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="A pipeline parameter; may be repeated.",
-)
+@PARAMETER
 @click.option(
     "--parameters",
     "parameters_file",
@@ -117,7 +111,7 @@ def upload(
 
     Waits for the verdict and prints it: the execution that was started, or every reason why none was.
     """
-    given = _pairs(pairs)
+    given = named(pairs)
     if data is not None and "InputDataUrl" in given:
         raise click.UsageError("--data sets InputDataUrl: give one of the two")
     replaced = {**given, "InputDataUrl": "s3://"} if data else given
@@ -134,7 +128,7 @@ def upload(
     values = beside if parameters_file else values_beside(s3, bucket, key, replaced)
     later = choice_of(document, {**outcome.json_object(values), **given})
     if data is not None and later != choice:
-        check_choice(data, later)
+        read_plan(data, later)
     settings = _known_settings(uploader, stack, console)
     if settings is not None:
         anywhere = {"InputDataUrl": f"s3://{bucket}/data/"} if data else {}
@@ -159,15 +153,3 @@ def _known_settings(clients: ClientFactory, stack: str, console: Console) -> Set
             raise
         say(console, f"The policy is not asked before the upload: AWS refuses {error.operation_name} to you.")
         return None
-
-
-def _pairs(parameters: tuple[str, ...]) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for text in parameters:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise CannotUploadError(f"-p {text!r}: write NAME=VALUE, such as -p Epochs=3")
-        if name.strip() in pairs:
-            raise CannotUploadError(f"-p {name.strip()} is given twice")
-        pairs[name.strip()] = value
-    return pairs

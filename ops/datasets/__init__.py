@@ -1,1 +1,1 @@
-"""Data sets that somebody publishes: what each is, and how it is fetched."""
+"""Data sets: checked and looked at before an upload, and fetched from whoever publishes them."""

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from image_data.errors import DataError
 from image_data.files import FolderFiles
-from image_data.inspection import Inspection, inspect
 from image_data.manifests import is_list
-from image_data.plan import Choice, Plan, make_plan
+from image_data.plan import Choice, Plan
 from image_data.records import common_folder
+from ops.datasets.check import check_images, explained, read_plan, say_plan
 from ops.errors import CannotUploadError
-from ops.output.terminal import is_live, say
 
 DIGEST_LENGTH = 12  # hexadecimal digits in data/<digest>/
 KEY_LIMIT = 1024 - len(f"data/{'0' * DIGEST_LENGTH}/")  # bytes of UTF-8 that S3 leaves for a name
-WARNINGS = 10
-"""What is said one by one of images that are let pass."""
 
 
 @dataclass(frozen=True)
@@ -76,64 +70,27 @@ def choice_of(definition: Mapping[str, Any], values: Mapping[str, Any]) -> Choic
     )
 
 
-def check_choice(source: Path, choice: Choice) -> Plan:
-    """Return what Preprocess will do with the data at `source`, from its lists and names.
-
-    Raises:
-        CannotUploadError: It is no data set, or not with this choice.
-    """
-    with _explained(source):
-        return make_plan(source, choice)
-
-
 def check_data(source: Path, choice: Choice, console: Console) -> DataSet:
     """Read the data set at `source` as Preprocess will, say what it is, and return what there is to upload.
 
     Raises:
         CannotUploadError: It cannot be used; nothing else was done.
     """
-    plan = check_choice(source, choice)
-    data = DataSet(source, tuple(sorted(_files(plan), key=lambda file: file.name)))
-    say(console, f"Data: {described(plan)}")
-    for note in plan.data.notes:
-        say(console, f"  {note}")
-    inspection = look_at(source, plan, console)
-    warnings = inspection.warnings()
-    for warning in warnings[:WARNINGS]:
-        say(console, f"  {warning}")
-    if len(warnings) > WARNINGS:
-        say(console, f"  and {len(warnings) - WARNINGS:,} more")
+    plan = read_plan(source, choice)
+    data = files_of(source, plan)
+    say_plan(plan, console)
+    check_images(source, plan, console)
     return data
 
 
-def described(plan: Plan) -> str:
-    """Describe a data set in a line."""
-    counts = ", ".join(f"{count:,} {split}" for split, count in plan.counts().items())
-    return f"{plan.data.layout}, {len(plan.classes):,} classes, {len(plan.images):,} images: {counts}"
+def files_of(source: Path, plan: Plan) -> DataSet:
+    """Return what is uploaded of a data set: an archive as it is; of a folder, its images and lists.
 
-
-def look_at(source: Path, plan: Plan, console: Console) -> Inspection:
-    """Read every image, with a bar on a terminal; raise CannotUploadError where Preprocess would fail."""
-    columns = (TextColumn("Checking images"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not is_live(console)) as progress:
-        task = progress.add_task("images", total=len(plan.images))
-        with _explained(source):
-            inspection = inspect(plan, lambda: progress.advance(task))
-            inspection.check()
-    return inspection
-
-
-@contextmanager
-def _explained(source: Path) -> Iterator[None]:
-    try:
-        yield
-    except DataError as error:
-        message = str(error)
-        raise CannotUploadError(message if str(source) in message else f"{source}: {message}") from error
-    except PermissionError as error:
-        raise CannotUploadError(
-            f"{error.filename} cannot be read: check its permissions (chmod u+r)"
-        ) from error
+    Raises:
+        CannotUploadError: A name is too long for S3.
+    """
+    with explained(source):
+        return DataSet(source, tuple(sorted(_files(plan), key=lambda file: file.name)))
 
 
 def _files(plan: Plan) -> Iterator[DataFile]:

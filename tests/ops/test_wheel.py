@@ -55,6 +55,10 @@ def test_the_wheel_brings_all_that_the_command_needs(installed: Path) -> None:
     assert cv_pipeline(installed, "--version").startswith("cv-training-pipeline ")
 
 
-def test_the_wheel_brings_the_default_definition_and_the_report_s_templates(installed: Path) -> None:
-    for packed in ("pipeline_definition/pipeline.json", "ops/output/templates/report.html"):
+def test_the_wheel_brings_the_default_definition_and_the_pages_templates(installed: Path) -> None:
+    for packed in (
+        "pipeline_definition/pipeline.json",
+        "ops/output/templates/report.html",
+        "ops/datasets/templates/preview.html",
+    ):
         assert (installed / packed).read_bytes() == (ROOT / packed).read_bytes()
