@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+from dataclasses import dataclass
 
 from PIL import Image, UnidentifiedImageError
 
@@ -41,6 +42,8 @@ _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _DAMAGE = (OSError, SyntaxError, ValueError)
 
 _STRIP = 256  # rows
+REDUCING_GAP = 2
+"""How many times larger than needed a JPEG is decoded at least: what Pillow's thumbnails take, too."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 # What is written about a picture: Pillow refuses to unpack long ones, and nobody needs them.
@@ -73,6 +76,33 @@ def decode(data: bytes) -> Image.Image:
         raise UnreadableImageError(_reason(error, data)) from error
 
 
+@dataclass(frozen=True)
+class Shrunk:
+    """An image of a short side that was asked for, and the size in pixels that it had before, as shown."""
+
+    image: Image.Image
+    original_size: tuple[int, int]
+
+
+def shrunk(data: bytes, short_side: int) -> Shrunk:
+    """Decode an image and scale its full frame; what is much too large is not decoded in full.
+
+    A JPEG is decoded at a half, a quarter or an eighth of its size as long as that leaves twice of what is
+    needed, which costs a fraction of the time and of the memory, and no quality that can be seen.
+
+    Raises:
+        UnreadableImageError: As for `decode`.
+    """
+    try:
+        image = _open(data, FORMATS)
+        size = _as_shown_size(image)
+        image.draft(None, (REDUCING_GAP * short_side,) * 2)
+        image.load()
+        return Shrunk(shrink(_as_shown(image), short_side), size)
+    except (*_DAMAGE, *_BOMBS) as error:
+        raise UnreadableImageError(_reason(error, data)) from error
+
+
 def check(data: bytes) -> tuple[int, int]:
     """Read an image to its end without keeping it, faster than `decode`; its size in pixels as shown.
 
@@ -81,12 +111,12 @@ def check(data: bytes) -> tuple[int, int]:
     """
     try:
         image = _open(data, FORMATS)
-        width, height = image.size
+        size = _as_shown_size(image)
         image.draft("RGB", (1, 1))  # a JPEG at an eighth of its size: all its bytes are read all the same
         image.load()
     except (*_DAMAGE, *_BOMBS) as error:
         raise UnreadableImageError(_reason(error, data)) from error
-    return (height, width) if _is_lying(image) else (width, height)
+    return size
 
 
 def shrink(image: Image.Image, short_side: int) -> Image.Image:
@@ -177,8 +207,9 @@ def _over_white(image: Image.Image) -> Image.Image:
     return shown
 
 
-def _is_lying(image: Image.Image) -> bool:
-    return _orientation(image) in (5, 6, 7, 8)
+def _as_shown_size(image: Image.Image) -> tuple[int, int]:
+    width, height = image.size
+    return (height, width) if _orientation(image) in (5, 6, 7, 8) else (width, height)
 
 
 # What undoes each of EXIF's orientations but 1, which is upright.

@@ -70,12 +70,12 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
 def store_image(data: bytes, *, short_side: int, quality: int | None) -> StoredImage | str:
     """Decode, shrink and encode one image (exactly where `quality` is None), or say why it cannot be read."""
     try:
-        original = decoding.decode(data)
+        shrunk = decoding.shrunk(data, short_side)
     except UnreadableImageError as error:
         return str(error)
-    small = decoding.shrink(original, short_side)
+    small = shrunk.image
     encoded = decoding.encode_exactly(small) if quality is None else decoding.encode(small, quality)
-    return StoredImage(encoded, ".ppm" if quality is None else ".jpg", *small.size, *original.size)
+    return StoredImage(encoded, ".ppm" if quality is None else ".jpg", *small.size, *shrunk.original_size)
 
 
 def write_shards(plan: Plan, hosts: Hosts, output: Callable[[str], Path], arguments: Namespace) -> Inspection:
