@@ -40,6 +40,8 @@ _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 # What thousands of damaged files raised: JPEG only OSError (UnidentifiedImageError is one), PNG all three.
 _DAMAGE = (OSError, SyntaxError, ValueError)
 
+_STRIP = 256  # rows
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 # What is written about a picture: Pillow refuses to unpack long ones, and nobody needs them.
 _PNG_TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP"})
@@ -66,9 +68,7 @@ def decode(data: bytes) -> Image.Image:
     """
     # Only load() finds a truncated file, verify() accepts it.
     try:
-        image = _open(data, FORMATS)
-        image.load()
-        return _as_shown(image)
+        return _as_shown(_loaded(data))
     except (*_DAMAGE, *_BOMBS) as error:
         raise UnreadableImageError(_reason(error, data)) from error
 
@@ -136,6 +136,12 @@ def _open(data: bytes, formats: tuple[str, ...]) -> Image.Image:
     return image
 
 
+def _loaded(data: bytes) -> Image.Image:
+    image = _open(data, FORMATS)
+    image.load()
+    return image
+
+
 def _without_texts(data: bytes) -> bytes:
     """Take a PNG's texts and colour profile out, chunk by chunk up to its end or to what is no chunk."""
     kept, place = [data[: len(_PNG)]], len(_PNG)
@@ -149,16 +155,26 @@ def _without_texts(data: bytes) -> bytes:
 
 
 def _as_shown(image: Image.Image) -> Image.Image:
+    # Each step lets go of what the step before made: a pixel takes 4 bytes every time.
     turn = _TURNS.get(_orientation(image))
     if image.mode.startswith("I"):
         # 16 bits of grey: 65,535 becomes 255, where Pillow alone would cut everything above 255.
         image = image.convert("I").point(lambda value: value * (1 / 257) + 0.5).convert("L")
     elif image.has_transparency_data:
-        seen = image.convert("RGBA")
-        image = Image.new("RGBA", seen.size, (255, 255, 255, 255))
-        image.alpha_composite(seen)
-    image = image.convert("RGB")
+        image = _over_white(image)
+    if image.mode != "RGB":
+        image = image.convert("RGB")
     return image if turn is None else image.transpose(turn)
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    """Lay an image over white, strip by strip: all of it at once would be in memory four times."""
+    shown = Image.new("RGB", image.size)
+    for top in range(0, image.height, _STRIP):
+        strip = image.crop((0, top, image.width, min(top + _STRIP, image.height))).convert("RGBA")
+        white = Image.new("RGBA", strip.size, (255, 255, 255, 255))
+        shown.paste(Image.alpha_composite(white, strip).convert("RGB"), (0, top))
+    return shown
 
 
 def _is_lying(image: Image.Image) -> bool:
