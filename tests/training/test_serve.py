@@ -1,15 +1,16 @@
 """Serving, started as SageMaker starts it and asked over HTTP: the contract, the limits, the end."""
 
 import base64
+import contextlib
 import http.client
 import io
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -276,7 +277,8 @@ def test_requests_that_come_without_waiting_are_answered_and_rubbish_after_them_
 ) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(request(PICTURE) * 2 + b"\x00\xff rubbish\r\n\r\n")
-        answers = connection.makefile("rb").read()
+        with connection.makefile("rb") as file:
+            answers = file.read()
     assert answers.count(b"HTTP/1.1 200 OK") == 2
     assert answers.rpartition(b"HTTP/1.1 ")[2].startswith(b"400")
 
@@ -290,18 +292,21 @@ def test_a_client_that_goes_in_the_middle_of_its_body_does_no_harm(server: Serve
     assert server.classes(PICTURE)[0]["class_id"] == 1
 
 
+def photograph(width: int, height: int) -> bytes:
+    """Draw a JPEG that a camera held upright took: smooth, and to be turned by its EXIF orientation."""
+    coarse = np.random.default_rng(7).integers(0, 256, (40, 60, 3), np.uint8)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    return encoded(Image.fromarray(coarse).resize((width, height)), "JPEG", quality=95, exif=turned)
+
+
 # --- memory ------------------------------------------------------------------------------------------------
 
 
 def test_sixteen_large_images_at_once_stay_below_a_gigabyte_and_a_half(base: Path) -> None:
-    random = np.random.default_rng(7)
-    coarse = Image.fromarray(random.integers(0, 256, (40, 60, 3), np.uint8))
-    turned = Image.Exif()
-    turned[0x0112] = 6
-    photograph = encoded(coarse.resize((6000, 4000)), "JPEG", quality=95, exif=turned)
     sheet = encoded(Image.new("RGB", (7900, 7850)), "PNG", compress_level=1)
     with serving(base) as server:
-        for images in ([photograph] * 16, [sheet] * 16):
+        for images in ([photograph(6000, 4000)] * 16, [sheet] * 16):
             assert {status for status, _ in server.together(images)} == {200}
             assert server.peak_memory() < 1_500_000_000
 
@@ -309,31 +314,29 @@ def test_sixteen_large_images_at_once_stay_below_a_gigabyte_and_a_half(base: Pat
 # --- the beginning and the end -----------------------------------------------------------------------------
 
 
-def slow_image(number: int) -> bytes:
-    """Draw an image that takes a tenth of a second to decode."""
-    noise = np.random.default_rng(number).integers(0, 256, (1500, 2000, 3), np.uint8)
-    return encoded(Image.fromarray(noise), "PNG", compress_level=1)
-
-
 def test_at_sigterm_what_is_under_way_is_answered_and_the_exit_code_is_0(base: Path) -> None:
-    images = [slow_image(number) for number in range(12)]
-    with serving(base) as server:
-        idle = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
-        idle.request("GET", "/ping")
-        idle.getresponse().read()  # and its connection stays open
-        asking = [socket.create_connection(("127.0.0.1", server.port), timeout=60) for _ in images]
-        for connection, image in zip(asking, images, strict=True):
-            connection.sendall(request(image))
+    slow = photograph(4000, 3000)
+    with serving(base) as server, contextlib.ExitStack() as stack:
+
+        def connect() -> socket.socket:
+            return stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=60))
+
+        idle = connect()
+        idle.sendall(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle.recv(4096).startswith(b"HTTP/1.1 200 ")  # and its connection stays open
+        asking = [connect() for _ in range(8)]
+        for connection in asking:
+            connection.sendall(request(slow))
         time.sleep(0.3)  # until they are read
-        stopped: list[int] = []
-        stopping = threading.Thread(target=lambda: stopped.append(server.stop()))
-        stopping.start()
-        answers = [connection.makefile("rb").read() for connection in asking]
-        stopping.join()
-        assert stopped == [0]
+        os.kill(server.process.pid, signal.SIGTERM)
+        responses = [http.client.HTTPResponse(connection) for connection in asking]
+        for response in responses:
+            response.begin()
+            assert len(json.loads(response.read())["predictions"]) == 3
+        assert server.process.wait(30) == 0
         with pytest.raises(ConnectionRefusedError):
             server.ask("GET", "/ping")
-    assert [answer.split(b"\r\n")[0] for answer in answers] == [b"HTTP/1.1 200 OK"] * len(images)
+    assert [response.status for response in responses] == [200] * 8
 
 
 def test_at_sigterm_a_body_that_never_ends_is_not_waited_for(base: Path) -> None:
