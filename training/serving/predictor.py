@@ -117,7 +117,7 @@ class Queue:
         self._predictor = predictor
         self._decoders = ThreadPoolExecutor(_cores(), thread_name_prefix="decode")
         self._network = ThreadPoolExecutor(1, thread_name_prefix="network")
-        self._budget = _Budget(DECODING_BYTES)
+        self._budget = Budget(DECODING_BYTES)
         self._prepared: list[tuple[Tensor, asyncio.Future[Answer]]] = []
         self._running: asyncio.Task[None] | None = None
 
@@ -155,7 +155,7 @@ class Queue:
         self._running = None
 
 
-class _Budget:
+class Budget:
     """An amount that is spent and comes back; first come, first served."""
 
     def __init__(self, amount: int) -> None:
