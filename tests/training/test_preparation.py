@@ -48,7 +48,8 @@ def test_serving_answers_what_the_network_gives_by_what_model_json_says(size: in
     torch.manual_seed(size)
     classifier = Classifier("efficientnet_lite0", 6, 0.2).eval()
     load_pretrained(classifier, "efficientnet_lite0", Path())
-    torch.nn.init.normal_(classifier.head[1].weight, std=0.05)
+    for parameter in classifier.head_parameters().values():
+        torch.nn.init.normal_(parameter, std=0.05)
     mean, std, fraction = [0.4, 0.5, 0.6], [0.3, 0.25, 0.2], 0.9
     description = ModelDescription(
         backbone="efficientnet_lite0",

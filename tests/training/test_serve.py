@@ -29,6 +29,8 @@ from training.serving.predictor import DECODING_BYTES, WEBP_PIXEL_BYTES
 
 pytestmark = pytest.mark.slow
 
+IMAGE = "application/x-image"
+JSON = "application/json"
 PIPELINE = json.loads((ROOT / "pipeline_definition/pipeline.json").read_text())
 
 
@@ -144,8 +146,9 @@ def test_several_images_of_one_body_are_answered_in_their_order(server: Server) 
 
 def test_a_body_may_come_in_chunks_without_its_length(server: Server) -> None:
     pieces = (PICTURE[start : start + 100] for start in range(0, len(PICTURE), 100))
-    headers = {"Content_Type": "image/jpeg", "Transfer_Encoding": "chunked"}
-    status, answer = server.ask("POST", "/invocations", pieces, chunked=True, **headers)
+    status, answer = server.ask(
+        "POST", "/invocations", pieces, chunked=True, Content_Type=IMAGE, Transfer_Encoding="chunked"
+    )
     assert (status, answer["predictions"]) == (200, server.classes(PICTURE))
 
 
@@ -156,10 +159,6 @@ def test_requests_that_meet_in_one_batch_are_answered_as_alone(server: Server) -
         assert status == 200
         for found, wanted in zip(answer["predictions"], expected, strict=True):
             assert found == pytest.approx(wanted, abs=1e-5)
-
-
-IMAGE = "application/x-image"
-JSON = "application/json"
 
 
 @pytest.mark.parametrize(
@@ -190,21 +189,24 @@ JSON = "application/json"
 def test_a_wrong_request_is_told_what_is_wrong(
     server: Server, body: bytes, kind: str, status: int, message: str
 ) -> None:
-    found, answer = server.ask("POST", "/invocations", body, **({"Content_Type": kind} if kind else {}))
+    content_type: dict[str, Any] = {"Content_Type": kind} if kind else {}
+    found, answer = server.ask("POST", "/invocations", body, **content_type)
     assert found == status
     assert message in answer["error"]
 
 
 def test_too_big_a_body_is_refused_before_it_is_read(server: Server) -> None:
-    headers = {"Content_Type": IMAGE, "Content_Length": str(bodies.MAX_BODY + 1)}
-    status, answer = server.ask("POST", "/invocations", b"", **headers)
+    length = str(bodies.MAX_BODY + 1)
+    status, answer = server.ask("POST", "/invocations", b"", Content_Type=IMAGE, Content_Length=length)
     assert (status, answer) == (413, {"error": "26,214,401 bytes are more than the 26,214,400 allowed"})
 
 
 def test_a_body_in_chunks_is_refused_as_soon_as_it_is_too_big(server: Server) -> None:
     pieces = (b"x" * (1 << 20) for _ in range(27))
-    headers = {"Content_Type": IMAGE, "Transfer_Encoding": "chunked"}
-    assert server.ask("POST", "/invocations", pieces, chunked=True, **headers)[0] == 413
+    status, _ = server.ask(
+        "POST", "/invocations", pieces, chunked=True, Content_Type=IMAGE, Transfer_Encoding="chunked"
+    )
+    assert status == 413
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -132,13 +133,14 @@ def test_large_images_are_decoded_one_after_the_other_and_small_ones_together() 
     assert asyncio.run(most_at_once(30)) == 3
 
 
-class BrokenOnce(predictor.Predictor):
-    """A network that fails the first time."""
+class Network(predictor.Predictor):
+    """A network of at most four images at once, which notes how many, and waits until it may go on."""
 
-    batch = 8
+    batch = 4
 
     def __init__(self) -> None:
-        self.failures = 1
+        self.sizes: list[int] = []
+        self.go = threading.Event()
 
     def memory(self, data: bytes) -> int:
         return 1
@@ -147,8 +149,33 @@ class BrokenOnce(predictor.Predictor):
         return torch.zeros(3, 32, 32)
 
     def classify(self, images: Sequence[torch.Tensor]) -> list[Answer]:
-        if self.failures:
-            self.failures -= 1
+        self.sizes.append(len(images))
+        self.go.wait(10)
+        return [ANSWER for _ in images]
+
+
+def test_what_comes_while_the_network_is_busy_goes_through_it_together() -> None:
+    async def ask() -> list[int]:
+        service, network = Service(), Network()
+        service.queue = Queue(network)
+        first = asyncio.create_task(invoke(service, b"x").ask())
+        while not network.sizes:  # alone, and at once
+            await asyncio.sleep(0.01)
+        others = [asyncio.create_task(invoke(service, b"x").ask()) for _ in range(9)]
+        await asyncio.sleep(0.3)
+        network.go.set()
+        assert [status for status, _ in await asyncio.gather(first, *others)] == [200] * 10
+        return network.sizes
+
+    assert asyncio.run(ask()) == [1, 4, 4, 1]
+
+
+class BrokenOnce(Network):
+    """A network that fails the first time."""
+
+    def classify(self, images: Sequence[torch.Tensor]) -> list[Answer]:
+        self.sizes.append(len(images))
+        if len(self.sizes) == 1:
             raise RuntimeError("out of memory")
         return [ANSWER for _ in images]
 
