@@ -94,11 +94,8 @@ def shrunk(data: bytes, short_side: int) -> Shrunk:
         UnreadableImageError: As for `decode`.
     """
     try:
-        image = _open(data, FORMATS)
-        size = _as_shown_size(image)
-        image.draft(None, (REDUCING_GAP * short_side,) * 2)
-        image.load()
-        return Shrunk(shrink(_as_shown(image), short_side), size)
+        size = _as_shown_size(_open(data, FORMATS))
+        return Shrunk(shrink(_as_shown(_loaded(data, short_side)), short_side), size)
     except (*_DAMAGE, *_BOMBS) as error:
         raise UnreadableImageError(_reason(error, data)) from error
 
@@ -166,8 +163,10 @@ def _open(data: bytes, formats: tuple[str, ...]) -> Image.Image:
     return image
 
 
-def _loaded(data: bytes) -> Image.Image:
+def _loaded(data: bytes, short_side: int | None = None) -> Image.Image:
     image = _open(data, FORMATS)
+    if short_side:
+        image.draft(None, (REDUCING_GAP * short_side,) * 2)
     image.load()
     return image
 

@@ -26,7 +26,7 @@ from image_data.records import SPLITS, TRAIN, ImageRecord
 from image_data.streaming import in_order
 from training import job, manifest
 from training.paths import Hosts, Paths, write_json, write_json_list
-from training.shards import ShardWriter, StoredImage, stored_short_side
+from training.shards import ShardWriter, StoredImage, short_side
 
 WARNINGS = 20
 """Images that the log names one by one; the manifest names all."""
@@ -83,7 +83,7 @@ def write_shards(plan: Plan, hosts: Hosts, output: Callable[[str], Path], argume
     inspection = Inspection(plan)
     labels = {number: label for label, number in enumerate(sorted(plan.classes))}
     mine = {image.number for image in plan.images[hosts.rank :: len(hosts.names)]}
-    short_side = stored_short_side(arguments.image_size)
+    short_side = short_side(arguments.image_size)
 
     def handle(item: tuple[ImageRecord, bytes]) -> tuple[ImageRecord, bytes, StoredImage | str | None]:
         image, data = item
@@ -126,7 +126,7 @@ def write_documents(
     classes = {
         "classes": manifest.class_list(plan.classes),
         "digest": digest,
-        "short_side": stored_short_side(arguments.image_size),
+        "short_side": short_side(arguments.image_size),
     }
     for split in SPLITS:
         write_json(output(split) / "classes.json", classes)
