@@ -8,10 +8,9 @@ birds/Cardinal/c.jpg                 test/Cardinal/c.jpg
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import PurePosixPath
 
 from image_data.errors import DataError
-from image_data.files import Files, Scan, is_image
+from image_data.files import Files, Scan, is_image, suffix_of
 from image_data.records import (
     SPLIT_NAMES,
     TRAIN,
@@ -59,7 +58,7 @@ def read(files: Files, scan: Scan) -> DataSet:
             Listed(
                 composed(listed[name]),
                 root + name,
-                composed(PurePosixPath(name).parts[depth - 1]),
+                composed(name.split("/")[depth - 1]),
                 split=splits[name.partition("/")[0]] if splits else None,
             )
             for name in names
@@ -93,8 +92,8 @@ def _without_split(names: list[str]) -> dict[str, str]:
 
 
 def _notes(scan: Scan, images: list[str]) -> tuple[str, ...]:
-    others = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in scan.names)
-    others -= Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in images)
+    others = Counter(suffix_of(name) or "no suffix" for name in scan.names)
+    others -= Counter(suffix_of(name) or "no suffix" for name in images)
     if not others:
         return ()
     kinds = some(f"{count:,} {suffix}" for suffix, count in others.most_common())

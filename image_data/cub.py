@@ -9,6 +9,7 @@ train_test_split.txt (optional)  <image id> <1 = train, 0 = test>
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import TypeVar
@@ -50,7 +51,7 @@ def roots(names: tuple[str, ...]) -> list[str]:
 
 
 def _is_called(name: str, file: str) -> bool:
-    return PurePosixPath(name).name == file
+    return posixpath.basename(name) == file
 
 
 def read(files: Files, scan: Scan, root: str, classes_file: str) -> DataSet:

@@ -11,6 +11,7 @@ import bz2
 import gzip
 import lzma
 import os
+import posixpath
 import stat
 import tarfile
 import zipfile
@@ -18,7 +19,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Any, Protocol
 
 from image_data.decoding import MAX_BYTES
@@ -72,7 +73,13 @@ class Files(Protocol):
 
 def is_image(name: str) -> bool:
     """Return whether a file is called as an image is, of a format that is read or not."""
-    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+    return suffix_of(name) in IMAGE_SUFFIXES
+
+
+def suffix_of(name: str) -> str:
+    """Return a file's suffix in small letters, with its dot."""
+    # Not by pathlib, which keeps every part of every name.
+    return posixpath.splitext(name)[1].lower()
 
 
 def is_archive(name: str) -> bool:
@@ -122,7 +129,7 @@ class FolderFiles:
         """Yield the files in the order asked for."""
         for name in names:
             with (self.folder / name).open("rb") as file:
-                yield name, file.read(MAX_BYTES + 1)  # one byte too many is refused by the decoder
+                yield name, _cut(file, os.fstat(file.fileno()).st_size)
 
     def _text(self, name: str) -> bytes:
         with (self.folder / name).open("rb") as file:
@@ -164,14 +171,18 @@ def _is_utf8(name: str) -> bool:
 
 
 def is_left_behind(name: str) -> bool:
-    """Return whether a file or folder of this name is a system's and not the data set's."""
+    """Return whether a file or folder of this name is a system's (or `..`) and not the data set's."""
     return name.startswith(".") or name in LEFT_BEHIND
+
+
+def _cut(file: IO[bytes], size: int) -> bytes:
+    """Read an image of that size; one byte too many is refused by the decoder."""
+    return file.read(min(size, MAX_BYTES + 1))  # not more, for the buffer is made before
 
 
 def _is_within(name: str) -> bool:
     """Return whether a name of an archive's member is below its top and somebody's own."""
-    parts = PurePosixPath(name).parts
-    return bool(parts) and not any(part in ("..", "/") or is_left_behind(part) for part in parts)
+    return not name.startswith("/") and not any(is_left_behind(part) for part in name.split("/"))
 
 
 def open_archive(path: Path) -> Files:
@@ -243,7 +254,7 @@ class TarFiles:
         names: list[str] = []
         texts: dict[str, bytes] = {}
         with self._members() as members:
-            for name, content in members:
+            for name, _, content in members:
                 names.append(name)
                 if wanted(name):
                     texts[name] = content.read(MAX_TEXT_BYTES + 1)
@@ -253,16 +264,16 @@ class TarFiles:
         """Yield the files in the archive's order; reading ends with the last one."""
         missing = set(names)
         with self._members() as members:
-            for name, content in members:
+            for name, size, content in members:
                 if name in missing:
                     missing.remove(name)
-                    yield name, content.read(MAX_BYTES + 1)
+                    yield name, _cut(content, size)
                 if not missing:
                     return
         raise DataError(f"{self.path} changed while it was read: no {some(sorted(missing))} any more")
 
     @contextmanager
-    def _members(self) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
+    def _members(self) -> Iterator[Iterator[tuple[str, int, IO[bytes]]]]:
         """Return the archive's files one after another, and its damage as a plain error."""
         try:
             with self.opener(self.path) as file:
@@ -293,13 +304,13 @@ class _Stream:
         return data
 
 
-def _files(archive: tarfile.TarFile, stream: _Stream) -> Iterator[tuple[str, IO[bytes]]]:
+def _files(archive: tarfile.TarFile, stream: _Stream) -> Iterator[tuple[str, int, IO[bytes]]]:
     for member in archive:
         archive.members = []  # type: ignore[attr-defined]  # tarfile keeps every member it has seen
         name = member.name.removeprefix("./")
         content = archive.extractfile(member) if member.isreg() and _is_within(name) else None
         if content:
-            yield name, content
+            yield name, member.size, content
     # tarfile stops at the end marker or where there is nothing more; gzip finds a truncation only at the end.
     while stream.read(_CHUNK):
         pass
@@ -341,7 +352,7 @@ class ZipFiles:
             with zipfile.ZipFile(self.path) as archive:
                 for name in sorted(names, key=lambda each: self._members[each].header_offset):
                     with archive.open(self._members[name]) as content:
-                        yield name, content.read(MAX_BYTES + 1)
+                        yield name, _cut(content, self._members[name].file_size)
         except _DAMAGE as error:
             raise _damaged(self.path, error) from error
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+import posixpath
+from pathlib import Path
 
 from image_data import class_folders, cub, manifests
 from image_data.errors import DataError
@@ -25,10 +26,10 @@ def find_data_set(place: Path, annotation_file: str = cub.CLASSES) -> DataSet:
 def read_data_set(files: Files, annotation_file: str = cub.CLASSES) -> DataSet:
     """Read the data set in these files; see `find_data_set`."""
     lists = {annotation_file, cub.CLASSES, *cub.REQUIRED, *cub.OPTIONAL}
-    scan = files.scan(lambda name: PurePosixPath(name).name in lists or manifests.is_list(name))
+    scan = files.scan(lambda name: posixpath.basename(name) in lists or manifests.is_list(name))
     scan = Scan(tuple(dict.fromkeys(scan.names)), scan.texts)  # an archive may have a name twice
     found = manifests.candidates(scan)
-    named = [name for name in found if annotation_file in (name, PurePosixPath(name).name)]
+    named = [name for name in found if annotation_file in (name, posixpath.basename(name))]
     roots = cub.roots(scan.names)
     if roots and not named:
         _check_single(files, scan, roots)
@@ -42,7 +43,7 @@ def read_data_set(files: Files, annotation_file: str = cub.CLASSES) -> DataSet:
         return manifests.read(files, scan, (named or found)[0])
     if annotation_file != cub.CLASSES:
         present = [name for name in scan.names if not is_image(name)]
-        here = annotation_file in (PurePosixPath(name).name for name in present)
+        here = annotation_file in (posixpath.basename(name) for name in present)
         why = (
             f"lists no images: {manifests.HEADER}"
             if here

@@ -11,12 +11,11 @@ import dataclasses
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from image_data.errors import DataError
-from image_data.files import Files, Scan, is_image
+from image_data.files import Files, Scan, is_image, suffix_of
 from image_data.records import (
     SPLIT_NAMES,
     Box,
@@ -49,7 +48,7 @@ def candidates(scan: Scan) -> list[str]:
     """Return the files that list images: tables whose first line names path and label, and manifests."""
     found = []
     for name, data in scan.texts.items():
-        suffix = PurePosixPath(name).suffix.lower()
+        suffix = suffix_of(name)
         first = data[:65_536].decode("utf-8-sig", "replace").lstrip().split("\n", 1)[0]
         if (suffix in MANIFEST_SUFFIXES and '"source-ref"' in first) or (
             suffix in TABLE_SUFFIXES and _has_columns(_columns(first))
@@ -60,7 +59,7 @@ def candidates(scan: Scan) -> list[str]:
 
 def is_list(name: str) -> bool:
     """Return whether a file is called as a list of images is."""
-    return PurePosixPath(name).suffix.lower() in (*TABLE_SUFFIXES, *MANIFEST_SUFFIXES)
+    return suffix_of(name) in (*TABLE_SUFFIXES, *MANIFEST_SUFFIXES)
 
 
 def read(files: Files, scan: Scan, name: str) -> DataSet:
@@ -70,7 +69,7 @@ def read(files: Files, scan: Scan, name: str) -> DataSet:
         DataError: A line is wrong, or an image is not there.
     """
     text = text_of(scan.texts[name], name)
-    augmented = PurePosixPath(name).suffix.lower() in MANIFEST_SUFFIXES
+    augmented = suffix_of(name) in MANIFEST_SUFFIXES
     listed = list(_augmented(text, name) if augmented else _table(text, name))
     if not listed:
         raise DataError(f"{name} lists nothing")

@@ -6,6 +6,7 @@ cv-pipeline validate FILE           # say everything that is wrong with a defini
 cv-pipeline upload --data FOLDER    # start an execution
 cv-pipeline watch                   # follow the newest one
 cv-pipeline report                  # leave a page, the models and the metrics of it
+cv-pipeline predict IMAGE --model 1 # ask a registered model
 cv-pipeline history                 # uploads, verdicts and executions
 cv-pipeline destroy                 # remove the deployment
 """
@@ -18,7 +19,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ops.aws.session import Session
-from ops.commands import dataset, delivery, destroy, executions, preflight, uploads
+from ops.commands import dataset, delivery, destroy, executions, models, preflight, uploads
 from ops.commands.executions import INTERRUPTED
 from ops.errors import explain
 
@@ -47,6 +48,7 @@ for command in (
     uploads.upload,
     executions.watch,
     executions.report,
+    models.predict,
     delivery.history,
     delivery.failures,
     delivery.redrive,

@@ -27,6 +27,17 @@ from pipeline_definition.jobs import StepContext, TrainingType
 
 ACCURACY = "multiclass_classification_metrics.accuracy.value"
 EVALUATION_FILE = "evaluation.json"
+CONTENT_TYPES = [
+    "image/jpeg",
+    "image/png",
+    "image/webp",
+    "image/gif",
+    "image/bmp",
+    "application/x-image",
+    "application/octet-stream",
+    "application/json",
+]
+"""What serving takes; a package cannot say image/*."""
 CACHE = CacheConfig(enable_caching=True, expire_after="P30D")
 SERVICE_RETRY = StepRetryPolicy(
     [StepExceptionTypeEnum.SERVICE_FAULT, StepExceptionTypeEnum.THROTTLING],
@@ -123,7 +134,7 @@ def register(context: StepContext, training_type: TrainingType, training: Any, e
         model_package_group_name=context.parameters["ModelPackageGroupName"],
         approval_status=context.parameters["ModelApprovalStatus"],
         description=f"Trained on {training_type.description}.",
-        content_types=["application/x-image"],
+        content_types=CONTENT_TYPES,
         response_types=["application/json"],
         inference_instances=["ml.m5.large", "ml.m5.xlarge", "ml.c5.xlarge"],
         transform_instances=["ml.m5.xlarge", "ml.c5.xlarge"],

@@ -197,7 +197,10 @@ class Loader:
     """Decodes batches in threads ahead of their use; Pillow and torch release Python's lock meanwhile."""
 
     def __init__(self, threads: int | None = None) -> None:
-        self._pool = ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1), thread_name_prefix="decode")
+        # As many as the network has: a job beside another one has half of the machine.
+        self._pool = ThreadPoolExecutor(
+            threads or min(8, torch.get_num_threads()), thread_name_prefix="decode"
+        )
 
     def load(
         self, channel: Channel, transform: Transform, batches: Iterable[Sequence[int]]

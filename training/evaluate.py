@@ -23,7 +23,7 @@ from training.job import JobError
 from training.metrics import class_report, classification_metrics, confusion_matrix
 from training.model import Classifier, choose_device, folded
 from training.paths import Paths, read_json, write_json
-from training.shards import stored_short_side
+from training.shards import short_side
 
 VERSION = 1
 """Of the members of evaluation.json and what they mean."""
@@ -58,7 +58,7 @@ def check_same_classes(description: ModelDescription, manifest: dict[str, Any], 
             f"the model knows {len(model)} classes and the manifest {len(data)}; they differ in "
             f"{', '.join(odd[:5])}: evaluate with the test and manifest of the data that trained the model"
         )
-    short_side = stored_short_side(description.image_size, description.crop_fraction)
+    short_side = short_side(description.image_size, description.crop_fraction)
     if test.short_side != short_side:
         raise JobError(
             f"the test images are stored with a short side of {test.short_side} pixels, but a model of "

@@ -26,7 +26,7 @@ from image_data.records import SPLITS, TRAIN, ImageRecord
 from image_data.streaming import in_order
 from training import job, manifest
 from training.paths import Hosts, Paths, write_json, write_json_list
-from training.shards import ShardWriter, StoredImage, stored_short_side
+from training.shards import ShardWriter, StoredImage, short_side
 
 WARNINGS = 20
 """Images that the log names one by one; the manifest names all."""
@@ -70,12 +70,12 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
 def store_image(data: bytes, *, short_side: int, quality: int | None) -> StoredImage | str:
     """Decode, shrink and encode one image (exactly where `quality` is None), or say why it cannot be read."""
     try:
-        original = decoding.decode(data)
+        shrunk = decoding.shrunk(data, short_side)
     except UnreadableImageError as error:
         return str(error)
-    small = decoding.shrink(original, short_side)
+    small = shrunk.image
     encoded = decoding.encode_exactly(small) if quality is None else decoding.encode(small, quality)
-    return StoredImage(encoded, ".ppm" if quality is None else ".jpg", *small.size, *original.size)
+    return StoredImage(encoded, ".ppm" if quality is None else ".jpg", *small.size, *shrunk.original_size)
 
 
 def write_shards(plan: Plan, hosts: Hosts, output: Callable[[str], Path], arguments: Namespace) -> Inspection:
@@ -83,7 +83,7 @@ def write_shards(plan: Plan, hosts: Hosts, output: Callable[[str], Path], argume
     inspection = Inspection(plan)
     labels = {number: label for label, number in enumerate(sorted(plan.classes))}
     mine = {image.number for image in plan.images[hosts.rank :: len(hosts.names)]}
-    short_side = stored_short_side(arguments.image_size)
+    short_side = short_side(arguments.image_size)
 
     def handle(item: tuple[ImageRecord, bytes]) -> tuple[ImageRecord, bytes, StoredImage | str | None]:
         image, data = item
@@ -126,7 +126,7 @@ def write_documents(
     classes = {
         "classes": manifest.class_list(plan.classes),
         "digest": digest,
-        "short_side": stored_short_side(arguments.image_size),
+        "short_side": short_side(arguments.image_size),
     }
     for split in SPLITS:
         write_json(output(split) / "classes.json", classes)

@@ -2,157 +2,96 @@
 
     python -m training.serve --host 127.0.0.1 --port 8080      (in a container: image serve)
 
-GET /ping            200 when the model is loaded
-POST /invocations    body: one image, Content-Type application/x-image (or image/jpeg, image/png)
-                     {"predictions": [{"class": "013.Bobolink", "class_id": 13, "probability": 0.97}, ...]}
+GET /ping                    200 when the model is loaded, 503 before
+POST /invocations            body: one image, or JSON with images in base64
+GET /execution-parameters    how a batch transform asks
 
-The model lies unpacked in /opt/ml/model. SIGTERM ends the server with exit code 0.
+    {"predictions": [{"class": "013.Bobolink", "class_id": 13, "probability": 0.97}, ...]}
+
+The model lies unpacked in /opt/ml/model. SIGTERM ends the server with exit code 0, when what it was asked is
+answered. docs/serving.md says what is taken and how much of it.
 """
 
 from __future__ import annotations
 
-import json
+import asyncio
+import contextlib
+import logging
 import os
-import signal
+import socket
 import sys
-import threading
-from collections.abc import Sequence
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import FrameType
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
 
-import numpy as np
-import torch
+import uvicorn
+from starlette.applications import Starlette
 
-from image_data import decoding
-from image_data.errors import UnreadableImageError
 from training import job
-from training.artifact import ModelDescription, read_artifact
-from training.data import CentreCrop
-from training.model import Classifier, choose_device
+from training.artifact import read_artifact
 from training.paths import Paths
+from training.serving.app import Protocol, Service
+from training.serving.predictor import Predictor, Queue
 
-CONTENT_TYPES = ("application/x-image", "image/jpeg", "image/png")
-MAX_BODY = 25 << 20
-"""The largest payload that a real-time endpoint takes, in bytes."""
-
-LENGTH_DIGITS = 19  # of a Content-Length that is a number at all; Python refuses to read thousands of digits
-TOP = 5
-"""The classes of an answer, as many as top-5 accuracy counts."""
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - a container has its own network; SageMaker calls it from outside
+WAITING_CONNECTIONS = 128
+"""Which the kernel keeps until they are accepted: more than SageMaker opens at once."""
+GRACE_SECONDS = 20
+"""For answers under way at SIGTERM; SageMaker sends SIGKILL 30 s after it."""
 
 
-class RequestError(Exception):
-    """A request that is answered with this status and message."""
+class Server:
+    """uvicorn with the model that it loads while it answers already that it is not ready."""
 
-    def __init__(self, status: HTTPStatus, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-
-
-class Predictor:
-    """The model with its input's preparation."""
-
-    def __init__(self, classifier: Classifier, description: ModelDescription) -> None:
-        self._device = choose_device()
-        self._classifier = classifier.to(self._device)
-        self._crop = CentreCrop(description.image_size, description.crop_fraction)
-        self._classes = sorted(description.classes, key=lambda entry: int(entry["label"]))
-        self._one_at_a_time = threading.Lock()  # torch already uses every core for one image
-
-    def predict(self, body: bytes) -> list[dict[str, Any]]:
-        """Return the most probable classes of one encoded image, best first."""
-        try:
-            image = decoding.decode(body)
-        except UnreadableImageError as error:
-            raise RequestError(HTTPStatus.BAD_REQUEST, f"the body is not a usable image: {error}") from error
-        # As in Preprocess, so that serving sees what training saw.
-        small = decoding.shrink(image, round(self._crop.size / self._crop.crop_fraction))
-        pixels = self._crop(torch.from_numpy(np.array(small)).permute(2, 0, 1), 0)[None].to(self._device)
-        with self._one_at_a_time, torch.inference_mode():
-            logits = self._classifier(self._classifier.input_format.normalise(pixels))[0]
-            best = logits.softmax(0).topk(min(TOP, len(self._classes)))
-        return [
-            {
-                "class": self._classes[label]["name"],
-                "class_id": self._classes[label]["class_id"],
-                "probability": round(probability, 6),
-            }
-            for probability, label in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        ]
-
-
-class Handler(BaseHTTPRequestHandler):
-    """One connection; the server holds the predictor."""
-
-    protocol_version = "HTTP/1.1"
-    server: InferenceServer
-    timeout = 60  # seconds that a silent client may keep a thread
-
-    def do_GET(self) -> None:
-        """Answer the health check."""
-        if self.path == "/ping":
-            self._answer(HTTPStatus.OK, {"status": "ready"})
-        else:
-            self._refuse(
-                RequestError(HTTPStatus.NOT_FOUND, f"no {self.path} here: GET /ping, POST /invocations")
+    def __init__(self, paths: Paths, listening: socket.socket, stop: job.StopRequest) -> None:
+        self._paths = paths
+        self._socket = listening
+        self._stop = stop
+        self._service = Service()
+        self._error: Exception | None = None
+        self._uvicorn = uvicorn.Server(
+            uvicorn.Config(
+                self._service.app(self._lifespan),
+                http=Protocol,
+                lifespan="on",
+                ws="none",
+                loop="asyncio",
+                log_config=None,
+                proxy_headers=False,
+                server_header=False,
+                timeout_graceful_shutdown=GRACE_SECONDS,
             )
+        )
 
-    def do_POST(self) -> None:
-        """Answer with predictions, or say what is wrong with the request."""
+    def run(self) -> None:
+        """Serve until a signal; raise what kept the model from being loaded."""
+        with contextlib.suppress(KeyboardInterrupt):
+            self._uvicorn.run(sockets=[self._socket])
+        if self._error:
+            raise self._error
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        loading = asyncio.create_task(self._load())
+        yield
+        await loading
+
+    async def _load(self) -> None:
         try:
-            if self.path != "/invocations":
-                raise RequestError(HTTPStatus.NOT_FOUND, f"no {self.path} here: GET /ping, POST /invocations")
-            self._answer(HTTPStatus.OK, {"predictions": self.server.predictor.predict(self._body())})
-        except RequestError as error:
-            self._refuse(error)
-
-    def _body(self) -> bytes:
-        kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if kind not in CONTENT_TYPES:
-            message = f"Content-Type {kind or 'missing'}: send one image as {', '.join(CONTENT_TYPES)}"
-            raise RequestError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message)
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or len(length) > LENGTH_DIGITS:
-            raise RequestError(HTTPStatus.LENGTH_REQUIRED, "send the image's size as Content-Length")
-        if int(length) > MAX_BODY:
-            message = f"{int(length):,} bytes are more than the {MAX_BODY:,} allowed"
-            raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
-        if int(length) == 0:
-            raise RequestError(HTTPStatus.BAD_REQUEST, "the body is empty: send one JPEG or PNG image")
-        return self.rfile.read(int(length))
-
-    def _refuse(self, error: RequestError) -> None:
-        self.close_connection = True  # an unread body must not be taken for the next request
-        self._answer(error.status, {"error": error.message})
-
-    def _answer(self, status: HTTPStatus, document: dict[str, Any]) -> None:
-        content = json.dumps(document).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is http.server's
-        """Log every request but the health checks."""
-        if getattr(self, "path", "") != "/ping":  # a request that cannot be parsed has no path
-            print(f"{self.address_string()} {format % args}", flush=True)
+            predictor = await asyncio.to_thread(lambda: Predictor(*read_artifact(self._paths.model)))
+        except Exception as error:  # noqa: BLE001 - raised again by run, when the server has ended
+            self._error = error
+            self._uvicorn.should_exit = True
+            return
+        self._service.queue = Queue(predictor)
+        host, port = self._socket.getsockname()[:2]
+        print(f"serving on {host}:{port}", flush=True)
+        # It came before uvicorn waited for it.
+        self._uvicorn.should_exit |= self._stop.requested
 
 
-class InferenceServer(ThreadingHTTPServer):
-    """The HTTP server with the predictor that its handlers ask."""
-
-    daemon_threads = True
-    request_queue_size = 128  # connections that may wait for a thread; socketserver's 5 drops bursts
-
-    def __init__(self, address: tuple[str, int], predictor: Predictor) -> None:
-        super().__init__(address, Handler)
-        self.predictor = predictor
+class _WithoutHealthChecks(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep every line but those of /ping, which comes every few seconds."""
+        return '"GET /ping ' not in record.getMessage()
 
 
 def serve(paths: Paths, argv: Sequence[str] | None) -> None:
@@ -164,25 +103,26 @@ def serve(paths: Paths, argv: Sequence[str] | None) -> None:
     )
     parser.add_argument("--port", type=int, default=port, help="the port; SAGEMAKER_BIND_TO_PORT, or 8080")
     arguments = parser.parse_args(argv)
-    predictor = Predictor(*read_artifact(paths.model))
+    stop = job.StopRequest.on_sigterm()
+    _log_to_stdout()
     try:
-        server = InferenceServer((arguments.host, arguments.port), predictor)
+        listening = socket.create_server((arguments.host, arguments.port), backlog=WAITING_CONNECTIONS)
     except (OSError, OverflowError) as error:
         raise job.JobError(f"cannot listen on {arguments.host} port {arguments.port}: {error}") from error
+    with listening:
+        Server(paths, listening, stop).run()
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        threading.Thread(target=server.shutdown).start()  # shutdown waits for the loop, which is this thread
 
-    signal.signal(signal.SIGTERM, stop)
-    print(f"serving on {arguments.host}:{server.server_port}", flush=True)
-    with server:
-        server.serve_forever()
+def _log_to_stdout() -> None:
+    logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(message)s")
+    access = logging.getLogger("uvicorn.access")
+    access.setLevel(logging.INFO)
+    access.addFilter(_WithoutHealthChecks())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run as a container does and return the exit code."""
     paths = Paths.from_environment()
-    job.stop_at_sigterm()  # until the model is loaded
     return job.run(lambda: serve(paths, argv), paths.failure)
 
 

@@ -34,7 +34,7 @@ CROP_FRACTION = 0.875
 SHARD_NAME = re.compile(r"shard-[\w.-]+\.tar")
 
 
-def stored_short_side(image_size: int, crop_fraction: float = CROP_FRACTION) -> int:
+def short_side(image_size: int, crop_fraction: float = CROP_FRACTION) -> int:
     """Return the pixels of a stored image's short side, whose middle is `image_size` pixels wide."""
     return round(image_size / crop_fraction)
 

@@ -1,6 +1,6 @@
-"""The models of an execution: the packages that it registered, and the artifacts of its training jobs.
+"""The models of an execution and of the registry: packages, and the artifacts of training jobs.
 
-An artifact is downloaded, and hashed without unpacking what others packed.
+An artifact is downloaded, and hashed or unpacked file by file: nothing else of what others packed is touched.
 """
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ import gzip
 import hashlib
 import re
 import shlex
+import shutil
 import tarfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
@@ -19,11 +22,11 @@ from urllib.parse import urlsplit
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import ClientError
 
-from ops.errors import DENIED, error_code, error_message
+from ops.errors import DENIED, AbsentError, OpsError, error_code, error_message
 from ops.executions.execution import ABSENT
 from ops.executions.snapshot import Snapshot
 
-WEIGHTS = "model.safetensors"
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 UNPACKED_LIMIT = 4 << 30  # bytes read of one archive; a bomb of 200 MB fits in 194 KB
 CHUNK = 1 << 20
 
@@ -109,18 +112,46 @@ def weights_sha256(archive: Path) -> str:
     Raises:
         ArtifactError: There is no such regular file in it, it is damaged, or it unpacks to more than 4 GiB.
     """
+    with _files(archive) as files:
+        for name, content in files:
+            if name == WEIGHTS:
+                return _sha256(content)
+    raise ArtifactError(f"no {WEIGHTS} in it")
+
+
+def unpack(archive: Path, directory: Path) -> None:
+    """Write the two files that a model consists of to `directory`, and no other file of the archive.
+
+    Raises:
+        ArtifactError: One of them is missing, the archive is damaged, or it unpacks to more than 4 GiB.
+    """
+    missing = {DESCRIPTION, WEIGHTS}
+    with _files(archive) as files:
+        for name, content in files:
+            if name in missing:
+                with (directory / name).open("wb") as file:
+                    shutil.copyfileobj(content, file, CHUNK)
+                missing.remove(name)
+            if not missing:
+                return
+    raise ArtifactError(f"no {' and no '.join(sorted(missing))} in it")
+
+
+@contextmanager
+def _files(archive: Path) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
+    """Read the regular files of an archive one after the other, each by its name, up to the limit."""
     try:
         with (
             gzip.open(archive) as stream,
             tarfile.open(fileobj=cast(IO[bytes], _Capped(stream)), mode="r|", bufsize=CHUNK) as members,
         ):
-            for member in members:
-                if member.name.removeprefix("./") == WEIGHTS and member.isreg():
-                    content = members.extractfile(member)
-                    return _sha256(content) if content else ""
+            yield (
+                (member.name.removeprefix("./"), content)
+                for member in members
+                if member.isreg() and (content := members.extractfile(member))
+            )
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ArtifactError(f"damaged archive ({error})") from error
-    raise ArtifactError(f"no {WEIGHTS} in it")
 
 
 class _Capped:
@@ -136,6 +167,46 @@ class _Capped:
         if self._left < 0:
             raise ArtifactError(f"unpacks to more than {UNPACKED_LIMIT >> 30} GiB")
         return data
+
+
+def find_package(sagemaker: Any, group: str, version: int) -> str:
+    """Return the ARN of a version of a model package group.
+
+    Raises:
+        AbsentError: The group has no such version.
+    """
+    pages = sagemaker.get_paginator("list_model_packages").paginate(ModelPackageGroupName=group)
+    packages = [each for page in pages for each in page["ModelPackageSummaryList"]]
+    arns = {each["ModelPackageVersion"]: each["ModelPackageArn"] for each in packages}
+    if version in arns:
+        return str(arns[version])
+    known = ", ".join(map(str, sorted(arns))) or "none"
+    raise AbsentError(f"model package group {group} has no version {version} (it has: {known})")
+
+
+def model_data(sagemaker: Any, package: str) -> str:
+    """Return the S3 URL of a model package's model.tar.gz."""
+    try:
+        answer = sagemaker.describe_model_package(ModelPackageName=package)
+    except ClientError as error:
+        if error_code(error) in ABSENT | {"ValidationException"}:
+            raise AbsentError(f"no model package {package}: {error_message(error)}") from error
+        raise
+    containers = (answer.get("InferenceSpecification") or {}).get("Containers") or [{}]
+    if not (url := containers[0].get("ModelDataUrl")):
+        raise AbsentError(f"model package {package} has no ModelDataUrl: it has no model.tar.gz")
+    return str(url)
+
+
+def fetch(s3: Any, url: str, target: Path) -> None:
+    """Download an object by its s3:// URL."""
+    parts = urlsplit(url, allow_fragments=False)
+    try:
+        s3.download_file(parts.netloc, parts.path.lstrip("/"), str(target))
+    except ClientError as error:
+        raise OpsError(f"cannot download {url}: {error_code(error)} {error_message(error)}") from error
+    except Boto3Error as error:
+        raise OpsError(f"cannot download {url}: {error}") from error
 
 
 def _sha256(stream: IO[bytes]) -> str:

@@ -45,11 +45,11 @@ SIZE = GIVEN.image_size
 FEATURE_IMAGES = 2 * FEATURE_BATCH
 
 
-def draw(number: int) -> bytes:
+def draw(number: int, size: tuple[int, int] = (500, 375)) -> bytes:
     """Draw an image as big as a photograph of CUB: smooth colours with some grain, about 100 kB as JPEG."""
     random = np.random.default_rng(number)
-    coarse = Image.fromarray(random.integers(0, 256, (24, 32, 3), np.uint8)).resize((500, 375), 3)
-    grain = random.normal(0, 10, (375, 500, 3))
+    coarse = Image.fromarray(random.integers(0, 256, (24, 32, 3), np.uint8)).resize(size, 3)
+    grain = random.normal(0, 10, (size[1], size[0], 3))
     pixels = np.clip(np.asarray(coarse) + grain, 0, 255).astype(np.uint8)
     output = io.BytesIO()
     Image.fromarray(pixels).save(output, "JPEG", quality=90)

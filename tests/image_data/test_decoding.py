@@ -8,9 +8,18 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import ExifTags, Image, PngImagePlugin
+from PIL import ExifTags, Image, ImageChops, ImageStat, PngImagePlugin
 
-from image_data.decoding import MAX_BYTES, check, decode, decode_stored, encode, encode_exactly, shrink
+from image_data.decoding import (
+    MAX_BYTES,
+    check,
+    decode,
+    decode_stored,
+    encode,
+    encode_exactly,
+    shrink,
+    shrunk,
+)
 from image_data.errors import UnreadableImageError
 from tests.support.training.cub_layout import picture
 
@@ -243,6 +252,28 @@ def test_what_is_stored_exactly_is_read_exactly_and_holds_nothing_else() -> None
     assert decode_stored(encode(image, 90)).size == image.size
     with pytest.raises(UnreadableImageError):
         decode_stored(encode_exactly(image)[:-1])
+
+
+@pytest.mark.parametrize(("size", "orientation"), [((1600, 1200), 1), ((1200, 1600), 6), ((500, 375), 1)])
+def test_a_large_jpeg_is_decoded_in_part_and_looks_the_same(size: tuple[int, int], orientation: int) -> None:
+    soft = Image.effect_noise((40, 30), 120).convert("RGB").resize(size, Image.Resampling.BICUBIC)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    data = saved(soft, "JPEG", quality=90, exif=exif)
+    found = shrunk(data, 128)
+    expected = shrink(decode(data), 128)
+    width, height = size
+    assert found.original_size == ((height, width) if orientation == 6 else size) == check(data)
+    assert found.image.size == expected.size
+    difference = ImageStat.Stat(ImageChops.difference(found.image, expected))
+    assert max(difference.mean) < 1  # of 255
+    assert (difference.sum == [0, 0, 0]) == (size == (500, 375))
+
+
+def test_a_truncated_jpeg_is_found_where_it_is_decoded_in_part() -> None:
+    data = saved(corners((1600, 1200)), "JPEG")
+    with pytest.raises(UnreadableImageError, match="truncated"):
+        shrunk(data[:-100], 64)
 
 
 def test_the_full_frame_is_scaled_by_its_short_side() -> None:

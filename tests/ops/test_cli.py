@@ -147,7 +147,7 @@ def test_without_credentials_or_region_or_server_one_sentence_says_so() -> None:
 def test_help_names_every_command_and_the_exit_codes() -> None:
     process = in_a_process("--help")
     assert process.returncode == 0
-    commands = "validate upload watch report history failures redrive reconcile rollback destroy"
+    commands = "validate upload watch report predict history failures redrive reconcile rollback destroy"
     for said in (*commands.split(), "Exits with 0", "Usage: cv-pipeline [OPTIONS]"):
         assert said in process.stdout
     assert in_a_process("watch", "--nonsense").returncode == 2

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,9 @@ from local.run import STACK, TEMPLATE
 from ops import __main__ as cli
 from tests.support.infra.profiles import HARDENED, write_template_without_second_factor
 from tests.support.local_aws.deployed import DeployedStack, write_template
+from tests.support.training.cub_layout import picture
+from training.artifact import ModelDescription, write_artifact
+from training.model import Classifier
 
 pytestmark = pytest.mark.slow
 
@@ -105,9 +110,53 @@ def test_each_command_needs_no_more_than_its_row(
     assert allowed(person("rollback", "rollback"))
     assert allowed(person("rollback --start-only", "rollback", "1", "--start-only"))
     assert person("rollback", "rollback", "77")[0] == 2
+    registered, image = model_package(deployed, tmp_path), tmp_path / "bird.jpg"
+    image.write_bytes(picture(0, 0))
+    for model in ("1", registered):
+        answer = person("predict", "predict", str(image), "--model", model)
+        assert allowed(answer)
+        assert "bird.jpg  Bobolink  1.0000" in answer[1].replace(f"{tmp_path}/", "")
+    for model in ("7", f"{registered}7"):
+        code, said = person("predict", "predict", str(image), "--model", model)
+        assert (code, "AWS refused" in said) == (2, False), said
+    assert "has no version 7 (it has: 1)" in person("predict", "predict", str(image), "--model", "7")[1]
     for command in ("watch", "report"):
         code, said = person("watch", command)
         assert (code == 2, "AWS refused" in said) == (False, False), said
+
+
+def model_package(deployed: DeployedStack, folder: Path) -> str:
+    """Register a model of one class, as the pipeline does, and return the package's ARN."""
+    description = ModelDescription(
+        backbone="efficientnet_lite0",
+        image_size=32,
+        classes=[{"label": 0, "class_id": 13, "name": "Bobolink"}],
+        mean=[0.5] * 3,
+        std=[0.5] * 3,
+        interpolation="bicubic",
+        crop_fraction=0.875,
+        dropout=0.2,
+        data_digest="",
+        hyper_parameters={},
+        torch="",
+        torchvision="",
+    )
+    write_artifact(folder / "model", Classifier("efficientnet_lite0", 1, 0.2), description)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=1) as tar:
+        for path in (folder / "model").iterdir():
+            tar.add(path, path.name)
+    url = deployed.put_object("executions/one/training/spot/model.tar.gz", packed.getvalue())
+    container = {"Image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/birds:1", "ModelDataUrl": url}
+    specification = {
+        "Containers": [container],
+        "SupportedContentTypes": ["application/x-image"],
+        "SupportedResponseMIMETypes": ["application/json"],
+    }
+    package = deployed.sagemaker.create_model_package(
+        ModelPackageGroupName=deployed.outputs["ModelPackageGroupName"], InferenceSpecification=specification
+    )
+    return str(package["ModelPackageArn"])
 
 
 @pytest.mark.parametrize("missing", ["lambda:InvokeFunction", "sqs:DeleteMessage"])

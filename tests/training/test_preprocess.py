@@ -245,15 +245,15 @@ def test_the_same_photographs_give_equal_shards_however_they_are_laid_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, splits: dict[str, str]
 ) -> None:
     found = {}
-    for layout, lay_out in LAYOUTS.items():
-        for archive in ("", "a.zip", "a.tgz"):
-            job = PreprocessJob(tmp_path / f"{layout} {archive}", monkeypatch)
-            source = tmp_path / f"{layout} {archive} source" if archive else job.data
-            lay_out(source, PHOTOS, splits, {})
-            if archive:
-                pack_any(source, job.data / archive, inside="deep/er/")
-            assert job.run() == 0
-            found[layout, archive] = outputs(job)
+    packed = [("cub", "a.tgz"), ("class folders", "a.zip"), ("csv", "a.tar.bz2")]
+    for layout, archive in [*((layout, "") for layout in LAYOUTS), *packed]:
+        job = PreprocessJob(tmp_path / f"{layout} {archive}", monkeypatch)
+        source = tmp_path / f"{layout} {archive} source" if archive else job.data
+        LAYOUTS[layout](source, PHOTOS, splits, {})
+        if archive:
+            pack_any(source, job.data / archive, inside="deep/er/")
+        assert job.run() == 0
+        found[layout, archive] = outputs(job)
     first = found["cub", ""]
     assert sorted(path for path in first if "shard" in path) == [
         f"{split}/shard-algo-1-000.tar" for split in ("test", "train", "validation")

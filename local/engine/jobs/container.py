@@ -186,12 +186,18 @@ def _process_environment(request: ContainerRequest, source: str) -> dict[str, st
         "PYTHONPATH": source,
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
-        # Two training jobs run at once: half of the machine for each.
+        **shares(),
+        **request.environment,
+        "SAGEMAKER_BASE_DIR": str(request.folder.ml),
+    }
+
+
+def shares() -> dict[str, str]:
+    """Return what lets two training jobs run at once: half of the machine for each."""
+    return {
         "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // 2)),
         # A thread that has nothing to do leaves its core to the other job instead of waiting on it.
         "OMP_WAIT_POLICY": "PASSIVE",
-        **request.environment,
-        "SAGEMAKER_BASE_DIR": str(request.folder.ml),
     }
 
 

@@ -1,14 +1,16 @@
-"""Model archives are hashed without unpacking them, whatever is inside; and what Spot saved."""
+"""Of model archives the two files of a model are read, whatever else is inside; and what Spot saved."""
 
 from __future__ import annotations
 
 import hashlib
+import io
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from ops.executions.jobs import Training
-from ops.executions.models import ArtifactError, folder_name, weights_sha256
+from ops.executions.models import ArtifactError, folder_name, unpack, weights_sha256
 from tests.support.services.fake_execution_scenarios import archive
 
 
@@ -33,8 +35,45 @@ def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("ops.executions.models.UNPACKED_LIMIT", 1 << 20)
     path = tmp_path / "model.tar.gz"
     path.write_bytes(archive(other=b"\0" * (8 << 20), model_safetensors=b"abc"))
-    with pytest.raises(ArtifactError, match="unpacks to more"):
-        weights_sha256(path)
+    for read in (weights_sha256, lambda path: unpack(path, tmp_path)):
+        with pytest.raises(ArtifactError, match="unpacks to more"):
+            read(path)
+
+
+def test_a_model_is_unpacked_without_what_else_is_packed_with_it(tmp_path: Path) -> None:
+    path, target = tmp_path / "model.tar.gz", tmp_path / "model"
+    target.mkdir()
+    with tarfile.open(path, "w:gz") as tar:
+        link = tarfile.TarInfo("model.json")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+        for name in ("../evil", "/etc/evil", "code/model.json", "./model.json", "model.safetensors"):
+            member = tarfile.TarInfo(name)
+            member.size = len(name)
+            tar.addfile(member, io.BytesIO(name.encode()))
+    unpack(path, target)
+    assert {each.name: each.read_bytes() for each in target.iterdir()} == {
+        "model.json": b"./model.json",
+        "model.safetensors": b"model.safetensors",
+    }
+    assert {each.name for each in tmp_path.iterdir()} == {"model.tar.gz", "model"}
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "damaged archive"),
+        (archive(other=b""), "no model.json and no model.safetensors in it"),
+        (b"text", "damaged archive"),
+        (archive(model_json=b"{}"), "no model.safetensors in it"),
+        (archive(model_json=b"{}", model_safetensors=b"abc" * 9999)[:60], "damaged archive"),
+    ],
+)
+def test_a_model_that_is_not_whole_is_not_unpacked(tmp_path: Path, body: bytes, said: str) -> None:
+    path = tmp_path / "model.tar.gz"
+    path.write_bytes(body)
+    with pytest.raises(ArtifactError, match=said):
+        unpack(path, tmp_path)
 
 
 @pytest.mark.parametrize(

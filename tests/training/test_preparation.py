@@ -1,0 +1,84 @@
+"""An image becomes the same pixels, and the same answer, as a plain computation gives."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from training.artifact import ModelDescription
+from training.data import CentreCrop
+from training.model import Classifier, load_pretrained
+from training.preparation import prepare
+from training.serving.predictor import Predictor
+from training.shards import short_side
+
+SIZES = (128, 224, 320)
+FRACTIONS = (0.875, 0.95, 1.0)
+
+
+def drawing(width: int, height: int) -> Image.Image:
+    """Draw colours with some grain."""
+    random = np.random.default_rng((width, height))
+    coarse = Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8)).resize((width, height))
+    return Image.fromarray(np.asarray(coarse) // 2 + random.integers(0, 128, (height, width, 3), np.uint8))
+
+
+IMAGES = [drawing(500, 375), drawing(333, 500), drawing(90, 61), drawing(1200, 160), drawing(256, 256)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("fraction", FRACTIONS)
+def test_the_middle_of_the_scaled_frame_is_taken(size: int, fraction: float) -> None:
+    for image in IMAGES:
+        short = short_side(size, fraction)
+        scale = short / min(image.size)
+        width, height = (max(short, round(side * scale)) for side in image.size)
+        whole = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
+        assert min(whole.shape[:2]) == short == round(size / fraction)
+        expected = CentreCrop(size, fraction)(torch.from_numpy(whole.copy()).permute(2, 0, 1), 0)
+        found = prepare(image, size, fraction)
+        assert found.shape == (3, size, size)
+        assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_serving_answers_what_the_network_gives_by_what_model_json_says(size: int) -> None:
+    torch.manual_seed(size)
+    classifier = Classifier("efficientnet_lite0", 6, 0.2).eval()
+    load_pretrained(classifier, "efficientnet_lite0", Path())
+    for parameter in classifier.head_parameters().values():
+        torch.nn.init.normal_(parameter, std=0.05)
+    mean, std, fraction = [0.4, 0.5, 0.6], [0.3, 0.25, 0.2], 0.9
+    description = ModelDescription(
+        backbone="efficientnet_lite0",
+        image_size=size,
+        classes=[{"label": n, "class_id": n + 1, "name": f"{n}"} for n in reversed(range(6))],
+        mean=mean,
+        std=std,
+        interpolation="bicubic",
+        crop_fraction=fraction,
+        dropout=0.2,
+        data_digest="",
+        hyper_parameters={},
+        torch="",
+        torchvision="",
+    )
+    predictor = Predictor(classifier, description)
+    files = [io.BytesIO() for _ in IMAGES]
+    for image, file in zip(IMAGES, files, strict=True):
+        image.save(file, "PNG")
+    answers = predictor.classify([predictor.prepare(file.getvalue()) for file in files])
+    for image, answer in zip(IMAGES, answers, strict=True):
+        pixels = prepare(image, size, fraction)[None].double() / 255
+        average, deviation = (torch.tensor([[values]]).double().permute(2, 0, 1) for values in (mean, std))
+        with torch.inference_mode():
+            logits = classifier.double()((pixels - average) / deviation)
+        expected = logits.softmax(1)[0]
+        assert len(answer) == 5
+        assert answer[0]["class_id"] == int(expected.argmax()) + 1
+        for each in answer:
+            assert each["class"] == str(each["class_id"] - 1)
+            assert each["probability"] == pytest.approx(float(expected[each["class_id"] - 1]), abs=1e-4)
