@@ -152,22 +152,12 @@ class FolderFiles:
 
 
 def _check_entry(entry: os.DirEntry[str]) -> None:
-    if not entry.name.isprintable() and not _is_utf8(entry.name):
-        raise DataError(f"{entry.path!a} has a name that is not UTF-8; rename it (and where a list names it)")
     if entry.is_file():
         return
     if entry.is_symlink():
         target = Path(entry.path).readlink()
         raise DataError(f"{entry.path} is a symbolic link to {target}, which does not exist")
     raise DataError(f"{entry.path} is neither a file nor a folder; remove it")
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def is_left_behind(name: str) -> bool:
@@ -180,9 +170,11 @@ def _cut(file: IO[bytes], size: int) -> bytes:
     return file.read(min(size, MAX_BYTES + 1))  # not more, for the buffer is made before
 
 
-def _is_within(name: str) -> bool:
-    """Return whether a name of an archive's member is below its top and somebody's own."""
-    return not name.startswith("/") and not any(is_left_behind(part) for part in name.split("/"))
+def _name_within(name: str) -> str:
+    """Return the name of an archive's member as lists write it, "" when it leads outside or is a system's."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    is_own = not name.startswith("/") and not any(map(is_left_behind, parts))
+    return "/".join(parts) if is_own else ""
 
 
 def open_archive(path: Path) -> Files:
@@ -224,6 +216,8 @@ def _unxz(path: Path) -> Any:
 
 
 _COMPRESSIONS = ((b"\x1f\x8b", _gunzip), (b"BZh", _bunzip), (b"\xfd7zXZ\0", _unxz))
+_UTF8 = 0x800
+"""The flag of a zip file's member whose name is said to be UTF-8."""
 # What damaged archives raised; zipfile says NotImplementedError and RuntimeError of methods and passwords.
 _DAMAGE = (
     EOFError,
@@ -307,8 +301,8 @@ class _Stream:
 def _files(archive: tarfile.TarFile, stream: _Stream) -> Iterator[tuple[str, int, IO[bytes]]]:
     for member in archive:
         archive.members = []  # type: ignore[attr-defined]  # tarfile keeps every member it has seen
-        name = member.name.removeprefix("./")
-        content = archive.extractfile(member) if member.isreg() and _is_within(name) else None
+        name = _name_within(member.name)
+        content = archive.extractfile(member) if member.isreg() and name else None
         if content:
             yield name, member.size, content
     # tarfile stops at the end marker or where there is nothing more; gzip finds a truncation only at the end.
@@ -336,8 +330,8 @@ class ZipFiles:
             with zipfile.ZipFile(self.path) as archive:
                 self._members.clear()
                 for member in archive.infolist():
-                    name = member.filename.replace("\\", "/").removeprefix("./")
-                    if not member.is_dir() and not _is_link(member) and _is_within(name):
+                    name = _name_within(_name_of(member).replace("\\", "/"))
+                    if name and not member.is_dir() and not _is_link(member):
                         self._members[name] = member
                 texts = {name: self._text(archive, name) for name in self._members if wanted(name)}
         except _DAMAGE as error:
@@ -359,6 +353,16 @@ class ZipFiles:
     def _text(self, archive: zipfile.ZipFile, name: str) -> bytes:
         with archive.open(self._members[name]) as content:
             return content.read(MAX_TEXT_BYTES + 1)
+
+
+def _name_of(member: zipfile.ZipInfo) -> str:
+    """Return a member's name; macOS writes UTF-8 without saying so, which zipfile takes for DOS's letters."""
+    if member.flag_bits & _UTF8 or member.filename.isascii():
+        return member.filename
+    try:
+        return member.filename.encode("cp437").decode()
+    except UnicodeError:
+        return member.filename
 
 
 def _is_link(member: zipfile.ZipInfo) -> bool:

@@ -28,6 +28,7 @@ def read_data_set(files: Files, annotation_file: str = cub.CLASSES) -> DataSet:
     lists = {annotation_file, cub.CLASSES, *cub.REQUIRED, *cub.OPTIONAL}
     scan = files.scan(lambda name: posixpath.basename(name) in lists or manifests.is_list(name))
     scan = Scan(tuple(dict.fromkeys(scan.names)), scan.texts)  # an archive may have a name twice
+    _check_names(files, scan)
     found = manifests.candidates(scan)
     named = [name for name in found if annotation_file in (name, posixpath.basename(name))]
     roots = cub.roots(scan.names)
@@ -51,6 +52,25 @@ def read_data_set(files: Files, annotation_file: str = cub.CLASSES) -> DataSet:
         )
         raise DataError(f"AnnotationFileName {annotation_file!r} {why}")
     return class_folders.read(files, scan)
+
+
+def _check_names(files: Files, scan: Scan) -> None:
+    """Raise DataError where there are no files, or one of a name that cannot be written down."""
+    if not scan.names:
+        raise DataError(f"{files.where} holds no files (one whose path leads out of an archive is left out)")
+    for name in scan.names:
+        if not _is_utf8(name):
+            raise DataError(
+                f"{files.where}: the name {name!a} is not UTF-8; rename it (and where a list names it)"
+            )
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_single(files: Files, scan: Scan, roots: list[str]) -> None:

@@ -1,6 +1,7 @@
 """Which layouts and archives are read, that all give the same data set, and what wrong ones are told."""
 
 import json
+import os
 import shutil
 import tarfile
 import unicodedata
@@ -404,6 +405,74 @@ def test_nothing_outside_is_read_through_an_archive_s_names_and_links(place: Pat
         for name in ("../a/x.jpg", "/a/x.jpg", "a/real.jpg", r"b\real.jpg"):
             file.writestr(name, b"")
     assert [image.name for image in find_data_set(tmp_path / "a.zip").images] == ["a/real.jpg", "b/real.jpg"]
+
+
+def _zip_of(path: Path, names: dict[str, bytes], *, says_utf8: bool) -> Path:
+    """Write names as their bytes are, with or without the flag that says that they are UTF-8."""
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in names.items():
+            file.writestr(name, data)
+    if says_utf8:
+        return path
+    content = bytearray(path.read_bytes())
+    for magic, flags in ((b"PK\x03\x04", 7), (b"PK\x01\x02", 9)):
+        place = content.find(magic)
+        while place >= 0:
+            content[place + flags] &= ~8
+            place = content.find(magic, place + 4)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("says_utf8", [True, False], ids=["flagged", "as macOS writes it"])
+def test_accents_in_the_names_of_a_zip_are_read(tmp_path: Path, says_utf8: bool) -> None:
+    names = {
+        unicodedata.normalize("NFD", f"{label}/{n}.jpg"): b"" for label in ("Küken", "b") for n in range(3)
+    }
+    path = _zip_of(tmp_path / "a.zip", names, says_utf8=says_utf8)
+    data = find_data_set(path)
+    assert list(data.classes.values()) == ["Küken", "b"]
+    assert len(contents(data)) == 6
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_a_path_is_the_same_however_an_archive_spells_it(tmp_path: Path, kind: str) -> None:
+    names = ["./a/x.jpg", ".//a/y.jpg", "b//x.jpg", "b/./y.jpg"]
+    path = tmp_path / f"a.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as file:
+            for name in names:
+                file.writestr(name, b"")
+    else:
+        with tarfile.open(path, "w") as tar:
+            for name in names:
+                tar.addfile(tarfile.TarInfo(name))
+    assert [image.name for image in find_data_set(path).images] == [
+        "a/x.jpg",
+        "a/y.jpg",
+        "b/x.jpg",
+        "b/y.jpg",
+    ]
+
+
+def test_an_archive_of_nothing_is_told_so(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr("../a/x.jpg", b"")
+    with pytest.raises(DataError, match=r"a\.zip holds no files \(one whose path leads out of an archive"):
+        find_data_set(tmp_path / "a.zip")
+
+
+def test_a_name_that_is_not_utf_8_is_named(place: Path, tmp_path: Path) -> None:
+    LAYOUTS["class folders"](place, PHOTOS, {}, {})
+    folder = place / os.fsdecode(b"K\xfcken")
+    folder.mkdir()
+    (folder / "x.jpg").write_bytes(b"")
+    with pytest.raises(DataError, match=r"the name 'K\\udcfcken/x\.jpg' is not UTF-8; rename it"):
+        find_data_set(place)
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as tar:
+        tar.addfile(tarfile.TarInfo("Küken/x.jpg"))
+    with pytest.raises(DataError, match=r"the name 'K\\udcfcken/x\.jpg' is not UTF-8; rename it"):
+        find_data_set(tmp_path / "a.tar")
 
 
 def test_an_encrypted_zip_is_told_so(place: Path) -> None:
