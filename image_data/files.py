@@ -8,6 +8,7 @@ with a dot and what systems leave behind (`__MACOSX`, `Thumbs.db`) are left out 
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import lzma
 import os
@@ -228,7 +229,22 @@ _DAMAGE = (
     zipfile.BadZipFile,
     NotImplementedError,
     RuntimeError,
+    UnicodeDecodeError,
 )
+
+
+@contextmanager
+def _told_of_damage(path: Path) -> Iterator[None]:
+    """Raise DataError for what a damaged archive makes of its reader."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+    except OSError as error:
+        # Without a number a decompressor's; EINVAL is a seek to before the start. All others are the disk's.
+        if error.errno not in (None, errno.EINVAL):
+            raise
+        raise _damaged(path, error) from error
 
 
 @dataclass(frozen=True)
@@ -269,19 +285,12 @@ class TarFiles:
     @contextmanager
     def _members(self) -> Iterator[Iterator[tuple[str, int, IO[bytes]]]]:
         """Return the archive's files one after another, and its damage as a plain error."""
-        try:
-            with self.opener(self.path) as file:
-                stream = _Stream(file)
-                with tarfile.open(  # type: ignore[call-overload]  # it only reads, whatever its stub asks for
-                    fileobj=stream, mode="r|", bufsize=_CHUNK
-                ) as archive:
-                    yield _files(archive, stream)
-        except _DAMAGE as error:
-            raise _damaged(self.path, error) from error
-        except OSError as error:
-            if error.errno is not None:  # the disk's, not the decompressor's
-                raise
-            raise _damaged(self.path, error) from error
+        with _told_of_damage(self.path), self.opener(self.path) as file:
+            stream = _Stream(file)
+            with tarfile.open(  # type: ignore[call-overload]  # it only reads, whatever its stub asks for
+                fileobj=stream, mode="r|", bufsize=_CHUNK
+            ) as archive:
+                yield _files(archive, stream)
 
 
 class _Stream:
@@ -326,29 +335,23 @@ class ZipFiles:
 
     def scan(self, wanted: Wanted) -> Scan:
         """List the files in the zip file's order."""
-        try:
-            with zipfile.ZipFile(self.path) as archive:
-                self._members.clear()
-                for member in archive.infolist():
-                    name = _name_within(_name_of(member).replace("\\", "/"))
-                    if name and not member.is_dir() and not _is_link(member):
-                        self._members[name] = member
-                texts = {name: self._text(archive, name) for name in self._members if wanted(name)}
-        except _DAMAGE as error:
-            raise _damaged(self.path, error) from error
+        with _told_of_damage(self.path), zipfile.ZipFile(self.path) as archive:
+            self._members.clear()
+            for member in archive.infolist():
+                name = _name_within(_name_of(member).replace("\\", "/"))
+                if name and not member.is_dir() and not _is_link(member):
+                    self._members[name] = member
+            texts = {name: self._text(archive, name) for name in self._members if wanted(name)}
         return Scan(tuple(self._members), texts)
 
     def read(self, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
         """Yield the files in the zip file's order."""
         if not self._members:
             self.scan(lambda _name: False)
-        try:
-            with zipfile.ZipFile(self.path) as archive:
-                for name in sorted(names, key=lambda each: self._members[each].header_offset):
-                    with archive.open(self._members[name]) as content:
-                        yield name, _cut(content, self._members[name].file_size)
-        except _DAMAGE as error:
-            raise _damaged(self.path, error) from error
+        with _told_of_damage(self.path), zipfile.ZipFile(self.path) as archive:
+            for name in sorted(names, key=lambda each: self._members[each].header_offset):
+                with archive.open(self._members[name]) as content:
+                    yield name, _cut(content, self._members[name].file_size)
 
     def _text(self, archive: zipfile.ZipFile, name: str) -> bytes:
         with archive.open(self._members[name]) as content:

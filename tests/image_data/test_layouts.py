@@ -6,6 +6,7 @@ import shutil
 import tarfile
 import unicodedata
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -381,6 +382,22 @@ def test_a_truncated_archive_is_never_taken_for_a_whole_one(
         return
     with pytest.raises(DataError, match="truncated or damaged"):
         contents(find_data_set(place))
+
+
+@pytest.mark.parametrize(
+    "method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+)
+def test_a_zip_with_any_byte_wrong_is_read_or_told_in_a_sentence(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as file:
+        for name in ("ä/x.jpg", "b/y.jpg"):
+            file.writestr(name, b"some content")
+    content = path.read_bytes()
+    for place in range(len(content)):
+        for wrong in (0, 255):
+            path.write_bytes(content[:place] + bytes([wrong]) + content[place + 1 :])
+            with suppress(DataError):
+                contents(find_data_set(path))
 
 
 def test_nothing_outside_is_read_through_an_archive_s_names_and_links(place: Path, tmp_path: Path) -> None:
