@@ -24,7 +24,7 @@ from image_data.records import (
 from image_data.spelling import some
 
 LAYOUT = "class folders"
-HOW = "put each class's images into a folder of its name"
+HOW = "put each class's images into a folder of its name, or list them in a table"
 
 
 def read(files: Files, scan: Scan) -> DataSet:

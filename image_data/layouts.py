@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import posixpath
 from pathlib import Path
 
@@ -45,13 +46,19 @@ def read_data_set(files: Files, annotation_file: str = cub.CLASSES) -> DataSet:
     if annotation_file != cub.CLASSES:
         present = [name for name in scan.names if not is_image(name)]
         here = annotation_file in (posixpath.basename(name) for name in present)
-        why = (
-            f"lists no images: {manifests.HEADER}"
-            if here
-            else f"is not in {files.where}{did_you_mean(annotation_file, present)}"
-        )
+        if not here:
+            why = f"is not in {files.where}{did_you_mean(annotation_file, present)}"
+        elif manifests.is_list(annotation_file):
+            why = f"lists no images: {manifests.HEADER}"
+        else:
+            why = f"is no list of images: its name must end in {some(manifests.LIST_SUFFIXES)}"
         raise DataError(f"AnnotationFileName {annotation_file!r} {why}")
-    return class_folders.read(files, scan)
+    data = class_folders.read(files, scan)
+    unused = [name for name in scan.texts if manifests.is_table(name)]
+    if not unused:
+        return data
+    note = f"the folders name the classes and not {some(unused, 3)}: {manifests.HEADER}"
+    return dataclasses.replace(data, notes=(*data.notes, note))
 
 
 def _check_names(files: Files, scan: Scan) -> None:

@@ -6,11 +6,13 @@ train.manifest    {"source-ref": "s3://bucket/a.jpg", "species": 3, "species-met
 
 from __future__ import annotations
 
+import codecs
 import csv
 import dataclasses
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -35,12 +37,14 @@ from image_data.spelling import some
 TABLE, AUGMENTED = "table of images", "augmented manifest"
 TABLE_SUFFIXES = (".csv", ".tsv")
 MANIFEST_SUFFIXES = (".manifest", ".jsonl", ".ndjson")
+LIST_SUFFIXES = (*TABLE_SUFFIXES, *MANIFEST_SUFFIXES)
 
 _PATH = ("path", "image", "image_path", "filepath", "file_path", "filename", "file_name", "file", "name")
 _LABEL = ("label", "class", "class_name", "category", "species", "target")
 _SPLIT = ("split", "set", "subset", "partition")
 _CORNER_AND_SIZE = ("x", "y", "width", "height")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_READ = frozenset((*_PATH, *_LABEL, *_SPLIT, *_CORNER_AND_SIZE, *_CORNERS))
 HEADER = "the first line must name the columns path and label, and may name split, x, y, width and height"
 
 
@@ -49,17 +53,32 @@ def candidates(scan: Scan) -> list[str]:
     found = []
     for name, data in scan.texts.items():
         suffix = suffix_of(name)
-        first = data[:65_536].decode("utf-8-sig", "replace").lstrip().split("\n", 1)[0]
+        first = _first_line(data)
         if (suffix in MANIFEST_SUFFIXES and '"source-ref"' in first) or (
-            suffix in TABLE_SUFFIXES and _has_columns(_columns(first))
+            is_table(name) and _lists_images(_columns(first))
         ):
             found.append(name)
     return found
 
 
+def _first_line(data: bytes) -> str:
+    """Return what a list begins with; spreadsheets write UTF-16, too, which is told when the list is read."""
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    return _header(data[:65_536].decode(encoding, "replace"))
+
+
+def _header(text: str) -> str:
+    return re.split(r"[\r\n]", text.lstrip(), maxsplit=1)[0]
+
+
 def is_list(name: str) -> bool:
     """Return whether a file is called as a list of images is."""
-    return suffix_of(name) in (*TABLE_SUFFIXES, *MANIFEST_SUFFIXES)
+    return suffix_of(name) in LIST_SUFFIXES
+
+
+def is_table(name: str) -> bool:
+    """Return whether a file is called as a table is."""
+    return suffix_of(name) in TABLE_SUFFIXES
 
 
 def read(files: Files, scan: Scan, name: str) -> DataSet:
@@ -139,27 +158,34 @@ def _delimiter(header: str) -> str:
     return max("\t;,", key=header.count)
 
 
-def _columns(header: str) -> dict[str, int]:
-    names = next(csv.reader([header.strip()], delimiter=_delimiter(header)), [])
-    return {name.strip().lower(): place for place, name in enumerate(names)}
+def _columns(header: str) -> list[str]:
+    try:
+        names = next(csv.reader([header.strip()], delimiter=_delimiter(header)), [])
+    except csv.Error:
+        return []
+    return [name.strip().lower() for name in names]
 
 
-def _has_columns(columns: Mapping[str, int]) -> bool:
+def _lists_images(columns: Sequence[str]) -> bool:
     return _first(columns, _PATH) is not None and _first(columns, _LABEL) is not None
 
 
-def _first(columns: Mapping[str, int], names: tuple[str, ...]) -> int | None:
-    return next((columns[name] for name in names if name in columns), None)
+def _first(columns: Sequence[str], names: tuple[str, ...]) -> int | None:
+    return next((columns.index(name) for name in names if name in columns), None)
 
 
 def _table(text: str, name: str) -> Iterator[Listed]:
-    header = text.lstrip().split("\n", 1)[0]
+    header = _header(text)
     columns = _columns(header)
     path, label = _first(columns, _PATH), _first(columns, _LABEL)
     if path is None or label is None:
         raise DataError(f"{name}: {HEADER}; it is {header.strip()!r}")
+    twice = next((each for each in columns if each in _READ and columns.count(each) > 1), None)
+    if twice:
+        raise DataError(f"{name}: the first line names the column {twice} twice")
     split, box = _first(columns, _SPLIT), _box_reader(columns)
-    reader = csv.reader(io.StringIO(text.lstrip()), delimiter=_delimiter(header), strict=True)
+    lines = io.StringIO(text.lstrip(), newline=None)
+    reader = csv.reader(lines, delimiter=_delimiter(header), strict=True)
     try:
         next(reader)
         for cells in reader:
@@ -183,19 +209,19 @@ def _table(text: str, name: str) -> Iterator[Listed]:
         raise DataError(f"{name}, line {reader.line_num}: {error}") from error
 
 
-def _box_reader(columns: Mapping[str, int]) -> Callable[[list[str]], Box | None]:
-    if all(each in columns for each in _CORNER_AND_SIZE):
-        places = [columns[each] for each in _CORNER_AND_SIZE]
-    elif all(each in columns for each in _CORNERS):
-        places = [columns[each] for each in _CORNERS]
-    else:
-        return lambda _cells: None
+def _box_reader(columns: Sequence[str]) -> Callable[[list[str]], Box | None]:
     corners = not all(each in columns for each in _CORNER_AND_SIZE)
+    names = _CORNERS if corners else _CORNER_AND_SIZE
+    if not all(each in columns for each in names):
+        return lambda _cells: None
+    places = [columns.index(each) for each in names]
 
     def read_cells(cells: list[str]) -> Box | None:
         numbers = [cells[place].strip() for place in places]
         if not any(numbers):
             return None
+        if not all(numbers):
+            raise ValueError(f"a box needs all of {', '.join(names)}, or none of them")
         if corners:
             left, top, right, bottom = map(float, numbers)
             numbers = [str(left), str(top), str(right - left), str(bottom - top)]
@@ -237,7 +263,8 @@ def _split(text: str) -> str | None:
 
 
 def _augmented(text: str, name: str) -> Iterator[Listed]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Not splitlines: JSON may hold what Unicode takes for the end of a line.
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:

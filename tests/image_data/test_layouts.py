@@ -234,6 +234,8 @@ def test_folders_that_are_no_classes_are_explained(place: Path, names: list[str]
         ("path,label,x,y,width,height\na/x.jpg,a,1,1,nan,1\n", "line 2: a box needs four finite numbers"),
         ("path,label,x,y,width,height\na/x.jpg,a,1,1,0,1\n", "line 2: a box of 0 x 1 pixels is none"),
         ("path,label,x,y,width,height\na/x.jpg,a,1,one,0,1\n", "line 2: could not convert"),
+        ("path,label,x,y,width,height\na/x.jpg,a,1,,1,1\n", "line 2: a box needs all of x, y, width, height"),
+        ("path,label,label\na/x.jpg,a,a\n", "list.csv: the first line names the column label twice"),
         ('path,label\n"a/x.jpg,a\n', "list.csv, line"),
         ("path,label\n", "list.csv lists nothing"),
         ("path,label\nsame.jpg,a\n", "'same.jpg' may be a/same.jpg, b/same.jpg; write the whole path"),
@@ -254,6 +256,38 @@ def test_a_table_may_have_semicolons_other_names_and_columns_that_nobody_reads(p
     (place / "meta.csv").write_text("Nr;Filename;Category\n1;x.jpg;cat, small\n2;y.jpg;dog\n")
     data = find_data_set(place)
     assert [data.classes[image.class_id] for image in data.images] == ["cat, small", "dog"]
+
+
+@pytest.mark.parametrize("newline", ["\r", "\r\n", "\n"])
+def test_a_table_has_lines_of_any_system_and_empty_columns(place: Path, newline: str) -> None:
+    LAYOUTS["class folders"](place, dict.fromkeys(["p/x.jpg", "p/y.jpg"], b""), {}, {})
+    text = 'path,label,,\np/x.jpg,"big\ncat",,\np/y.jpg,dog,,\n'
+    (place / "meta.csv").write_text(text.replace("\n", newline), newline="")
+    data = find_data_set(place)
+    assert [data.classes[image.class_id] for image in data.images] == ["big cat", "dog"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "latin-1"])
+def test_a_table_in_another_encoding_is_no_other_layout(place: Path, encoding: str) -> None:
+    LAYOUTS["class folders"](place, dict.fromkeys(["p/x.jpg", "q/y.jpg"], b""), {}, {})
+    text = ("\ufeff" if encoding == "utf-16-be" else "") + "path,label\np/x.jpg,Küken\nq/y.jpg,b\n"
+    (place / "meta.csv").write_text(text, encoding=encoding)
+    with pytest.raises(DataError, match=r"meta\.csv is not UTF-8 text: .*; save it as UTF-8"):
+        find_data_set(place)
+
+
+def test_folders_that_win_over_a_table_are_told(place: Path) -> None:
+    LAYOUTS["class folders"](place, dict.fromkeys(["p/x.jpg", "q/y.jpg"], b""), {}, {})
+    (place / "meta.csv").write_text("image_id,kind\np/x,cat\nq/y,dog\n")
+    (place / "LIST.TXT").write_text("path,label\n")
+    notes = find_data_set(place).notes
+    assert notes[-1].startswith(
+        "the folders name the classes and not meta.csv: the first line must name the columns"
+    )
+    with pytest.raises(
+        DataError, match=r"'LIST\.TXT' is no list of images: its name must end in \.csv, \.tsv"
+    ):
+        find_data_set(place, "LIST.TXT")
 
 
 def test_a_table_that_lists_no_images_is_none(place: Path) -> None:
@@ -561,6 +595,16 @@ def test_a_given_validation_split_is_kept_and_a_test_split_carved_out_of_train(p
         name for name in PHOTOS if splits[name] == "validation"
     }
     assert plan.counts() == {"train": 12, "validation": 3, "test": 3}
+
+
+def test_a_line_of_a_manifest_may_hold_what_unicode_calls_a_line_s_end(place: Path) -> None:
+    LAYOUTS["class folders"](place, dict.fromkeys(["p/x.jpg", "p/y.jpg"], b""), {}, {})
+    lines = [
+        {"source-ref": "s3://b/p/x.jpg", "k": "big\u2028cat"},
+        {"source-ref": "s3://b/p/y.jpg", "k": "dog"},
+    ]
+    (place / "o.manifest").write_text("\r\n".join(json.dumps(line, ensure_ascii=False) for line in lines))
+    assert list(find_data_set(place).classes.values()) == ["big cat", "dog"]
 
 
 def test_json_is_no_list_unless_it_is_a_manifest(place: Path) -> None:
