@@ -70,9 +70,14 @@ def read(files: Files, scan: Scan) -> DataSet:
 def _splits(files: Files, folders: set[str]) -> dict[str, str]:
     """Map the folders of the first level to splits, or nothing where they are classes."""
     known = {folder: SPLIT_NAMES[folder.lower()] for folder in folders if folder.lower() in SPLIT_NAMES}
-    if TRAIN not in known.values():
-        return {}
     others = sorted(folders - known.keys())
+    if TRAIN not in known.values():
+        if len(set(known.values())) > 1 and not others:
+            raise DataError(
+                f"{files.where} has {' and '.join(sorted(known))}, which are splits, and no train: add "
+                "it, or rename them if they are classes"
+            )
+        return {}
     if others:
         raise DataError(
             f"{files.where} has {some(sorted(known))}, which are splits, beside {some(others)}: "

@@ -245,6 +245,8 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _reason(error: Exception, data: bytes) -> str:
+    if isinstance(error, _BOMBS):
+        return f"more than the {MAX_PIXELS:,} pixels allowed"
     if not isinstance(error, UnidentifiedImageError):
         return str(error)
     if not data:

@@ -94,12 +94,37 @@ def data_set(
         if first.name == second.name:
             raise DataError(f"{files.where}: {first.name!r} is listed twice; leave one of the two")
     numbers = numbers or class_numbers({image.class_name for image in images})
+    _check_class_names(files, numbers)
+    _check_boxes(files, [image.box for image in images if image.box])
     records = (
         ImageRecord(number, image.name, image.file, numbers[image.class_name], image.box, image.split)
         for number, image in enumerate(images, start=1)
     )
     classes = {number: name for name, number in sorted(numbers.items(), key=lambda item: item[1])}
-    return DataSet(files, layout, classes, tuple(records), lists, notes)
+    return DataSet(files, layout, classes, tuple(records), lists, (*notes, *_alike(classes.values())))
+
+
+def _check_class_names(files: Files, names: Iterable[str]) -> None:
+    for name in names:
+        if any(unicodedata.category(character) == "Cc" for character in name):
+            raise DataError(f"{files.where}: class {name!r} has a control character in its name; rename it")
+
+
+def _check_boxes(files: Files, boxes: Collection[Box]) -> None:
+    """Raise DataError where all boxes lie within one pixel: some tools write shares of the image."""
+    if boxes and all(x + width <= 1 and y + height <= 1 for x, y, width, height in boxes):
+        raise DataError(
+            f"{files.where}: every box lies within one pixel; give pixels, not shares of the image"
+        )
+
+
+def _alike(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the note about classes that may be one, with a capital letter or without."""
+    by_lower: dict[str, list[str]] = {}
+    for name in names:
+        by_lower.setdefault(name.lower(), []).append(name)
+    alike = [" and ".join(each) for each in by_lower.values() if len(each) > 1]
+    return (f"classes whose names differ in capital letters only: {some(alike, 3)}",) if alike else ()
 
 
 def class_numbers(names: Collection[str]) -> dict[str, int]:

@@ -67,9 +67,12 @@ def _item(item: str, classes: Mapping[int, str]) -> set[int]:
         first, last = int(span[1]), int(span[2] or span[1])
         if first in classes and last in classes:
             return {number for number in classes if first <= number <= last}
-    name = composed(item).lower()
-    return {
-        number for number, each in classes.items() if name and name in (each.lower(), _bare(each).lower())
+    name = composed(item)
+    exact = {number for number, each in classes.items() if name and name in (each, _bare(each))}
+    return exact or {
+        number
+        for number, each in classes.items()
+        if name and name.lower() in (each.lower(), _bare(each).lower())
     }
 
 

@@ -77,6 +77,12 @@ def test_corners_are_read_as_boxes_and_an_image_may_have_none(place: Path) -> No
     assert set(boxes[1:]) == {None}
 
 
+def test_boxes_in_shares_of_the_image_are_refused(place: Path) -> None:
+    LAYOUTS["csv"](place, PHOTOS, {}, dict.fromkeys(PHOTOS, (0.2, 0.1, 0.5, 0.9)))
+    with pytest.raises(DataError, match="every box lies within one pixel; give pixels"):
+        find_data_set(place)
+
+
 @pytest.mark.parametrize("inside", ["", "home/me/birds/"])
 @pytest.mark.parametrize("archive", ["a.tar", "a.tgz", "A.TGZ", "a.tar.gz", "a.tar.bz2", "a.tar.xz", "a.zip"])
 @pytest.mark.parametrize("layout", ["cub", "class folders", "csv"])
@@ -193,6 +199,19 @@ def test_files_that_are_no_images_are_counted_by_kind(place: Path) -> None:
     assert find_data_set(place).notes == ("3 files are no images and are left out: 2 .xml, 1 no suffix",)
 
 
+def test_a_class_may_be_called_as_a_split_is(place: Path) -> None:
+    LAYOUTS["class folders"](place, dict.fromkeys(["test/x.jpg", "valid/x.jpg", "other/x.jpg"], b""), {}, {})
+    assert list(find_data_set(place).classes.values()) == ["other", "test", "valid"]
+
+
+def test_classes_that_differ_in_capitals_are_told_and_can_be_chosen(place: Path) -> None:
+    names = {f"{label}/{n}.jpg": b"" for label in ("Cat", "cat", "dog") for n in range(4)}
+    LAYOUTS["class folders"](place, names, {}, {})
+    assert find_data_set(place).notes == ("classes whose names differ in capital letters only: Cat and cat",)
+    chosen = make_plan(place, Choice(class_selection="cat, DOG")).classes
+    assert list(chosen.values()) == ["cat", "dog"]
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [
@@ -207,6 +226,8 @@ def test_files_that_are_no_images_are_counted_by_kind(place: Path) -> None:
         ),
         (["train/a/x.jpg", "extra/a/x.jpg"], "has train, which are splits, beside extra"),
         (["train/a/x.jpg", "val/a/x.jpg", "valid/a/x.jpg"], "has val and valid, which mean one split"),
+        (["val/a/x.jpg", "test/a/x.jpg"], "has test and val, which are splits, and no train"),
+        (["a\nb/x.jpg", "c/x.jpg"], r"class 'a\nb' has a control character in its name"),
         (["notes.txt"], "holds no images but notes.txt"),
     ],
 )
