@@ -1,4 +1,4 @@
-"""Sample data without a download: simple birds of the eight default classes, drawn by this program.
+"""Sample data without a download: simple birds of eight classes, drawn by this program.
 
     python -m local.sample_data DIR        # DIR/images, DIR/images.txt, ..., and DIR/CUB_200_2011.tgz
 
