@@ -175,6 +175,17 @@ def test_a_value_that_an_execution_would_fail_for_is_one_sentence_and_nothing_is
     assert not deployment.uploaded()
 
 
+def test_a_wrong_value_on_the_command_line_is_told_before_aws_is_asked(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("AWS is asked")
+
+    monkeypatch.setattr("ops.aws.session.boto3.Session", refuse)
+    said = "Error: Epochs is 0 but must be a whole number from 1 to 10000\n"
+    assert upload(capsys, "-p", "Epochs=0") == (2, said)
+
+
 def test_what_another_value_replaces_is_not_held_against_an_upload(
     deployment: MotoDeployment, tmp_path: Path, capsys: Captured
 ) -> None:
