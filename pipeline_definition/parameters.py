@@ -160,8 +160,9 @@ def parameters(
 
 
 def _any_backbone(parameter: Parameter) -> Parameter:
-    names = legal_values()["Backbone"]["enum"] if parameter.name == "Backbone" else parameter.enum
-    return replace(parameter, enum=tuple(names))
+    if parameter.name != "Backbone":
+        return parameter
+    return replace(parameter, enum=tuple(legal_values()["Backbone"]["enum"]))
 
 
 def _of_vpc(name: str, what: str, number: int) -> Parameter:
