@@ -90,7 +90,8 @@ coverage: $(INSTALLED)-all ## Run the tests and say which lines none of them run
 	@$(PYTEST) $(addprefix --cov=,infra lambda local ops pipeline_definition training) \
 	  --cov-report=term-missing:skip-covered --cov-report=html:.coverage-html $(ARGS)
 
-generate: $(INSTALLED)-all ## Write pipeline.json, the image's SBOM, infra/template.json and the generated parts of docs/
+generate: $(INSTALLED)-all ## Write pipeline.json, the legal values, the image's SBOM, infra/template.json and the generated parts of docs/
+	@$(BIN)/python -m tools.legal_values
 	@$(BIN)/python -m pipeline_definition
 	@$(BIN)/python tools/image_sbom.py
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m infra.template

@@ -1,4 +1,4 @@
-"""Sample data without a download: simple birds of the eight default classes, drawn by this program.
+"""Sample data without a download: simple birds of eight classes, drawn by this program.
 
     python -m local.sample_data DIR        # DIR/images, DIR/images.txt, ..., and DIR/CUB_200_2011.tgz
 
@@ -113,7 +113,7 @@ SPECIES = (
         ("wing", [_oval(-0.3, 0.04, 0.14, 0.05)], (62, 82, 178))),
         bill=(1.1, 0.3, 0.4), bill_colour=(214, 186, 64), tail=0.25, neck=0.5 - 0.42j),
 )
-"""The eight classes of the pipeline's default ClassSelection, in the order of their numbers."""
+"""The eight classes that the README chooses of CUB-200-2011, in the order of their numbers."""
 
 # What is behind a bird, above and below. Each class is seen before all of them: they do not give it away.
 SCENES: tuple[tuple[Colour, Colour], ...] = (

@@ -3,11 +3,20 @@
 Standard library only: the SageMaker SDK's parameters are made from it (pipeline.py), and so is the README's
 table (picture.py). A parameter without a default gets its value when an execution starts: the Lambda knows
 the account's role, image, bucket, group and data, so none of them is written into pipeline.json.
+
+The legal values of hyper-parameters are training's to say: tools/legal_values.py writes them into
+checks/legal_values.json, beside those that stand here.
 """
 
+import functools
+import json
 import re
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+LEGAL_VALUES = Path(__file__).parent / "checks" / "legal_values.json"
 
 
 @dataclass(frozen=True)
@@ -20,6 +29,8 @@ class Parameter:
     description: str
     enum: tuple[str, ...] = ()
     hyper_parameter: bool = False
+    legal: Mapping[str, Any] | None = None
+    """The legal numbers of one that is no hyper-parameter, in JSON Schema's words."""
 
     @property
     def hyper_parameter_name(self) -> str:
@@ -28,9 +39,13 @@ class Parameter:
 
 
 def _hyper(
-    name: str, kind: Literal["String", "Integer", "Float"], default: str | int | float, description: str
+    name: str,
+    kind: Literal["String", "Integer", "Float"],
+    default: str | int | float,
+    description: str,
+    enum: tuple[str, ...] = (),
 ) -> Parameter:
-    return Parameter(name, kind, default, description, hyper_parameter=True)
+    return Parameter(name, kind, default, description, enum, hyper_parameter=True)
 
 
 PARAMETERS = (
@@ -69,15 +84,21 @@ PARAMETERS = (
     Parameter(
         "ClassSelection",
         "String",
-        "13, 17, 35, 36, 47, 68, 73, 87",
-        "Ids of the classes to learn; ranges such as `1-100, 150` are allowed, `all` means every class.",
+        "all",
+        "Classes to learn, by id or name, as in `1-100, 150`; `all` means every class of the data.",
     ),
     Parameter(
         "ProcessingInstanceType", "String", "ml.m5.xlarge", "Instance type of Preprocess and the evaluations."
     ),
     Parameter("ProcessingInstanceCount", "Integer", 1, "Instances that share Preprocess."),
     Parameter("TrainingInstanceType", "String", "ml.c5.4xlarge", "Instance type of both trainings."),
-    Parameter("AccuracyThreshold", "Float", 0.7, "Test accuracy (0 to 1) from which a model is registered."),
+    Parameter(
+        "AccuracyThreshold",
+        "Float",
+        0.7,
+        "Test accuracy from which a model is registered.",
+        legal={"type": "number", "minimum": 0, "maximum": 1, "description": "a number from 0 to 1"},
+    ),
     Parameter(
         "ModelApprovalStatus",
         "String",
@@ -85,7 +106,13 @@ PARAMETERS = (
         "Approval status of the registered models.",
         enum=("Approved", "Rejected", "PendingManualApproval"),
     ),
-    _hyper("Backbone", "String", "efficientnet_lite0", "Network whose pretrained features are used."),
+    _hyper(
+        "Backbone",
+        "String",
+        "efficientnet_lite0",
+        "Network whose pretrained features are used.",
+        enum=("efficientnet_lite0",),  # the only one whose weights the image has
+    ),
     _hyper("Epochs", "Integer", 20, "Epochs of the head, on the features of the frozen backbone."),
     _hyper(
         "FineTuneEpochs", "Integer", 1, "Epochs of head and last stage together; 0 leaves the backbone as is."
@@ -94,7 +121,7 @@ PARAMETERS = (
     _hyper("LearningRate", "Float", 0.003, "Learning rate of the head."),
     _hyper("FineTuneLearningRate", "Float", 0.0003, "Learning rate while the last stage is tuned."),
     _hyper("WeightDecay", "Float", 0.0001, "Weight decay; 0 is off."),
-    _hyper("Dropout", "Float", 0.2, "Share of features dropped before the head (0 to 1); 0 is off."),
+    _hyper("Dropout", "Float", 0.2, "Share of features dropped before the head; 0 is off."),
     _hyper("ImageSize", "Integer", 224, "Side of the network's input, in pixels."),
     _hyper("Seed", "Integer", 7, "Seed of every random choice, the validation split included."),
 )
@@ -106,10 +133,20 @@ PRETRAINED_URL = Parameter(
 )
 
 
+@functools.cache
+def legal_values() -> dict[str, dict[str, Any]]:
+    """Return the legal values of each parameter that has some, in JSON Schema's words."""
+    values: dict[str, dict[str, Any]] = json.loads(LEGAL_VALUES.read_text(encoding="utf-8"))
+    return values
+
+
 def parameters(
     *, pretrained_channel: bool = False, subnets: int = 0, security_groups: int = 0
 ) -> tuple[Parameter, ...]:
-    """List the pipeline's parameters in order; a variant has more, behind those that it is about."""
+    """List the pipeline's parameters in order; a variant has more, behind those that it is about.
+
+    With weights in the channel, every backbone that training knows can be trained.
+    """
     after = {name: index + 1 for index, name in enumerate(each.name for each in PARAMETERS)}
     before, data = after["VolumeKmsKeyId"], after["InputDataUrl"]
     return (
@@ -118,8 +155,14 @@ def parameters(
         *(_of_vpc(SECURITY_GROUP_ID, "Security group", number) for number in range(1, security_groups + 1)),
         *PARAMETERS[before:data],
         *([PRETRAINED_URL] if pretrained_channel else []),
-        *PARAMETERS[data:],
+        *(_any_backbone(each) if pretrained_channel else each for each in PARAMETERS[data:]),
     )
+
+
+def _any_backbone(parameter: Parameter) -> Parameter:
+    if parameter.name != "Backbone":
+        return parameter
+    return replace(parameter, enum=tuple(legal_values()["Backbone"]["enum"]))
 
 
 def _of_vpc(name: str, what: str, number: int) -> Parameter:

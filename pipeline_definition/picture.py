@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline_definition.parameters import Parameter, parameters
+from pipeline_definition.parameters import Parameter, legal_values, parameters
 
 DEFINITION = Path(__file__).with_name("pipeline.json")
 # Pale fills with dark text of their own: readable on GitHub's light and dark pages alike.
@@ -60,7 +60,8 @@ def table(definition: Mapping[str, Any]) -> str:
     """Write a definition's parameters as a Markdown table; the descriptions come from parameters.py."""
     described = {each.name: each for each in parameters(pretrained_channel=True)}
     rows = [_row(each, described[each["Name"]]) for each in definition["Parameters"]]
-    return "\n".join(["| Parameter | Type | Default | What it does |", "|---|---|---|---|", *rows])
+    titles = "| Parameter | Type | Default | Legal values | What it does |"
+    return "\n".join([titles, "|---|---|---|---|---|", *rows])
 
 
 def _steps(listed: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -77,12 +78,21 @@ def _node(name: str, step: Mapping[str, Any]) -> str:
 
 def _caption(step: Mapping[str, Any]) -> str:
     arguments = step["Arguments"]
+    if step["Type"] == "Condition" and all(map(_is_bound, arguments["Conditions"])):
+        return "every parameter<br/>in its range?"
     if step["Type"] == "Condition":
         return " and<br/>".join(_question(each) for each in _asked(arguments)) + "?"
     if step["Type"] == "Training":
         return "Spot training" if arguments.get("EnableManagedSpotTraining") else "On-demand training"
     captions = {"Processing": "Processing job", "RegisterModel": "Model package", "Fail": "Execution fails"}
     return captions.get(step["Type"], str(step["Type"]))
+
+
+def _is_bound(condition: Mapping[str, Any]) -> bool:
+    """Return whether a condition compares a parameter with a number."""
+    left, right = condition.get("LeftValue"), condition.get("RightValue")
+    parameter = isinstance(left, dict) and str(left.get("Get")).startswith("Parameters.")
+    return parameter and isinstance(right, int | float)
 
 
 def _asked(arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -154,9 +164,10 @@ def _row(declared: Mapping[str, Any], described: Parameter) -> str:
     default = "*given at the start*"
     if "DefaultValue" in declared:
         default = f"`{declared['DefaultValue']}`" if declared["DefaultValue"] != "" else "*empty*"
-    enum = declared.get("EnumValues")
-    choice = f" One of {', '.join(f'`{value}`' for value in enum)}." if enum else ""
-    return f"| `{declared['Name']}` | {declared['Type']} | {default} | {described.description}{choice} |"
+    legal = ", ".join(f"`{value}`" for value in declared.get("EnumValues", []))
+    if not legal and described.name in legal_values():
+        legal = legal_values()[described.name]["description"]
+    return f"| `{declared['Name']}` | {declared['Type']} | {default} | {legal} | {described.description} |"
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def build(*, pretrained_channel: bool = False, subnets: int = 0, security_groups
     return Pipeline(
         name="pipeline",  # the Lambda names it after the upload's key
         parameters=list(declared.values()),
-        steps=[preprocess, *trainings, *evaluations, *checks, last],
+        steps=[steps.check_parameters(context, preprocess), *trainings, *evaluations, *checks, last],
         pipeline_experiment_config=None,  # by default there is one in some regions and none in others
         sagemaker_session=context.session,
     )

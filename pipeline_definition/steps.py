@@ -1,13 +1,20 @@
 """The steps of the pipeline, each a function that makes one step of the SageMaker SDK."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 # The offline settings come first: the SDK looks for AWS while it is imported.
 import pipeline_definition.session as offline  # isort: split
 
 from sagemaker.core.model_metrics import MetricsSource, ModelMetrics
-from sagemaker.core.workflow.conditions import ConditionGreaterThanOrEqualTo, ConditionNot, ConditionOr
+from sagemaker.core.workflow.conditions import (
+    ConditionGreaterThan,
+    ConditionGreaterThanOrEqualTo,
+    ConditionLessThan,
+    ConditionLessThanOrEqualTo,
+    ConditionNot,
+    ConditionOr,
+)
 from sagemaker.core.workflow.functions import Join, JsonGet
 from sagemaker.core.workflow.properties import PropertyFile
 from sagemaker.mlops.workflow.condition_step import ConditionStep
@@ -24,6 +31,7 @@ from sagemaker.serve import ModelBuilder
 
 from pipeline_definition import jobs
 from pipeline_definition.jobs import StepContext, TrainingType
+from pipeline_definition.parameters import legal_values
 
 ACCURACY = "multiclass_classification_metrics.accuracy.value"
 EVALUATION_FILE = "evaluation.json"
@@ -54,6 +62,52 @@ CAPACITY_RETRY = SageMakerJobStepRetryPolicy(
     max_attempts=5,
 )
 JOB_RETRIES = [SERVICE_RETRY, CAPACITY_RETRY]
+BOUNDS = {
+    "minimum": ConditionGreaterThanOrEqualTo,
+    "exclusiveMinimum": ConditionGreaterThan,
+    "maximum": ConditionLessThanOrEqualTo,
+    "exclusiveMaximum": ConditionLessThan,
+}
+"""What a bound in legal_values.json demands of a parameter."""
+
+
+def check_parameters(context: StepContext, preprocess: Any) -> Any:
+    """Make the condition step that lets the first job start if every number is a legal one.
+
+    The first job stands in the branch: a step that waited for the condition would start beside the Fail
+    step. As arguments of a job the numbers would be in the key of its step cache.
+    """
+    numbers = {name: legal for name, legal in legal_values().items() if "enum" not in legal}
+    conditions = [
+        condition(left=context.parameters[name], right=_bound(legal, bound))
+        for name, legal in numbers.items()
+        for bound, condition in BOUNDS.items()
+        if bound in legal
+    ]
+    return ConditionStep(
+        "CheckParameters",
+        display_name="CheckParameters",
+        description="Starts no job if a parameter is outside of its range.",
+        conditions=conditions,
+        if_steps=[preprocess],
+        else_steps=[_parameter_out_of_range(context, numbers)],
+    )
+
+
+def _bound(legal: Mapping[str, Any], bound: str) -> float:
+    return int(legal[bound]) if legal["type"] == "integer" else float(legal[bound])
+
+
+def _parameter_out_of_range(context: StepContext, numbers: Mapping[str, Mapping[str, Any]]) -> Any:
+    message: list[Any] = ["No job was started: a parameter is out of range."]
+    for name, legal in numbers.items():
+        message += [f" {name} is ", context.parameters[name], f", must be {legal['description']}."]
+    return FailStep(
+        "ParameterOutOfRange",
+        Join("", message),
+        display_name="ParameterOutOfRange",
+        description="Says what every parameter with a range is and must be.",
+    )
 
 
 def preprocess(context: StepContext) -> Any:

@@ -58,11 +58,11 @@ def check_same_classes(description: ModelDescription, manifest: dict[str, Any], 
             f"the model knows {len(model)} classes and the manifest {len(data)}; they differ in "
             f"{', '.join(odd[:5])}: evaluate with the test and manifest of the data that trained the model"
         )
-    short_side = short_side(description.image_size, description.crop_fraction)
-    if test.short_side != short_side:
+    seen = short_side(description.image_size, description.crop_fraction)
+    if test.short_side != seen:
         raise JobError(
             f"the test images are stored with a short side of {test.short_side} pixels, but a model of "
-            f"ImageSize {description.image_size} sees {short_side}: run Preprocess with this ImageSize"
+            f"ImageSize {description.image_size} sees {seen}: run Preprocess with this ImageSize"
         )
     if manifest["digest"] != test.digest:
         raise JobError(

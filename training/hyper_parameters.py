@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,32 +38,48 @@ class HyperParameters:
         return self.epochs + self.fine_tune_epochs
 
 
-Parser = Callable[[str], Any]
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers that a hyper-parameter may have; a bound that is `exclusive` is itself not one of them."""
 
+    minimum: float
+    maximum: float
+    whole: bool = False
+    exclusive_minimum: bool = False
+    exclusive_maximum: bool = False
 
-def _integer(low: int, high: int) -> Parser:
-    def parse(text: str) -> int:
-        value = int(text) if text.strip().lstrip("+-").isdecimal() else None
-        if value is None or not low <= value <= high:
-            raise ValueError(f"a whole number from {low} to {high}")
+    @property
+    def description(self) -> str:
+        """Say in words what they are."""
+        low, high = f"{self.minimum:.12g}", f"{self.maximum:.12g}"
+        if self.exclusive_minimum:
+            bounds = f"above {low} and at most {high}"
+        elif self.exclusive_maximum:
+            bounds = f"of at least {low} and below {high}"
+        else:
+            bounds = f"from {low} to {high}"
+        return f"a {'whole number' if self.whole else 'number'} {bounds}"
+
+    def __contains__(self, value: float) -> bool:
+        above = value > self.minimum if self.exclusive_minimum else value >= self.minimum
+        below = value < self.maximum if self.exclusive_maximum else value <= self.maximum
+        return above and below
+
+    def parse(self, text: str) -> float:
+        """Return the number that a text stands for; raise ValueError, which says what must stand there."""
+        value = self._read(text)
+        if value not in self:
+            raise ValueError(self.description)
         return value
 
-    return parse
-
-
-def _number(low: float, high: float, *, above: bool = False, below: bool = False) -> Parser:
-    legal = f"a number {'above' if above else 'from'} {low:g} {'and below' if below else 'to'} {high:g}"
-
-    def parse(text: str) -> float:
+    def _read(self, text: str) -> float:
+        """Read a number; what is none is NaN, which is no legal value of anything."""
+        if self.whole:
+            return int(text) if re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", text) else math.nan
         try:
-            value = float(text)
+            return float(text)
         except ValueError:
-            value = math.nan
-        if not low <= value <= high or (above and value == low) or (below and value == high):
-            raise ValueError(legal)
-        return value
-
-    return parse
+            return math.nan
 
 
 def _name(text: str) -> str:
@@ -71,17 +88,21 @@ def _name(text: str) -> str:
     return text
 
 
-PARSERS: Mapping[str, Parser] = {
+NUMBERS: Mapping[str, Numbers] = {
+    "epochs": Numbers(1, 10_000, whole=True),
+    "fine-tune-epochs": Numbers(0, 10_000, whole=True),
+    "batch-size": Numbers(1, 4096, whole=True),
+    "learning-rate": Numbers(0, 10, exclusive_minimum=True),
+    "fine-tune-learning-rate": Numbers(0, 10, exclusive_minimum=True),
+    "weight-decay": Numbers(0, 10),
+    "dropout": Numbers(0, 1, exclusive_maximum=True),
+    "image-size": Numbers(32, 1024, whole=True),
+    "seed": Numbers(0, 2**31 - 1, whole=True),
+}
+"""The legal values of all hyper-parameters but `backbone`; tools/legal_values.py tells those who upload."""
+PARSERS: Mapping[str, Callable[[str], Any]] = {
     "backbone": _name,
-    "epochs": _integer(1, 10_000),
-    "fine-tune-epochs": _integer(0, 10_000),
-    "batch-size": _integer(1, 4096),
-    "learning-rate": _number(0, 10, above=True),
-    "fine-tune-learning-rate": _number(0, 10, above=True),
-    "weight-decay": _number(0, 10),
-    "dropout": _number(0, 1, below=True),
-    "image-size": _integer(32, 1024),
-    "seed": _integer(0, 2**31 - 1),
+    **{name: numbers.parse for name, numbers in NUMBERS.items()},
 }
 
 

@@ -83,12 +83,12 @@ def write_shards(plan: Plan, hosts: Hosts, output: Callable[[str], Path], argume
     inspection = Inspection(plan)
     labels = {number: label for label, number in enumerate(sorted(plan.classes))}
     mine = {image.number for image in plan.images[hosts.rank :: len(hosts.names)]}
-    short_side = short_side(arguments.image_size)
+    stored_side = short_side(arguments.image_size)
 
     def handle(item: tuple[ImageRecord, bytes]) -> tuple[ImageRecord, bytes, StoredImage | str | None]:
         image, data = item
         quality = arguments.quality if plan.splits[image.number] == TRAIN else None
-        stored = store_image(data, short_side=short_side, quality=quality) if image.number in mine else None
+        stored = store_image(data, short_side=stored_side, quality=quality) if image.number in mine else None
         return image, hashlib.sha256(data).digest(), stored
 
     with ExitStack() as stack:

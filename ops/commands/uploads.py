@@ -21,7 +21,9 @@ from ops.uploads.start import settle
 from ops.uploads.upload import (
     check_parameters,
     check_start,
+    check_values,
     definition_key,
+    parameters_key,
     upload_data,
     upload_definition,
     upload_parameters,
@@ -50,8 +52,9 @@ def validate(definition: Path, parameters: Path | None, stack: str | None) -> No
     """Say everything that is wrong with the definition FILE, and where it would be met.
 
     First what CreatePipeline would refuse, what the API of a step's job would refuse when the step starts,
-    and advice on what may be newer than this library; then what the deployed function would reject the
-    upload for, in its words. Each line has the JSON pointer of what is wrong, what it is, and what to write.
+    the values that an execution would fail for, and advice on what may be newer than this library; then what
+    the deployed function would reject the upload for, in its words. Each line has the JSON pointer of what is
+    wrong, what it is, and what to write.
     Needs no credentials: the default policy judges, unless a stack is named whose policy is to judge.
 
     Exits with 0 when nothing is wrong, advice or not, else with 2.
@@ -125,10 +128,14 @@ def upload(
     deployed = session.deployment(stack)
     uploader = roles.uploader(session, deployed, as_role)
     s3, bucket = uploader.client("s3"), deployed.bucket
-    values = beside if parameters_file else values_beside(s3, bucket, key, replaced)
-    later = choice_of(document, {**outcome.json_object(values), **given})
-    if data is not None and later != choice:
-        read_plan(data, later)
+    if parameters_file is None:
+        values = values_beside(s3, bucket, key, replaced)
+        check_values(definition, replaced, values, f"s3://{bucket}/{parameters_key(key)}")
+        later = choice_of(document, {**outcome.json_object(values), **given})
+        if data is not None and later != choice:
+            read_plan(data, later)
+    else:
+        values = beside
     settings = _known_settings(uploader, stack, console)
     if settings is not None:
         anywhere = {"InputDataUrl": f"s3://{bucket}/data/"} if data else {}

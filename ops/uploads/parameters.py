@@ -70,7 +70,7 @@ def typed(parameter: Mapping[str, Any], text: str) -> Value:
     allowed = parameter.get("EnumValues")
     if allowed and value not in allowed:
         raise CannotUploadError(
-            f"{name}={text!r} is none of its EnumValues{did_you_mean(text, map(str, allowed))}"
+            f"{name} is {text!r} but must be one of its EnumValues{did_you_mean(text, map(str, allowed))}"
         )
     return value
 

@@ -27,6 +27,8 @@ from ops.output.terminal import is_live
 from ops.uploads import outcome, validation
 from ops.uploads.data_set import DataFile, DataSet
 from ops.uploads.parameters import with_defaults
+from pipeline_definition.checks.values import defaults
+from upload_trigger.definition import walk
 
 if TYPE_CHECKING:
     from upload_trigger.settings import Settings
@@ -56,6 +58,7 @@ def check_parameters(path: Path, parameters: Mapping[str, str], beside: Path | N
     `beside` is a parameters.json to be uploaded with it, which must fit and give none of `parameters` again.
     """
     _, definition = _body(path, parameters)
+    validation.refuse_illegal_values(definition, ("", _given(definition, parameters)))
     if beside is None:
         return
     twice = sorted(validation.read_parameters(beside).keys() & parameters.keys())
@@ -63,7 +66,31 @@ def check_parameters(path: Path, parameters: Mapping[str, str], beside: Path | N
         raise CannotUploadError(
             f"{beside} gives {', '.join(twice)}, too, and would win: give each value once"
         )
-    validation.check_parameters(path, definition, validation.values_of(beside))
+    values = validation.values_of(beside)
+    validation.check_parameters(path, definition, values)
+    check_values(path, parameters, values, str(beside))
+
+
+def check_values(path: Path, parameters: Mapping[str, str], values: bytes, beside: str) -> None:
+    """Raise CannotUploadError unless an execution can run with the values that it would have.
+
+    They are those of `parameters`, those of the parameters.json named `beside`, and the DefaultValues of the
+    definition at `path`.
+    """
+    _, definition = _body(path, parameters)
+    validation.refuse_illegal_values(
+        definition,
+        ("", _given(definition, parameters)),
+        (beside, outcome.json_object(values)),
+        (str(path), defaults(walk.parameters(definition))),
+    )
+
+
+def _given(definition: dict[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:
+    """Return the `parameters` of the command line, typed, of a definition that has them as its defaults."""
+    return {
+        name: value for name, value in defaults(walk.parameters(definition)).items() if name in parameters
+    }
 
 
 def values_beside(s3: Any, bucket: str, key: str, parameters: Mapping[str, str]) -> bytes:

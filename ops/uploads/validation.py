@@ -17,7 +17,7 @@ from ops.aws.session import ClientFactory
 from ops.aws.stack import function_name
 from ops.errors import AbsentError, CannotUploadError
 from ops.uploads.parameters import DEPLOYMENT_PARAMETERS, VPC_PARAMETER, is_deployments
-from pipeline_definition.checks import Finding, Place, check
+from pipeline_definition.checks import Finding, Place, check, illegal_values
 from pipeline_definition.checks.service_model import bundled_model
 from upload_trigger.definition import loading, walk
 from upload_trigger.definition.loading import InvalidDefinitionError
@@ -71,6 +71,8 @@ def tell(finding: Finding) -> str:
             return f"CreatePipeline refuses: {finding}"
         case Place.RUN:
             return f"the job of step {finding.step} would be refused: {finding}"
+        case Place.EXECUTION:
+            return f"the execution would fail: {finding}"
         case Place.ADVICE:
             return f"advice: {finding}"
 
@@ -122,6 +124,21 @@ def check_parameters(path: Path, definition: dict[str, Any], values: bytes) -> N
     judged = admission.examine(definition, values, offline(definition))
     if judged.in_values:
         raise CannotUploadError(_told(f"{path} cannot be started", judged.in_values))
+
+
+def refuse_illegal_values(definition: dict[str, Any], *sources: tuple[str, Mapping[str, Any]]) -> None:
+    """Raise CannotUploadError with the values that an execution would end as Failed for.
+
+    Each source has where its values stand, nothing for the command line; a value counts where it comes first.
+    """
+    values: dict[str, Any] = {}
+    found_in: dict[str, str] = {}
+    for where, given in reversed(sources):
+        values |= given
+        found_in |= dict.fromkeys(given, f"{where}: " if where else "")
+    wrong = [found_in[name] + message for name, message in illegal_values(definition, values).items()]
+    if wrong:
+        raise CannotUploadError("; ".join(wrong))
 
 
 def judge(

@@ -7,7 +7,7 @@ once, with where on AWS it would be met. Nothing here needs the SageMaker SDK, c
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pipeline_definition.checks import options, references, structure
+from pipeline_definition.checks import legal_values, options, references, structure
 from pipeline_definition.checks.arguments import Arguments
 from pipeline_definition.checks.findings import Finding, Found, Place
 from pipeline_definition.checks.values import defaults
@@ -16,7 +16,7 @@ from upload_trigger.definition import walk
 if TYPE_CHECKING:
     from botocore.model import ServiceModel
 
-__all__ = ["MAX_FINDINGS", "Finding", "Place", "check"]
+__all__ = ["MAX_FINDINGS", "Finding", "Place", "check", "illegal_values"]
 MAX_FINDINGS = 100
 """Of each place. Nobody mends more at once, and a hostile file must not make us write a book."""
 
@@ -61,3 +61,10 @@ def _all(
             yield found, name
         for found in options.between_arguments(step, path, known):
             yield found, name
+    for found in legal_values.findings(definition, known):
+        yield found, ""
+
+
+def illegal_values(definition: dict[str, Any], values: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is wrong with the values that the parameters would have in an execution, by parameter."""
+    return {name: message for _, name, message in legal_values.illegal(definition, values)}

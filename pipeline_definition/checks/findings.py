@@ -10,12 +10,14 @@ from upload_trigger.definition.problems import Path, Problem, did_you_mean, is_s
 
 
 class Place(StrEnum):
-    """Who would refuse it on AWS."""
+    """Where it would be met on AWS."""
 
     CREATE = "create"
     """CreatePipeline and UpdatePipeline."""
     RUN = "run"
     """The API that makes a step's job, when the step starts."""
+    EXECUTION = "execution"
+    """The execution itself: it starts, and ends as Failed."""
     ADVICE = "advice"
     """Nobody that is known: only this library has doubts."""
 
@@ -54,6 +56,11 @@ def create(path: Path, message: str | Callable[[], str]) -> Found:
 def run(path: Path, message: str | Callable[[], str]) -> Found:
     """Say what the API of a step's job refuses."""
     return Found(Place.RUN, path, message)
+
+
+def execution(path: Path, message: str | Callable[[], str]) -> Found:
+    """Say what an execution ends as Failed for."""
+    return Found(Place.EXECUTION, path, message)
 
 
 def advice(path: Path, message: str | Callable[[], str]) -> Found:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from ops.errors import StartFailedError
+from ops.uploads.start import wait_for_start
+from ops.uploads.upload import DefinitionUpload
 from tests.support.local_aws.deployed import DeployedStack
 from tests.support.local_aws.toy_pipeline import SHIPPED
 
@@ -87,11 +89,31 @@ def test_data_that_was_overwritten_is_read_again(deployed: DeployedStack) -> Non
 def test_a_model_below_the_threshold_fails_the_execution_with_the_number(
     deployed: DeployedStack, first: str
 ) -> None:
-    execution = deployed.run(SHIPPED, AccuracyThreshold="1.01")
+    execution = deployed.run(SHIPPED, AccuracyThreshold="0.95")
     assert deployed.describe(execution)["PipelineExecutionStatus"] == "Failed"
     steps = deployed.steps(execution)
-    assert "1.01" in steps["AccuracyTooLow"]["FailureReason"]
+    assert "0.95" in steps["AccuracyTooLow"]["FailureReason"]
     assert not {"RegisterSpot", "RegisterOnDemand"} & steps.keys()
+
+
+def test_a_value_out_of_range_ends_a_plain_upload_before_any_job(deployed: DeployedStack, first: str) -> None:
+    bucket, s3 = deployed.outputs["BucketName"], deployed.uploader.client("s3")
+    key = "pipeline/values/pipeline.json"
+    values = {"Epochs": 0, "InputDataUrl": deployed.data_url}
+    deployed.put_object("pipeline/values/parameters.json", json.dumps(values).encode())
+    before = deployed.sagemaker.list_processing_jobs(MaxResults=100)["ProcessingJobSummaries"]
+    version = s3.put_object(Bucket=bucket, Key=key, Body=SHIPPED.read_bytes())["VersionId"]
+    uploaded = DefinitionUpload(bucket, key, version)
+    execution = wait_for_start(
+        s3, deployed.uploader.client("sqs"), uploaded, deployed.outputs["FailureQueueUrl"], 30.0
+    )
+    deployed.follow(execution)
+    assert deployed.describe(execution)["PipelineExecutionStatus"] == "Failed"
+    steps = deployed.steps(execution)
+    assert steps.keys() == {"CheckParameters", "ParameterOutOfRange"}
+    reason = steps["ParameterOutOfRange"]["FailureReason"]
+    assert "Epochs is 0, must be a whole number from 1 to 10000." in reason
+    assert deployed.sagemaker.list_processing_jobs(MaxResults=100)["ProcessingJobSummaries"] == before
 
 
 def test_no_upload_registers_a_model_as_approved(deployed: DeployedStack) -> None:
@@ -120,7 +142,7 @@ def test_ended_executions_and_models_are_told_to_the_topic_and_nothing_else_is(
     deployed: DeployedStack, first: str
 ) -> None:
     url = subscribed_queue(deployed)
-    failed = deployed.run(SHIPPED, AccuracyThreshold="1.02")
+    failed = deployed.run(SHIPPED, AccuracyThreshold="0.96")
     package = deployed.steps(first)["RegisterSpot"]["Metadata"]["RegisterModel"]["Arn"]
     deployed.sagemaker.update_model_package(ModelPackageArn=package, ModelApprovalStatus="Approved")
     told = told_until(deployed, url, {"pipelineExecutionArn": failed}, {"ModelPackageArn": package})

@@ -3,6 +3,7 @@
 import functools
 import io
 import itertools
+import re
 import signal
 import subprocess
 import sys
@@ -74,11 +75,17 @@ def interrupt_after(calls: int, function: Callable[..., object]) -> Callable[...
     return interrupted
 
 
-def test_the_classes_are_the_pipelines_default_ones_with_cubs_numbers_and_names(data: Path) -> None:
-    (selection,) = (each.default for each in PARAMETERS if each.name == "ClassSelection")
+def test_the_classes_are_those_that_the_readme_chooses_of_cub(data: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    chosen = re.findall(r'"?ClassSelection"?[:=] ?"?([0-9, ]+)"', readme)
 
     assert table(data, "classes.txt") == NAMES
-    assert selection == ", ".join(map(str, NAMES))
+    assert len(chosen) == 2, "at the run, and at the upload"
+    assert {text.replace(" ", "") for text in chosen} == {",".join(map(str, NAMES))}
+
+
+def test_by_default_every_class_of_the_data_is_learned() -> None:
+    assert [each.default for each in PARAMETERS if each.name == "ClassSelection"] == ["all"]
 
 
 def test_every_listed_image_is_there_in_the_folder_of_its_class(data: Path) -> None:

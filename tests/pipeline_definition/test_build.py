@@ -12,6 +12,7 @@ import pytest
 from pipeline_definition.checks import check
 from pipeline_definition.checks.service_model import bundled_model
 from tests.support.definitions.policy_cases import DEPLOYED, judge
+from upload_trigger.definition import walk
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = ROOT / "pipeline_definition" / "pipeline.json"
@@ -87,8 +88,12 @@ def test_the_committed_file_is_what_the_source_gives(built: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_pretrained_variant_differs_by_one_parameter_and_one_channel(built: Path) -> None:
+def test_the_pretrained_variant_differs_by_a_parameter_a_channel_and_the_backbones(built: Path) -> None:
     variant: dict[str, Any] = json.loads((built / "pretrained.json").read_text(encoding="utf-8"))
+    assert check(variant, bundled_model()) == []
+    backbones = walk.parameters(variant)["Backbone"]["EnumValues"]
+    assert "resnet50" in backbones
+    del backbones[1:]
     variant["Parameters"].remove({"Name": "PretrainedUrl", "Type": "String"})
     for step in (step for step in variant["Steps"] if step["Type"] == "Training"):
         channel = step["Arguments"]["InputDataConfig"].pop()
@@ -107,7 +112,7 @@ def test_the_variant_for_a_vpc_differs_by_its_ids_alone_and_may_start_there(buil
     for name in names:
         variant["Parameters"].remove({"Name": name, "Type": "String"})
     configured = 0
-    for step in variant["Steps"]:
+    for _, step, _ in walk.steps(variant):
         place = step["Arguments"].get("NetworkConfig", step["Arguments"])
         if step["Type"] in ("Processing", "Training"):
             config = place.pop("VpcConfig")

@@ -31,7 +31,9 @@ JOBS = {name: step for name, step in STEPS.items() if step["Type"] in JOB_TYPES}
 
 def test_the_steps_are_there_in_the_order_that_everything_names_them() -> None:
     assert [(name, step["Type"]) for name, step in STEPS.items()] == [
+        ("CheckParameters", "Condition"),
         ("Preprocess", "Processing"),
+        ("ParameterOutOfRange", "Fail"),
         ("TrainSpot", "Training"),
         ("TrainOnDemand", "Training"),
         ("EvaluateSpot", "Processing"),
@@ -264,6 +266,8 @@ def test_the_picture_shows_every_step_and_only_the_shortest_arrows() -> None:
         assert f"<b>{name}</b>" in drawn
     arrows = re.findall(r"^ +(\w+) -->(?:\|(\w+)\|)? (\w+)$", drawn, re.MULTILINE)
     assert {(source, target): answer for source, answer, target in arrows} == {
+        ("CheckParameters", "Preprocess"): "yes",
+        ("CheckParameters", "ParameterOutOfRange"): "no",
         ("Preprocess", "TrainSpot"): "",
         ("Preprocess", "TrainOnDemand"): "",
         ("TrainSpot", "EvaluateSpot"): "",

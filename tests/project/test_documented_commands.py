@@ -3,7 +3,6 @@
 import argparse
 import functools
 import itertools
-import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -18,16 +17,14 @@ from botocore.exceptions import UnknownServiceError
 from botocore.model import OperationModel, ServiceModel
 
 from infra.config import context_keys
+from pipeline_definition.parameters import parameters
 from tools.reference import DOCS, ROOT, command_groups
 
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md")])
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
 VARIABLES = set(re.findall(r"^(?:export )?([A-Z_]+) \?=", MAKEFILE, re.MULTILINE))
-PARAMETERS = {
-    each["Name"]
-    for each in json.loads((ROOT / "pipeline_definition" / "pipeline.json").read_text())["Parameters"]
-}
+PARAMETERS = {each.name for each in parameters(pretrained_channel=True)}
 PROGRAMS = ("make", "cv-pipeline", "python", "aws", "cdk")
 """Programs whose commands are parsed, wherever they stand in a document."""
 OTHERS = {

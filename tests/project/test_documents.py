@@ -8,6 +8,7 @@ import pytest
 from tests.support.definitions.policy_cases import DEFAULT, shipped, values
 from tools import reference
 from tools.reference import DOCS, ROOT
+from upload_trigger.definition import walk
 from upload_trigger.policy import worst_case_cost
 from upload_trigger.policy.cost import JOBS, STOPPING_SECONDS
 
@@ -72,7 +73,7 @@ def test_the_readme_says_what_an_execution_costs_as_the_product_counts_it() -> N
     worst = shipped()
     # Five jobs of a quarter of an hour are the worst case where each job may take no more, and is tried once.
     usual = shipped()
-    for step in usual["Steps"]:
+    for _, step, _ in walk.steps(usual):
         if step["Type"] in JOBS:
             step["Arguments"]["StoppingCondition"]["MaxRuntimeInSeconds"] = 15 * 60 - STOPPING_SECONDS
             step["RetryPolicies"] = []

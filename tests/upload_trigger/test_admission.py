@@ -34,7 +34,7 @@ SETTINGS = Settings(
     policy=Policy(),
     on_running=PARALLEL,
 )
-PREPROCESS = ("Steps", 0, "Arguments")
+PREPROCESS = ("Steps", 0, "Arguments", "IfSteps", 0, "Arguments")
 IMAGE = (*PREPROCESS, "AppSpecification", "ImageUri")
 LAMBDA = {"Name": "Call", "Type": "Lambda", "FunctionArn": "f", "Arguments": {}}
 
@@ -102,7 +102,7 @@ def test_a_file_of_values_that_cannot_be_read_is_told_with_its_name() -> None:
 
 def test_the_policy_judges_the_data_set_that_was_chosen() -> None:
     ((place, message),) = refused(SHIPPED, data=["b\u00e4ume/1.jpg"])
-    assert place == "/Steps/0/Arguments/ProcessingInputs/0/S3Input/S3Uri"
+    assert place == pointer(*PREPROCESS, "ProcessingInputs", 0, "S3Input", "S3Uri")
     assert "[rule locations]" in message
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.infra.profiles import HARDENED as TEMPLATE
+from upload_trigger.definition import walk
 
 ROOT = Path(__file__).parents[3]
 DEFINITION = json.loads((ROOT / "pipeline_definition" / "pipeline.json").read_text(encoding="utf-8"))
@@ -209,7 +210,7 @@ def test_the_definitions_defaults_are_allowed(
 def test_the_definitions_jobs_ask_for_no_more_time_than_is_allowed() -> None:
     asked = [
         step["Arguments"]["StoppingCondition"]["MaxRuntimeInSeconds"]
-        for step in DEFINITION["Steps"]
+        for _, step, _ in walk.steps(DEFINITION)
         if step["Type"] in {"Processing", "Training"}
     ]
     limit = by_sid("PipelineRole")["Train"]["Condition"]["NumericLessThanEquals"]

@@ -89,7 +89,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_one_or_the_list() -> None:
 
 
 def test_a_value_outside_the_enumeration_is_refused_with_the_nearest_one() -> None:
-    with pytest.raises(CannotUploadError, match=r"none of its EnumValues; did you mean Approved\?"):
+    with pytest.raises(CannotUploadError, match=r"must be one of its EnumValues; did you mean Approved\?"):
         with_defaults(DEFINITION, {"ModelApprovalStatus": "approved"})
 
 

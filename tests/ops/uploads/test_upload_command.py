@@ -10,10 +10,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ops import __main__ as cli
+from ops.commands.uploads import DEFINITION
 from tests.support.definitions.policy_cases import DEPLOYED
 from tests.support.definitions.small import small, training
 from tests.support.ops.deployment import BUCKET, KEY, MotoDeployment, definition, deployment
 from tests.support.training.cub_layout import write_cub
+from upload_trigger.definition import walk
 
 __all__ = ["deployment"]  # a fixture
 
@@ -142,6 +144,52 @@ def test_what_aws_or_the_policy_refuses_is_not_uploaded(
     assert code == 2
     assert f"\n  {said}" in output
     assert is_empty(deployment)
+
+
+OUT_OF_RANGE = "AccuracyThreshold is 7 but must be a number from 0 to 1"
+
+
+def test_a_value_that_an_execution_would_fail_for_is_one_sentence_and_nothing_is_uploaded(
+    deployment: MotoDeployment, tmp_path: Path, capsys: Captured
+) -> None:
+    deployment.function.environment["PIPELINE_PARAMETERS"] = json.dumps(DEPLOYED)
+    beside = write(tmp_path / "parameters.json", {"AccuracyThreshold": 7})
+    data = str(data_set(tmp_path / "birds"))
+    of_the_command = ("-p", "AccuracyThreshold=7", "--data", data)
+    assert upload(capsys, *of_the_command) == (2, f"Error: {OUT_OF_RANGE}\n")
+    assert upload(capsys, "--parameters", beside) == (2, f"Error: {beside}: {OUT_OF_RANGE}\n")
+    shipped = json.loads(DEFINITION.read_text())
+    walk.parameters(shipped)["AccuracyThreshold"]["DefaultValue"] = 7
+    wrong = write(tmp_path / "d.json", shipped)
+    assert upload(capsys, wrong, "--data", data) == (2, f"Error: {wrong}: {OUT_OF_RANGE}\n")
+    assert is_empty(deployment)
+    deployment.put({"AccuracyThreshold": 7}, BESIDE)
+    where = f"s3://{BUCKET}/{BESIDE}"
+    assert upload(capsys, "--data", data) == (2, f"Error: {where}: {OUT_OF_RANGE}\n")
+    assert not deployment.uploaded()
+
+
+def test_a_wrong_value_on_the_command_line_is_told_before_aws_is_asked(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("AWS is asked")
+
+    monkeypatch.setattr("ops.aws.session.boto3.Session", refuse)
+    said = "Error: Epochs is 0 but must be a whole number from 1 to 10000\n"
+    assert upload(capsys, "-p", "Epochs=0") == (2, said)
+
+
+def test_what_another_value_replaces_is_not_held_against_an_upload(
+    deployment: MotoDeployment, tmp_path: Path, capsys: Captured
+) -> None:
+    deployment.delivers = False
+    deployment.function.environment["PIPELINE_PARAMETERS"] = json.dumps(DEPLOYED)
+    shipped = json.loads(DEFINITION.read_text())
+    walk.parameters(shipped)["AccuracyThreshold"]["DefaultValue"] = 7
+    wrong, data = write(tmp_path / "d.json", shipped), str(data_set(tmp_path / "birds"))
+    deployment.put({"AccuracyThreshold": 0.9}, BESIDE)
+    assert upload(capsys, wrong, "--data", data, "--no-wait")[0] == 0
 
 
 def test_values_in_the_bucket_count_in_what_is_checked_before_an_upload(

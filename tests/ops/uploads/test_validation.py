@@ -15,6 +15,7 @@ from ops.uploads.parameters import DEPLOYMENT_PARAMETERS
 from tests.support.definitions.small import processing, small, step
 from tests.support.ops.deployment import ENVIRONMENT, MotoDeployment, definition, deployment
 from upload_trigger import handler
+from upload_trigger.definition import walk
 
 __all__ = ["deployment"]  # a fixture
 
@@ -49,9 +50,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("offline")
 def test_the_shipped_definition_is_sound(capsys: Captured) -> None:
-    steps = json.loads(SHIPPED.read_bytes())["Steps"]
-    nested = [each["Arguments"].get(branch, []) for each in steps for branch in ("IfSteps", "ElseSteps")]
-    count = len(steps) + sum(map(len, nested))
+    count = sum(1 for _ in walk.steps(json.loads(SHIPPED.read_bytes())))
     code, said = validate(capsys, str(SHIPPED))
     assert code == 0
     assert said.startswith(f"{SHIPPED} is sound: {count} steps, 25 parameters; an execution costs at most ")
@@ -239,6 +238,23 @@ def test_what_validate_takes_for_given_is_what_the_template_gives() -> None:
         assert json.loads(text).keys() | optional == set(given) | optional
 
 
+@pytest.mark.usefixtures("offline")
+def test_a_value_that_an_execution_would_fail_for_is_told_whoever_gives_it(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    wrong = json.loads(SHIPPED.read_bytes())
+    walk.parameters(wrong)["ImageSize"]["DefaultValue"] = 9
+    said = (
+        "the execution would fail: /Parameters/23: ImageSize is 9 but must be a whole number from 32 to 1024"
+    )
+    given = write(tmp_path / "parameters.json", {"ImageSize": "9"})
+    for arguments in ([write(tmp_path / "d.json", wrong)], [str(SHIPPED), "--parameters", given]):
+        code, output = validate(capsys, *arguments)
+        assert (code, output.splitlines()[1:]) == (2, [f"  {said}"])
+    mended = write(tmp_path / "parameters.json", {"ImageSize": 32})
+    assert validate(capsys, write(tmp_path / "d.json", wrong), "--parameters", mended)[0] == 0
+
+
 def test_a_definition_for_a_vpc_is_judged_as_if_the_deployment_had_it(
     tmp_path: Path, capsys: Captured
 ) -> None:
@@ -249,7 +265,7 @@ def test_a_definition_for_a_vpc_is_judged_as_if_the_deployment_had_it(
         "Subnets": [{"Get": "Parameters.SubnetId1"}],
         "SecurityGroupIds": [{"Get": "Parameters.SecurityGroupId1"}],
     }
-    for each in document["Steps"]:
+    for _, each, _ in walk.steps(document):
         if each["Type"] in ("Processing", "Training"):
             each["Arguments"].get("NetworkConfig", each["Arguments"])["VpcConfig"] = config
     assert validate(capsys, write(tmp_path / "d.json", document))[0] == 0

@@ -59,11 +59,15 @@ HARMLESS = [
     ),
     Harmless("/Steps/Check*/Name", ("longer",), "nothing refers to the name of a Condition step"),
     Harmless(
-        "/Steps/Check*/Arguments/IfSteps/*/Name", ("longer",), "nothing refers to the name of a last step"
+        "/Steps/Check*/Arguments/{If,Else}Steps/*/Name",
+        ("longer",),
+        "nothing refers to the name of a last step",
     ),
     Harmless("/Steps/**/ErrorMessage", ("nowhere", "a thousand", "removed"), f"{FOR_PEOPLE}; {UNREAD}"),
     Harmless("/Steps/**/ErrorMessage/Std:Join/Values/*", ("nowhere",), f"{FOR_PEOPLE}; {UNREAD}"),
-    Harmless("/Steps/**/AccuracyTooLow/Arguments", ("emptied",), f"{FOR_PEOPLE}; {UNREAD}"),
+    Harmless(
+        "/Steps/**/{AccuracyTooLow,ParameterOutOfRange}/Arguments", ("emptied",), f"{FOR_PEOPLE}; {UNREAD}"
+    ),
     # Parameters: whatever they say is judged where it is used.
     Harmless("/Parameters", ("reversed",), "their order means nothing"),
     Harmless(
@@ -91,54 +95,54 @@ HARMLESS = [
         "the deployment gives its own",
     ),
     Harmless(
-        "/Parameters/ModelApprovalStatus/EnumValues",
+        "/Parameters/{ModelApprovalStatus,Backbone}/EnumValues",
         ("null", "another type", "an entry more", "emptied", "removed", *ORDER),
         "the value itself is judged, whatever the definition would allow",
     ),
     Harmless(
-        "/Parameters/ModelApprovalStatus/EnumValues/*",
+        "/Parameters/{ModelApprovalStatus,Backbone}/EnumValues/*",
         ("null", "another type", "longer", "emptied", *ANYTHING, "removed"),
         "the value itself is judged, whatever the definition would allow",
     ),
     # What our own code is told.
     Harmless(
-        "/Steps/*/Arguments/AppSpecification/ContainerArguments",
+        "/Steps/**/Arguments/AppSpecification/ContainerArguments",
         ("an entry more", *FEWER, *ORDER),
         OWN_CODE,
     ),
-    Harmless("/Steps/*/Arguments/AppSpecification/ContainerArguments/*", (*TEXT, "removed"), OWN_CODE),
+    Harmless("/Steps/**/Arguments/AppSpecification/ContainerArguments/*", (*TEXT, "removed"), OWN_CODE),
     Harmless(
-        "/Steps/*/Arguments/{AppSpecification/ContainerArguments,HyperParameters}/*", ("a thousand",), NUMBER
+        "/Steps/**/Arguments/{AppSpecification/ContainerArguments,HyperParameters}/*", ("a thousand",), NUMBER
     ),
-    Harmless("/Steps/*/Arguments/HyperParameters", ("a member more", *FEWER), OWN_CODE),
-    Harmless("/Steps/*/Arguments/HyperParameters/*", (*TEXT[2:], "removed"), OWN_CODE),
+    Harmless("/Steps/**/Arguments/HyperParameters", ("a member more", *FEWER), OWN_CODE),
+    Harmless("/Steps/**/Arguments/HyperParameters/*", (*TEXT[2:], "removed"), OWN_CODE),
     Harmless(
-        "/Steps/*/Arguments/**/{HyperParameters,ContainerArguments}/*/Std:Join/Values",
+        "/Steps/**/Arguments/**/{HyperParameters,ContainerArguments}/*/Std:Join/Values",
         ("an entry more", "emptied", "its first entry twice"),
         OWN_CODE,
     ),
     Harmless(
-        "/Steps/*/Arguments/**/{HyperParameters,ContainerArguments}/*/Std:Join/Values/*",
+        "/Steps/**/Arguments/**/{HyperParameters,ContainerArguments}/*/Std:Join/Values/*",
         (*TEXT[2:], "a thousand", "removed"),
         OWN_CODE,
     ),
     Harmless(
-        "/Steps/*/Arguments/**/{HyperParameters,ContainerArguments}/*/Std:Join/On",
+        "/Steps/**/Arguments/**/{HyperParameters,ContainerArguments}/*/Std:Join/On",
         (*CHANGED, *LOCATION),
         "it stands between several values, and there is one",
     ),
     Harmless(
-        "/Steps/*/Arguments/AlgorithmSpecification/MetricDefinitions",
+        "/Steps/**/Arguments/AlgorithmSpecification/MetricDefinitions",
         (*FEWER, *ORDER),
         "says what CloudWatch finds in the job's own log",
     ),
     Harmless(
-        "/Steps/*/Arguments/AlgorithmSpecification/MetricDefinitions/*",
+        "/Steps/**/Arguments/AlgorithmSpecification/MetricDefinitions/*",
         ("removed",),
         "says what CloudWatch finds in the job's own log",
     ),
     Harmless(
-        "/Steps/*/Arguments/AlgorithmSpecification/MetricDefinitions/*/{Name,Regex}",
+        "/Steps/**/Arguments/AlgorithmSpecification/MetricDefinitions/*/{Name,Regex}",
         (*TEXT, "a thousand"),
         "says what CloudWatch finds in the job's own log, in SageMaker's own namespace",
     ),
@@ -148,7 +152,8 @@ HARMLESS = [
     Harmless("/Steps/Check*", ("removed",), "less is registered, or no failure is told"),
     Harmless("/Steps/Check*/Arguments/IfSteps", FEWER, "less is registered, or no failure is told"),
     Harmless("/Steps/Check*/Arguments/IfSteps/*", ("removed",), "less is registered, or no failure is told"),
-    Harmless("/Steps/Check*/Arguments/ElseSteps", ("removed",), "there was none"),
+    Harmless("/Steps/Check*/Arguments/ElseSteps", FEWER, "there was none, or no failure is told"),
+    Harmless("/Steps/Check*/Arguments/ElseSteps/*", ("removed",), "no failure is told"),
     Harmless("/Steps/**/RetryPolicies", (*FEWER, "reversed"), "fewer retries, or the same"),
     Harmless(
         "/Steps/**/RetryPolicies", ("its first entry twice",), "no more retries than the cost allows for"
@@ -171,15 +176,15 @@ HARMLESS = [
         ("a hundred times",),
         "1,000 s, and waiting bills nothing",
     ),
-    Harmless("/Steps/*/CacheConfig", ("removed",), "every step runs, within the cost"),
-    Harmless("/Steps/*/CacheConfig/Enabled", ("turned",), "every step runs, within the cost"),
+    Harmless("/Steps/**/CacheConfig", ("removed",), "every step runs, within the cost"),
+    Harmless("/Steps/**/CacheConfig/Enabled", ("turned",), "every step runs, within the cost"),
     Harmless(
         "/Steps/Evaluate*/Arguments/ProcessingResources/ClusterConfig/InstanceCount",
         ("one more",),
         "within the limits",
     ),
     Harmless(
-        "/Steps/*/Arguments/ProcessingResources/ClusterConfig/VolumeSizeInGB",
+        "/Steps/**/Arguments/ProcessingResources/ClusterConfig/VolumeSizeInGB",
         ("one more",),
         "within the limits",
     ),
@@ -189,7 +194,7 @@ HARMLESS = [
         "within the limits",
     ),
     Harmless(
-        "/Steps/*/Arguments/StoppingCondition/MaxRuntimeInSeconds",
+        "/Steps/**/Arguments/StoppingCondition/MaxRuntimeInSeconds",
         ("one more", "a thousand"),
         "within the limits",
     ),
@@ -209,15 +214,15 @@ HARMLESS = [
     ),
     Harmless("/Steps/Train*/Arguments/**/TrainingInputMode", ("removed",), REFUSED),
     Harmless("/Steps/**/S3UploadMode", ("removed",), REFUSED),
-    Harmless("/Steps/*/Arguments/Tags", FEWER, "the bill tells training types apart no more"),
-    Harmless("/Steps/*/Arguments/Tags", ("reversed",), "tags have no order"),
-    Harmless("/Steps/*/Arguments/Tags/*", ("removed",), "the bill tells training types apart no more"),
-    Harmless("/Steps/*/Arguments/Tags/*/Value", TEXT, "no right hangs on a tag of a job"),
-    Harmless("/Steps/*/Arguments/Tags/*/Value", ("a thousand",), NUMBER),
-    Harmless("/Steps/*/Arguments/Tags/*/Value/Get", ("longer",), UNREAD),
+    Harmless("/Steps/**/Arguments/Tags", FEWER, "the bill tells training types apart no more"),
+    Harmless("/Steps/**/Arguments/Tags", ("reversed",), "tags have no order"),
+    Harmless("/Steps/**/Arguments/Tags/*", ("removed",), "the bill tells training types apart no more"),
+    Harmless("/Steps/**/Arguments/Tags/*/Value", TEXT, "no right hangs on a tag of a job"),
+    Harmless("/Steps/**/Arguments/Tags/*/Value", ("a thousand",), NUMBER),
+    Harmless("/Steps/**/Arguments/Tags/*/Value/Get", ("longer",), UNREAD),
     # What has the same value unless it is written, or stands anywhere in its list.
     Harmless(
-        "/Steps/*/Arguments/**/VolumeKmsKeyId",
+        "/Steps/**/Arguments/**/VolumeKmsKeyId",
         ("removed", "null"),
         "empty unless written, where volumes have no key",
     ),
@@ -231,17 +236,17 @@ HARMLESS = [
     Harmless("/Steps/Train*/Arguments/InputDataConfig/*/InputMode", ("removed",), "TrainingInputMode counts"),
     Harmless("/Steps/Train*/Arguments/OutputDataConfig/CompressionType", ("removed",), "GZIP unless written"),
     Harmless("/Steps/Evaluate*/Arguments/ProcessingInputs", ("reversed",), "inputs have names"),
-    Harmless("/Steps/Preprocess/Arguments/ProcessingInputs", FEWER, "Preprocess fails without data"),
+    Harmless("/Steps/**/Preprocess/Arguments/ProcessingInputs", FEWER, "Preprocess fails without data"),
     Harmless(
-        "/Steps/Preprocess/Arguments/ProcessingInputs/data", ("removed",), "Preprocess fails without data"
+        "/Steps/**/Preprocess/Arguments/ProcessingInputs/data", ("removed",), "Preprocess fails without data"
     ),
     Harmless(
-        "/Steps/*/Arguments/ProcessingInputs/*/S3Input/{S3CompressionType,S3DataDistributionType,S3InputMode}",
+        "/Steps/**/Arguments/ProcessingInputs/*/S3Input/{S3CompressionType,S3DataDistributionType,S3InputMode}",
         ("removed",),
         "the value that may be written is the one that counts unless it is",
     ),
     Harmless(
-        "/Steps/Preprocess/Arguments/ProcessingOutputConfig/Outputs", ("reversed",), "outputs have names"
+        "/Steps/**/Preprocess/Arguments/ProcessingOutputConfig/Outputs", ("reversed",), "outputs have names"
     ),
     Harmless("/Steps/**/SkipModelValidation", ("removed",), "None unless written"),
     # Other places of one's own.
@@ -278,10 +283,13 @@ HARMLESS = [
     Harmless("/Steps/**/Supported*InstanceTypes/*", (*TEXT, "instance type", "removed"), ADVICE),
     Harmless("/Steps/**/Supported*/*", ("a thousand",), NUMBER),
     # What decides whether a model is registered proves nothing, and what nobody can read decides nothing.
-    Harmless("/Steps/*/PropertyFiles", FEWER, UNREAD),
-    Harmless("/Steps/*/PropertyFiles/*", ("removed",), UNREAD),
-    Harmless("/Steps/*/PropertyFiles/*/{FilePath,OutputName,PropertyFileName}", ("longer",), UNREAD),
-    Harmless("/Steps/Check*/Arguments/Conditions", ("its first entry twice",), "the same condition"),
+    Harmless("/Steps/**/PropertyFiles", FEWER, UNREAD),
+    Harmless("/Steps/**/PropertyFiles/*", ("removed",), UNREAD),
+    Harmless("/Steps/**/PropertyFiles/*/{FilePath,OutputName,PropertyFileName}", ("longer",), UNREAD),
+    Harmless("/Steps/Check*/Arguments/Conditions", ORDER, "the same conditions"),
+    Harmless(
+        "/Steps/CheckParameters/Arguments/Conditions/*/RightValue", ("another type", *LIMITED), OWN_CODE
+    ),
     Harmless("/Steps/Check*/Arguments/Conditions", ("emptied",), NO_CONDITION),
     Harmless("/Steps/Check*/Arguments/Conditions/*", ("removed",), NO_CONDITION),
     Harmless("/Steps/Check*/**/{LeftValue,RightValue}", ANYTHING, NO_CONDITION),

@@ -162,7 +162,7 @@ UNWALKABLE: list[tuple[Change, str, str]] = [
         lambda d: arguments(d, "Preprocess")["ProcessingOutputConfig"]["Outputs"][3].update(
             OutputName="train"
         ),
-        "/Steps/0/Arguments/ProcessingOutputConfig/Outputs/3/OutputName",
+        "/Steps/0/Arguments/IfSteps/0/Arguments/ProcessingOutputConfig/Outputs/3/OutputName",
         "another entry has this OutputName",
     ),
     (
@@ -223,7 +223,7 @@ UNWALKABLE: list[tuple[Change, str, str]] = [
     (lambda d: d["Steps"].append(nested(90)), "", "nested deeper than 256 levels"),
     (
         lambda d: d["Steps"].extend({**FAIL, "Name": f"S{n}"} for n in range(1000)),
-        "/Steps/997",
+        "/Steps/995",
         "more than 1,000 steps",
     ),
 ]

@@ -176,7 +176,7 @@ def test_retries_have_a_bound() -> None:
     ],
 )
 def test_a_cached_result_has_an_age(duration: str, seconds: int | None) -> None:
-    at = "/Steps/0/CacheConfig/ExpireAfter"
+    at = "/Steps/0/Arguments/IfSteps/0/CacheConfig/ExpireAfter"
     days = 0 if seconds is None else -(-seconds // 86_400)
     definition = shipped()
     step(definition, "Preprocess")["CacheConfig"] = {"Enabled": True, "ExpireAfter": duration}

@@ -84,7 +84,7 @@ def test_what_the_service_knows_and_the_policy_does_not_is_refused_by_name(place
         lambda d: d.pop("Version"),
         lambda d: d["Parameters"][0].update(Secret=True),
         lambda d: d["Steps"][0].update(ClusterId="x"),
-        lambda d: d["Steps"][0]["CacheConfig"].update(Key="x"),
+        lambda d: d["Steps"][1]["CacheConfig"].update(Key="x"),
         lambda d: d["Steps"][3]["PropertyFiles"][0].update(S3Uri="x"),
         lambda d: d["Steps"][1].update(DependsOn=[{"Step": "Preprocess", "Trigger": "Failed"}]),
     ],

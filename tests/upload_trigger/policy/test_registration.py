@@ -163,8 +163,8 @@ def learns(definition: Definition, index: int, uri: Any, name: str = "TrainOnDem
 
 
 def only(definition: Definition, *names: str) -> Definition:
-    """Keep some steps of a definition."""
-    return {**definition, "Steps": [each for each in definition["Steps"] if each["Name"] in names]}
+    """Keep some steps of a definition, outside of any condition."""
+    return {**definition, "Steps": [step(definition, name) for name in names]}
 
 
 def test_a_training_that_may_look_at_the_test_images_leaves_no_checkpoints_for_later_executions() -> None:

@@ -71,41 +71,48 @@ ELSEWHERE = [
         "/Steps/**/ModelApprovalStatus",
         "a value is judged where it is used",
     ),
-    Elsewhere("/Steps/{Train,Evaluate}*", ("removed",), USED, "references to a step that is gone"),
-    Elsewhere("/Steps/{Preprocess,Train*,Evaluate*}/Name", ("longer",), USED, "references to the old name"),
     Elsewhere(
-        "/Steps/*/Arguments/ProcessingOutputConfig", ("removed",), USED, "references to outputs that are gone"
+        "/Steps/{CheckParameters,{Train,Evaluate}*}", ("removed",), USED, "references to a step that is gone"
+    ),
+    Elsewhere("/Steps/CheckParameters/Arguments/IfSteps", FEWER, USED, "references to a step that is gone"),
+    Elsewhere("/Steps/**/Preprocess", ("removed",), USED, "references to a step that is gone"),
+    Elsewhere(
+        "/Steps/**/{Preprocess,Train*,Evaluate*}/Name", ("longer",), USED, "references to the old name"
     ),
     Elsewhere(
-        "/Steps/*/Arguments/ProcessingOutputConfig/Outputs",
+        "/Steps/**/Arguments/ProcessingOutputConfig",
+        ("removed",),
+        USED,
+        "references to outputs that are gone",
+    ),
+    Elsewhere(
+        "/Steps/**/Arguments/ProcessingOutputConfig/Outputs",
         FEWER,
         USED,
         "references to outputs that are gone",
     ),
     Elsewhere(
-        "/Steps/*/Arguments/ProcessingOutputConfig/Outputs/*",
+        "/Steps/**/Arguments/ProcessingOutputConfig/Outputs/*",
         ("removed",),
         USED,
         "references to an output that is gone",
     ),
     Elsewhere(
-        "/Steps/*/Arguments/ProcessingOutputConfig/Outputs/*/OutputName",
+        "/Steps/**/Arguments/ProcessingOutputConfig/Outputs/*/OutputName",
         ("longer",),
         USED,
         "references to the old name",
     ),
-    Elsewhere("/Steps/*/**/InputName", ("longer",), "/Steps/**/LocalPath", "its folder has the name"),
+    Elsewhere("/Steps/**/InputName", ("longer",), "/Steps/**/LocalPath", "its folder has the name"),
     Elsewhere(
-        "/Steps/*/**/train/ChannelName", ("longer",), "/Steps/**/InputDataConfig", "nothing has the old name"
+        "/Steps/**/train/ChannelName", ("longer",), "/Steps/**/InputDataConfig", "nothing has the old name"
     ),
-    Elsewhere(
-        "/Steps/*/**/validation/ChannelName", ("longer",), "/Steps/**/S3Uri", "what a channel may read"
-    ),
+    Elsewhere("/Steps/**/validation/ChannelName", ("longer",), "/Steps/**/S3Uri", "what a channel may read"),
     Elsewhere("/Steps/**/Containers/0", ("removed",), "/Steps/**/ModelDataUrl", "no model is left"),
     Elsewhere(
         "/Steps/**/Register*/**/{ModelDataUrl,S3Uri/Std:Join/Values/0}",
         ("another reference",),
-        "/Steps/*/Arguments/ProcessingInputs/*/S3Input/S3Uri",
+        "/Steps/**/Arguments/ProcessingInputs/*/S3Input/S3Uri",
         "these numbers were measured of another model",
     ),
 ]
