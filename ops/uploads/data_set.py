@@ -16,6 +16,7 @@ from image_data.plan import Choice, Plan
 from image_data.records import common_folder
 from ops.datasets.check import check_images, explained, read_plan, say_plan
 from ops.errors import CannotUploadError
+from ops.uploads.parameters import INTEGER
 
 DIGEST_LENGTH = 12  # hexadecimal digits in data/<digest>/
 KEY_LIMIT = 1024 - len(f"data/{'0' * DIGEST_LENGTH}/")  # bytes of UTF-8 that S3 leaves for a name
@@ -66,7 +67,7 @@ def choice_of(definition: Mapping[str, Any], values: Mapping[str, Any]) -> Choic
     return Choice(
         class_selection=str(chosen.get("ClassSelection") or given.class_selection),
         annotation_file=str(chosen.get("AnnotationFileName") or given.annotation_file),
-        seed=int(seed) if seed.isdecimal() else given.seed,
+        seed=int(seed) if INTEGER.fullmatch(seed.strip()) else given.seed,
     )
 
 

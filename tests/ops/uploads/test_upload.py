@@ -16,6 +16,7 @@ from moto import mock_aws
 from rich.console import Console
 
 from image_data.plan import Choice
+from ops.datasets.check import choice_of_data
 from ops.errors import CannotUploadError
 from ops.uploads.data_set import DataSet, check_data, choice_of
 from ops.uploads.upload import check_parameters, definition_key, upload_data, upload_definition
@@ -210,7 +211,12 @@ def test_the_classes_that_an_execution_would_choose_are_looked_for() -> None:
     definition = json.loads(DEFINITION.read_bytes())
     chosen = choice_of(definition, {"ClassSelection": "1, 2", "Seed": "9", "Other": "x"})
     assert (chosen.class_selection, chosen.seed, chosen.annotation_file) == ("1, 2", 9, "classes.txt")
+    assert choice_of(definition, {"Seed": "-3"}).seed == -3
     assert choice_of({}, {"ClassSelection": "1, 2"}) == Choice()
+
+
+def test_a_check_without_an_upload_chooses_what_an_upload_does() -> None:
+    assert choice_of(json.loads(DEFINITION.read_bytes()), {}) == choice_of_data({})
 
 
 def test_broken_links_and_loops_are_named(birds: Path) -> None:
