@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from image_data import decoding
+from image_data.records import SPLITS
 from ops import __main__ as cli
 from tests.support.image_data.arrangements import as_class_folders, as_csv, pack
 from tests.support.training.cub_layout import picture
@@ -84,11 +85,8 @@ def test_images_of_each_class_are_shown_with_their_split_and_name(
         "a/5.jpg",
         "a/7.jpg",
     ]
-    assert {text for text in shown.texts if text in ("train", "validation", "test")} <= {
-        "train",
-        "validation",
-        "test",
-    }
+    assert [text for text in shown.texts if text in SPLITS].count("train") > 6
+    assert sum(text in SPLITS for text in shown.texts) == 12
     assert len(shown.thumbnails()) == 12
     assert [each["href"] for each in shown.all("a")[1:4]] == ["#class-1", "#class-2", "#class-3"]
 
