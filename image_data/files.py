@@ -338,8 +338,9 @@ class ZipFiles:
         with _told_of_damage(self.path), zipfile.ZipFile(self.path) as archive:
             self._members.clear()
             for member in archive.infolist():
-                name = _name_within(_name_of(member).replace("\\", "/"))
-                if name and not member.is_dir() and not _is_link(member):
+                written = _name_of(member).replace("\\", "/")
+                name = _name_within(written)
+                if name and not written.endswith("/") and not _is_link(member):
                     self._members[name] = member
             texts = {name: self._text(archive, name) for name in self._members if wanted(name)}
         return Scan(tuple(self._members), texts)

@@ -474,9 +474,11 @@ def test_nothing_outside_is_read_through_an_archive_s_names_and_links(place: Pat
         link = zipfile.ZipInfo("a/link.jpg")
         link.external_attr = 0o120777 << 16
         file.writestr(link, "/etc/passwd")
-        for name in ("../a/x.jpg", "/a/x.jpg", "a/real.jpg", r"b\real.jpg"):
+        for name in ("../a/x.jpg", "/a/x.jpg", "a/real.jpg", r"b\real.jpg", "b\\"):
             file.writestr(name, b"")
-    assert [image.name for image in find_data_set(tmp_path / "a.zip").images] == ["a/real.jpg", "b/real.jpg"]
+    data = find_data_set(tmp_path / "a.zip")
+    assert [image.name for image in data.images] == ["a/real.jpg", "b/real.jpg"]
+    assert data.notes == ()  # Windows' folders are no files
 
 
 def _zip_of(path: Path, names: dict[str, bytes], *, says_utf8: bool) -> Path:
