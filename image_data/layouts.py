@@ -8,7 +8,7 @@ from pathlib import Path
 
 from image_data import class_folders, cub, manifests
 from image_data.errors import DataError
-from image_data.files import Files, Scan, find_files, is_image
+from image_data.files import Files, FolderFiles, Scan, find_files, is_image
 from image_data.records import DataSet
 from image_data.spelling import did_you_mean, some
 
@@ -21,7 +21,10 @@ def find_data_set(place: Path, annotation_file: str = cub.CLASSES) -> DataSet:
     Raises:
         DataError: It is none, it is wrong, or there are several.
     """
-    return read_data_set(find_files(place), annotation_file)
+    files = find_files(place)
+    if place.is_dir() and not isinstance(files, FolderFiles):
+        _check_beside(files, FolderFiles(place))
+    return read_data_set(files, annotation_file)
 
 
 def read_data_set(files: Files, annotation_file: str = cub.CLASSES) -> DataSet:
@@ -59,6 +62,16 @@ def read_data_set(files: Files, annotation_file: str = cub.CLASSES) -> DataSet:
         return data
     note = f"the folders name the classes and not {some(unused, 3)}: {manifests.HEADER}"
     return dataclasses.replace(data, notes=(*data.notes, note))
+
+
+def _check_beside(archive: Files, folder: FolderFiles) -> None:
+    """Raise DataError where a list of images lies beside the archive that has them."""
+    lists = manifests.candidates(folder.scan(manifests.is_list))
+    if lists:
+        raise DataError(
+            f"{folder.where} holds {some(lists)} beside an archive, {archive.where}: unpack the archive, or "
+            "pack the list into it"
+        )
 
 
 def _check_names(files: Files, scan: Scan) -> None:

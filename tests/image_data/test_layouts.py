@@ -423,6 +423,18 @@ def test_several_archives_are_not_chosen_from(place: Path) -> None:
         find_data_set(place)
 
 
+def test_a_list_beside_an_archive_is_not_passed_over(place: Path, tmp_path: Path) -> None:
+    LAYOUTS["class folders"](tmp_path / "source", PHOTOS, {}, {})
+    pack(tmp_path / "source", place / "images.zip")
+    (place / "results.csv").write_text("model,accuracy\na,1\n")
+    assert len(find_data_set(place).images) == len(PHOTOS)
+    (place / "labels.csv").write_text("path,label\n")
+    with pytest.raises(
+        DataError, match=r"holds labels\.csv beside an archive, .*images\.zip: unpack the archive"
+    ):
+        find_data_set(place)
+
+
 @pytest.mark.parametrize("suffix", ["tar", "tgz", "tar.bz2", "tar.xz", "zip"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
 def test_a_truncated_archive_is_never_taken_for_a_whole_one(
