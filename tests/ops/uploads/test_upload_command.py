@@ -154,7 +154,7 @@ def test_a_value_that_an_execution_would_fail_for_is_one_sentence_and_nothing_is
 ) -> None:
     deployment.function.environment["PIPELINE_PARAMETERS"] = json.dumps(DEPLOYED)
     beside = write(tmp_path / "parameters.json", {"AccuracyThreshold": 7})
-    data = str(data_set(tmp_path / "birds"))
+    data = str(write_cub(tmp_path / "birds"))
     of_the_command = ("-p", "AccuracyThreshold=7", "--data", data)
     assert upload(capsys, *of_the_command) == (2, f"Error: {OUT_OF_RANGE}\n")
     assert upload(capsys, "--parameters", beside) == (2, f"Error: {beside}: {OUT_OF_RANGE}\n")
@@ -187,7 +187,7 @@ def test_what_another_value_replaces_is_not_held_against_an_upload(
     deployment.function.environment["PIPELINE_PARAMETERS"] = json.dumps(DEPLOYED)
     shipped = json.loads(DEFINITION.read_text())
     walk.parameters(shipped)["AccuracyThreshold"]["DefaultValue"] = 7
-    wrong, data = write(tmp_path / "d.json", shipped), str(data_set(tmp_path / "birds"))
+    wrong, data = write(tmp_path / "d.json", shipped), str(write_cub(tmp_path / "birds"))
     deployment.put({"AccuracyThreshold": 0.9}, BESIDE)
     assert upload(capsys, wrong, "--data", data, "--no-wait")[0] == 0
 
