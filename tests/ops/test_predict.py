@@ -23,7 +23,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     classifier = Classifier("efficientnet_lite0", 2, 0.2)
     with torch.no_grad():
-        classifier.head[1].bias[1] = 1.0
+        classifier.head_parameters()["head.1.bias"][1] = 1.0
     description = ModelDescription(
         backbone="efficientnet_lite0",
         image_size=32,
