@@ -29,6 +29,7 @@ PROGRAMS = ("make", "cv-pipeline", "python", "aws", "cdk")
 """Programs whose commands are parsed, wherever they stand in a document."""
 OTHERS = {
     ".": "the shell's own",
+    "curl": "of the operating system",
     "docker": "of another project; in live-checks.md, which is for people with an account",
     "echo": "the shell's own",
     "pip": "Python's own",
