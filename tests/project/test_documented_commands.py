@@ -185,7 +185,8 @@ def waited_for(service: str, name: str) -> str:
     document = botocore.session.get_session().get_waiter_model(service)
     names = {xform_name(each, "-"): each for each in document.waiter_names}
     assert name in names, f"aws {service} waits for no {name}"
-    return xform_name(document.get_waiter(names[name]).operation, "-")
+    operation: str = document.get_waiter(names[name]).operation
+    return str(xform_name(operation, "-"))
 
 
 def operation_model(service: str, operation: str) -> OperationModel:

@@ -161,7 +161,9 @@ def test_a_value_that_an_execution_would_fail_for_is_one_sentence_and_nothing_is
     shipped = json.loads(DEFINITION.read_text())
     walk.parameters(shipped)["AccuracyThreshold"]["DefaultValue"] = 7
     wrong = write(tmp_path / "d.json", shipped)
-    assert upload(capsys, wrong, "--data", data) == (2, f"Error: {wrong}: {OUT_OF_RANGE}\n")
+    code, said = upload(capsys, wrong, "--data", data)
+    assert code == 2
+    assert said.endswith(f"Error: {wrong}: {OUT_OF_RANGE}\n")
     assert is_empty(deployment)
     deployment.put({"AccuracyThreshold": 7}, BESIDE)
     where = f"s3://{BUCKET}/{BESIDE}"
