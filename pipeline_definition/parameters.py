@@ -71,7 +71,7 @@ PARAMETERS = (
         "InputDataUrl",
         "String",
         None,
-        "S3 location of the images in CUB-200-2011's layout; the one data set below `data/` unless given.",
+        "S3 location of the images, in any layout of docs/data.md; the one data set below `data/` unless given.",
     ),
     # Not empty by default: SageMaker refuses an empty value of a parameter or an argument.
     Parameter(
@@ -80,7 +80,7 @@ PARAMETERS = (
         "unknown",
         "Digest of the objects there, the deployment's own: changed data misses the step cache.",
     ),
-    Parameter("AnnotationFileName", "String", "classes.txt", "File in the data that lists the classes."),
+    Parameter("AnnotationFileName", "String", "classes.txt", "File in the data that lists CUB's classes, or the images."),
     Parameter(
         "ClassSelection",
         "String",

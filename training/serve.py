@@ -26,6 +26,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from training import job
+from training.allocator import keep_memory
 from training.artifact import read_artifact
 from training.paths import Paths
 from training.serving.app import Protocol, Service
@@ -105,6 +106,7 @@ def serve(paths: Paths, argv: Sequence[str] | None) -> None:
     arguments = parser.parse_args(argv)
     stop = job.StopRequest.on_sigterm()
     _log_to_stdout()
+    keep_memory()
     try:
         listening = socket.create_server((arguments.host, arguments.port), backlog=WAITING_CONNECTIONS)
     except (OSError, OverflowError) as error:

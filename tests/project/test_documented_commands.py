@@ -29,6 +29,7 @@ PROGRAMS = ("make", "cv-pipeline", "python", "aws", "cdk")
 """Programs whose commands are parsed, wherever they stand in a document."""
 OTHERS = {
     ".": "the shell's own",
+    "curl": "of the operating system",
     "docker": "of another project; in live-checks.md, which is for people with an account",
     "echo": "the shell's own",
     "pip": "Python's own",
@@ -163,6 +164,8 @@ def check_aws(arguments: list[str]) -> None:
     if (service, operation) in HIGH_LEVEL:
         assert set(flags) <= HIGH_LEVEL[service, operation] | AWS_OPTIONS, flags
         return
+    if operation == "wait":
+        operation = waited_for(service, operations[1])
     members = {xform_name(each, "-") for each in operation_model(service, operation).input_shape.members}
     for flag in flags:
         assert flag in members | AWS_OPTIONS or flag.removeprefix("no-") in members, (operation, flag)
@@ -175,6 +178,15 @@ def service_model(service: str) -> ServiceModel:
         return botocore.session.get_session().get_service_model({"s3api": "s3"}.get(service, service))
     except UnknownServiceError as error:
         raise AssertionError(f"aws has no service {service}") from error
+
+
+def waited_for(service: str, name: str) -> str:
+    """Return the operation that `aws SERVICE wait NAME` calls until it says so."""
+    document = botocore.session.get_session().get_waiter_model(service)
+    names = {xform_name(each, "-"): each for each in document.waiter_names}
+    assert name in names, f"aws {service} waits for no {name}"
+    operation: str = document.get_waiter(names[name]).operation
+    return str(xform_name(operation, "-"))
 
 
 def operation_model(service: str, operation: str) -> OperationModel:

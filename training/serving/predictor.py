@@ -1,7 +1,8 @@
 """The model with its input's preparation: encoded images to classes with their probabilities.
 
-Images are decoded in a few threads; one thread runs the network, which uses every core. What has been decoded
-while the network was busy goes through it together, and nothing waits for more to come.
+Images are decoded in threads; one thread runs the network, which uses every core. What has been decoded while
+the network was busy goes through it together, and so does what is being decoded at the moment, for decoding
+and the network would only take the cores from each other. Nothing waits for requests that may come.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ DECODING_BYTES = decoding.MAX_PIXELS * PIXEL_BYTES
 
 
 LARGE_PIXELS = 4_000_000
-"""After a larger image its memory is returned, in milliseconds: kept for each thread, it would add up."""
+"""A larger image is not waited for, and its memory is returned: kept for each thread, it would add up."""
 
 
 class Predictor:
@@ -118,16 +119,22 @@ class Queue:
         self._network = ThreadPoolExecutor(1, thread_name_prefix="network")
         self._budget = Budget(DECODING_BYTES)
         self._prepared: list[tuple[Tensor, asyncio.Future[Answer]]] = []
+        self._small = 0  # images that are being decoded, which takes less long than the network
         self._running: asyncio.Task[None] | None = None
 
     async def answer(self, data: bytes) -> Answer:
         """Return the most probable classes of an encoded image."""
-        async with self._budget.spend(self._predictor.memory(data)):
-            prepared = await self.in_thread(self._predictor.prepare, data)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._prepared.append((prepared, future))
-        if self._running is None:
-            self._running = asyncio.create_task(self._run())
+        memory = self._predictor.memory(data)
+        is_small = memory <= LARGE_PIXELS * PIXEL_BYTES
+        async with self._budget.spend(memory):
+            self._small += is_small
+            try:
+                self._prepared.append((await self.in_thread(self._predictor.prepare, data), future))
+            finally:
+                self._small -= is_small
+                if self._running is None:
+                    self._running = asyncio.create_task(self._run())
         return await future
 
     async def in_thread(self, work: Callable[[bytes], T], data: bytes) -> T:
@@ -135,9 +142,9 @@ class Queue:
         return await asyncio.get_running_loop().run_in_executor(self._decoders, work, data)
 
     async def _run(self) -> None:
-        """Run the network until nothing waits for it any more."""
+        """Run the network on what is prepared, together with what is so in a moment."""
         loop = asyncio.get_running_loop()
-        while self._prepared:
+        while self._prepared and (not self._small or len(self._prepared) >= self._predictor.batch):
             batch = self._prepared[: self._predictor.batch]
             del self._prepared[: self._predictor.batch]
             images = [image for image, _ in batch]

@@ -154,14 +154,16 @@ def test_a_value_that_an_execution_would_fail_for_is_one_sentence_and_nothing_is
 ) -> None:
     deployment.function.environment["PIPELINE_PARAMETERS"] = json.dumps(DEPLOYED)
     beside = write(tmp_path / "parameters.json", {"AccuracyThreshold": 7})
-    data = str(data_set(tmp_path / "birds"))
+    data = str(write_cub(tmp_path / "birds"))
     of_the_command = ("-p", "AccuracyThreshold=7", "--data", data)
     assert upload(capsys, *of_the_command) == (2, f"Error: {OUT_OF_RANGE}\n")
     assert upload(capsys, "--parameters", beside) == (2, f"Error: {beside}: {OUT_OF_RANGE}\n")
     shipped = json.loads(DEFINITION.read_text())
     walk.parameters(shipped)["AccuracyThreshold"]["DefaultValue"] = 7
     wrong = write(tmp_path / "d.json", shipped)
-    assert upload(capsys, wrong, "--data", data) == (2, f"Error: {wrong}: {OUT_OF_RANGE}\n")
+    code, said = upload(capsys, wrong, "--data", data)
+    assert code == 2
+    assert said.endswith(f"Error: {wrong}: {OUT_OF_RANGE}\n")
     assert is_empty(deployment)
     deployment.put({"AccuracyThreshold": 7}, BESIDE)
     where = f"s3://{BUCKET}/{BESIDE}"
@@ -187,7 +189,7 @@ def test_what_another_value_replaces_is_not_held_against_an_upload(
     deployment.function.environment["PIPELINE_PARAMETERS"] = json.dumps(DEPLOYED)
     shipped = json.loads(DEFINITION.read_text())
     walk.parameters(shipped)["AccuracyThreshold"]["DefaultValue"] = 7
-    wrong, data = write(tmp_path / "d.json", shipped), str(data_set(tmp_path / "birds"))
+    wrong, data = write(tmp_path / "d.json", shipped), str(write_cub(tmp_path / "birds"))
     deployment.put({"AccuracyThreshold": 0.9}, BESIDE)
     assert upload(capsys, wrong, "--data", data, "--no-wait")[0] == 0
 
