@@ -71,7 +71,7 @@ PARAMETERS = (
         "InputDataUrl",
         "String",
         None,
-        "S3 location of the images, in any layout of docs/data.md; the one data set below `data/` unless given.",
+        "S3 location of the images (docs/data.md says how); the one data set below `data/` unless given.",
     ),
     # Not empty by default: SageMaker refuses an empty value of a parameter or an argument.
     Parameter(
@@ -80,7 +80,12 @@ PARAMETERS = (
         "unknown",
         "Digest of the objects there, the deployment's own: changed data misses the step cache.",
     ),
-    Parameter("AnnotationFileName", "String", "classes.txt", "File in the data that lists CUB's classes, or the images."),
+    Parameter(
+        "AnnotationFileName",
+        "String",
+        "classes.txt",
+        "File in the data that lists its classes or images.",
+    ),
     Parameter(
         "ClassSelection",
         "String",
