@@ -56,6 +56,7 @@ class Server:
                 ws="none",
                 loop="asyncio",
                 log_config=None,
+                backlog=WAITING_CONNECTIONS,
                 proxy_headers=False,
                 server_header=False,
                 timeout_graceful_shutdown=GRACE_SECONDS,
@@ -108,7 +109,7 @@ def serve(paths: Paths, argv: Sequence[str] | None) -> None:
     _log_to_stdout()
     keep_memory()
     try:
-        listening = socket.create_server((arguments.host, arguments.port), backlog=WAITING_CONNECTIONS)
+        listening = socket.create_server((arguments.host, arguments.port))
     except (OSError, OverflowError) as error:
         raise job.JobError(f"cannot listen on {arguments.host} port {arguments.port}: {error}") from error
     with listening:

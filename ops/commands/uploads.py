@@ -12,8 +12,7 @@ from rich.console import Console
 from ops.aws import roles
 from ops.aws.session import ClientFactory, Session
 from ops.commands.options import AS_ROLE, NAME, PARAMETER, STACK, TIMEOUT, WAIT, named
-from ops.datasets.check import read_plan
-from ops.errors import DENIED, error_code
+from ops.errors import DENIED, CannotUploadError, error_code
 from ops.output.terminal import say
 from ops.uploads import outcome, validation
 from ops.uploads.data_set import check_data, choice_of
@@ -120,28 +119,24 @@ def upload(
     replaced = {**given, "InputDataUrl": "s3://"} if data else given
     check_parameters(definition, replaced, parameters_file)
     key = definition_key(name)
+    if data is not None and not data.exists():
+        raise CannotUploadError(f"--data {data}: there is no such file or folder")
     session, console = Session(), Console()
-    document = validation.load(definition)
-    beside = validation.values_of(parameters_file)
-    choice = choice_of(document, {**outcome.json_object(beside), **given})
-    data_set = check_data(data, choice, console) if data is not None else None
     deployed = session.deployment(stack)
     uploader = roles.uploader(session, deployed, as_role)
     s3, bucket = uploader.client("s3"), deployed.bucket
     if parameters_file is None:
         values = values_beside(s3, bucket, key, replaced)
         check_values(definition, replaced, values, f"s3://{bucket}/{parameters_key(key)}")
-        later = choice_of(document, {**outcome.json_object(values), **given})
-        if data is not None and later != choice:
-            read_plan(data, later)
     else:
-        values = beside
+        values = validation.values_of(parameters_file)
     settings = _known_settings(uploader, stack, console)
     if settings is not None:
         anywhere = {"InputDataUrl": f"s3://{bucket}/data/"} if data else {}
         check_start(definition, {**given, **anywhere}, values, settings)
-    if data_set is not None:
-        given["InputDataUrl"] = upload_data(s3, bucket, data_set, console)
+    if data is not None:
+        choice = choice_of(validation.load(definition), {**outcome.json_object(values), **given})
+        given["InputDataUrl"] = upload_data(s3, bucket, check_data(data, choice, console), console)
     if parameters_file is not None:
         url = upload_parameters(s3, bucket, parameters_file, key)
         say(console, f"Uploaded {url}")

