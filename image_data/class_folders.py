@@ -44,7 +44,8 @@ def read(files: Files, scan: Scan) -> DataSet:
     if loose:
         place = files.where + (f", {root}" if root else "")
         if len(loose) == len(names):
-            raise DataError(f"{place} holds {len(names):,} images but no folders of classes; {HOW}")
+            noun = "image" if len(names) == 1 else "images"
+            raise DataError(f"{place} holds {len(names):,} {noun} but no folders of classes; {HOW}")
         raise DataError(
             f"{place}: {len(loose):,} of {len(names):,} images lie in no class's folder "
             f"({some(loose, 3)}); {HOW}, or take them out"

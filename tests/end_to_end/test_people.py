@@ -21,6 +21,7 @@ from tests.support.local_aws.deployed import (
     deployed_stack,
 )
 from tests.support.local_aws.toy_pipeline import SHIPPED
+from tests.support.training.cub_layout import write_cub
 
 pytestmark = pytest.mark.slow
 
@@ -178,13 +179,10 @@ def as_uploader(
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A data set of one image that no other test has."""
-    folder = tmp_path / "birds"
-    (folder / "images" / "001.A").mkdir(parents=True)
-    (folder / "images" / "001.A" / "a.jpg").write_bytes(str(tmp_path).encode())
-    (folder / "images.txt").write_text("1 001.A/a.jpg\n")
-    (folder / "image_class_labels.txt").write_text("1 1\n")
-    (folder / "classes.txt").write_text("1 001.A\n")
+    """A data set that no other test has."""
+    folder = write_cub(tmp_path / "birds", images=8)
+    with next(folder.rglob("*.jpg")).open("ab") as image:
+        image.write(str(tmp_path).encode())
     return folder
 
 

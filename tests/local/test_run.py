@@ -147,7 +147,7 @@ def test_ctrl_c_ends_every_process(when: str, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--data", "nowhere"], "no such file or folder"),
-        (["--data", "docs"], "images.txt"),
+        (["--data", "docs"], "no folders of classes"),
         (["--parameters", "Epoch=3"], "did you mean Epochs"),
         (["--parameters", "Epochs=many"], "Integer"),
         (["--parameters", "ImageSize=9"], "ImageSize is 9 but must be a whole number from 32 to 1024"),

@@ -118,7 +118,7 @@ def test_preprocess_reads_it(
     (job.data / given.name if packed else job.data).symlink_to(given)
 
     assert job.run("--class-selection", ", ".join(map(str, NAMES))) == 0, job.message
-    assert job.message.startswith(f"8 classes, {8 * PER_CLASS} images")
+    assert job.message.startswith(f"CUB-200-2011, 8 classes, {8 * PER_CLASS} images")
     assert "0 unreadable" in job.message
     assert [len(job.names(split)) for split in SPLITS] == [16, 8, 16]
 
