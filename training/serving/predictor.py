@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from PIL import Image
 from starlette.exceptions import HTTPException
@@ -24,8 +25,8 @@ from image_data import decoding
 from image_data.errors import UnreadableImageError
 from training.allocator import return_memory
 from training.artifact import ModelDescription
+from training.data import CentreCrop
 from training.model import Classifier, choose_device, folded
-from training.preparation import prepare
 from training.shards import short_side
 
 Answer = list[dict[str, Any]]
@@ -54,6 +55,7 @@ class Predictor:
         self._network = folded(classifier.to(self._device))
         self._input = description.input_format
         self._size = description.image_size
+        self._crop = CentreCrop(self._size, self._input.crop_fraction)
         self._classes = sorted(description.classes, key=lambda entry: int(entry["label"]))
         self.batch = max(1, BATCH_PIXELS // self._size**2)
 
@@ -83,7 +85,7 @@ class Predictor:
         width, height = shrunk.original_size
         if width * height > LARGE_PIXELS:
             return_memory()
-        return prepare(shrunk.image, self._size, self._input.crop_fraction)
+        return self._crop(torch.from_numpy(np.array(shrunk.image)).permute(2, 0, 1), 0)
 
     def classify(self, images: Sequence[Tensor]) -> list[Answer]:
         """Run the network on prepared images."""
