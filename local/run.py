@@ -21,7 +21,7 @@ from ops.output import report
 from ops.output.terminal import say
 from ops.output.watch import follow
 from ops.uploads import upload, validation
-from ops.uploads.data_set import DataSet, check_data, choice_of
+from ops.uploads.data_set import DataFiles, check_data, choice_of
 from ops.uploads.start import wait_for_start
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -113,7 +113,11 @@ def run(options: RunOptions) -> int:
 
 
 def _start(
-    aws: LocalAWS, outputs: Mapping[str, str], data: DataSet, parameters: Mapping[str, str], console: Console
+    aws: LocalAWS,
+    outputs: Mapping[str, str],
+    data: DataFiles,
+    parameters: Mapping[str, str],
+    console: Console,
 ) -> str:
     """Upload data and definition, in the uploader role if there is one; the ARN of what this started."""
     uploader = roles.uploader(aws, StackOutputs(STACK, outputs))

@@ -39,7 +39,7 @@ GRACE_SECONDS = 20
 """For answers under way at SIGTERM; SageMaker sends SIGKILL 30 s after it."""
 
 
-class Server:
+class InferenceServer:
     """uvicorn with the model that it loads while it answers already that it is not ready."""
 
     def __init__(self, paths: Paths, listening: socket.socket, stop: job.StopRequest) -> None:
@@ -113,7 +113,7 @@ def serve(paths: Paths, argv: Sequence[str] | None) -> None:
     except (OSError, OverflowError) as error:
         raise job.JobError(f"cannot listen on {arguments.host} port {arguments.port}: {error}") from error
     with listening:
-        Server(paths, listening, stop).run()
+        InferenceServer(paths, listening, stop).run()
 
 
 def _log_to_stdout() -> None:

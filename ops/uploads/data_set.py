@@ -32,7 +32,7 @@ class DataFile:
 
 
 @dataclass(frozen=True)
-class DataSet:
+class DataFiles:
     """The files of one data set, in the order of their names."""
 
     source: Path
@@ -71,7 +71,7 @@ def choice_of(definition: Mapping[str, Any], values: Mapping[str, Any]) -> Choic
     )
 
 
-def check_data(source: Path, choice: Choice, console: Console) -> DataSet:
+def check_data(source: Path, choice: Choice, console: Console) -> DataFiles:
     """Read the data set at `source` as Preprocess will, say what it is, and return what there is to upload.
 
     Raises:
@@ -84,14 +84,14 @@ def check_data(source: Path, choice: Choice, console: Console) -> DataSet:
     return data
 
 
-def files_of(source: Path, plan: Plan) -> DataSet:
+def files_of(source: Path, plan: Plan) -> DataFiles:
     """Return what is uploaded of a data set: an archive as it is; of a folder, its images and lists.
 
     Raises:
         CannotUploadError: A name is too long for S3.
     """
     with explained(source):
-        return DataSet(source, tuple(sorted(_files(plan), key=lambda file: file.name)))
+        return DataFiles(source, tuple(sorted(_files(plan), key=lambda file: file.name)))
 
 
 def _files(plan: Plan) -> Iterator[DataFile]:

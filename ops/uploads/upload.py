@@ -25,7 +25,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from ops.errors import CannotUploadError, error_code
 from ops.output.terminal import is_live
 from ops.uploads import outcome, validation
-from ops.uploads.data_set import DataFile, DataSet
+from ops.uploads.data_set import DataFile, DataFiles
 from ops.uploads.parameters import with_defaults
 from pipeline_definition.checks.values import defaults
 from upload_trigger.definition import walk
@@ -120,7 +120,7 @@ def check_start(path: Path, parameters: Mapping[str, str], values: bytes, settin
     validation.judge(path, _body(path, parameters)[1], values, settings)
 
 
-def upload_data(s3: Any, bucket: str, data: DataSet, console: Console) -> str:
+def upload_data(s3: Any, bucket: str, data: DataFiles, console: Console) -> str:
     """Upload what is not there yet of a data set that was checked, and return its `s3://` prefix."""
     prefix = f"data/{data.digest()}/"
     present = _present(s3, bucket, prefix)
@@ -197,7 +197,7 @@ def _serialise(definition: Mapping[str, Any]) -> bytes:
     return (json.dumps(definition, indent=2, allow_nan=False) + "\n").encode()
 
 
-def _name(data: DataSet) -> str:
+def _name(data: DataFiles) -> str:
     return data.source.name or str(data.source)
 
 

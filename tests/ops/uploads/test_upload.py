@@ -18,7 +18,7 @@ from rich.console import Console
 from image_data.plan import Choice
 from ops.datasets.check import choice_of_data
 from ops.errors import CannotUploadError
-from ops.uploads.data_set import DataSet, check_data, choice_of
+from ops.uploads.data_set import DataFiles, check_data, choice_of
 from ops.uploads.upload import check_parameters, definition_key, upload_data, upload_definition
 from tests.support.image_data.arrangements import as_class_folders, pack
 from tests.support.services.fake_execution import client_of
@@ -48,7 +48,7 @@ def birds(tmp_path: Path) -> Path:
     return folder
 
 
-def checked(folder: Path) -> DataSet:
+def checked(folder: Path) -> DataFiles:
     return check_data(folder, Choice(), quiet())
 
 
