@@ -8,7 +8,7 @@ from pathlib import Path
 from aws_cdk import App, Stack
 
 from infra.assembly import build
-from infra.config import POLICY_FILE, Config, ConfigError, Policy, read_context
+from infra.config import POLICY_FILE, Config, ConfigError, DeploymentPolicy, read_context
 from infra.image import ASSET
 
 ROOT = Path(__file__).resolve().parent
@@ -18,7 +18,7 @@ def main() -> None:
     """Synthesise the stack that the context of cdk.json and of -c and the deployment policy ask for."""
     app = App()
     try:
-        config = read_context(app.node.get_all_context(), Policy.read(ROOT / POLICY_FILE))
+        config = read_context(app.node.get_all_context(), DeploymentPolicy.read(ROOT / POLICY_FILE))
         stack = build(app, config=config)
         check_docker(config, stack)
     except ConfigError as error:

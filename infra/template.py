@@ -19,17 +19,19 @@ from typing import Any
 from aws_cdk import App
 
 from infra.assembly import build
-from infra.config import POLICY_FILE, Policy, read_context
+from infra.config import POLICY_FILE, DeploymentPolicy, read_context
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "infra" / "template.json"
 
 
-def synthesise(context: Mapping[str, Any] | None = None, policy: Policy | None = None) -> dict[str, Any]:
+def synthesise(
+    context: Mapping[str, Any] | None = None, policy: DeploymentPolicy | None = None
+) -> dict[str, Any]:
     """Return the stack's template, as `cdk synth` would: with the choices given, or with the repository's."""
     if context is None:
         context = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
-        policy = Policy.read(ROOT / POLICY_FILE)
+        policy = DeploymentPolicy.read(ROOT / POLICY_FILE)
     with tempfile.TemporaryDirectory(prefix="cdk-out-") as outdir:
         app = App(outdir=outdir, context=dict(context), tree_metadata=False)
         stack = build(app, config=read_context(context, policy))

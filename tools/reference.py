@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "lambda")]
 def blocks() -> dict[Path, dict[str, str]]:
     """Return every generated block of each document by name."""
     from infra.config import context
-    from infra.config.deployment_policy import Policy
+    from infra.config.deployment_policy import DeploymentPolicy
     from pipeline_definition import picture
 
     drawn = picture.blocks()
@@ -33,7 +33,7 @@ def blocks() -> dict[Path, dict[str, str]]:
         DOCS / "commands.md": {"commands": commands()},
         DOCS / "configuration.md": {
             "context": context.table(),
-            "policy": context.table(Policy, "Member"),
+            "policy": context.table(DeploymentPolicy, "Member"),
             "parameters": drawn["parameters"],
         },
     }

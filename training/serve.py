@@ -29,7 +29,7 @@ from training import job
 from training.allocator import keep_memory
 from training.artifact import read_artifact
 from training.paths import Paths
-from training.serving.app import Protocol, Service
+from training.serving.app import InferenceService, Protocol
 from training.serving.predictor import Predictor, Queue
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - a container has its own network; SageMaker calls it from outside
@@ -46,7 +46,7 @@ class InferenceServer:
         self._paths = paths
         self._socket = listening
         self._stop = stop
-        self._service = Service()
+        self._service = InferenceService()
         self._error: Exception | None = None
         self._uvicorn = uvicorn.Server(
             uvicorn.Config(

@@ -2,14 +2,14 @@
 
 from infra.config.config import Config, context_keys
 from infra.config.context import read_context
-from infra.config.deployment_policy import POLICY_FILE, Policy
+from infra.config.deployment_policy import POLICY_FILE, DeploymentPolicy
 from infra.config.parsers import ConfigError
 
 __all__ = [
     "POLICY_FILE",
     "Config",
     "ConfigError",
-    "Policy",
+    "DeploymentPolicy",
     "context_keys",
     "read_context",
 ]

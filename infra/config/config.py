@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from infra.config.deployment_policy import Policy
+from infra.config.deployment_policy import DeploymentPolicy
 from infra.config.parsers import (
     PROJECT,
     choice,
@@ -144,7 +144,7 @@ class Config:
     """The Studio domain that shows the templates of the bucket; without it an output says how to tag one."""
     tags: tuple[tuple[str, str], ...] = _setting((), tags)
     """More tags for every resource, beside project and environment."""
-    policy: Policy = dataclasses.field(default_factory=Policy)
+    policy: DeploymentPolicy = dataclasses.field(default_factory=DeploymentPolicy)
 
     @property
     def hardened(self) -> bool:

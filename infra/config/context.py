@@ -17,10 +17,10 @@ from collections.abc import Mapping
 
 from infra.config.config import Config, context_keys
 from infra.config.consistency import check
-from infra.config.deployment_policy import POLICY_FILE, Policy
+from infra.config.deployment_policy import POLICY_FILE, DeploymentPolicy
 from infra.config.parsers import ConfigError, did_you_mean
 
-__all__ = ["GONE", "Policy", "read_context", "table"]
+__all__ = ["GONE", "DeploymentPolicy", "read_context", "table"]
 
 GONE = {
     "access_logs_expire_days": "log_retention_days says how long these logs are kept, too",
@@ -37,14 +37,14 @@ GONE = {
 """Context keys of earlier editions, and what became of them."""
 
 
-def read_context(context: Mapping[str, object], policy: Policy | None = None) -> Config:
+def read_context(context: Mapping[str, object], policy: DeploymentPolicy | None = None) -> Config:
     """Read our keys out of the CDK's context; raise `ConfigError` on an unknown key or illegal value."""
     parsers = context_keys()
     # The CDK's own keys are namespaced (aws:cdk:..., @aws-cdk/...); ours are plain words.
     ours = {key: value for key, value in context.items() if not re.search(r"[:@/]", key)}
     _check_keys(ours)
     choices = {key: parsers[key](key, value) for key, value in ours.items()}
-    config = Config(policy=policy or Policy(), **choices)
+    config = Config(policy=policy or DeploymentPolicy(), **choices)
     if config.hardened and "encryption_key" not in ours:
         config = dataclasses.replace(config, encryption_key="own")
     check(config)
@@ -53,7 +53,7 @@ def read_context(context: Mapping[str, object], policy: Policy | None = None) ->
 
 def _check_keys(given: Mapping[str, object]) -> None:
     """Raise `ConfigError` for keys that are none, or none any more; all that moved are named at once."""
-    members = [field.name for field in dataclasses.fields(Policy) if field.name in given]
+    members = [field.name for field in dataclasses.fields(DeploymentPolicy) if field.name in given]
     said = [f"context {key!r} is gone: {GONE[key]}." for key in GONE if key in given]
     if members:
         listed = ", ".join(map(repr, members))

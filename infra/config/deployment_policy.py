@@ -127,7 +127,7 @@ def _member(default: Any, read: Read) -> Any:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Policy:
+class DeploymentPolicy:
     """What the definitions of a deployment may ask for; every field is the member of the same name."""
 
     policy_off: Mapping[str, str] = _member({}, _object(_rule, _REASON))

@@ -21,13 +21,13 @@ from itertools import cycle
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from tests.benchmarks.measure import interleaved, median, show
-from tests.support.training.server import Server, serving
-from training.artifact import ModelDescription, write_artifact
-from training.model import LITE_INPUT, Classifier, load_pretrained
+from tests.support.training.models import description
+from tests.support.training.server import ModelServer, serving
+from training.artifact import write_artifact
+from training.model import Classifier, load_pretrained
 from training.paths import Paths
 
 CLIENTS = 4
@@ -65,24 +65,11 @@ def write_model(base: Path) -> None:
     """Write a model of eight classes."""
     classifier = Classifier("efficientnet_lite0", 8, 0.2)
     load_pretrained(classifier, "efficientnet_lite0", Path())
-    description = ModelDescription(
-        backbone="efficientnet_lite0",
-        image_size=224,
-        classes=[{"label": label, "class_id": label, "name": str(label)} for label in range(8)],
-        mean=list(LITE_INPUT.mean),
-        std=list(LITE_INPUT.std),
-        interpolation=LITE_INPUT.interpolation,
-        crop_fraction=LITE_INPUT.crop_fraction,
-        dropout=0.2,
-        data_digest="",
-        hyper_parameters={},
-        torch=str(torch.__version__),
-        torchvision="",
-    )
-    write_artifact(Paths(base).model, classifier, description)
+    described = description([str(label) for label in range(8)], 224)
+    write_artifact(Paths(base).model, classifier, described)
 
 
-def rate(server: Server, images: list[bytes], seconds: float, clients: int) -> float:
+def rate(server: ModelServer, images: list[bytes], seconds: float, clients: int) -> float:
     """Return images a second that so many clients get together."""
     end = time.perf_counter() + seconds
 

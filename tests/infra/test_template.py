@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from infra.config import Policy
+from infra.config import DeploymentPolicy
 from tests.support.infra.node import path_with_node
 from tests.support.infra.profiles import HARDENED
 from tests.support.infra.resources import resources, the_bucket, the_only
@@ -192,7 +192,7 @@ def test_every_choice_reaches_its_resource(synthesis: ModuleType) -> None:
             "alarm_topic_arn": "arn:aws:sns:eu-west-1:123456789012:birds",
             "tags": {"owner": "ml"},
         },
-        Policy(model_approval_statuses=("Approved",), max_volume_gb=50),
+        DeploymentPolicy(model_approval_statuses=("Approved",), max_volume_gb=50),
     )
     bucket = the_bucket(template)
     rules = {rule["Id"] for rule in bucket["Properties"]["LifecycleConfiguration"]["Rules"]}
@@ -223,9 +223,9 @@ def test_the_image_is_for_gpus_where_an_instance_may_have_one(
         variables = the_only(of, "AWS::Lambda::Function")["Properties"]["Environment"]["Variables"]
         return json.dumps(variables["PIPELINE_PARAMETERS"])
 
-    gpu = Policy(training_instance_types=("ml.c5.xlarge", "ml.g4dn.xlarge"))
+    gpu = DeploymentPolicy(training_instance_types=("ml.c5.xlarge", "ml.g4dn.xlarge"))
     assert image(synthesis.synthesise({}, gpu)) != image(template)
-    cpu = Policy(training_instance_types=("ml.c5.xlarge",))
+    cpu = DeploymentPolicy(training_instance_types=("ml.c5.xlarge",))
     assert image(synthesis.synthesise({}, cpu)) == image(template)
 
 

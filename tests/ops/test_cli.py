@@ -14,7 +14,7 @@ import pytest
 from moto import mock_aws
 
 from ops import __main__ as cli
-from tests.support.services.fake_execution import PIPELINE, FakeSageMaker, client_of
+from tests.support.services.fake_execution import PIPELINE, ScriptedSageMaker, client_of
 from tests.support.services.fake_execution_scenarios import below_threshold, fill_bucket, succeeded
 
 STACK = {
@@ -31,13 +31,13 @@ STACK = {
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeSageMaker]:
+def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ScriptedSageMaker]:
     """A deployed stack in moto, and SageMaker with one execution that has ended."""
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.chdir(tmp_path)
-    sagemaker = FakeSageMaker(succeeded())
+    sagemaker = ScriptedSageMaker(succeeded())
     sagemaker.clock = 1000.0
     with mock_aws():
         client_of("cloudformation").create_stack(StackName="cv-birds", TemplateBody=json.dumps(STACK))
@@ -45,12 +45,12 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeSageMa
         yield sagemaker
 
 
-def client(sagemaker: FakeSageMaker, service: str) -> Any:
+def client(sagemaker: ScriptedSageMaker, service: str) -> Any:
     return sagemaker.client() if service == "sagemaker" else client_of(service)
 
 
 def test_watch_exits_with_0_for_succeeded_and_1_for_failed(
-    fake: FakeSageMaker, capsys: pytest.CaptureFixture[str]
+    fake: ScriptedSageMaker, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.run(["watch"]) == 0
     failed = below_threshold()
@@ -62,7 +62,7 @@ def test_watch_exits_with_0_for_succeeded_and_1_for_failed(
 
 
 def test_ctrl_c_says_how_to_watch_again(
-    fake: FakeSageMaker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    fake: ScriptedSageMaker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupt(seconds: float) -> None:
         raise KeyboardInterrupt
@@ -84,7 +84,7 @@ def test_ctrl_c_says_how_to_watch_again(
     ],
 )
 def test_what_does_not_exist_is_said_with_the_next_command(
-    fake: FakeSageMaker, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+    fake: ScriptedSageMaker, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
     assert cli.run(arguments) == 2
     error = capsys.readouterr().err
@@ -93,7 +93,7 @@ def test_what_does_not_exist_is_said_with_the_next_command(
 
 
 def test_a_pipeline_without_executions_is_said(
-    fake: FakeSageMaker, capsys: pytest.CaptureFixture[str]
+    fake: ScriptedSageMaker, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake.executions.clear()
     assert cli.run(["report"]) == 2
@@ -101,7 +101,7 @@ def test_a_pipeline_without_executions_is_said(
 
 
 def test_report_leaves_its_directory_named_after_the_execution(
-    fake: FakeSageMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    fake: ScriptedSageMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     execution = succeeded()
     fill_bucket(client_of("s3"), execution)

@@ -11,8 +11,9 @@ import torch
 
 from ops import __main__ as cli
 from tests.support.training.cub_layout import picture
-from training.artifact import ModelDescription, write_artifact
-from training.model import LITE_INPUT, Classifier
+from tests.support.training.models import description
+from training.artifact import write_artifact
+from training.model import Classifier
 
 pytestmark = pytest.mark.slow
 
@@ -24,21 +25,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     classifier = Classifier("efficientnet_lite0", 2, 0.2)
     with torch.no_grad():
         classifier.head_parameters()["head.1.bias"][1] = 1.0
-    description = ModelDescription(
-        backbone="efficientnet_lite0",
-        image_size=32,
-        classes=[{"label": n, "class_id": n + 1, "name": ("Auklet", "Bobolink")[n]} for n in range(2)],
-        mean=list(LITE_INPUT.mean),
-        std=list(LITE_INPUT.std),
-        interpolation="bicubic",
-        crop_fraction=0.875,
-        dropout=0.2,
-        data_digest="",
-        hyper_parameters={},
-        torch="",
-        torchvision="",
-    )
-    write_artifact(folder, classifier, description)
+    write_artifact(folder, classifier, description(["Auklet", "Bobolink"]))
     return folder
 
 
@@ -76,7 +63,7 @@ def test_an_archive_answers_and_nothing_of_it_stays(
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    with tarfile.open("model.tar.gz", "w:gz", compresslevel=1) as tar:
+    with tarfile.open("model.tar.gz", "w:gz", compresslevel=0) as tar:
         tar.addfile(tarfile.TarInfo("../evil"), io.BytesIO())
         for path in model.iterdir():
             tar.add(path, f"./{path.name}")

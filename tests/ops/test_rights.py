@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,8 @@ from ops import __main__ as cli
 from tests.support.infra.profiles import HARDENED, write_template_without_second_factor
 from tests.support.local_aws.deployed import DeployedStack, write_template
 from tests.support.training.cub_layout import picture
-from training.artifact import ModelDescription, write_artifact
+from tests.support.training.models import description, pack
+from training.artifact import write_artifact
 from training.model import Classifier
 
 pytestmark = pytest.mark.slow
@@ -127,26 +126,9 @@ def test_each_command_needs_no_more_than_its_row(
 
 def model_package(deployed: DeployedStack, folder: Path) -> str:
     """Register a model of one class, as the pipeline does, and return the package's ARN."""
-    description = ModelDescription(
-        backbone="efficientnet_lite0",
-        image_size=32,
-        classes=[{"label": 0, "class_id": 13, "name": "Bobolink"}],
-        mean=[0.5] * 3,
-        std=[0.5] * 3,
-        interpolation="bicubic",
-        crop_fraction=0.875,
-        dropout=0.2,
-        data_digest="",
-        hyper_parameters={},
-        torch="",
-        torchvision="",
-    )
-    write_artifact(folder / "model", Classifier("efficientnet_lite0", 1, 0.2), description)
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=1) as tar:
-        for path in (folder / "model").iterdir():
-            tar.add(path, path.name)
-    url = deployed.put_object("executions/one/training/spot/model.tar.gz", packed.getvalue())
+    write_artifact(folder / "model", Classifier("efficientnet_lite0", 1, 0.2), description(["Bobolink"]))
+    packed = pack(folder / "model", folder / "model.tar.gz")
+    url = deployed.put_object("executions/one/training/spot/model.tar.gz", packed.read_bytes())
     container = {"Image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/birds:1", "ModelDataUrl": url}
     specification = {
         "Containers": [container],

@@ -1,10 +1,8 @@
 """A model's two files: what is wrong with them is one reason, and no other file is opened."""
 
-import io
 import json
 import os
 import shutil
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +11,10 @@ import pytest
 import safetensors.torch
 import torch
 
-from training.artifact import ModelDescription, read_archive, read_artifact, write_artifact
+from tests.support.training.models import description, pack
+from training.artifact import read_archive, read_artifact, write_artifact
 from training.job import JobError
-from training.model import LITE_INPUT, Classifier
+from training.model import Classifier
 
 CLASSES = [{"label": label, "class_id": label + 1, "name": f"00{label + 1}.Bird"} for label in range(3)]
 
@@ -23,21 +22,8 @@ CLASSES = [{"label": label, "class_id": label + 1, "name": f"00{label + 1}.Bird"
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
-    description = ModelDescription(
-        backbone="efficientnet_lite0",
-        image_size=32,
-        classes=CLASSES,
-        mean=list(LITE_INPUT.mean),
-        std=list(LITE_INPUT.std),
-        interpolation="bicubic",
-        crop_fraction=0.875,
-        dropout=0.2,
-        data_digest="0" * 64,
-        hyper_parameters={"epochs": 3},
-        torch=str(torch.__version__),
-        torchvision="0.29.1",
-    )
-    write_artifact(folder, Classifier("efficientnet_lite0", 3, 0.2), description)
+    described = description([str(each["name"]) for each in CLASSES], hyper_parameters={"epochs": 3})
+    write_artifact(folder, Classifier("efficientnet_lite0", 3, 0.2), described)
     return folder
 
 
@@ -46,23 +32,11 @@ def model(written: Path, tmp_path: Path) -> Path:
     return shutil.copytree(written, tmp_path / "model")
 
 
-def pack(folder: Path) -> Path:
-    """Pack the files as SageMaker does."""
-    archive = folder.parent / "model.tar.gz"
-    with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
-        for path in sorted(folder.iterdir()):
-            member = tarfile.TarInfo(path.name)
-            content = path.read_bytes()
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return archive
-
-
 def reason(folder: Path) -> str:
     """Read the model as serve and as evaluate do: the reason, which is the same."""
     with pytest.raises(JobError) as served:
         read_artifact(folder)
-    archive = pack(folder)
+    archive = pack(folder, folder.parent / "model.tar.gz")
     with pytest.raises(JobError) as evaluated:
         read_archive(archive)
     assert str(served.value) == str(evaluated.value).replace(str(archive), str(folder))
@@ -71,12 +45,12 @@ def reason(folder: Path) -> str:
 
 def test_what_was_written_is_read_and_its_input_is_the_described_one(model: Path) -> None:
     change(model, mean=[0.1, 0.2, 0.3], std=[1, 0.5, 0.25], crop_fraction=0.95)
-    classifier, description = read_artifact(model)
-    assert description.classes == CLASSES
+    classifier, described = read_artifact(model)
+    assert described.classes == CLASSES
     form = classifier.input_format
-    assert form == description.input_format
+    assert form == described.input_format
     assert (form.mean, form.std, form.crop_fraction) == ((0.1, 0.2, 0.3), (1, 0.5, 0.25), 0.95)
-    assert read_archive(pack(model))[1] == description
+    assert read_archive(pack(model, model.parent / "model.tar.gz"))[1] == described
 
 
 def change(model: Path, **members: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from training.artifact import ModelDescription
+from tests.support.training.models import description
 from training.model import Classifier, load_pretrained
 from training.serving.predictor import Predictor
 
@@ -42,21 +42,10 @@ def test_serving_answers_what_the_network_gives_by_what_model_json_says(size: in
     for parameter in classifier.head_parameters().values():
         torch.nn.init.normal_(parameter, std=0.05)
     mean, std, fraction = [0.4, 0.5, 0.6], [0.3, 0.25, 0.2], 0.9
-    description = ModelDescription(
-        backbone="efficientnet_lite0",
-        image_size=size,
-        classes=[{"label": n, "class_id": n + 1, "name": f"{n}"} for n in reversed(range(6))],
-        mean=mean,
-        std=std,
-        interpolation="bicubic",
-        crop_fraction=fraction,
-        dropout=0.2,
-        data_digest="",
-        hyper_parameters={},
-        torch="",
-        torchvision="",
-    )
-    predictor = Predictor(classifier, description)
+    names = [str(number) for number in range(6)]
+    described = description(names, size, mean=mean, std=std, crop_fraction=fraction)
+    described.classes.reverse()
+    predictor = Predictor(classifier, described)
     files = [io.BytesIO() for _ in IMAGES]
     for image, file in zip(IMAGES, files, strict=True):
         image.save(file, "PNG")

@@ -21,8 +21,10 @@ import pytest
 from PIL import Image
 
 from tests.support.training.cub_layout import picture
-from tests.support.training.server import ROOT, SERVE, Server, serving
+from tests.support.training.server import ROOT, SERVE, ModelServer, serving
 from tests.support.training.trained_model import preprocessed, run, training_folder
+from training import artifact, evaluate
+from training.data import Channel
 from training.paths import Paths
 from training.serving import bodies
 from training.serving.predictor import DECODING_BYTES, WEBP_PIXEL_BYTES
@@ -35,9 +37,13 @@ PIPELINE = json.loads((ROOT / "pipeline_definition/pipeline.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return preprocessed(tmp_path_factory.mktemp("preprocess"))
+
+
+@pytest.fixture(scope="module")
+def base(outputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a serving container finds below /opt/ml: the model alone, which it may not change."""
-    outputs = preprocessed(tmp_path_factory.mktemp("preprocess"))
     trained = training_folder(tmp_path_factory.mktemp("train"), outputs, learning_rate="0.01", epochs="10")
     run(trained)
     base = tmp_path_factory.mktemp("serve")
@@ -48,7 +54,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(base: Path) -> Iterator[Server]:
+def server(base: Path) -> Iterator[ModelServer]:
     with serving(base) as server:
         yield server
 
@@ -77,11 +83,11 @@ BODIES = {
 }
 
 
-def test_ping_answers_when_the_model_is_loaded(server: Server) -> None:
+def test_ping_answers_when_the_model_is_loaded(server: ModelServer) -> None:
     assert server.ask("GET", "/ping") == (200, {"status": "ready"})
 
 
-def test_a_batch_transform_is_told_how_to_ask(server: Server) -> None:
+def test_a_batch_transform_is_told_how_to_ask(server: ModelServer) -> None:
     status, answer = server.ask("GET", "/execution-parameters")
     assert (status, answer["BatchStrategy"], answer["MaxPayloadInMB"]) == (200, "SINGLE_RECORD", 25)
     # SageMaker refuses a job where the product is above 100 MB.
@@ -89,7 +95,7 @@ def test_a_batch_transform_is_told_how_to_ask(server: Server) -> None:
 
 
 @pytest.mark.parametrize("label", [0, 1, 2])
-def test_an_image_is_answered_with_its_class_first(server: Server, label: int) -> None:
+def test_an_image_is_answered_with_its_class_first(server: ModelServer, label: int) -> None:
     predictions = server.classes(picture(label, 99))
     first = predictions[0]
     assert first["class_id"] == label + 1
@@ -100,7 +106,7 @@ def test_an_image_is_answered_with_its_class_first(server: Server, label: int) -
 
 
 @pytest.mark.parametrize("register", ["RegisterSpot", "RegisterOnDemand"])
-def test_the_package_says_what_is_taken_and_all_of_it_is(server: Server, register: str) -> None:
+def test_the_package_says_what_is_taken_and_all_of_it_is(server: ModelServer, register: str) -> None:
     (step,) = [each for each in steps(PIPELINE["Steps"]) if each["Name"] == register]
     specification = step["Arguments"]["InferenceSpecification"]
     assert specification["SupportedContentTypes"] == list(bodies.CONTENT_TYPES) == list(BODIES)
@@ -115,7 +121,21 @@ def steps(found: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             yield from steps(step.get("Arguments", {}).get(branch, []))
 
 
-def test_a_type_may_have_parameters_and_capital_letters(server: Server) -> None:
+def test_it_answers_what_evaluation_measured_of_the_trained_model(
+    base: Path, outputs: Path, server: ModelServer
+) -> None:
+    classifier, description = artifact.read_artifact(Paths(base).model)
+    test = Channel(outputs / "test")
+    measured = evaluate.predict(classifier, description, test).softmax(1)
+    data = Paths(outputs.parents[1]).processing_input("data")
+    originals = {path.name: path for path in data.rglob("*.jpg")}
+    assert len(test) > 10
+    for entry, expected in zip(test.entries, measured.tolist(), strict=True):
+        for each in server.classes(originals[Path(entry.name).name].read_bytes()):
+            assert each["probability"] == pytest.approx(expected[each["class_id"] - 1], abs=1e-3)
+
+
+def test_a_type_may_have_parameters_and_capital_letters(server: ModelServer) -> None:
     assert server.classes(PICTURE, "Image/JPEG; charset=binary")[0]["class_id"] == 1
 
 
@@ -129,14 +149,14 @@ def test_a_type_may_have_parameters_and_capital_letters(server: Server) -> None:
     ],
 )
 def test_who_takes_no_json_is_told_that_there_is_nothing_else(
-    server: Server, accept: str, status: int
+    server: ModelServer, accept: str, status: int
 ) -> None:
     found, answer = server.ask("POST", "/invocations", PICTURE, Content_Type="image/jpeg", Accept=accept)
     assert found == status, answer
     assert status == 200 or answer["error"] == "Accept text/csv: the answer is application/json"
 
 
-def test_several_images_of_one_body_are_answered_in_their_order(server: Server) -> None:
+def test_several_images_of_one_body_are_answered_in_their_order(server: ModelServer) -> None:
     labels = [2, 0, 1, 0]
     body = json.dumps({"images": [in_base64(picture(label, 50)) for label in labels]})
     status, answer = server.ask("POST", "/invocations", body, Content_Type="application/json")
@@ -144,7 +164,7 @@ def test_several_images_of_one_body_are_answered_in_their_order(server: Server) 
     assert [predictions[0]["class_id"] - 1 for predictions in answer["predictions"]] == labels
 
 
-def test_a_body_may_come_in_chunks_without_its_length(server: Server) -> None:
+def test_a_body_may_come_in_chunks_without_its_length(server: ModelServer) -> None:
     pieces = (PICTURE[start : start + 100] for start in range(0, len(PICTURE), 100))
     status, answer = server.ask(
         "POST", "/invocations", pieces, chunked=True, Content_Type=IMAGE, Transfer_Encoding="chunked"
@@ -152,7 +172,7 @@ def test_a_body_may_come_in_chunks_without_its_length(server: Server) -> None:
     assert (status, answer["predictions"]) == (200, server.classes(PICTURE))
 
 
-def test_requests_that_meet_in_one_batch_are_answered_as_alone(server: Server) -> None:
+def test_requests_that_meet_in_one_batch_are_answered_as_alone(server: ModelServer) -> None:
     images = [picture(number % 3, number) for number in range(24)]
     alone = [server.classes(image) for image in images]
     for (status, answer), expected in zip(server.together(images), alone, strict=True):
@@ -187,7 +207,7 @@ def test_requests_that_meet_in_one_batch_are_answered_as_alone(server: Server) -
     ],
 )
 def test_a_wrong_request_is_told_what_is_wrong(
-    server: Server, body: bytes, kind: str, status: int, message: str
+    server: ModelServer, body: bytes, kind: str, status: int, message: str
 ) -> None:
     content_type: dict[str, Any] = {"Content_Type": kind} if kind else {}
     found, answer = server.ask("POST", "/invocations", body, **content_type)
@@ -195,13 +215,13 @@ def test_a_wrong_request_is_told_what_is_wrong(
     assert message in answer["error"]
 
 
-def test_too_big_a_body_is_refused_before_it_is_read(server: Server) -> None:
+def test_too_big_a_body_is_refused_before_it_is_read(server: ModelServer) -> None:
     length = str(bodies.MAX_BODY + 1)
     status, answer = server.ask("POST", "/invocations", b"", Content_Type=IMAGE, Content_Length=length)
     assert (status, answer) == (413, {"error": "26,214,401 bytes are more than the 26,214,400 allowed"})
 
 
-def test_a_body_in_chunks_is_refused_as_soon_as_it_is_too_big(server: Server) -> None:
+def test_a_body_in_chunks_is_refused_as_soon_as_it_is_too_big(server: ModelServer) -> None:
     pieces = (b"x" * (1 << 20) for _ in range(27))
     status, _ = server.ask(
         "POST", "/invocations", pieces, chunked=True, Content_Type=IMAGE, Transfer_Encoding="chunked"
@@ -220,7 +240,7 @@ def test_a_body_in_chunks_is_refused_as_soon_as_it_is_too_big(server: Server) ->
     ],
 )
 def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(
-    server: Server, image: bytes, message: str
+    server: ModelServer, image: bytes, message: str
 ) -> None:
     assert server.ask("POST", "/invocations", image, Content_Type=IMAGE) == (413, {"error": message})
 
@@ -235,7 +255,7 @@ def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(
         b"POST /invocations HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nnot a chunk",
     ],
 )
-def test_what_is_not_http_is_answered_all_the_same(server: Server, head: bytes) -> None:
+def test_what_is_not_http_is_answered_all_the_same(server: ModelServer, head: bytes) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(head + b"\r\n\r\n")
         response = http.client.HTTPResponse(connection)
@@ -250,14 +270,14 @@ def test_what_is_not_http_is_answered_all_the_same(server: Server, head: bytes) 
     [("GET", "/", 404), ("POST", "/invoke", 404), ("GET", "/ping/", 404), ("GET", "/invocations", 405)],
 )
 def test_an_unknown_path_or_method_is_answered_with_the_known_ones(
-    server: Server, method: str, path: str, status: int
+    server: ModelServer, method: str, path: str, status: int
 ) -> None:
     found, answer = server.ask(method, path, b"x" if method == "POST" else None)
     assert found == status
     assert "POST /invocations" in answer["error"]
 
 
-def test_a_connection_goes_on_after_what_it_asked_wrong(server: Server) -> None:
+def test_a_connection_goes_on_after_what_it_asked_wrong(server: ModelServer) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     statuses = []
     for kind in ("text/csv", IMAGE, IMAGE):
@@ -275,7 +295,7 @@ def request(body: bytes, length: int | None = None) -> bytes:
 
 
 def test_requests_that_come_without_waiting_are_answered_and_rubbish_after_them_ends_it(
-    server: Server,
+    server: ModelServer,
 ) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(request(PICTURE) * 2 + b"\x00\xff rubbish\r\n\r\n")
@@ -285,7 +305,7 @@ def test_requests_that_come_without_waiting_are_answered_and_rubbish_after_them_
     assert answers.rpartition(b"HTTP/1.1 ")[2].startswith(b"400")
 
 
-def test_a_client_that_goes_in_the_middle_of_its_body_does_no_harm(server: Server) -> None:
+def test_a_client_that_goes_in_the_middle_of_its_body_does_no_harm(server: ModelServer) -> None:
     for _ in range(3):
         with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
             connection.sendall(request(PICTURE[:500], len(PICTURE)))

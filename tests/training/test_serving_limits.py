@@ -11,7 +11,7 @@ import torch
 from starlette.types import Message
 
 from training.serving import bodies, predictor
-from training.serving.app import Service
+from training.serving.app import InferenceService
 from training.serving.predictor import Answer, Queue
 
 ANSWER: Answer = [{"class": "a", "class_id": 1, "probability": 1.0}]
@@ -28,10 +28,12 @@ class SlowQueue(Queue):
         return ANSWER
 
 
-class Request:
+class Exchange:
     """One request as uvicorn hands it on, and what is answered."""
 
-    def __init__(self, service: Service, method: str, path: str, parts: Iterable[bytes] = ()) -> None:
+    def __init__(
+        self, service: InferenceService, method: str, path: str, parts: Iterable[bytes] = ()
+    ) -> None:
         self.status, self.headers, self.body = 0, dict[str, str](), b""
         self._app, self._parts = service.app(), iter(parts)
         self._scope = {
@@ -60,18 +62,18 @@ class Request:
             self.body += message["body"]
 
 
-def invoke(service: Service, *parts: bytes) -> Request:
-    return Request(service, "POST", "/invocations", parts)
+def invoke(service: InferenceService, *parts: bytes) -> Exchange:
+    return Exchange(service, "POST", "/invocations", parts)
 
 
 def test_before_the_model_is_loaded_nothing_is_ready_and_a_client_may_come_again() -> None:
     async def ask() -> None:
-        service = Service()
-        for request in (Request(service, "GET", "/ping"), invoke(service, b"x")):
+        service = InferenceService()
+        for request in (Exchange(service, "GET", "/ping"), invoke(service, b"x")):
             assert await request.ask() == (503, {"error": "the model is being loaded"})
             assert request.headers["retry-after"] == "1"
         service.queue = SlowQueue()
-        assert await Request(service, "GET", "/ping").ask() == (200, {"status": "ready"})
+        assert await Exchange(service, "GET", "/ping").ask() == (200, {"status": "ready"})
 
     asyncio.run(ask())
 
@@ -83,14 +85,14 @@ def test_who_is_too_many_is_sent_away_until_others_are_answered(
     monkeypatch.setattr(bodies, limit, value)
 
     async def ask() -> None:
-        service = Service()
+        service = InferenceService()
         service.queue = queue = SlowQueue()
         waiting = [asyncio.create_task(invoke(service, b"12345", b"67890").ask()) for _ in range(3)]
         await asyncio.sleep(0.05)
         fourth = invoke(service, b"x")
         assert await fourth.ask() == (503, {"error": "the server is busy with other images; send it again"})
         assert fourth.headers["retry-after"] == "1"
-        assert (await Request(service, "GET", "/ping").ask())[0] == 200
+        assert (await Exchange(service, "GET", "/ping").ask())[0] == 200
         queue.go.set()
         assert [status for status, _ in await asyncio.gather(*waiting)] == [200] * 3
         # What was refused on the way is not counted any more.
@@ -103,7 +105,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(bodies, "BODY_SECONDS", 0.05)
 
     async def ask() -> None:
-        service = Service()
+        service = InferenceService()
         service.queue = SlowQueue()
         slow = invoke(service, b"half", b"")
         assert await slow.ask() == (408, {"error": "the body did not come within 0.05 s"})
@@ -156,7 +158,7 @@ class Network(predictor.Predictor):
 
 def test_what_comes_while_the_network_is_busy_goes_through_it_together() -> None:
     async def ask() -> list[int]:
-        service, network = Service(), Network()
+        service, network = InferenceService(), Network()
         service.queue = Queue(network)
         first = asyncio.create_task(invoke(service, b"x").ask())
         while not network.sizes:  # alone, and at once
@@ -182,7 +184,7 @@ class BrokenOnce(Network):
 
 def test_a_network_that_fails_is_the_server_s_fault_and_asked_again_the_next_time() -> None:
     async def ask() -> None:
-        service = Service()
+        service = InferenceService()
         service.queue = Queue(BrokenOnce())
         failed = invoke(service, b"x")
         with pytest.raises(RuntimeError, match="out of memory"):  # for uvicorn, which logs the traceback

@@ -25,8 +25,8 @@ from tests.support.services.fake_sagemaker import (
     MUTATING,
     REFUSED_WHEN_STARTED,
     REFUSED_WHEN_STORED,
+    FakeServiceError,
     Fault,
-    ServiceError,
 )
 from upload_trigger import handler, input_data, uploads
 from upload_trigger.definition import loading
@@ -231,7 +231,7 @@ def test_what_was_stored_and_then_rejected_leaves_the_pipeline_as_it_was(bench: 
     handle(bench.put(definition("sound")))
     upload = bench.put(definition("next"))
     bench.sagemaker.faults.append(
-        Fault("StartPipelineExecution", ServiceError("ThrottlingException", "slow"))
+        Fault("StartPipelineExecution", FakeServiceError("ThrottlingException", "slow"))
     )
     with pytest.raises(StartError):
         handle(upload)
@@ -265,7 +265,7 @@ def test_a_value_that_only_sagemaker_knows_to_be_wrong_is_rejected_with_its_word
     declared = [{"Name": "Note", "Type": "String"}]
     bench.put({"Note": "mine"}, key="pipeline/parameters.json")
     bench.sagemaker.faults.append(
-        Fault("StartPipelineExecution", ServiceError("ValidationException", "Note may not be mine"))
+        Fault("StartPipelineExecution", FakeServiceError("ValidationException", "Note may not be mine"))
     )
 
     (verdict,) = handle(bench.put(definition(parameters=declared)))

@@ -15,7 +15,7 @@ from tests.support.delivery.handler_uploads import (
     reconcile,
     services,
 )
-from tests.support.services.fake_sagemaker import FakePipeline, Fault, Killed, ServiceError
+from tests.support.services.fake_sagemaker import FakePipeline, FakeServiceError, Fault, Killed
 from upload_trigger import handler
 from upload_trigger.delivery import Clients
 from upload_trigger.handler import StartError
@@ -24,11 +24,11 @@ __all__ = ["bench", "services"]  # fixtures
 
 
 ERRORS = [
-    ServiceError("ThrottlingException", "slow down"),
-    ServiceError("ResourceLimitExceeded", "too many"),
-    ServiceError("ConflictException", "being changed"),
-    ServiceError("InternalFailure", "oops", status=500),
-    ServiceError("ServiceUnavailable", "later", status=503),
+    FakeServiceError("ThrottlingException", "slow down"),
+    FakeServiceError("ResourceLimitExceeded", "too many"),
+    FakeServiceError("ConflictException", "being changed"),
+    FakeServiceError("InternalFailure", "oops", status=500),
+    FakeServiceError("ServiceUnavailable", "later", status=503),
 ]
 OPERATIONS = {
     "create": [
@@ -47,7 +47,7 @@ CALLS = [(situation, each) for situation, operations in OPERATIONS.items() for e
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.code)
 @pytest.mark.parametrize(("situation", "operation"), CALLS)
 def test_an_error_of_any_call_is_raised_and_the_retry_ends_with_one_execution(
-    bench: HandlerBench, situation: str, operation: str, error: ServiceError, after_effect: bool
+    bench: HandlerBench, situation: str, operation: str, error: FakeServiceError, after_effect: bool
 ) -> None:
     if situation == "update":
         handle(bench.put(definition("before")))
@@ -74,7 +74,7 @@ def test_a_refused_call_has_failed_with_its_reason_and_a_redrive_starts_it(
     bench: HandlerBench, operation: str, after_effect: bool
 ) -> None:
     upload = bench.put(definition())
-    refused = ServiceError("AccessDeniedException", "not authorized to perform")
+    refused = FakeServiceError("AccessDeniedException", "not authorized to perform")
     bench.sagemaker.faults.append(Fault(operation, refused, after_effect))
 
     (verdict,) = handle(upload)
@@ -152,7 +152,7 @@ def test_a_passing_throttle_is_retried_within_the_call(
     retrying = Clients(bench.s3, boto3.client("sagemaker", config=HANDLERS_CONFIG))
     bench.sagemaker.attach(retrying.sagemaker)
     monkeypatch.setattr(handler, "clients", lambda: retrying)
-    bench.sagemaker.faults.append(Fault("ListPipelineExecutions", ServiceError("ThrottlingException")))
+    bench.sagemaker.faults.append(Fault("ListPipelineExecutions", FakeServiceError("ThrottlingException")))
 
     handle(bench.put(definition()))
 

@@ -12,7 +12,7 @@ import upload_trigger.handler
 from tests.support.delivery import world as delivery
 from tests.support.delivery.storm_uploads import KEYS
 from tests.support.delivery.world import DeliveryWorld, inhabited
-from tests.support.services.service_answers import ServiceError
+from tests.support.services.service_answers import FakeServiceError
 from upload_trigger import verdicts
 from upload_trigger.handler import StartError
 
@@ -48,7 +48,7 @@ def refuse(world: DeliveryWorld, operation: str) -> None:
 
     def call(asked: str, given: dict[str, Any]) -> dict[str, Any]:
         if asked == operation:
-            raise ServiceError("AccessDeniedException", f"not authorized to perform {asked}", 400)
+            raise FakeServiceError("AccessDeniedException", f"not authorized to perform {asked}", 400)
         return allowed(asked, given)
 
     world.sagemaker.call = call  # type: ignore[assignment, method-assign]

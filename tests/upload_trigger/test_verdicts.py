@@ -16,7 +16,7 @@ from tests.support.delivery.handler_uploads import (
     reconcile,
     services,
 )
-from tests.support.services.fake_sagemaker import Fault, ServiceError
+from tests.support.services.fake_sagemaker import FakeServiceError, Fault
 from upload_trigger import handler
 from upload_trigger.handler import StartError
 
@@ -250,7 +250,7 @@ def test_a_verdict_tells_what_runs_even_when_the_values_beside_it_have_changed_s
 def test_parameters_that_could_not_be_asked_are_added_when_the_upload_is_looked_at_again(
     bench: HandlerBench, looked_at: str
 ) -> None:
-    denied = ServiceError("AccessDeniedException", "not authorized")
+    denied = FakeServiceError("AccessDeniedException", "not authorized")
     operation = "ListPipelineParametersForExecution"
     bench.sagemaker.faults += [Fault(operation, denied), Fault(operation, denied)]
     upload = bench.put(definition(parameters=EPOCHS))
@@ -282,7 +282,7 @@ def test_a_pipeline_that_somebody_deleted_is_made_again(bench: HandlerBench) -> 
 
 def test_one_key_that_cannot_be_reconciled_keeps_no_other_from_it(bench: HandlerBench) -> None:
     handle(bench.put(definition()))
-    bench.sagemaker.faults.append(Fault("DescribePipeline", ServiceError("ThrottlingException", "wait")))
+    bench.sagemaker.faults.append(Fault("DescribePipeline", FakeServiceError("ThrottlingException", "wait")))
     lost = bench.put(definition(), key="pipeline/second/pipeline.json")
 
     with pytest.raises(StartError, match=r"UnfinishedError: 1 uploads .* not pipeline/pipeline\.json"):

@@ -22,7 +22,7 @@ TRANSFORM_PAYLOADS = 100 << 20
 """What a batch transform may have under way: its MaxConcurrentTransforms times MaxPayloadInMB, in bytes."""
 
 
-class Service:
+class InferenceService:
     """What answers: nothing but that it is loading until it has a queue."""
 
     def __init__(self) -> None:

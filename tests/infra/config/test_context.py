@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from infra.config import Config, ConfigError, Policy, context_keys, read_context
+from infra.config import Config, ConfigError, DeploymentPolicy, context_keys, read_context
 
 KEY_ARN = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 
@@ -306,7 +306,7 @@ def test_the_command_line_and_cdk_json_name_the_same_network() -> None:
 def test_volumes_have_a_key_on_instances_without_storage_of_their_own(
     instance_type: str, has_one: bool
 ) -> None:
-    policy = Policy(training_instance_types=("ml.c5.xlarge", instance_type))
+    policy = DeploymentPolicy(training_instance_types=("ml.c5.xlarge", instance_type))
     own_key = {"encryption_key": "own", "encrypt_volumes": True}
     if not has_one:
         assert read_context(own_key, policy).encrypt_volumes
@@ -345,7 +345,7 @@ def test_a_first_user_meets_few_keys() -> None:
     assert len(context_keys()) <= 28
 
 
-@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Policy)])
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(DeploymentPolicy)])
 def test_a_key_that_is_a_member_of_the_policy_now_is_refused_with_where_it_is(name: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         read_context({name: "4"})

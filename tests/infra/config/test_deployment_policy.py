@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from infra.config import POLICY_FILE, Config, ConfigError, Policy
+from infra.config import POLICY_FILE, Config, ConfigError, DeploymentPolicy
 from infra.config.deployment_policy import RULES
 from tests.support.infra.node import path_with_node
 from upload_trigger import settings
 
 COMMITTED = Path(__file__).resolve().parents[3] / POLICY_FILE
-NAMES = [field.name for field in dataclasses.fields(Policy)]
+NAMES = [field.name for field in dataclasses.fields(DeploymentPolicy)]
 IMAGE = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/birds@sha256:{'a' * 64}"
 OTHER: dict[str, Any] = {
     "policy_off": {"cost": "the budget alarm watches it"},
@@ -42,10 +42,10 @@ OTHER: dict[str, Any] = {
 }
 
 
-def read(tmp_path: Path, document: Any) -> Policy:
+def read(tmp_path: Path, document: Any) -> DeploymentPolicy:
     text = document if isinstance(document, str) else json.dumps(document)
     (tmp_path / POLICY_FILE).write_text(text, encoding="utf-8")
-    return Policy.read(tmp_path / POLICY_FILE)
+    return DeploymentPolicy.read(tmp_path / POLICY_FILE)
 
 
 def refusal(tmp_path: Path, document: Any) -> str:
@@ -58,25 +58,25 @@ def refusal(tmp_path: Path, document: Any) -> str:
 
 
 def test_without_a_document_the_defaults_count(tmp_path: Path) -> None:
-    assert Policy.read(tmp_path / POLICY_FILE) == Policy() == read(tmp_path, {})
+    assert DeploymentPolicy.read(tmp_path / POLICY_FILE) == DeploymentPolicy() == read(tmp_path, {})
 
 
 def test_the_committed_document_writes_every_default_out() -> None:
     document = json.loads(COMMITTED.read_text(encoding="utf-8"))
     assert list(document) == NAMES
-    assert Policy.read(COMMITTED) == Policy()
+    assert DeploymentPolicy.read(COMMITTED) == DeploymentPolicy()
 
 
 def test_every_member_may_be_another_and_reaches_the_function_as_it_is(tmp_path: Path) -> None:
     assert list(OTHER) == NAMES
     policy = read(tmp_path, OTHER)
     for name in NAMES:
-        assert getattr(policy, name) != getattr(Policy(), name), name
+        assert getattr(policy, name) != getattr(DeploymentPolicy(), name), name
     assert json.loads(policy.variable({})) == OTHER
 
 
 def test_one_member_alone_leaves_the_others_as_they_are(tmp_path: Path) -> None:
-    assert read(tmp_path, {"max_volume_gb": 50}) == dataclasses.replace(Policy(), max_volume_gb=50)
+    assert read(tmp_path, {"max_volume_gb": 50}) == dataclasses.replace(DeploymentPolicy(), max_volume_gb=50)
 
 
 def test_a_document_saved_on_windows_is_one(tmp_path: Path) -> None:
@@ -91,8 +91,8 @@ def test_the_function_has_the_same_members_with_the_same_defaults() -> None:
     theirs = {each.name for each in dataclasses.fields(settings.Policy)}
     assert set(NAMES) == theirs
     for name in NAMES:
-        assert getattr(Policy(), name) == getattr(settings.Policy(), name), name
-    assert settings.Policy.read(Policy().variable({})) == settings.Policy()
+        assert getattr(DeploymentPolicy(), name) == getattr(settings.Policy(), name), name
+    assert settings.Policy.read(DeploymentPolicy().variable({})) == settings.Policy()
 
 
 def test_the_function_reads_what_the_document_says(tmp_path: Path) -> None:
@@ -185,10 +185,10 @@ def test_what_is_not_json_is_answered_with_line_and_column(tmp_path: Path, text:
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     (tmp_path / POLICY_FILE).write_bytes(b'{"a": "\xff"}')
     with pytest.raises(ConfigError, match="cannot be read as a text in UTF-8"):
-        Policy.read(tmp_path / POLICY_FILE)
+        DeploymentPolicy.read(tmp_path / POLICY_FILE)
     (tmp_path / "folder" / POLICY_FILE).mkdir(parents=True)
     with pytest.raises(ConfigError, match="cannot be read"):
-        Policy.read(tmp_path / "folder" / POLICY_FILE)
+        DeploymentPolicy.read(tmp_path / "folder" / POLICY_FILE)
 
 
 @pytest.mark.slow
@@ -220,7 +220,7 @@ def test_the_app_ends_with_one_sentence(tmp_path: Path, text: str, said: str) ->
 
 
 def test_a_policy_that_the_function_s_environment_has_no_room_for_is_refused_with_what_to_shorten() -> None:
-    policy = Policy(policy_off={"cost": "because " * 400})
+    policy = DeploymentPolicy(policy_off={"cost": "because " * 400})
     with pytest.raises(ConfigError, match="shorten the reasons in policy_off and further_step_types, or"):
         policy.variable({})
 
@@ -228,12 +228,14 @@ def test_a_policy_that_the_function_s_environment_has_no_room_for_is_refused_wit
 def test_the_largest_network_leaves_the_policy_less_room_and_a_common_one_enough() -> None:
     subnets = {f"SubnetId{number}": f"subnet-{number:017x}" for number in range(1, 17)}
     groups = {f"SecurityGroupId{number}": f"sg-{number:017x}" for number in range(1, 6)}
-    long = Policy(policy_off={"cost": "b" * 1400})
+    long = DeploymentPolicy(policy_off={"cost": "b" * 1400})
     assert long.variable({})
     with pytest.raises(ConfigError, match="shorten the reasons in policy_off"):
         long.variable({**subnets, **groups})
     common = {**dict([*subnets.items()][:6]), **dict([*groups.items()][:3])}
-    assert Policy().variable({**common, "VolumeKmsKeyId": "${Token[Arn.1]}"}) == Policy().variable({})
+    assert DeploymentPolicy().variable(
+        {**common, "VolumeKmsKeyId": "${Token[Arn.1]}"}
+    ) == DeploymentPolicy().variable({})
 
 
 @pytest.mark.parametrize(
@@ -245,6 +247,6 @@ def test_the_largest_network_leaves_the_policy_less_room_and_a_common_one_enough
     ],
 )
 def test_an_instance_type_with_a_gpu_is_known_by_its_family(kind: str, has_one: bool) -> None:
-    assert Policy(training_instance_types=("ml.c5.xlarge", kind)).gpus is has_one
-    assert Policy(processing_instance_types=(kind,)).gpus is has_one
+    assert DeploymentPolicy(training_instance_types=("ml.c5.xlarge", kind)).gpus is has_one
+    assert DeploymentPolicy(processing_instance_types=(kind,)).gpus is has_one
     assert not Config().policy.gpus

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from infra.config import Config, ConfigError, Policy, context_keys
+from infra.config import Config, ConfigError, DeploymentPolicy, context_keys
 from tests.support.infra.stack_options import FUNCTION, OPTIONS, Template, changes, default, template
 
 pytestmark = pytest.mark.usefixtures("synthesis")
@@ -47,7 +47,7 @@ NEVER_LEFT = {"AWS::S3::Bucket", "AWS::SageMaker::ModelPackageGroup"}
 def test_every_choice_of_a_deployment_is_tried(synthesis: ModuleType) -> None:
     assert set(context_keys()) == {key for option in OPTIONS.values() for key in option.context}
     members = {member for option in OPTIONS.values() for member in option.policy}
-    assert {field.name for field in dataclasses.fields(Policy)} == members
+    assert {field.name for field in dataclasses.fields(DeploymentPolicy)} == members
 
 
 @pytest.mark.parametrize("illegal", ["no such word", ["no such word"]], ids=["a word", "words"])
@@ -84,7 +84,7 @@ def default_of(key: str) -> Any:
 
 
 def test_a_document_explains_every_key_and_every_member(synthesis: ModuleType) -> None:
-    for name in (*context_keys(), *(field.name for field in dataclasses.fields(Policy))):
+    for name in (*context_keys(), *(field.name for field in dataclasses.fields(DeploymentPolicy))):
         assert f"\n| `{name}` |" in DOCUMENT, f"{name}: run make generate"
 
 

@@ -453,7 +453,7 @@ def test_a_boundary_without_room_is_refused_with_what_to_shorten() -> None:
 
 
 def test_the_boundaries_have_room_for_network_keys_and_volumes_together(synthesis: ModuleType) -> None:
-    from infra.config import Policy, read_context
+    from infra.config import DeploymentPolicy, read_context
     from infra.config.consistency import MAX_NAME
     from infra.studio.boundary import bind
     from infra.studio.project import synthesise
@@ -471,7 +471,7 @@ def test_the_boundaries_have_room_for_network_keys_and_volumes_together(synthesi
             "former_encryption_keys": [f"{key}1234abcd-12ab-34cd-56ef-1234567890ab"],
             "encrypt_volumes": True,
         },
-        Policy(training_instance_types=("ml.c5.xlarge", "ml.c5.2xlarge")),
+        DeploymentPolicy(training_instance_types=("ml.c5.xlarge", "ml.c5.2xlarge")),
     )
     names = StudioNames(config.name)
     documents = bind(synthesise(config, names), names)

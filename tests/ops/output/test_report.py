@@ -18,7 +18,13 @@ from moto import mock_aws
 from ops.errors import ReportError
 from ops.output.report import write_report
 from ops.output.summary import Summary
-from tests.support.services.fake_execution import BUCKET, FakeExecution, FakeSageMaker, FakeStep, client_of
+from tests.support.services.fake_execution import (
+    BUCKET,
+    FakeStep,
+    ScriptedExecution,
+    ScriptedSageMaker,
+    client_of,
+)
 from tests.support.services.fake_execution_scenarios import (
     CLASSES,
     archive,
@@ -33,7 +39,7 @@ VOID = {"meta", "link", "br", "img", "hr"}
 
 
 class ReportClients:
-    def __init__(self, fake: FakeSageMaker) -> None:
+    def __init__(self, fake: ScriptedSageMaker) -> None:
         self.fake = fake
 
     def client(self, service: str, /) -> Any:
@@ -73,7 +79,7 @@ def _aws() -> Iterator[None]:
 
 
 def write(
-    execution: FakeExecution,
+    execution: ScriptedExecution,
     directory: Path,
     *,
     clock: float = 100.0,
@@ -81,7 +87,7 @@ def write(
     notes: tuple[str, ...] = (),
     training_type: str | None = None,
 ) -> tuple[Summary, str]:
-    fake = FakeSageMaker(execution, succeeded("source00000a"))
+    fake = ScriptedSageMaker(execution, succeeded("source00000a"))
     fake.clock, fake.training_type = clock, training_type
     if fill:
         fill_bucket(client_of("s3"), execution)
@@ -183,6 +189,9 @@ def test_the_page_is_well_formed_and_loads_nothing(tmp_path: Path) -> None:
     assert not page.loads
     assert "script" not in page.tags
     assert not re.search(r"url\(|@import", text)
+    # What a browser keeps to whatever got into the page.
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    assert f'<meta http-equiv="Content-Security-Policy" content="{policy}">' in text
     for picture in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
         ET.fromstring(picture)  # noqa: S314 - our own page
 

@@ -17,7 +17,7 @@ from ops.executions.snapshot import SnapshotReader
 from ops.output import words
 from ops.output.live import picture
 from ops.output.watch import follow
-from tests.support.services.fake_execution import FakeExecution, FakeSageMaker, client_of
+from tests.support.services.fake_execution import ScriptedExecution, ScriptedSageMaker, client_of
 from tests.support.services.fake_execution_scenarios import (
     below_threshold,
     failed_preprocess,
@@ -35,8 +35,8 @@ def _aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def run(execution: FakeExecution, *, terminal: bool = False, **more: Any) -> tuple[str, str]:
-    fake = FakeSageMaker(execution, succeeded("source00000a"))
+def run(execution: ScriptedExecution, *, terminal: bool = False, **more: Any) -> tuple[str, str]:
+    fake = ScriptedSageMaker(execution, succeeded("source00000a"))
     out = io.StringIO()
     console = Console(file=out, width=100, force_terminal=terminal)
     status = follow(
@@ -51,7 +51,7 @@ def run(execution: FakeExecution, *, terminal: bool = False, **more: Any) -> tup
     return status, out.getvalue()
 
 
-def log_cache(execution: FakeExecution, *events: dict[str, Any]) -> None:
+def log_cache(execution: ScriptedExecution, *events: dict[str, Any]) -> None:
     logs = client_of("logs")
     where = {"logGroupName": "/local/sagemaker/pipelines", "logStreamName": execution.id}
     logs.create_log_group(logGroupName=where["logGroupName"])
@@ -121,7 +121,7 @@ def test_a_terminal_gets_a_picture_that_ends_with_every_step_in_the_pipelines_or
 @pytest.mark.parametrize("clock", [0.0, 12.0, 20.0, 36.0, 60.0])
 def test_the_picture_fits_the_terminal_and_cuts_no_step_name(width: int, clock: float) -> None:
     execution = succeeded()
-    fake = FakeSageMaker(execution)
+    fake = ScriptedSageMaker(execution)
     fake.clock = clock
     snapshot = SnapshotReader(fake.client(), client_of("logs"), execution.arn, fake.now).read()
     console = Console(file=io.StringIO(), width=width, record=True)
@@ -171,7 +171,7 @@ def test_a_long_failure_reason_is_printed_in_full_and_on_one_line(terminal: bool
 
 
 def test_a_failed_processing_job_tells_its_own_reason_which_is_asked_for_once() -> None:
-    fake = FakeSageMaker(failed_preprocess())
+    fake = ScriptedSageMaker(failed_preprocess())
     fake.exit_message = "no class 999: classes.txt has 1 to 200\n"
     fake.clock = 60.0
     reader = SnapshotReader(fake.client(), client_of("logs"), failed_preprocess().arn)
@@ -227,7 +227,7 @@ def test_a_cached_step_without_a_job_of_its_own_shows_the_sources() -> None:
 
 def test_a_final_training_job_is_not_asked_for_again() -> None:
     execution = succeeded()
-    fake = FakeSageMaker(execution)
+    fake = ScriptedSageMaker(execution)
     fake.clock = 100.0
     reader = SnapshotReader(fake.client(), client_of("logs"), execution.arn, fake.now)
     reader.read()
@@ -238,7 +238,7 @@ def test_a_final_training_job_is_not_asked_for_again() -> None:
 
 def test_ctrl_c_leaves_the_execution_and_the_terminal_alone() -> None:
     execution = succeeded()
-    fake = FakeSageMaker(execution)
+    fake = ScriptedSageMaker(execution)
     out = io.StringIO()
 
     def interrupt(_: float) -> None:

@@ -21,7 +21,7 @@ VERDICT = "verdicts/pipeline/pipeline.json/version-2.json"
 
 
 @dataclass
-class Place:
+class VerdictsAndQueue:
     """The bucket with the verdicts and the failure queue."""
 
     s3: Any
@@ -46,11 +46,11 @@ class Place:
 
 
 @pytest.fixture
-def place() -> Iterator[Place]:
+def place() -> Iterator[VerdictsAndQueue]:
     with mock_aws():
         s3, sqs = client_of("s3"), client_of("sqs")
         s3.create_bucket(Bucket=BUCKET)
-        yield Place(s3, sqs, sqs.create_queue(QueueName="failures")["QueueUrl"])
+        yield VerdictsAndQueue(s3, sqs, sqs.create_queue(QueueName="failures")["QueueUrl"])
 
 
 def failure(version: str, message: str = "ThrottlingException: Rate exceeded") -> str:
@@ -72,7 +72,7 @@ def failure(version: str, message: str = "ThrottlingException: Rate exceeded") -
     )
 
 
-def test_the_verdict_on_exactly_this_object_version_is_waited_for(place: Place) -> None:
+def test_the_verdict_on_exactly_this_object_version_is_waited_for(place: VerdictsAndQueue) -> None:
     place.settle("STARTED", "verdicts/pipeline/pipeline.json/version-1.json", executionArn="another")
     with pytest.raises(StartTimeoutError):
         place.wait()
@@ -88,7 +88,7 @@ def test_the_verdict_on_exactly_this_object_version_is_waited_for(place: Place) 
     assert len(pauses) == 3
 
 
-def test_what_may_not_be_listed_is_not_there_yet(place: Place) -> None:
+def test_what_may_not_be_listed_is_not_there_yet(place: VerdictsAndQueue) -> None:
     """S3 answers 403 for a missing object to whoever lacks the right to list the bucket."""
     place.s3.meta.events.register("after-call.s3.GetObject", _forbid)
     with pytest.raises(StartTimeoutError):
@@ -101,13 +101,13 @@ def _forbid(http_response: Any, parsed: dict[str, Any], **_: Any) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"verdict": "MAYBE"}', b"\xff", b"[" * 100_000])
-def test_what_is_no_verdict_is_none(place: Place, body: bytes) -> None:
+def test_what_is_no_verdict_is_none(place: VerdictsAndQueue, body: bytes) -> None:
     place.s3.put_object(Bucket=BUCKET, Key=VERDICT, Body=body)
     with pytest.raises(StartTimeoutError):
         place.wait()
 
 
-def test_a_rejection_ends_the_waiting_with_every_reason_and_its_place(place: Place) -> None:
+def test_a_rejection_ends_the_waiting_with_every_reason_and_its_place(place: VerdictsAndQueue) -> None:
     reasons = [
         {"pointer": "/Steps/0/Type", "message": "not a step type"},
         {"pointer": "", "message": "empty"},
@@ -120,13 +120,13 @@ def test_a_rejection_ends_the_waiting_with_every_reason_and_its_place(place: Pla
     assert "\n  /Steps/0/Type: not a step type\n  the document: empty" in caught.value.message
 
 
-def test_a_superseded_upload_names_what_started_instead(place: Place) -> None:
+def test_a_superseded_upload_names_what_started_instead(place: VerdictsAndQueue) -> None:
     place.settle("SUPERSEDED", supersededBy={"versionId": "version-3", "executionArn": ARN})
     with pytest.raises(StartFailedError, match=rf"SUPERSEDED(.|\n)*version-3.*{ARN}"):
         place.wait()
 
 
-def test_a_failed_upload_names_the_reason_and_the_next_command(place: Place) -> None:
+def test_a_failed_upload_names_the_reason_and_the_next_command(place: VerdictsAndQueue) -> None:
     place.settle("FAILED", reasons=[{"pointer": "", "message": "AccessDenied: iam:PassRole"}])
     with pytest.raises(
         StartFailedError, match=r"FAILED(.|\n)*\n  AccessDenied: iam:PassRole\n.*cv-pipeline redrive"
@@ -134,7 +134,7 @@ def test_a_failed_upload_names_the_reason_and_the_next_command(place: Place) -> 
         place.wait()
 
 
-def test_the_functions_error_for_this_upload_ends_the_waiting(place: Place) -> None:
+def test_the_functions_error_for_this_upload_ends_the_waiting(place: VerdictsAndQueue) -> None:
     place.fail(failure("version-2"))
     said = r"StartError: ThrottlingException: Rate(.|\n)*cv-pipeline redrive(.|\n)*/aws/lambda/cv-birds-start"
     with pytest.raises(StartFailedError, match=said):
@@ -142,13 +142,13 @@ def test_the_functions_error_for_this_upload_ends_the_waiting(place: Place) -> N
     assert place.messages() == 1, "redriving it is another command's work"
 
 
-def test_a_verdict_counts_more_than_an_error_from_before_it(place: Place) -> None:
+def test_a_verdict_counts_more_than_an_error_from_before_it(place: VerdictsAndQueue) -> None:
     place.fail(failure("version-2"))
     place.settle("STARTED", executionArn=ARN)
     assert place.wait() == ARN
 
 
-def test_a_failure_is_found_behind_many_others(place: Place) -> None:
+def test_a_failure_is_found_behind_many_others(place: VerdictsAndQueue) -> None:
     for number in range(35):
         place.fail(failure(f"other-{number}"))
     place.fail(failure("version-2", "the one"))
@@ -168,20 +168,20 @@ def test_a_failure_is_found_behind_many_others(place: Place) -> None:
         "{" * 100_000,
     ],
 )
-def test_other_messages_are_nobodys_failure(place: Place, body: str) -> None:
+def test_other_messages_are_nobodys_failure(place: VerdictsAndQueue, body: str) -> None:
     place.fail(body)
     with pytest.raises(StartTimeoutError):
         place.wait()
 
 
-def test_waiting_in_vain_says_how_long_and_what_to_do(place: Place) -> None:
+def test_waiting_in_vain_says_how_long_and_what_to_do(place: VerdictsAndQueue) -> None:
     with pytest.raises(StartTimeoutError, match=r"within 0 s.*log group /aws/lambda/starter") as caught:
         place.wait(function_name="starter")
     for said in ("cv-pipeline history", "cv-pipeline reconcile", UPLOAD.url, "version-2"):
         assert said in caught.value.message
 
 
-def test_whoever_wants_to_know_gets_the_verdict_itself(place: Place) -> None:
+def test_whoever_wants_to_know_gets_the_verdict_itself(place: VerdictsAndQueue) -> None:
     place.settle("REJECTED", reasons=[])
     verdict = wait_for_verdict(place.s3, place.sqs, UPLOAD, place.url, 0.0)
     assert verdict["verdict"] == "REJECTED"

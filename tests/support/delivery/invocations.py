@@ -15,7 +15,7 @@ from urllib3.exceptions import IncompleteRead, ProtocolError
 from tests.support.services.direct_client import Answer, DirectClient, client_error
 from tests.support.services.fake_s3 import FakeS3
 from tests.support.services.fake_sagemaker import FakeSageMaker
-from tests.support.services.service_answers import Killed, ServiceError
+from tests.support.services.service_answers import FakeServiceError, Killed
 from upload_trigger import handler
 from upload_trigger.delivery import Clients
 
@@ -36,7 +36,7 @@ class CallFault:
 
 
 def _answered(code: str, status: int = 400) -> Callable[[], Exception]:
-    return lambda: ServiceError(code, "as the test wants it", status)
+    return lambda: FakeServiceError(code, "as the test wants it", status)
 
 
 def _timed_out() -> Exception:
@@ -182,7 +182,7 @@ class Invocation:
 
 def _raised(fault: CallFault, operation: str) -> Exception:
     error = fault.error()
-    return client_error(error, operation) if isinstance(error, ServiceError) else error
+    return client_error(error, operation) if isinstance(error, FakeServiceError) else error
 
 
 def clients_of_invocation() -> Clients:

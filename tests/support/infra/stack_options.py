@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra.config import Policy
+from infra.config import DeploymentPolicy
 from tests.support.infra.studio_offers import OFFERS
 
 Template = Mapping[str, Any]
@@ -93,7 +93,7 @@ class Option:
 def _synthesised(name: str | None) -> Template:
     option = Option({}) if name is None else OPTIONS[name]
     synthesise = importlib.import_module("infra.template").synthesise
-    template: Template = synthesise(option.context, Policy(**option.policy))
+    template: Template = synthesise(option.context, DeploymentPolicy(**option.policy))
     return template
 
 

@@ -20,7 +20,7 @@ from ops import __main__ as cli
 from tests.support.delivery.handler_uploads import BUCKET, ENVIRONMENT, KEY, definition, record
 from tests.support.local_aws.functions import TRUST
 from tests.support.services.fake_execution import client_of
-from tests.support.services.fake_sagemaker import FakeSageMaker, Fault, ServiceError
+from tests.support.services.fake_sagemaker import FakeSageMaker, FakeServiceError, Fault
 from upload_trigger import handler
 from upload_trigger.delivery import Clients
 from upload_trigger.handler import StartError
@@ -137,12 +137,12 @@ class MotoDeployment:
 
     def throttle(self, times: int = 1) -> None:
         """Let calls of UpdatePipeline fail in a way that passes by itself."""
-        error = ServiceError("ThrottlingException", "Rate exceeded")
+        error = FakeServiceError("ThrottlingException", "Rate exceeded")
         self.sagemaker.faults += [Fault("UpdatePipeline", error) for _ in range(times)]
 
     def deny(self) -> None:
         """Let the next UpdatePipeline fail in a way that somebody has to mend."""
-        error = ServiceError("AccessDeniedException", "not authorized to perform: iam:PassRole")
+        error = FakeServiceError("AccessDeniedException", "not authorized to perform: iam:PassRole")
         self.sagemaker.faults.append(Fault("UpdatePipeline", error))
 
     def _notify(self, **_: Any) -> None:

@@ -16,7 +16,7 @@ from botocore.handlers import validate_bucket_name
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 
-from tests.support.services.service_answers import ServiceError
+from tests.support.services.service_answers import FakeServiceError
 
 Answer = dict[str, Any]
 PAGES = {
@@ -28,11 +28,11 @@ PAGES = {
 }
 
 
-class Service(Protocol):
+class InMemoryService(Protocol):
     """An in-memory service."""
 
     def call(self, operation: str, given: dict[str, Any]) -> Answer:
-        """Answer one request or raise a `ServiceError`."""
+        """Answer one request or raise a `FakeServiceError`."""
         ...
 
 
@@ -59,7 +59,9 @@ def _operations(name: str) -> dict[str, str]:
 class DirectClient:
     """boto3's client of one service, without boto3."""
 
-    def __init__(self, name: str, service: Service, gate: Gate = open_gate, *, strict: bool = False) -> None:
+    def __init__(
+        self, name: str, service: InMemoryService, gate: Gate = open_gate, *, strict: bool = False
+    ) -> None:
         self.meta = SimpleNamespace(service_model=service_model(name))
         self._operations = _operations(name)
         self._service, self._gate, self._strict = service, gate, strict
@@ -108,7 +110,7 @@ class DirectClient:
     def _effect(self, operation: str, given: dict[str, Any]) -> Answer:
         try:
             return self._service.call(operation, given)
-        except ServiceError as error:
+        except FakeServiceError as error:
             raise client_error(error, operation) from None
 
     def _check(self, operation: str, answer: Answer) -> None:
@@ -120,7 +122,7 @@ class DirectClient:
             raise AssertionError(f"the answer of {operation}: {report.generate_report()}")
 
 
-def client_error(error: ServiceError, operation: str) -> ClientError:
+def client_error(error: FakeServiceError, operation: str) -> ClientError:
     """Make of a service's answer what boto3 raises."""
     answer = {
         "Error": {"Code": error.code, "Message": error.message},

@@ -1,8 +1,8 @@
 """A SageMaker in memory that plays one execution by a clock, behind real boto3 clients.
 
 The client is boto3's own, so parameters are validated, pages are followed and errors are ClientErrors; only
-the request never leaves: botocore asks `FakeSageMaker` for the answer instead. The executions it plays are in
-tests/support/services/fake_execution_scenarios.py.
+the request never leaves: botocore asks `ScriptedSageMaker` for the answer instead. The executions it plays
+are in tests/support/services/fake_execution_scenarios.py.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class FakeTraining:
 
 
 @dataclass
-class FakeExecution:
+class ScriptedExecution:
     """One execution: its end decides the final status."""
 
     id: str
@@ -152,10 +152,10 @@ class FakeExecution:
         return f"{PREFIX}:pipeline/{PIPELINE}/execution/{self.id}"
 
 
-class FakeSageMaker:
+class ScriptedSageMaker:
     """Answers for its executions as they are at `clock` seconds after START."""
 
-    def __init__(self, *executions: FakeExecution, definition: dict[str, Any] | None = None) -> None:
+    def __init__(self, *executions: ScriptedExecution, definition: dict[str, Any] | None = None) -> None:
         self.executions = {execution.arn: execution for execution in executions}
         self.definition = definition or json.loads(DEFINITION.read_text(encoding="utf-8"))
         self.clock = 0.0
@@ -185,10 +185,10 @@ class FakeSageMaker:
             return SimpleNamespace(status_code=400), {**refusal, "ResponseMetadata": {"HTTPStatusCode": 400}}
         return SimpleNamespace(status_code=200), {**body, "ResponseMetadata": {"HTTPStatusCode": 200}}
 
-    def _execution(self, request: dict[str, Any]) -> FakeExecution:
+    def _execution(self, request: dict[str, Any]) -> ScriptedExecution:
         return self.executions[request["PipelineExecutionArn"]]
 
-    def _status(self, execution: FakeExecution) -> str:
+    def _status(self, execution: ScriptedExecution) -> str:
         return execution.status if self.clock >= execution.end else "Executing"
 
     def _DescribePipelineExecution(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802

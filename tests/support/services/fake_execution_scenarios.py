@@ -13,9 +13,9 @@ from tests.support.services.fake_execution import (
     DEFINITION,
     PREFIX,
     REGION,
-    FakeExecution,
     FakeStep,
     FakeTraining,
+    ScriptedExecution,
 )
 
 CLASSES = [
@@ -48,10 +48,10 @@ def register(version: int) -> dict[str, Any]:
     return {"RegisterModel": {"Arn": f"{PREFIX}:model-package/cv-birds/{version}"}}
 
 
-def succeeded(execution_id: str = "q3fz81mkd2ax") -> FakeExecution:
+def succeeded(execution_id: str = "q3fz81mkd2ax") -> ScriptedExecution:
     """Both models registered; Spot lost its instance once."""
     job, prefix = f"pipelines-{execution_id}", f"s3://{BUCKET}/executions/{execution_id}/training"
-    return FakeExecution(
+    return ScriptedExecution(
         id=execution_id,
         end=42.0,
         parameters=parameters(),
@@ -76,7 +76,7 @@ def succeeded(execution_id: str = "q3fz81mkd2ax") -> FakeExecution:
     )
 
 
-def below_threshold(execution_id: str = "f0aa12bb34cc") -> FakeExecution:
+def below_threshold(execution_id: str = "f0aa12bb34cc") -> ScriptedExecution:
     """Neither model reached AccuracyThreshold, and the Fail step says so."""
     reason = "Neither model reached AccuracyThreshold 1.01: Spot 0.925, OnDemand 0.925."
     execution = succeeded(execution_id)
@@ -92,7 +92,7 @@ def below_threshold(execution_id: str = "f0aa12bb34cc") -> FakeExecution:
     return execution
 
 
-def failed_training(execution_id: str = "e1e1e1e1e1e1") -> FakeExecution:
+def failed_training(execution_id: str = "e1e1e1e1e1e1") -> ScriptedExecution:
     """Preprocess was cached; training died, so nothing was evaluated."""
     execution = succeeded(execution_id)
     long_reason = (
@@ -107,7 +107,7 @@ def failed_training(execution_id: str = "e1e1e1e1e1e1") -> FakeExecution:
     return execution
 
 
-def failed_preprocess(execution_id: str = "d2d2d2d2d2d2") -> FakeExecution:
+def failed_preprocess(execution_id: str = "d2d2d2d2d2d2") -> ScriptedExecution:
     """Preprocess died; its step knows no more than the exit code."""
     execution = succeeded(execution_id)
     execution.steps, execution.trainings = execution.steps[:1], []
@@ -181,7 +181,7 @@ def archive(**members: bytes) -> bytes:
     return packed.getvalue()
 
 
-def fill_bucket(s3: Any, execution: FakeExecution) -> None:
+def fill_bucket(s3: Any, execution: ScriptedExecution) -> None:
     """Put what the jobs of `execution` left into its (new) bucket."""
     s3.create_bucket(Bucket=BUCKET)
     mistakes = {(0, 2): 1, (2, 4): 2, (4, 0): 1, (6, 3): 1, (3, 6): 1}

@@ -13,7 +13,7 @@ from urllib.parse import quote_plus
 
 from botocore.response import StreamingBody
 
-from tests.support.services.service_answers import ServiceError
+from tests.support.services.service_answers import FakeServiceError
 
 Given = dict[str, Any]
 
@@ -46,9 +46,9 @@ class FakeS3:
     _count: int = 0
 
     def call(self, operation: str, given: Given) -> dict[str, Any]:
-        """Answer one request or raise a `ServiceError`."""
+        """Answer one request or raise a `FakeServiceError`."""
         if given["Bucket"] != self.bucket:
-            raise ServiceError("NoSuchBucket", "The specified bucket does not exist", 404)
+            raise FakeServiceError("NoSuchBucket", "The specified bucket does not exist", 404)
         answer: dict[str, Any] = getattr(self, f"_{operation}")(given)
         return answer
 
@@ -64,7 +64,7 @@ class FakeS3:
 
     def _add(self, key: str, body: bytes, event: str, marker: bool = False) -> ObjectVersion:
         if len(key.encode()) > 1024:
-            raise ServiceError("KeyTooLongError", "Your key is too long", 400)
+            raise FakeServiceError("KeyTooLongError", "Your key is too long", 400)
         self._count += 1
         # Their order tells nothing about their age, as with S3's.
         version_id = hashlib.sha256(f"{self._count} {key}".encode()).hexdigest()[:32]
@@ -92,10 +92,12 @@ class FakeS3:
     def _PutObject(self, given: Given) -> dict[str, Any]:  # noqa: N802 - the operation's name
         latest = self.latest(given["Key"])
         if "IfMatch" in given and latest is None:
-            raise ServiceError("NoSuchKey", "The specified key does not exist.", 404)
+            raise FakeServiceError("NoSuchKey", "The specified key does not exist.", 404)
         matches = latest is not None and given.get("IfMatch", latest.etag) == latest.etag
         if ("IfMatch" in given and not matches) or (given.get("IfNoneMatch") == "*" and latest):
-            raise ServiceError("PreconditionFailed", "At least one of the pre-conditions did not hold", 412)
+            raise FakeServiceError(
+                "PreconditionFailed", "At least one of the pre-conditions did not hold", 412
+            )
         version = self._add(given["Key"], given.get("Body", b""), "ObjectCreated:Put")
         return {"ETag": version.etag, "VersionId": version.version_id}
 
@@ -112,15 +114,15 @@ class FakeS3:
 
     def _GetObject(self, given: Given) -> dict[str, Any]:  # noqa: N802
         found = self._find(given)
-        body = StreamingBody(_Raw(self, found.body), len(found.body))
+        body = StreamingBody(_BreakingBody(self, found.body), len(found.body))
         return {**_head(found), "Body": body}
 
     def _HeadObject(self, given: Given) -> dict[str, Any]:  # noqa: N802
         try:
             return _head(self._find(given))
-        except ServiceError as error:
+        except FakeServiceError as error:
             # The answer to HEAD has no body that could name the error.
-            raise ServiceError(str(error.status), "Not Found", error.status) from error
+            raise FakeServiceError(str(error.status), "Not Found", error.status) from error
 
     def _DeleteObject(self, given: Given) -> dict[str, Any]:  # noqa: N802
         key, version_id = given["Key"], given.get("VersionId")
@@ -189,17 +191,19 @@ class FakeS3:
         if version_id is None:
             found = self.latest(given["Key"])
             if found is None:
-                raise ServiceError("NoSuchKey", "The specified key does not exist.", 404)
+                raise FakeServiceError("NoSuchKey", "The specified key does not exist.", 404)
             return found
         for version in versions:
             if version.version_id == version_id and version.is_delete_marker:
-                raise ServiceError("MethodNotAllowed", "The method is not allowed on a delete marker.", 405)
+                raise FakeServiceError(
+                    "MethodNotAllowed", "The method is not allowed on a delete marker.", 405
+                )
             if version.version_id == version_id:
                 return version
-        raise ServiceError("NoSuchVersion", "The specified version does not exist.", 404)
+        raise FakeServiceError("NoSuchVersion", "The specified version does not exist.", 404)
 
 
-class _Raw(BytesIO):
+class _BreakingBody(BytesIO):
     """What urllib3 gives below a StreamingBody: whoever reads it may lose the connection."""
 
     def __init__(self, s3: FakeS3, body: bytes) -> None:

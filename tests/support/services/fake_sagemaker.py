@@ -16,9 +16,9 @@ from typing import Any, NoReturn
 from botocore.awsrequest import AWSRequest, AWSResponse
 from moto.core.models import botocore_stubber
 
-from tests.support.services.service_answers import Killed, ServiceError
+from tests.support.services.service_answers import FakeServiceError, Killed
 
-__all__ = ["FakeExecution", "FakePipeline", "FakeSageMaker", "Fault", "Killed", "ServiceError"]
+__all__ = ["FakeExecution", "FakePipeline", "FakeSageMaker", "FakeServiceError", "Fault", "Killed"]
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:pipeline"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -98,14 +98,14 @@ class FakeSageMaker:
         operation = (operation.decode() if isinstance(operation, bytes) else operation).rpartition(".")[2]
         try:
             body, status = self.call(operation, json.loads(request.body)), 200
-        except ServiceError as error:
+        except FakeServiceError as error:
             body, status = {"__type": error.code, "message": error.message}, error.status
         headers = {"Content-Type": "application/x-amz-json-1.1"}
         text = json.dumps(body, default=datetime.timestamp)
-        return AWSResponse(request.url, status, headers, _Raw(text.encode()))
+        return AWSResponse(request.url, status, headers, _WholeBody(text.encode()))
 
     def call(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
-        """Answer one request or raise a `ServiceError`."""
+        """Answer one request or raise a `FakeServiceError`."""
         self.calls.append(operation)
         self.interludes.pop(operation, lambda: None)()
         fault = next((each for each in self.faults if each.operation in (operation, "*")), None)
@@ -128,7 +128,7 @@ class FakeSageMaker:
         name, token = given["PipelineName"], f"create {given['ClientRequestToken']}"
         if token not in self._tokens:
             if name in self.pipelines:
-                raise ServiceError("ValidationException", f"Pipeline names must be unique: {name}")
+                raise FakeServiceError("ValidationException", f"Pipeline names must be unique: {name}")
             self._check(given["PipelineDefinition"], REFUSED_WHEN_STORED)
             self.pipelines[name] = FakePipeline(given["RoleArn"], [given["PipelineDefinition"]])
             self._tokens[token] = name
@@ -165,7 +165,9 @@ class FakeSageMaker:
             self._tokens[token] = self._start(given, len(self.executions)).arn
             self._requests[token] = given
         elif self.strict_tokens and self._requests[token] != given:
-            raise ServiceError("ConflictException", "The token was used for a request with other parameters")
+            raise FakeServiceError(
+                "ConflictException", "The token was used for a request with other parameters"
+            )
         return {"PipelineExecutionArn": self._tokens[token]}
 
     def _start(self, given: dict[str, Any], number: int) -> FakeExecution:
@@ -228,7 +230,7 @@ class FakeSageMaker:
         if token not in self._tokens:
             if execution.status != "Executing":
                 message = f"Only executions that run can be stopped, not {execution.status}"
-                raise ServiceError("ValidationException", message)
+                raise FakeServiceError("ValidationException", message)
             execution.status = "Stopping"
             self._tokens[token] = execution.arn
         return {"PipelineExecutionArn": execution.arn}
@@ -246,19 +248,19 @@ class FakeSageMaker:
 
     def _refuse(self, message: str) -> NoReturn:
         self.refused += 1
-        raise ServiceError("ValidationException", message)
+        raise FakeServiceError("ValidationException", message)
 
     def _execution(self, given: dict[str, Any]) -> FakeExecution:
         for execution in self.executions:
             if execution.arn == given["PipelineExecutionArn"]:
                 return execution
-        raise ServiceError("ResourceNotFound", f"{given['PipelineExecutionArn']} does not exist")
+        raise FakeServiceError("ResourceNotFound", f"{given['PipelineExecutionArn']} does not exist")
 
     def _pipeline(self, given: dict[str, Any]) -> FakePipeline:
         try:
             return self.pipelines[given["PipelineName"]]
         except KeyError:
-            raise ServiceError(
+            raise FakeServiceError(
                 "ResourceNotFound", f"Pipeline {given['PipelineName']} does not exist"
             ) from None
 
@@ -268,7 +270,7 @@ def _version(pipeline: FakePipeline, given: dict[str, Any]) -> int:
     latest = len(pipeline.versions)
     version = int(given.get("PipelineVersionId", latest))
     if not 1 <= version <= latest:
-        raise ServiceError("ResourceNotFound", f"no version {version}")
+        raise FakeServiceError("ResourceNotFound", f"no version {version}")
     return version
 
 
@@ -307,7 +309,7 @@ def _wrong_parameters(definition: dict[str, Any], given: dict[str, str]) -> Iter
     yield from (name for name, each in declared.items() if "DefaultValue" not in each and name not in given)
 
 
-class _Raw(io.BytesIO):
+class _WholeBody(io.BytesIO):
     """A body as urllib3 gives it."""
 
     def stream(self, *_: object, **__: object) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ class Killed(BaseException):
     """The process ends here, as when Lambda's time is up."""
 
 
-class ServiceError(Exception):
+class FakeServiceError(Exception):
     """An error as the service answers it."""
 
     def __init__(self, code: str, message: str = "", status: int = 400) -> None:

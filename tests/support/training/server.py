@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SERVE = ("-m", "training", "serve", "--host", "127.0.0.1")
 
 
-class Server:
+class ModelServer:
     """A running `image serve`."""
 
     def __init__(self, process: subprocess.Popen[str], port: int) -> None:
@@ -73,7 +73,7 @@ class Server:
 
 
 @contextmanager
-def serving(base: Path, command: tuple[str, ...] = SERVE, port: int = 0) -> Iterator[Server]:
+def serving(base: Path, command: tuple[str, ...] = SERVE, port: int = 0) -> Iterator[ModelServer]:
     """Serve the model in `base`/model until the end of the block."""
     environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(base), "SAGEMAKER_BIND_TO_PORT": str(port)}
     with subprocess.Popen(
@@ -90,7 +90,7 @@ def serving(base: Path, command: tuple[str, ...] = SERVE, port: int = 0) -> Iter
             line = process.stdout.readline()
             assert line.startswith("serving on 127.0.0.1:"), line + process.stdout.read()
             log.start()
-            yield Server(process, int(line.strip().rpartition(":")[2]))
+            yield ModelServer(process, int(line.strip().rpartition(":")[2]))
         finally:
             process.kill()
             if log.is_alive():

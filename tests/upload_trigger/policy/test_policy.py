@@ -85,7 +85,7 @@ ALSO = {
 
 def test_the_shipped_definition_may_start_as_the_stack_is_deployed() -> None:
     assert judge(shipped()) == []
-    assert judge(shipped(), Policy.read(written_policy.Policy().variable({}))) == []
+    assert judge(shipped(), Policy.read(written_policy.DeploymentPolicy().variable({}))) == []
 
 
 def test_there_is_an_offence_against_every_rule() -> None:
@@ -221,7 +221,7 @@ def test_every_setting_is_read() -> None:
 
 
 def test_what_the_document_switches_off_is_off() -> None:
-    written = written_policy.Policy(policy_off={"cost": "the budget is watched elsewhere"})
+    written = written_policy.DeploymentPolicy(policy_off={"cost": "the budget is watched elsewhere"})
     policy = Policy.read(written.variable({}))
     definition = shipped()
     OFFENCES["cost"](definition)
