@@ -197,7 +197,7 @@ class Loader:
     """Decodes batches in threads ahead of their use; Pillow and torch release Python's lock meanwhile."""
 
     def __init__(self, threads: int | None = None) -> None:
-        # As many as the network has: a job beside another one has half of the machine.
+        # As many as the network has.
         self._pool = ThreadPoolExecutor(
             threads or min(8, torch.get_num_threads()), thread_name_prefix="decode"
         )

@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from local.engine.jobs.container import shares
+from local.engine.jobs.container import SIDE_BY_SIDE
 from tests.benchmarks.bench_data_path import draw
 from tests.benchmarks.measure import interleaved, median, show
 
@@ -243,7 +243,7 @@ def main() -> int:
                 "few": partial(steps.preprocess_memory, few),
                 "many": partial(steps.preprocess_memory, steps.archive),
                 "as it comes": partial(steps.side_by_side, shards, {}, plain),
-                "side by side": partial(steps.side_by_side, shards, shares(), tuned),
+                "side by side": partial(steps.side_by_side, shards, SIDE_BY_SIDE, tuned),
             },
         )
         assert len(tuned) == 1, "two trainings of the same data differ"

@@ -23,6 +23,8 @@ DEFAULT_ENTRYPOINT = ("python", "-m", "training")
 """Our image's own entry point, for a request that names none."""
 POLL_SECONDS = 0.01
 """Between two looks at running containers: a look costs little, and a job that ends is noticed at once."""
+SIDE_BY_SIDE = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""What lets jobs share the cores: a thread of PyTorch without work leaves its core to the others."""
 _GUARD = 'read -r _; kill -s KILL -- "-$1"; shift; "$@"'
 """Waits for the end of its input, which is the end of this process even by SIGKILL, and kills a container."""
 
@@ -186,18 +188,9 @@ def _process_environment(request: ContainerRequest, source: str) -> dict[str, st
         "PYTHONPATH": source,
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
-        **shares(),
+        **SIDE_BY_SIDE,
         **request.environment,
         "SAGEMAKER_BASE_DIR": str(request.folder.ml),
-    }
-
-
-def shares() -> dict[str, str]:
-    """Return what lets two training jobs run at once: half of the machine for each."""
-    return {
-        "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // 2)),
-        # A thread that has nothing to do leaves its core to the other job instead of waiting on it.
-        "OMP_WAIT_POLICY": "PASSIVE",
     }
 
 
