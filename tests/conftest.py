@@ -10,6 +10,7 @@ from types import ModuleType
 import botocore.session
 import pytest
 
+from tests.support import shared
 from tests.support.infra.node import path_with_node
 from tests.support.local_aws.deployed import DeployedStack, deployed_stack
 
@@ -28,6 +29,10 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    # The CDK looks through every template itself, which takes half of a synthesis and seconds for the first;
+    # tests/infra/test_scanners.py does that with cfn-lint, and tests/end_to_end/test_cdk_cli.py leaves it on.
+    os.environ["CDK_VALIDATION"] = "false"
+    shared.share(config)
     # Each session would read the services' descriptions again, half of the time that its first client takes.
     botocore.session.create_loader = functools.cache(botocore.session.create_loader)
     if "PYTEST_XDIST_WORKER" in os.environ:

@@ -13,6 +13,7 @@ import pytest
 from local.run import TEMPLATE as COMMITTED
 from tests.support.infra.node import path_with_node
 from tests.support.local_aws.deployed import write_template
+from tests.support.shared import made_once
 
 Template = dict[str, Any]
 HARDENED_CONTEXT = {"project": "cv-birds", "security": "hardened"}
@@ -29,7 +30,7 @@ def synthesise(**context: Any) -> Template:
 
 
 DEFAULT: Template = json.loads(COMMITTED.read_text(encoding="utf-8"))
-HARDENED = synthesise(**HARDENED_CONTEXT)
+HARDENED: Template = made_once("hardened", lambda: synthesise(**HARDENED_CONTEXT))
 PROFILES = {"default": DEFAULT, "hardened": HARDENED}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from infra.config import DeploymentPolicy
 from tests.support.infra.studio_offers import OFFERS
+from tests.support.shared import made_once
 
 Template = Mapping[str, Any]
 Context = dict[str, Any]
@@ -92,8 +93,14 @@ class Option:
 @functools.cache
 def _synthesised(name: str | None) -> Template:
     option = Option({}) if name is None else OPTIONS[name]
-    synthesise = importlib.import_module("infra.template").synthesise
-    template: Template = synthesise(option.context, DeploymentPolicy(**option.policy))
+
+    def synthesise() -> Template:
+        template: Template = importlib.import_module("infra.template").synthesise(
+            option.context, DeploymentPolicy(**option.policy)
+        )
+        return template
+
+    template: Template = made_once(f"option {name}", synthesise)
     return template
 
 

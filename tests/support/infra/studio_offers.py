@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from tests.support.iam.role_table import ACCOUNT, REGION
+from tests.support.shared import made_once
 
 USERS = f"arn:aws:iam::{ACCOUNT}:role/service-role/StudioUsers"
 OFFERS: dict[str, dict[str, Any]] = {
@@ -26,13 +27,22 @@ Template = dict[str, Any]
 
 @functools.cache
 def _offer(name: str) -> str:
-    from infra import template
+    def synthesise() -> str:
+        from infra import template
 
-    return template.render(template.synthesise(OFFERS[name]))
+        return template.render(template.synthesise(OFFERS[name]))
+
+    text: str = made_once(f"offer {name}", synthesise)
+    return text
 
 
 @functools.cache
 def _project() -> str:
+    text: str = made_once("project", _synthesised_project)
+    return text
+
+
+def _synthesised_project() -> str:
     from infra.config import read_context
     from infra.studio import boundary
     from infra.studio import project as studio_project
