@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from image_data.errors import DataError
+from image_data.files import MAX_TEXT_BYTES
 from image_data.layouts import find_data_set
 from image_data.plan import Choice, make_plan
 from image_data.records import DataSet
@@ -295,6 +296,17 @@ def test_a_table_in_another_encoding_is_no_other_layout(place: Path, encoding: s
     (place / "meta.csv").write_text(text, encoding=encoding)
     with pytest.raises(DataError, match=r"meta\.csv is not UTF-8 text: .*; save it as UTF-8"):
         find_data_set(place)
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
+def test_a_table_of_more_bytes_than_are_read_is_refused_by_its_name(place: Path, packed: bool) -> None:
+    (place / "x.jpg").touch()
+    with (place / "labels.csv").open("wb") as file:
+        file.write(b"path,label\nx.jpg,cat\n")
+        file.truncate(MAX_TEXT_BYTES + 1)
+    data = pack(place, place.parent / "data.zip") if packed else place
+    with pytest.raises(DataError, match=r"labels\.csv has more than the 67,108,864 bytes that a list may"):
+        find_data_set(data)
 
 
 def test_folders_that_win_over_a_table_are_told(place: Path) -> None:
