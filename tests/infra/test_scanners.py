@@ -19,8 +19,9 @@ import pytest
 
 from tests.support.infra import studio_offers
 from tests.support.infra.stack_options import OPTIONS, Template, template
+from tests.support.soak import SOAKING
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 ROOT = Path(__file__).parents[2]
 CHECKOV = Path(sys.prefix) / "checkov" / "bin" / "checkov"
@@ -72,16 +73,24 @@ def test_a_finding_of_any_pack_that_nobody_acknowledged_stops_the_synthesis(
 
 BAD = {"Resources": {"B": {"Type": "AWS::S3::Bucket", "Properties": {"Nmae": 1}}}}
 BAD_DOCKERFILE = "FROM python:latest\nRUN pip install boto3\n"
+RICHEST = (
+    "hardened",
+    "an image that AWS builds for GPUs",
+    "a network of yours",
+    "projects of Studio from the catalog",
+    "a boundary",
+)
+"""The options that bring the most resources and reasons; a soak looks at every other one, too."""
 OF = "OfTemplate"
 """Stands between a resource's name and the number of its template, where templates differ."""
 
 
 @pytest.fixture(scope="module")
 def stacks(synthesis: ModuleType) -> dict[str, Template]:
-    """A template with every resource that a choice makes or changes, and that of Studio's projects."""
+    """A template with the resources that options make or change, and that of Studio's projects."""
     kinds = {option.everything or frozenset(option.changes): name for name, option in OPTIONS.items()}
     return {
-        "stack.json": merged([template(name) for name in kinds.values()]),
+        "stack.json": merged([template(name) for name in (kinds.values() if SOAKING else RICHEST)]),
         "project.json": studio_offers.project(synthesis),
     }
 

@@ -17,6 +17,7 @@ from tests.support.delivery.schedules import roll
 from tests.support.delivery.storm_uploads import NEEDY, UNSTARTABLE
 from tests.support.delivery.world import BrokenPromiseError, DeliveryWorld, inhabited
 from tests.support.services.direct_client import DirectClient
+from tests.support.soak import sample
 from upload_trigger import delivery, sagemaker_calls, uploads, verdicts
 from upload_trigger.delivery import Delivery, KeyHistory
 from upload_trigger.reconciliation import Reconciliation
@@ -358,8 +359,9 @@ def search() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize(
-    "mechanism", [each for each in MECHANISMS if each.is_common], ids=lambda each: each.name
+    "mechanism", sample([each for each in MECHANISMS if each.is_common], 4), ids=lambda each: each.name
 )
 def test_the_search_finds_that_the_mechanism_is_gone(
     mechanism: DeliveryMechanism, patch: pytest.MonkeyPatch

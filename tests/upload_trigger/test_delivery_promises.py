@@ -1,6 +1,6 @@
 """A search for a schedule of uploads, events, invocations and faults that breaks a promise (G1 to G5).
 
-A thousand schedules in every run, ten thousand in `make soak`.
+Hundreds of schedules in every run, ten thousand in `make soak`.
 A schedule that breaks a promise is shrunk by hypothesis and printed as a story.
 """
 

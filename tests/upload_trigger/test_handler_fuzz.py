@@ -36,7 +36,7 @@ from upload_trigger.handler import StartError
 pytestmark = pytest.mark.slow
 
 fuzz = settings(
-    max_examples=sized(80, 300),
+    max_examples=sized(50, 300),
     deadline=None,
     derandomize=True,
     database=None,
@@ -132,14 +132,14 @@ def test_a_mutated_definition_gets_a_verdict(body: bytes) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("name", sample(list(HOSTILE), 2))
+@pytest.mark.parametrize("name", sample(list(HOSTILE), 6))
 def test_a_hostile_definition_gets_a_verdict_within_the_bounds(name: str) -> None:
     (verdict,) = BoundedHandler().upload(HOSTILE[name]()) or [{"verdict": "none"}]
     assert verdict["verdict"] in ("STARTED", "REJECTED")
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("name", sample(list(HOSTILE), 9))
+@pytest.mark.parametrize("name", sample(list(HOSTILE), 18))
 def test_a_hostile_definition_takes_bounded_memory(name: str) -> None:
     bench, body = BoundedHandler(), HOSTILE[name]()
     tracemalloc.start()

@@ -21,6 +21,7 @@ from tests.support.iam.policy_mutants import mutants
 from tests.support.iam.rights import Right
 from tests.support.infra.stack_options import OPTIONS, template
 from tests.support.infra.studio_offers import project
+from tests.support.soak import sized
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/trainer"
 OBJECT = "arn:aws:s3:::birds/data/a.jpg"
@@ -50,21 +51,23 @@ def test_without_the_judge_a_test_fails_and_says_what_to_do(
 # --- what it is asked -----------------------------------------------------------------------------------
 
 
+@pytest.mark.soak
 @ROLES
 def test_what_is_left_out_of_a_role_s_policy_has_no_say(
     role_arn: str, rights: tuple[Right, ...], given: list[dict[str, Any]]
 ) -> None:
     asked = [question(role_arn, each) for each in decided(rights)]
     changed = [each.statements for each in mutants(given) if " becomes " in each.what]
-    for each in (given, *changed[::40]):
+    for each in (given, *changed[:: sized(120, 40)]):
         assert decide_all(asked, policies(each)) == decide_all(asked, policies(each), whole=True)
 
 
+@pytest.mark.soak
 def test_what_is_left_out_of_the_bucket_s_policy_has_no_say() -> None:
     asked = [of_bucket_question(*each) for each in REQUESTS[::41]]
     ours = OURS["hardened"]
     rest = [each for each in STATEMENTS["hardened"] if each not in ours]
-    for each in (ours, *[each.statements for each in mutants(ours)][::16]):
+    for each in (ours, *[each.statements for each in mutants(ours)][:: sized(48, 16)]):
         given = of_bucket([*rest, *each])
         assert decide_all(asked, given) == decide_all(asked, given, whole=True)
 

@@ -5,6 +5,7 @@ gained nothing. What is refused elsewhere than where it was changed is in ELSEWH
 """
 
 import collections
+import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -192,13 +193,21 @@ def test_every_mutant_is_refused_where_it_was_changed_or_known_to_be_harmless() 
     assert judge(SHIPPED) == []
     tally = MutantTally()
     for mutant in mutants(SHIPPED, BUCKET):
-        # The On-Demand steps are the Spot ones in all but a member or two, which a soak changes, too.
-        is_one_of_two = "OnDemand" in named(mutant.path).partition("/Arguments")[0]
-        is_read = isinstance(mutant.document, dict)
-        if is_read and (SOAKING or not is_one_of_two):
+        if isinstance(mutant.document, dict) and (SOAKING or is_tried(mutant)):
             tally.add(mutant)
     print(dict(tally.count))
     assert not tally.unexplained, "\n".join(tally.unexplained)
-    assert not tally.unused, "\n".join(f"{kind}: {each}" for each, kind in tally.unused)
+    if SOAKING:
+        assert not tally.unused, "\n".join(f"{kind}: {each}" for each, kind in tally.unused)
     # No list of reasons is worth anything for a handful of mutants.
-    assert tally.count["refused where changed"] > sized(5_000, 7_000)
+    assert tally.count["refused where changed"] > sized(1_200, 7_000)
+
+
+def is_tried(mutant: DefinitionMutant) -> bool:
+    """Choose what is no soak's alone: a quarter of the kinds of change at each place.
+
+    The On-Demand steps are the Spot ones in all but a member or two.
+    """
+    place = named(mutant.path)
+    is_one_of_two = "OnDemand" in place.partition("/Arguments")[0]
+    return not is_one_of_two and zlib.crc32(f"{place} {mutant.kind}".encode()) % 4 == 0
