@@ -12,6 +12,8 @@ from tests.support.training.models import description
 from training.model import Classifier, load_pretrained
 from training.serving.predictor import Predictor
 
+pytestmark = pytest.mark.slow
+
 SIZES = (128, 224, 320)
 
 

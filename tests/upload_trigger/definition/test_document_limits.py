@@ -26,6 +26,8 @@ from upload_trigger.definition.loading import MAX_BYTES, MAX_PROBLEMS, InvalidDe
 from upload_trigger.definition.problems import Problem
 from upload_trigger.settings import PARALLEL, RULES, Policy, Settings
 
+pytestmark = pytest.mark.slow
+
 COMMITTED = Path(__file__).parents[3] / "pipeline_definition" / "pipeline.json"
 DEFINITION = json.loads(COMMITTED.read_text(encoding="utf-8"))
 DEPLOYMENT = Settings("p", "r", {}, {}, Policy(), PARALLEL)
@@ -155,7 +157,6 @@ COSTLIEST = {"unknown members", "unknown step types"}
 """Those that take the most calls for each byte, so that what makes the others worse shows here first."""
 
 
-@pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.parametrize("name", sorted({*COSTLIEST, *sample(list(HOSTILE), 18)}))
 def test_no_file_keeps_the_reader_busy_or_makes_it_write_a_book(name: str) -> None:

@@ -97,6 +97,7 @@ def all_of(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[tuple[str
     return [(path, value), *(each for key, child in inner for each in all_of(child, (*path, key)))]
 
 
+@pytest.mark.slow
 @settings(deadline=None, derandomize=True, database=None)
 @given(documents)
 def test_a_walk_comes_by_everything_in_its_order_or_by_all_objects_that_hold_something(document: Any) -> None:

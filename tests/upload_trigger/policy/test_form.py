@@ -332,6 +332,7 @@ def unjudged(place: tuple[Any, ...]) -> bool:
     return bool(words.union(lists).intersection(place)) or "Supported" in "".join(map(str, place))
 
 
+@pytest.mark.slow
 @unhurried
 @given(st.data())
 def test_anything_anywhere_in_the_shipped_definition_is_judged_without_an_accident(
