@@ -9,7 +9,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SDK = {"boto3", "botocore"}
 # What the function judges an upload by and writes about it: the same code on the person's side.
-JUDGEMENT = {"upload_trigger.admission", "upload_trigger.settings", "upload_trigger.verdicts"}
+JUDGEMENT = {
+    "upload_trigger.admission",
+    "upload_trigger.policy",
+    "upload_trigger.settings",
+    "upload_trigger.verdicts",
+}
 # What load and walk a definition: what the function shares with whoever else reads one.
 SHARED = {"upload_trigger.definition"}
 # The table of docs/architecture.md. A dotted name allows that package alone.
@@ -49,6 +54,7 @@ RULES: dict[str, set[str]] = {
         "ops",
         "pipeline_definition.checks",
         "rich",
+        "starlette",
     }
     | SHARED,
     "ops": SDK
