@@ -7,10 +7,10 @@ whatever somebody wrote.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from ops.output.terminal import duration
 from ops.output.timeline import Timeline, timeline
 
 TEMPLATES = Path(__file__).parent / "templates"
+STYLE = (TEMPLATES / "report.css.html").read_text(encoding="utf-8")
+"""The <style> element of every page in this style."""
 METRICS = {
     "accuracy": "Accuracy",
     "macro_precision": "Macro precision",
@@ -126,6 +128,15 @@ class Page:
         """Return whether a registered model waits for somebody's approval."""
         return any(package.approval_status == words.PENDING for package in self.packages)
 
+    def with_models(self, digests: Mapping[str, str], missing: Sequence[str]) -> Page:
+        """Return the page with the sha256 of the weights by training type, and why some are not there."""
+        trainings = {
+            kind: replace(training, model_sha256=digests.get(kind))
+            for kind, training in self.summary.trainings.items()
+        }
+        summary = replace(self.summary, trainings=trainings)
+        return replace(self, summary=summary, missing=[*self.missing, *missing])
+
     def cached(self, training: Training) -> bool:
         """Return whether `training` came from the cache, so that this execution paid nothing for it."""
         return training not in self.snapshot.billed_trainings.values()
@@ -147,6 +158,20 @@ class Page:
 
 def render(page: Page) -> str:
     """Write the page: one HTML document that loads nothing from anywhere."""
+    return _template("report.html", page)
+
+
+def render_body(page: Page) -> str:
+    """Write what stands inside of the page's <main>, for a document that has STYLE itself."""
+    return _template("execution.html", page)
+
+
+def _template(name: str, page: Page) -> str:
+    return _templates().get_template(name).render(page=page, execution=page.snapshot.execution)
+
+
+@cache
+def _templates() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -163,7 +188,7 @@ def render(page: Page) -> str:
         "file_name": folder_name,
     }
     environment.filters.update(filters)
-    return environment.get_template("report.html").render(page=page, execution=page.snapshot.execution)
+    return environment
 
 
 def measured(evaluation: Evaluation, name: str) -> str:

@@ -66,22 +66,37 @@ def _check_target(directory: Path) -> None:
         raise ReportError(f"{directory} is no directory; choose another place with --output")
 
 
-def _write(clients: ClientFactory, execution_arn: str, directory: Path, notes: Sequence[str]) -> Summary:
-    sagemaker, s3 = clients.client("sagemaker"), clients.client("s3")
-    reader = SnapshotReader(sagemaker, clients.client("logs"), execution_arn)
-    snapshot = reader.read()
-    parameters = execution.read_parameters(sagemaker, execution_arn)
+def read_page(clients: ClientFactory, execution_arn: str, notes: Sequence[str] = ()) -> Page:
+    """Read everything that a report shows, without the models themselves.
+
+    Raises:
+        AbsentError: There is no such execution.
+    """
+    return _read(
+        clients, SnapshotReader(clients.client("sagemaker"), clients.client("logs"), execution_arn), notes
+    )
+
+
+def _read(clients: ClientFactory, reader: SnapshotReader, notes: Sequence[str]) -> Page:
+    sagemaker, snapshot = clients.client("sagemaker"), reader.read()
+    parameters = execution.read_parameters(sagemaker, snapshot.execution.arn)
     packages = models.read_packages(sagemaker, snapshot)
-    found, no_evaluations = evaluations.read(sagemaker, s3, snapshot)
-    digests, no_models = models.download(s3, snapshot, directory / "models")
-    summary = summarise(snapshot, parameters, found, packages, digests)
-    for kind, evaluation in found.items():
+    found, missing = evaluations.read(sagemaker, clients.client("s3"), snapshot)
+    summary = summarise(snapshot, parameters, found, packages, {})
+    return Page(snapshot, summary, found, packages, missing, list(notes))
+
+
+def _write(clients: ClientFactory, execution_arn: str, directory: Path, notes: Sequence[str]) -> Summary:
+    reader = SnapshotReader(clients.client("sagemaker"), clients.client("logs"), execution_arn)
+    page = _read(clients, reader, notes)
+    digests, no_models = models.download(clients.client("s3"), page.snapshot, directory / "models")
+    page = page.with_models(digests, no_models)
+    for kind, evaluation in page.evaluations.items():
         (directory / f"evaluation-{folder_name(kind)}.json").write_bytes(evaluation.body)
     _text(directory / "pipeline.json", json.dumps(reader.definition, indent=2) + "\n")
-    _text(directory / SUMMARY, summary.to_json())
-    page = Page(snapshot, summary, found, packages, [*no_evaluations, *no_models], list(notes))
+    _text(directory / SUMMARY, page.summary.to_json())
     _text(directory / PAGE, render(page))
-    return summary
+    return page.summary
 
 
 def _text(path: Path, text: str) -> None:

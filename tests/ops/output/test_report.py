@@ -170,7 +170,7 @@ def test_the_page_says_what_an_ml_lead_asks(tmp_path: Path) -> None:
         "Spot interruption: 0:05 until training went on",
         "1 of 10 images of 013.Bobolink called 035.Purple_Finch",
         "035.Purple_Finch called 047.American_Goldfinch (2)",
-        "update-model-package --model-package-arn",
+        "cv-pipeline approve cv-birds/2",
         "PendingManualApproval",
         "a note of the caller",
         "AccuracyTooLow",

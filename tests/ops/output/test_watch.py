@@ -141,10 +141,7 @@ def test_the_closing_sentence_sums_up_and_says_how_to_approve() -> None:
     assert "cv-birds/2 (Spot, accuracy 0.925) and cv-birds/1 (OnDemand, accuracy 0.925)" in closing
     assert "each PendingManualApproval" in closing
     assert "Spot saved 68% of its price with 1 spot interruption." in closing
-    assert (
-        "aws sagemaker update-model-package --model-package-arn "
-        "arn:aws:sagemaker:us-east-1:123456789012:model-package/cv-birds/2 --model-approval-status Approved\n"
-    ) in closing
+    assert "\ncv-pipeline approve cv-birds/2\n" in closing
 
 
 def test_without_s3_the_closing_sentence_says_that_its_accuracy_is_of_the_validation_split() -> None:
@@ -157,7 +154,7 @@ def test_a_model_below_the_threshold_ends_with_the_fail_steps_reason() -> None:
     assert status == "Failed"
     assert "AccuracyTooLow failed: Neither model reached AccuracyThreshold 1.01: Spot 0.925" in text
     assert "no model was registered" in text
-    assert "update-model-package" not in text
+    assert "approve" not in text
 
 
 @pytest.mark.parametrize("terminal", [True, False])
