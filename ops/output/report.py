@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ops.aws.session import ClientFactory
+from ops.costs.bill import read_bill
+from ops.costs.prices import Prices, list_prices
 from ops.errors import ReportError
 from ops.executions import evaluations, execution, models
 from ops.executions.models import folder_name
@@ -29,9 +31,15 @@ PAGE, SUMMARY = "report.html", "summary.json"
 
 
 def write_report(
-    clients: ClientFactory, execution_arn: str, directory: Path, notes: Sequence[str] = ()
+    clients: ClientFactory,
+    execution_arn: str,
+    directory: Path,
+    notes: Sequence[str] = (),
+    prices: Prices | None = None,
 ) -> Summary:
     """Write the report of an execution to `directory`, replacing an earlier report there.
+
+    Its bill is by `prices`, AWS's list prices unless given.
 
     Raises:
         AbsentError: There is no such execution.
@@ -43,7 +51,7 @@ def write_report(
         with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as beside:
             new = Path(beside) / "new"
             new.mkdir()
-            summary = _write(clients, execution_arn, new, notes)
+            summary = _write(clients, execution_arn, new, notes, prices)
             if directory.exists():
                 directory.rename(Path(beside) / "old")
             new.rename(directory)
@@ -66,29 +74,39 @@ def _check_target(directory: Path) -> None:
         raise ReportError(f"{directory} is no directory; choose another place with --output")
 
 
-def read_page(clients: ClientFactory, execution_arn: str, notes: Sequence[str] = ()) -> Page:
+def read_page(
+    clients: ClientFactory, execution_arn: str, notes: Sequence[str] = (), prices: Prices | None = None
+) -> Page:
     """Read everything that a report shows, without the models themselves.
 
     Raises:
         AbsentError: There is no such execution.
     """
-    return _read(
-        clients, SnapshotReader(clients.client("sagemaker"), clients.client("logs"), execution_arn), notes
-    )
+    reader = SnapshotReader(clients.client("sagemaker"), clients.client("logs"), execution_arn)
+    return _read(clients, reader, notes, prices)
 
 
-def _read(clients: ClientFactory, reader: SnapshotReader, notes: Sequence[str]) -> Page:
+def _read(
+    clients: ClientFactory, reader: SnapshotReader, notes: Sequence[str], prices: Prices | None
+) -> Page:
     sagemaker, snapshot = clients.client("sagemaker"), reader.read()
     parameters = execution.read_parameters(sagemaker, snapshot.execution.arn)
     packages = models.read_packages(sagemaker, snapshot)
     found, missing = evaluations.read(sagemaker, clients.client("s3"), snapshot)
-    summary = summarise(snapshot, parameters, found, packages, {})
+    bill = read_bill(sagemaker, snapshot, prices or list_prices())
+    summary = summarise(snapshot, parameters, found, packages, {}, bill=bill)
     return Page(snapshot, summary, found, packages, missing, list(notes))
 
 
-def _write(clients: ClientFactory, execution_arn: str, directory: Path, notes: Sequence[str]) -> Summary:
+def _write(
+    clients: ClientFactory,
+    execution_arn: str,
+    directory: Path,
+    notes: Sequence[str],
+    prices: Prices | None,
+) -> Summary:
     reader = SnapshotReader(clients.client("sagemaker"), clients.client("logs"), execution_arn)
-    page = _read(clients, reader, notes)
+    page = _read(clients, reader, notes, prices)
     digests, no_models = models.download(clients.client("s3"), page.snapshot, directory / "models")
     page = page.with_models(digests, no_models)
     for kind, evaluation in page.evaluations.items():
