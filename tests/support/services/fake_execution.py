@@ -24,6 +24,8 @@ REGION, ACCOUNT, PIPELINE, BUCKET = "us-east-1", "123456789012", "cv-birds", "cv
 START = datetime(2026, 3, 4, 9, 30, 12, tzinfo=UTC)
 PREFIX = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 PAGE_SIZE = 3
+ENDS = {"Succeeded": "Completed"}
+"""How a job ends whose step ends so, where the words differ."""
 
 
 @dataclass
@@ -89,7 +91,14 @@ class FakeTraining:
             "SecondaryStatus": "Completed" if ended else "Training",
             "CreationTime": moment(self.begin),
             "EnableManagedSpotTraining": self.spot,
-            "AlgorithmSpecification": {"TrainingImage": "training:1", "TrainingInputMode": "File"},
+            "AlgorithmSpecification": {
+                "TrainingImage": "training:1",
+                "TrainingInputMode": "File",
+                "MetricDefinitions": [
+                    {"Name": "train:loss", "Regex": "train_loss=(\\S+)"},
+                    {"Name": "validation:accuracy", "Regex": "validation_accuracy=(\\S+)"},
+                ],
+            },
             "ResourceConfig": {**resources, "VolumeSizeInGB": 30},
             "InputDataConfig": [_channel("train", f"s3://{BUCKET}/{self.inputs}")],
             "HyperParameters": {"epochs": str(self.epochs)},
