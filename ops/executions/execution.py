@@ -57,6 +57,8 @@ class StartedStep:
     cache_source: str | None
     exit_message: str | None = None
     """What a processing job that failed said itself; the step's FailureReason only gives its exit code."""
+    selected_from: str | None = None
+    """The execution whose step stands here because a selective execution left this one out."""
 
     @property
     def job_name(self) -> str | None:
@@ -66,6 +68,11 @@ class StartedStep:
             if arn:
                 return str(arn).rpartition("/")[2]
         return None
+
+    @property
+    def source(self) -> str | None:
+        """Return the ARN of the execution that ran the step's job, where it was not this one."""
+        return self.cache_source or self.selected_from
 
     @property
     def model_package(self) -> str | None:
@@ -218,6 +225,7 @@ def _step(entry: Mapping[str, Any], types: Mapping[str, str]) -> StartedStep:
         failure_reason=entry.get("FailureReason"),
         metadata=metadata,
         cache_source=(entry.get("CacheHitResult") or {}).get("SourcePipelineExecutionArn"),
+        selected_from=(entry.get("SelectiveExecutionResult") or {}).get("SourcePipelineExecutionArn"),
     )
 
 

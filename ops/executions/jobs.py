@@ -47,7 +47,11 @@ class Training:
 
     @property
     def saving(self) -> float | None:
-        """Return the share that Spot saved (0.7 = 70 %), computed as SageMaker's console does."""
+        """Return 1 - billable / training (0.7 = 70 %), as SageMaker's console shows it.
+
+        Work that an interruption lost, and that was done again, raises it: `ops.costs.bill` tells what Spot
+        billed against what On-Demand did.
+        """
         if self.training_seconds is None or self.billable_seconds is None or self.training_seconds <= 0:
             return None
         return 1 - self.billable_seconds / self.training_seconds

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from ops.aws.session import ClientFactory
+from ops.costs.bill import read_bill
+from ops.costs.prices import Prices, list_prices
 from ops.errors import ReportError
 from ops.executions import curves, evaluations, execution, job_logs, models
 from ops.executions.job_logs import JobLog
@@ -34,9 +36,15 @@ LOG_LINES = 40  # of a failed step's job
 
 
 def write_report(
-    clients: ClientFactory, execution_arn: str, directory: Path, notes: Sequence[str] = ()
+    clients: ClientFactory,
+    execution_arn: str,
+    directory: Path,
+    notes: Sequence[str] = (),
+    prices: Prices | None = None,
 ) -> Summary:
     """Write the report of an execution to `directory`, replacing an earlier report there.
+
+    Its bill is by `prices`, AWS's list prices unless given.
 
     Raises:
         AbsentError: There is no such execution.
@@ -48,7 +56,7 @@ def write_report(
         with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as beside:
             new = Path(beside) / "new"
             new.mkdir()
-            summary = _write(clients, execution_arn, new, notes)
+            summary = _write(clients, execution_arn, new, notes, prices)
             if directory.exists():
                 directory.rename(Path(beside) / "old")
             new.rename(directory)
@@ -71,23 +79,27 @@ def _check_target(directory: Path) -> None:
         raise ReportError(f"{directory} is no directory; choose another place with --output")
 
 
-def read_page(clients: ClientFactory, execution_arn: str, notes: Sequence[str] = ()) -> Page:
+def read_page(
+    clients: ClientFactory, execution_arn: str, notes: Sequence[str] = (), prices: Prices | None = None
+) -> Page:
     """Read everything that a report shows, without the models themselves.
 
     Raises:
         AbsentError: There is no such execution.
     """
-    return _read(
-        clients, SnapshotReader(clients.client("sagemaker"), clients.client("logs"), execution_arn), notes
-    )
+    reader = SnapshotReader(clients.client("sagemaker"), clients.client("logs"), execution_arn)
+    return _read(clients, reader, notes, prices)
 
 
-def _read(clients: ClientFactory, reader: SnapshotReader, notes: Sequence[str]) -> Page:
+def _read(
+    clients: ClientFactory, reader: SnapshotReader, notes: Sequence[str], prices: Prices | None
+) -> Page:
     sagemaker, logs, snapshot = clients.client("sagemaker"), clients.client("logs"), reader.read()
     parameters = execution.read_parameters(sagemaker, snapshot.execution.arn)
     packages = models.read_packages(sagemaker, snapshot)
     found, missing = evaluations.read(sagemaker, clients.client("s3"), snapshot)
-    summary = summarise(snapshot, parameters, found, packages, {})
+    bill = read_bill(sagemaker, snapshot, prices or list_prices())
+    summary = summarise(snapshot, parameters, found, packages, {}, bill=bill)
     told = curves.read(logs, snapshot.trainings)
     return Page(
         snapshot,
@@ -117,9 +129,15 @@ def _definition(reader: SnapshotReader) -> str:
     return json.dumps(reader.definition, indent=2) + "\n"
 
 
-def _write(clients: ClientFactory, execution_arn: str, directory: Path, notes: Sequence[str]) -> Summary:
+def _write(
+    clients: ClientFactory,
+    execution_arn: str,
+    directory: Path,
+    notes: Sequence[str],
+    prices: Prices | None,
+) -> Summary:
     reader = SnapshotReader(clients.client("sagemaker"), clients.client("logs"), execution_arn)
-    page = _read(clients, reader, notes)
+    page = _read(clients, reader, notes, prices)
     digests, no_models = models.download(clients.client("s3"), page.snapshot, directory / "models")
     page = page.with_models(digests, no_models)
     for kind, evaluation in page.evaluations.items():

@@ -135,6 +135,7 @@ def test_summary_json_has_exactly_the_documented_keys_and_the_true_values(tmp_pa
         "trainings",
         "evaluations",
         "model_packages",
+        "bill",
     }
     assert (told["execution_arn"], told["status"], told["failure_reason"]) == (
         execution.arn,
@@ -161,6 +162,31 @@ def test_summary_json_has_exactly_the_documented_keys_and_the_true_values(tmp_pa
     assert told["evaluations"]["OnDemand"]["images"] == 80
     assert [arn.rpartition("/")[2] for arn in told["model_packages"]] == ["2", "1"]
     assert told["parameters"]["Epochs"] == "20"
+    bill = told["bill"]
+    assert set(bill) == {
+        "currency",
+        "total_usd",
+        "lines",
+        "cached",
+        "not_known",
+        "spot_against_on_demand",
+        "prices",
+    }
+    assert set(bill["prices"]) == {"source", "as_of", "region"}
+    assert (bill["currency"], bill["prices"]["region"]) == ("USD", "us-east-1")
+    assert [line["step"] for line in bill["lines"][:3]] == ["Preprocess", "TrainSpot", "TrainOnDemand"]
+    assert set(bill["lines"][0]) == {
+        *("step", "job", "kind", "training_type", "status", "spot", "attempt", "retried", "instance_type"),
+        *("instance_count", "volume_gb", "trained_seconds", "billed_seconds", "usd_per_hour", "usd"),
+        "not_known",
+    }
+    (compared,) = bill["spot_against_on_demand"]
+    assert set(compared) == {
+        *("spot_step", "on_demand_step", "spot_usd", "on_demand_usd", "console_saving", "interruptions"),
+        *("lost_seconds", "waited_seconds", "saved_usd", "saved_share"),
+    }
+    assert compared["saved_share"] == pytest.approx(1 - 7 / 16)
+    assert compared["console_saving"] == pytest.approx(1 - 7 / 22)
 
 
 def test_the_page_says_what_an_ml_lead_asks(tmp_path: Path) -> None:
