@@ -6,6 +6,7 @@ whatever somebody wrote.
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,13 +17,17 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ops.executions.evaluations import Evaluation
+from ops.executions.curves import Curves
+from ops.executions.evaluations import Evaluation, Mistake
 from ops.executions.execution import StartedStep
+from ops.executions.job_logs import JobLog
 from ops.executions.jobs import Training
 from ops.executions.models import RegisteredModel, folder_name
 from ops.executions.snapshot import Snapshot
 from ops.output import words
+from ops.output.charts import Chart, Reliability, charts, reliability
 from ops.output.confusion import Matrix, matrix, most_confused
+from ops.output.dag import Dag, dag
 from ops.output.summary import Summary
 from ops.output.terminal import duration
 from ops.output.timeline import Timeline, timeline
@@ -36,6 +41,9 @@ METRICS = {
     "macro_recall": "Macro recall",
     "macro_f1": "Macro F1",
     "weighted_f1": "Weighted F1",
+    "top_5_accuracy": "Top-5 accuracy",
+    "log_loss": "Log loss",
+    "brier_score": "Brier score",
 }
 NOTHING = "\N{EN DASH}"
 
@@ -50,6 +58,11 @@ class Page:
     packages: list[RegisteredModel]
     missing: list[str]
     notes: list[str]
+    curves: Curves
+    logs: Mapping[str, JobLog]
+    """The end of the log of each step that failed, by step name."""
+    definition_sha256: str
+    """Of pipeline.json beside the page."""
 
     @property
     def headline(self) -> str:
@@ -81,6 +94,50 @@ class Page:
     def timeline(self) -> Timeline | None:
         """Return the picture of the steps over time."""
         return timeline(self.snapshot)
+
+    @cached_property
+    def dag(self) -> Dag | None:
+        """Return the picture of the pipeline's graph."""
+        return dag(self.snapshot)
+
+    @cached_property
+    def charts(self) -> list[Chart]:
+        """Return the pictures of the training curves, one for each measure."""
+        return charts(self.curves)
+
+    @property
+    def reliabilities(self) -> list[tuple[str, Reliability]]:
+        """Return how far each model's probabilities can be believed."""
+        drawn = ((kind, reliability(each)) for kind, each in self.evaluations.items())
+        return [(kind, picture) for kind, picture in drawn if picture]
+
+    @property
+    def galleries(self) -> list[tuple[str, list[Mistake]]]:
+        """Return each model's surest mistakes that there is a picture of."""
+        listed = (
+            (kind, [mistake for mistake in each.mistakes if mistake.picture])
+            for kind, each in self.evaluations.items()
+        )
+        return [(kind, mistakes) for kind, mistakes in listed if mistakes]
+
+    @property
+    def lineage(self) -> list[tuple[str, str]]:
+        """Return where everything comes from: rows of a name and a digest, an ARN or a URL."""
+        parameters = self.summary.parameters
+        rows = [
+            ("Execution", self.snapshot.execution.arn),
+            ("sha256 of pipeline.json", self.definition_sha256),
+            ("Image of the jobs", parameters.get("TrainingImageUri", "")),
+            ("Data", parameters.get("InputDataUrl", "")),
+            ("Digest of the data", parameters.get("InputDataDigest", "")),
+        ]
+        for kind, evaluation in self.evaluations.items():
+            rows.append((f"Digest of the test images' data set, {kind}", evaluation.data_digest or ""))
+        for training in self.trainings:
+            digest = self.summary.trainings[training.type].model_sha256
+            rows.append((f"Model, {training.type}", training.artifacts or ""))
+            rows.append((f"sha256 of its weights, {training.type}", digest or ""))
+        return [(name, value) for name, value in rows if value]
 
     @property
     def trainings(self) -> list[Training]:
@@ -186,9 +243,15 @@ def _templates() -> Environment:
         "percent": percent,
         "number": number,
         "file_name": folder_name,
+        "picture": picture_url,
     }
     environment.filters.update(filters)
     return environment
+
+
+def picture_url(jpeg: bytes) -> str:
+    """Write a JPEG as a URL that needs no request."""
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 
 def measured(evaluation: Evaluation, name: str) -> str:

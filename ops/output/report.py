@@ -12,20 +12,25 @@ far as they came.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ops.aws.session import ClientFactory
 from ops.errors import ReportError
-from ops.executions import evaluations, execution, models
+from ops.executions import curves, evaluations, execution, job_logs, models
+from ops.executions.job_logs import JobLog
+from ops.executions.jobs import log_name
 from ops.executions.models import folder_name
-from ops.executions.snapshot import SnapshotReader
+from ops.executions.snapshot import Snapshot, SnapshotReader
 from ops.output.page import Page, render
 from ops.output.summary import Summary, summarise
 
 PAGE, SUMMARY = "report.html", "summary.json"
+LOG_LINES = 40  # of a failed step's job
 
 
 def write_report(
@@ -78,12 +83,38 @@ def read_page(clients: ClientFactory, execution_arn: str, notes: Sequence[str] =
 
 
 def _read(clients: ClientFactory, reader: SnapshotReader, notes: Sequence[str]) -> Page:
-    sagemaker, snapshot = clients.client("sagemaker"), reader.read()
+    sagemaker, logs, snapshot = clients.client("sagemaker"), clients.client("logs"), reader.read()
     parameters = execution.read_parameters(sagemaker, snapshot.execution.arn)
     packages = models.read_packages(sagemaker, snapshot)
     found, missing = evaluations.read(sagemaker, clients.client("s3"), snapshot)
     summary = summarise(snapshot, parameters, found, packages, {})
-    return Page(snapshot, summary, found, packages, missing, list(notes))
+    told = curves.read(logs, snapshot.trainings)
+    return Page(
+        snapshot,
+        summary,
+        found,
+        packages,
+        [*missing, *told.missing],
+        list(notes),
+        curves=told,
+        logs=_ends_of_logs(sagemaker, logs, snapshot),
+        definition_sha256=hashlib.sha256(_definition(reader).encode(errors="replace")).hexdigest(),
+    )
+
+
+def _ends_of_logs(sagemaker: Any, logs: Any, snapshot: Snapshot) -> dict[str, JobLog]:
+    """Read the end of what the job of each failed step printed."""
+    failed = [step for step in snapshot.execution.steps if step.status == "Failed" and step.job_name]
+    return {
+        step.name: job_logs.tail(logs, step.type, job, LOG_LINES)
+        for step in failed
+        if step.type in job_logs.GROUPS and (job := log_name(sagemaker, step))
+    }
+
+
+def _definition(reader: SnapshotReader) -> str:
+    """Return the text of pipeline.json."""
+    return json.dumps(reader.definition, indent=2) + "\n"
 
 
 def _write(clients: ClientFactory, execution_arn: str, directory: Path, notes: Sequence[str]) -> Summary:
@@ -93,7 +124,7 @@ def _write(clients: ClientFactory, execution_arn: str, directory: Path, notes: S
     page = page.with_models(digests, no_models)
     for kind, evaluation in page.evaluations.items():
         (directory / f"evaluation-{folder_name(kind)}.json").write_bytes(evaluation.body)
-    _text(directory / "pipeline.json", json.dumps(reader.definition, indent=2) + "\n")
+    _text(directory / "pipeline.json", _definition(reader))
     _text(directory / SUMMARY, page.summary.to_json())
     _text(directory / PAGE, render(page))
     return page.summary

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import hashlib
 import json
 import re
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -183,14 +185,103 @@ def test_notes_are_read_before_any_number(tmp_path: Path) -> None:
     assert text.index("<h1>") < text.index("the images are drawings") < text.index("accuracy 0.9")
 
 
+def print_logs(execution: ScriptedExecution, lines: list[str], *, stream: str = "algo-1-1") -> None:
+    """Write the same lines into the log of every training job, a second apart."""
+    logs = client_of("logs")
+    group = "/aws/sagemaker/TrainingJobs"
+    if not logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
+        logs.create_log_group(logGroupName=group)
+    for job in execution.trainings:
+        where = {"logGroupName": group, "logStreamName": f"{job.name}/{stream}"}
+        logs.create_log_stream(**where)
+        start = int(time.time() * 1000) - 60_000  # CloudWatch refuses what is older than two weeks
+        events = [{"timestamp": start + 1000 * place, "message": line} for place, line in enumerate(lines)]
+        logs.put_log_events(**where, logEvents=events)
+
+
+def test_the_curves_of_both_trainings_are_drawn_by_epoch(tmp_path: Path) -> None:
+    execution = succeeded()
+    print_logs(
+        execution,
+        [
+            "resumed at step=3 epoch=1/3",
+            *(f"epoch={n}/3 train_loss={1 / n:.4f} validation_accuracy={0.3 * n:.4f}" for n in (1, 2, 3)),
+            "epoch=3/3 train_loss=0.2500 validation_accuracy=nan",
+        ],
+    )
+    _, text = write(execution, tmp_path / "run")
+    # The interruption repeated epoch 3: it counts as it went the last time.
+    assert "train:loss, Spot: 0.25 at the end" in text
+    assert "validation:accuracy, OnDemand: 0.9 at the end" in text
+    (points,) = re.findall(r'<polyline class="series-1 split-0" points="([^"]*)"><title>train:loss, On', text)
+    assert len(points.split()) == 3
+    assert "no curves of" not in text
+
+
+def test_a_job_without_a_log_is_named_where_things_are_missing(tmp_path: Path) -> None:
+    _, text = write(succeeded(), tmp_path / "run")
+    assert "no curves of Spot: log group /aws/sagemaker/TrainingJobs has no stream of job pipelines-" in text
+
+
+def test_a_failed_step_shows_the_end_of_its_log(tmp_path: Path) -> None:
+    execution = failed_training()
+    print_logs(execution, [f"line <{number}>" for number in range(100)])
+    _, text = write(execution, tmp_path / "run")
+    (log,) = re.findall(r'<pre class="log".*?</pre>', text, re.DOTALL)
+    assert "line &lt;99&gt;" in log
+    assert "line &lt;60&gt;" in log
+    assert "line &lt;59&gt;" not in log, "forty lines"
+
+
+def test_mistakes_are_shown_with_their_pictures_and_nothing_from_elsewhere(tmp_path: Path) -> None:
+    execution = succeeded()
+    fill_bucket(client_of("s3"), execution)
+    prefix = f"executions/{execution.id}/evaluation/spot"
+    s3 = client_of("s3")
+    document = json.loads(s3.get_object(Bucket=BUCKET, Key=f"{prefix}/evaluation.json")["Body"].read())
+    mistake = {"true": "a<b", "predicted": "c", "probability": 0.98}
+    files = {
+        "mistakes/000.jpg": b"\xff\xd8\xff good",
+        "mistakes/001.jpg": b"<svg onload=alert(1)>",
+        "../../secret.jpg": b"\xff\xd8\xff secret",
+        "mistakes/002.jpg": b"\xff\xd8\xff" + b"large" * 20_000,
+    }
+    document["mistakes"] = [{"image": f"image {name}", "file": name, **mistake} for name in files]
+    s3.put_object(Bucket=BUCKET, Key=f"{prefix}/evaluation.json", Body=json.dumps(document).encode())
+    for name, body in files.items():
+        s3.put_object(Bucket=BUCKET, Key=f"{prefix}/{name}", Body=body)
+    _, text = write(execution, tmp_path / "run", fill=False)
+    gallery = text.partition("The surest mistakes of Spot")[2].partition("</ul>")[0]
+    shown = [base64.b64decode(each) for each in re.findall(r"data:image/jpeg;base64,([^\"]*)", gallery)]
+    assert shown == [b"\xff\xd8\xff good"]
+    assert "a&lt;b" in text
+    assert "with 98%" in text
+
+
+def test_a_page_says_where_everything_comes_from(tmp_path: Path) -> None:
+    _, text = write(succeeded(), tmp_path / "run")
+    definition = (tmp_path / "run" / "pipeline.json").read_bytes()
+    weights = hashlib.sha256(b"weights" * 1000).hexdigest()
+    lineage = text.partition("Where it comes from")[2]
+    for value in (succeeded().arn, hashlib.sha256(definition).hexdigest(), "ab" * 32, weights):
+        assert value in lineage
+
+
+def test_every_part_that_scrolls_can_be_reached_by_keyboard(tmp_path: Path) -> None:
+    _, text = write(succeeded(), tmp_path / "run")
+    parts = re.findall(r'<div class="scroll"[^>]*>', text)
+    assert len(parts) > 4
+    assert all('tabindex="0" role="region" aria-label="' in part for part in parts)
+
+
 def test_the_page_is_well_formed_and_loads_nothing(tmp_path: Path) -> None:
     _, text = write(succeeded(), tmp_path / "run")
     page = ParsedPage(text)
-    assert not page.loads
+    assert all(each.startswith("data:image/jpeg;base64,") for each in page.loads)
     assert "script" not in page.tags
     assert not re.search(r"url\(|@import", text)
     # What a browser keeps to whatever got into the page.
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     assert f'<meta http-equiv="Content-Security-Policy" content="{policy}">' in text
     for picture in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
         ET.fromstring(picture)  # noqa: S314 - our own page

@@ -82,6 +82,13 @@ class FakeTraining:
             "EnableManagedSpotTraining": self.spot,
             "ResourceConfig": {"InstanceCount": 1, "InstanceType": "ml.c5.4xlarge", "VolumeSizeInGB": 30},
             "HyperParameters": {"epochs": "20"},
+            "AlgorithmSpecification": {
+                "TrainingInputMode": "File",
+                "MetricDefinitions": [
+                    {"Name": "train:loss", "Regex": "train_loss=(\\S+)"},
+                    {"Name": "validation:accuracy", "Regex": "validation_accuracy=(\\S+)"},
+                ],
+            },
             "SecondaryStatusTransitions": self._transitions(clock),
             "FinalMetricDataList": self._metrics(clock),
         }
