@@ -293,6 +293,19 @@ def test_a_page_says_where_everything_comes_from(tmp_path: Path) -> None:
         assert value in lineage
 
 
+def test_the_bill_is_in_dollars_and_the_console_s_figure_has_the_console_s_name(tmp_path: Path) -> None:
+    summary, text = write(succeeded(), tmp_path / "run")
+    (compared,) = summary.bill.spot_against_on_demand
+    assert compared.saved_share
+    tiles, _, bill = text.partition("<h2>The bill</h2>")
+    assert f"{compared.saved_share:.0%} less" in tiles
+    assert "68%" not in tiles.partition("<h2>")[0], "that is what one job alone would say"
+    assert re.search(r"1 - billable / training \(SageMaker's console\)</th><td>68%</td>", text)
+    for line in summary.bill.lines:
+        assert f">{line.usd:.4f}<" in bill
+    assert f"{summary.bill.total_usd:.4f} USD" in bill
+
+
 def test_every_part_that_scrolls_can_be_reached_by_keyboard(tmp_path: Path) -> None:
     _, text = write(succeeded(), tmp_path / "run")
     parts = re.findall(r'<div class="scroll"[^>]*>', text)
