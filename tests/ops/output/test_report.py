@@ -12,7 +12,6 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 from moto import mock_aws
@@ -36,16 +35,9 @@ from tests.support.services.fake_execution_scenarios import (
     register,
     succeeded,
 )
+from tests.support.services.report_clients import ReportClients
 
 VOID = {"meta", "link", "br", "img", "hr"}
-
-
-class ReportClients:
-    def __init__(self, fake: ScriptedSageMaker) -> None:
-        self.fake = fake
-
-    def client(self, service: str, /) -> Any:
-        return self.fake.client() if service == "sagemaker" else client_of(service)
 
 
 class ParsedPage(HTMLParser):
