@@ -7,6 +7,8 @@ cv-pipeline upload --data FOLDER    # start an execution
 cv-pipeline watch                   # follow the newest one
 cv-pipeline report                  # leave a page, the models and the metrics of it
 cv-pipeline predict IMAGE --model 1 # ask a registered model
+cv-pipeline costs                   # say what an execution was billed, or a month
+cv-pipeline estimate                # say what an execution is likely to cost
 cv-pipeline history                 # uploads, verdicts and executions
 cv-pipeline destroy                 # remove the deployment
 """
@@ -19,7 +21,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ops.aws.session import Session
-from ops.commands import dataset, delivery, destroy, executions, models, preflight, uploads
+from ops.commands import costs, dataset, delivery, destroy, executions, models, preflight, uploads
 from ops.commands.executions import INTERRUPTED
 from ops.errors import explain
 
@@ -49,6 +51,8 @@ for command in (
     executions.watch,
     executions.report,
     models.predict,
+    costs.costs,
+    costs.estimate,
     delivery.history,
     delivery.failures,
     delivery.redrive,
