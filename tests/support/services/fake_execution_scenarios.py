@@ -193,9 +193,7 @@ def evaluation(training_type: str, wrong: Wrong, per_class: int = 10) -> dict[st
             "weighted_f1": {"value": macro["f1"]},
             "confusion_matrix": counts,
             "top_5_accuracy": {"value": 1.0},
-            "log_loss": {
-                "value": -sum(math.log(float(row["probability_of_true"])) for row in rows) / len(rows)
-            },
+            "log_loss": {"value": log_loss},
             "brier_score": {"value": 0.09},
         },
         "classes": classes,
