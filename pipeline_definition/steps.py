@@ -15,6 +15,7 @@ from sagemaker.core.workflow.conditions import (
     ConditionNot,
     ConditionOr,
 )
+from sagemaker.core.workflow.execution_variables import ExecutionVariables
 from sagemaker.core.workflow.functions import Join, JsonGet
 from sagemaker.core.workflow.properties import PropertyFile
 from sagemaker.mlops.workflow.condition_step import ConditionStep
@@ -192,7 +193,10 @@ def register(context: StepContext, training_type: TrainingType, training: Any, e
         response_types=["application/json"],
         inference_instances=["ml.m5.large", "ml.m5.xlarge", "ml.c5.xlarge"],
         transform_instances=["ml.m5.xlarge", "ml.c5.xlarge"],
-        customer_metadata_properties={"TrainingType": training_type.name},
+        customer_metadata_properties={
+            "TrainingType": training_type.name,
+            "PipelineExecutionArn": ExecutionVariables.PIPELINE_EXECUTION_ARN,
+        },
         model_metrics=ModelMetrics(model_statistics=statistics),
     )
     return ModelStep(

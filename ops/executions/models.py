@@ -12,9 +12,10 @@ import shlex
 import shutil
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import urlsplit
@@ -29,15 +30,25 @@ from ops.executions.snapshot import Snapshot
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 UNPACKED_LIMIT = 4 << 30  # bytes read of one archive; a bomb of 200 MB fits in 194 KB
 CHUNK = 1 << 20
+EXECUTION_PROPERTY = "PipelineExecutionArn"
+"""The property by which the pipeline's register steps name their execution."""
 
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """One registered model."""
+    """One model package, as DescribeModelPackage tells it; what it does not tell is None or empty."""
 
     arn: str
     training_type: str
     approval_status: str
+    version: int | None = None
+    approval_description: str = ""
+    created: datetime | None = None
+    image: str | None = None
+    model_data_url: str | None = None
+    evaluation_url: str | None = None
+    """Of the evaluation.json that its ModelMetrics name."""
+    properties: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -45,12 +56,19 @@ class RegisteredModel:
         return self.arn.partition(":model-package/")[2] or self.arn
 
     @property
+    def group(self) -> str:
+        """Name the model package group."""
+        return self.name.rpartition("/")[0] or self.name
+
+    @property
+    def execution_arn(self) -> str | None:
+        """Return the execution that registered it, where it says so."""
+        return self.properties.get(EXECUTION_PROPERTY)
+
+    @property
     def approve_command(self) -> str:
-        """Return the AWS CLI command that approves it."""
-        return (
-            f"aws sagemaker update-model-package --model-package-arn {shlex.quote(self.arn)} "
-            "--model-approval-status Approved"
-        )
+        """Return the command that approves it."""
+        return f"cv-pipeline approve {shlex.quote(self.name)}"
 
 
 def read_packages(sagemaker: Any, snapshot: Snapshot) -> list[RegisteredModel]:
@@ -61,13 +79,67 @@ def read_packages(sagemaker: Any, snapshot: Snapshot) -> list[RegisteredModel]:
 
 def _package(sagemaker: Any, arn: str) -> RegisteredModel:
     try:
+        return read_package(sagemaker, arn)
+    except AbsentError:
+        pass
+    except ClientError as error:
+        if error_code(error) not in DENIED:
+            raise
+    return RegisteredModel(arn, "unknown", "unknown: it was deleted, or you may not read it")
+
+
+def read_package(sagemaker: Any, arn: str) -> RegisteredModel:
+    """Describe a model package.
+
+    Raises:
+        AbsentError: There is no such model package.
+    """
+    try:
         answer = sagemaker.describe_model_package(ModelPackageName=arn)
     except ClientError as error:
-        if error_code(error) in ABSENT | DENIED | {"ValidationException"}:
-            return RegisteredModel(arn, "unknown", "unknown: it was deleted, or you may not read it")
+        if error_code(error) in ABSENT | {"ValidationException"}:
+            raise AbsentError(f"no model package {arn}: {error_message(error)}") from error
         raise
-    kind = (answer.get("CustomerMetadataProperties") or {}).get("TrainingType", "unknown")
-    return RegisteredModel(arn, kind, answer.get("ModelApprovalStatus", "unknown"))
+    properties = answer.get("CustomerMetadataProperties") or {}
+    containers = (answer.get("InferenceSpecification") or {}).get("Containers") or [{}]
+    quality = (answer.get("ModelMetrics") or {}).get("ModelQuality") or {}
+    return RegisteredModel(
+        arn=answer.get("ModelPackageArn", arn),
+        training_type=properties.get("TrainingType", "unknown"),
+        approval_status=answer.get("ModelApprovalStatus", "unknown"),
+        version=answer.get("ModelPackageVersion"),
+        approval_description=answer.get("ApprovalDescription", ""),
+        created=answer.get("CreationTime"),
+        image=containers[0].get("Image"),
+        model_data_url=containers[0].get("ModelDataUrl"),
+        evaluation_url=(quality.get("Statistics") or {}).get("S3Uri"),
+        properties=properties,
+    )
+
+
+def list_packages(
+    sagemaker: Any, group: str, status: str | None = None, limit: int | None = None
+) -> list[RegisteredModel]:
+    """Describe the versions of a model package group, the newest first; one that cannot be read says so.
+
+    Raises:
+        AbsentError: There is no such group.
+    """
+    newest_first = sorted(_versions(sagemaker, group, status).items(), reverse=True)
+    return [_package(sagemaker, arn) for _, arn in newest_first[:limit]]
+
+
+def _versions(sagemaker: Any, group: str, status: str | None = None) -> dict[int, str]:
+    """Return the ARN of each version of a group, or of those with an approval status."""
+    request = {"ModelPackageGroupName": group} | ({"ModelApprovalStatus": status} if status else {})
+    try:
+        pages = sagemaker.get_paginator("list_model_packages").paginate(**request)
+        packages = [each for page in pages for each in page["ModelPackageSummaryList"]]
+    except ClientError as error:
+        if error_code(error) in ABSENT | {"ValidationException"}:
+            raise AbsentError(f"no model package group {group}: {error_message(error)}") from error
+        raise
+    return {each["ModelPackageVersion"]: str(each["ModelPackageArn"]) for each in packages}
 
 
 class ArtifactError(ValueError):
@@ -175,38 +247,49 @@ def find_package(sagemaker: Any, group: str, version: int) -> str:
     Raises:
         AbsentError: The group has no such version.
     """
-    pages = sagemaker.get_paginator("list_model_packages").paginate(ModelPackageGroupName=group)
-    packages = [each for page in pages for each in page["ModelPackageSummaryList"]]
-    arns = {each["ModelPackageVersion"]: each["ModelPackageArn"] for each in packages}
+    arns = _versions(sagemaker, group)
     if version in arns:
-        return str(arns[version])
+        return arns[version]
     known = ", ".join(map(str, sorted(arns))) or "none"
     raise AbsentError(f"model package group {group} has no version {version} (it has: {known})")
 
 
-def model_data(sagemaker: Any, package: str) -> str:
-    """Return the S3 URL of a model package's model.tar.gz."""
-    try:
-        answer = sagemaker.describe_model_package(ModelPackageName=package)
-    except ClientError as error:
-        if error_code(error) in ABSENT | {"ValidationException"}:
-            raise AbsentError(f"no model package {package}: {error_message(error)}") from error
-        raise
-    containers = (answer.get("InferenceSpecification") or {}).get("Containers") or [{}]
-    if not (url := containers[0].get("ModelDataUrl")):
-        raise AbsentError(f"model package {package} has no ModelDataUrl: it has no model.tar.gz")
-    return str(url)
+def model_data(model: RegisteredModel) -> str:
+    """Return the S3 URL of a registered model's model.tar.gz."""
+    if model.model_data_url:
+        return model.model_data_url
+    raise AbsentError(f"model package {model.name} has no ModelDataUrl: it has no model.tar.gz")
 
 
-def fetch(s3: Any, url: str, target: Path) -> None:
-    """Download an object by its s3:// URL."""
+def fetch(s3: Any, url: str, target: Path, *, limit: int | None = None) -> None:
+    """Download an object by its s3:// URL, if it has at most `limit` bytes.
+
+    Raises:
+        OpsError: S3 refuses it, the object is larger, or the connection broke; nothing stays at `target`.
+    """
     parts = urlsplit(url, allow_fragments=False)
+    if parts.scheme != "s3":
+        raise OpsError(f"cannot download {url}: it is no s3:// URL")
+    which = {"Bucket": parts.netloc, "Key": parts.path.lstrip("/")}
     try:
-        s3.download_file(parts.netloc, parts.path.lstrip("/"), str(target))
+        size = s3.head_object(**which)["ContentLength"]
+        if limit is not None and size > limit:
+            raise OpsError(f"{url} has {size:,} bytes, more than the {limit >> 30} GiB that a model may have")
+        s3.download_file(*which.values(), str(target))
     except ClientError as error:
-        raise OpsError(f"cannot download {url}: {error_code(error)} {error_message(error)}") from error
+        raise OpsError(f"cannot download {url}: {_refusal(error)}") from error
     except Boto3Error as error:
-        raise OpsError(f"cannot download {url}: {error}") from error
+        raise OpsError(f"cannot download {url}: {error}; the same command tries again") from error
+
+
+def _refusal(error: ClientError) -> str:
+    """Say why S3 refuses an object; the answer to a HEAD has no text of its own."""
+    match error_code(error):
+        case "404" | "NoSuchKey" | "NoSuchBucket":
+            return "there is no such object"
+        case "403" | "AccessDenied":
+            return "S3 refuses it (ask for s3:GetObject on it, or set AWS_PROFILE)"
+    return f"{error_code(error)} {error_message(error)}"
 
 
 def _sha256(stream: IO[bytes]) -> str:

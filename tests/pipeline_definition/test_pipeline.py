@@ -234,7 +234,10 @@ def test_a_registered_model_says_what_it_takes_and_how_good_it_is() -> None:
     assert "application/x-image" in package["InferenceSpecification"]["SupportedContentTypes"]
     assert package["InferenceSpecification"]["SupportedResponseMIMETypes"] == ["application/json"]
     assert package["ModelApprovalStatus"] == {"Get": "Parameters.ModelApprovalStatus"}
-    assert package["CustomerMetadataProperties"] == {"TrainingType": "Spot"}
+    assert package["CustomerMetadataProperties"] == {
+        "TrainingType": "Spot",
+        "PipelineExecutionArn": {"Get": "Execution.PipelineExecutionArn"},
+    }
     statistics = package["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"]
     evaluation = "<Steps.EvaluateSpot.ProcessingOutputConfig.Outputs['evaluation'].S3Output.S3Uri>"
     assert joined(statistics) == f"{evaluation}/evaluation.json"

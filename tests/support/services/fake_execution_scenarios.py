@@ -104,6 +104,7 @@ def failed_training(execution_id: str = "e1e1e1e1e1e1") -> ScriptedExecution:
     )
     execution.steps = execution.steps[:3]
     execution.steps[0].cache_source = succeeded().arn
+    execution.steps[0].metadata = processing("q3fz81mkd2ax", "Preprocess")
     execution.steps[2].status = execution.trainings[1].status = "Failed"
     execution.steps[2].reason = long_reason
     execution.steps[1].status = execution.trainings[0].status = "Stopped"
