@@ -249,8 +249,8 @@ class ScriptedSageMaker:
         self.calls.append(model.name)
         request = json.loads(params["body"])
         if model.name in self.denied:
-            refusal = {"Code": "AccessDeniedException", "Message": f"may not sagemaker:{model.name}"}
-            answer: dict[str, Any] = {"Error": refusal, "ResponseMetadata": {"HTTPStatusCode": 400}}
+            denial = {"Code": "AccessDeniedException", "Message": f"may not sagemaker:{model.name}"}
+            answer = {"Error": denial, "ResponseMetadata": {"HTTPStatusCode": 400}}
             return SimpleNamespace(status_code=400), answer
         try:
             body = getattr(self, f"_{model.name}")(request)
