@@ -74,7 +74,7 @@ def test_all_cells_run_on_local_aws_and_show_what_they_say(
     shown = {cell.id: _text(cell) for cell in notebook.cells if cell.cell_type == "code"}
     promises = {
         "aws": r"Local AWS at http://localhost:\d+",
-        "look": r"8 classes, 160 images(?s:.*)is sound(?s:.*)<iframe srcdoc=",
+        "look": r"8 classes, 128 images(?s:.*)is sound(?s:.*)<iframe srcdoc=",
         "graph": r"```mermaid\nflowchart TD(?s:.*)TrainSpot --> EvaluateSpot",
         "upload": r"STARTED|execution",
         "watch": r"Interrupted(?s:.*)Succeeded in (?s:.*)registered 2 model packages",
@@ -83,7 +83,7 @@ def test_all_cells_run_on_local_aws_and_show_what_they_say(
         "registry": r"(?m)^2 (?s:.*)^1 +\w+ +0\.\d{3} \(0\.\d{3} to [01]\.\d{3}\)",
         "model": r"PendingManualApproval(?s:.*)model data +s3://",
         "approve": r"PendingManualApproval -> Approved: looked at in the notebook",
-        "predict": r"<image/jpeg>|(?m)^\S+bird\.jpg +\w+ +[01]\.\d{4}$",
+        "predict": r"(?m)^\S+bird\.jpg +\w+ +[01]\.\d{4}$",
         "costs": r"USD",
         "template": r"AWS::S3::Bucket +cv-birds-",
         "clean-up": r"Local AWS has ended",
