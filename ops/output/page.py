@@ -114,12 +114,12 @@ class Page:
 
     @property
     def galleries(self) -> list[tuple[str, list[Mistake]]]:
-        """Return each model's surest mistakes that there is a picture of."""
-        listed = (
-            (kind, [mistake for mistake in each.mistakes if mistake.picture])
-            for kind, each in self.evaluations.items()
-        )
-        return [(kind, mistakes) for kind, mistakes in listed if mistakes]
+        """Return the surest mistakes that there is a picture of; models with the same ones share them."""
+        found: dict[tuple[Mistake, ...], list[str]] = {}
+        for kind, each in self.evaluations.items():
+            if mistakes := tuple(mistake for mistake in each.mistakes if mistake.picture):
+                found.setdefault(mistakes, []).append(kind)
+        return [(" and ".join(kinds), list(mistakes)) for mistakes, kinds in found.items()]
 
     @property
     def lineage(self) -> list[tuple[str, str]]:

@@ -276,6 +276,12 @@ def test_mistakes_are_shown_with_their_pictures_and_nothing_from_elsewhere(tmp_p
     assert "with 98%" in text
 
 
+def test_models_with_the_same_mistakes_share_their_pictures(tmp_path: Path) -> None:
+    _, text = write(succeeded(), tmp_path / "run")
+    assert text.count("The surest mistakes of") == 1
+    assert "The surest mistakes of Spot and OnDemand" in text
+
+
 def test_a_page_says_where_everything_comes_from(tmp_path: Path) -> None:
     _, text = write(succeeded(), tmp_path / "run")
     definition = (tmp_path / "run" / "pipeline.json").read_bytes()
