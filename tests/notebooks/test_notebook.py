@@ -30,15 +30,15 @@ class KernelOfThisPython(AsyncKernelManager):
         return KernelSpec(argv=argv, display_name="this Python", language="python")
 
 
-def cells() -> list[Any]:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+def read() -> Any:
+    notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     nbformat.validate(notebook)
-    return list(notebook.cells)
+    return notebook
 
 
 def test_the_notebook_is_committed_without_outputs_or_traces_of_a_machine() -> None:
     text = NOTEBOOK.read_text(encoding="utf-8")
-    for cell in cells():
+    for cell in read().cells:
         if cell.cell_type == "code":
             assert (cell.outputs, cell.execution_count) == ([], None), cell.id
         assert not cell.metadata, cell.id
@@ -47,8 +47,7 @@ def test_the_notebook_is_committed_without_outputs_or_traces_of_a_machine() -> N
 
 
 def test_every_cell_is_short_and_explained_by_the_one_before_it() -> None:
-    found = cells()
-    for before, cell in itertools.pairwise(found):
+    for before, cell in itertools.pairwise(read().cells):
         if cell.cell_type == "code":
             assert before.cell_type == "markdown", f"{cell.id} is not explained"
             assert len(cell.source.splitlines()) <= LONGEST, cell.id
@@ -63,7 +62,7 @@ def test_all_cells_run_on_local_aws_and_show_what_they_say(
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")  # which Jupyter warns of where it is not set
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = read()
     client = NotebookClient(
         notebook,
         km=KernelOfThisPython(),
