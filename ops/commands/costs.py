@@ -306,7 +306,7 @@ def _tell_estimate(console: Console, found: Estimate, prices: Prices, worst: flo
         jobs = outcome.counted(len(found.steps), "job")
         say(
             console,
-            "No finished execution of this pipeline has a job that Completed: nothing is known of it yet.",
+            "No finished execution of this pipeline has a job that Completed: no history yet.",
         )
         say(
             console,
