@@ -236,7 +236,7 @@ def _activate(session: Session, console: Console) -> None:
 def _read_month(session: Session, output: _Output, first: date, by: str, stack: str) -> Month:
     ce = session.client("ce")
     explorer.refuse_local(ce)
-    project = session.deployment(stack).project
+    project = None if by == explorer.PROJECT else session.deployment(stack).project
     if note := explorer.check_active(ce, tuple(dict.fromkeys((by, explorer.PROJECT)))):
         say(output.remarks, note)
     return explorer.read_month(ce, first, by, project)

@@ -67,8 +67,8 @@ def charge(answer: Mapping[str, Any]) -> Fraction:
         if "ProcessingStartTime" in answer:
             took = answer["ProcessingEndTime"] - answer["ProcessingStartTime"]
             seconds = Fraction(took // SECOND + bool(took % SECOND))
-    hour = PRICES[cluster["InstanceType"]] + cluster["VolumeSizeInGB"] * GIGABYTE
-    return cluster["InstanceCount"] * hour * seconds / 3600
+    hour = PRICES[cluster["InstanceType"]] + Fraction(cluster["VolumeSizeInGB"]) * GIGABYTE
+    return Fraction(cluster["InstanceCount"]) * hour * seconds / 3600
 
 
 def charges(execution: ScriptedExecution, clock: float = 1000.0) -> Fraction:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import xml.etree.ElementTree as ET
 from datetime import date, timedelta
 from pathlib import Path
@@ -283,6 +284,17 @@ def test_local_aws_has_no_cost_explorer_and_says_what_to_ask_instead(
         "Error: local AWS has no Cost Explorer, because nothing here is billed: "
         "`cv-pipeline costs EXECUTION` says what the jobs of an execution would cost\n"
     )
+
+
+def test_the_rights_to_ask_cost_explorer_are_documented(ledger: Ledger) -> None:
+    """No local AWS has one: what its calls need is held against the rows here."""
+    text = (Path(__file__).resolve().parents[3] / "docs" / "operations.md").read_text(encoding="utf-8")
+    for option, arguments in (("--month", ["--month", "2026-01"]), ("--activate-tags", ["--activate-tags"])):
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| `costs {option}` |")]
+        ledger.ce.calls.clear()
+        assert ledger.run("costs", *arguments)[0] == 0
+        assert ledger.ce.calls
+        assert {f"ce:{call}" for call in ledger.ce.calls} == set(re.findall(r"`(ce:\w+)`", row))
 
 
 def test_cost_explorer_is_asked_in_us_east_1_wherever_the_stack_is() -> None:
