@@ -189,6 +189,34 @@ def test_attempts_that_a_retry_replaced_are_billed_with_their_step() -> None:
     assert compared.spot_usd == pytest.approx(spot_usd), "with its earlier attempts"
 
 
+def test_jobs_whose_names_begin_with_a_prefix_of_the_definition_are_found() -> None:
+    execution = succeeded()
+    execution.trainings.append(replace(attempt("TrainSpot", 1), name=f"birds-{ID}-TrainSpot-0ld1"))
+    bill = bill_of(execution)
+    first = next(line for line in bill.lines if line.step == "TrainSpot")
+    assert first.job == f"birds-{ID}-TrainSpot-0ld1"
+    assert bill.total_usd == pytest.approx(float(charges(execution)), rel=1e-12)
+
+
+def test_an_attempt_is_told_from_those_of_a_step_whose_name_begins_alike() -> None:
+    """SageMaker keeps 20 characters of a step's name, local AWS 29."""
+    execution = succeeded()
+    long = "TrainSpotOfManyBirdsAtNight"
+    execution.steps.append(replace(execution.steps[1], name=long, metadata=training(ID, long)))
+    execution.trainings += [
+        replace(execution.trainings[0], name=f"pipelines-{ID}-{long}-ab12cd34ef"),
+        replace(attempt("TrainSpot", 1), name=f"pipelines-{ID}-{long[:20]}-0ld1"),
+        attempt("TrainSpot", 2),
+    ]
+    fake = ScriptedSageMaker(execution)
+    fake.definition["Steps"].append({"Name": long, "Type": "Training", "Arguments": {}})
+    fake.clock = 1000.0
+    snapshot = SnapshotReader(fake.client(), client_of("logs"), execution.arn, fake.now).read()
+    bill = read_bill(fake.client(), snapshot, list_prices())
+    told = {(line.step, line.job.rpartition("-")[2]) for line in bill.lines if line.retried}
+    assert told == {(long, "0ld1"), ("TrainSpot", "0ld2")}
+
+
 @pytest.mark.parametrize("kind", ["Training", "Processing"])
 def test_without_the_right_to_list_jobs_it_says_that_earlier_attempts_are_missing(kind: str) -> None:
     execution = retried()

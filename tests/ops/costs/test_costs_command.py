@@ -11,6 +11,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from ops import __main__ as cli
 from ops.costs.bars import draw
@@ -66,6 +67,19 @@ def test_the_prices_are_those_of_the_deployments_policy(ledger: Ledger) -> None:
     _, out, _ = ledger.run("costs", "latest")
     assert "and instance_prices of stack cv-birds" in out
     assert "TrainSpot 0.70" in out, "seven seconds of 360 USD an hour"
+
+
+def test_whoever_may_not_read_the_policy_is_told_by_what_prices_it_is(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "GetFunctionConfiguration")
+
+    monkeypatch.setattr(ledger.function, "get_function_configuration", refuse)
+    code, out, _ = ledger.run("costs")
+    assert code == 0
+    said = "us-east-1, because AWS refuses GetFunctionConfiguration of stack cv-birds to you"
+    assert f"Billed 0.0066 USD by AWS's list prices of {said} (" in out
 
 
 def test_an_execution_as_json_and_as_csv_has_the_lines_of_the_bill(ledger: Ledger, tmp_path: Path) -> None:
