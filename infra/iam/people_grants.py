@@ -162,6 +162,13 @@ def _job_grants(names: Names) -> list[Grant]:
             ],
             wildcard=unscoped,
         ),
+        # What an execution was billed: the jobs that a retry replaced are found by its id in their names.
+        Grant(
+            sid="ListJobs",
+            actions=["sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs"],
+            resources=["*"],
+            wildcard="IAM knows no resource for listing jobs, which tells their names and times.",
+        ),
         # Error messages name these logs.
         Grant(
             sid="ReadLogs",

@@ -236,7 +236,7 @@ def _activate(session: Session, console: Console) -> None:
 def _read_month(session: Session, output: _Output, first: date, by: str, stack: str) -> Month:
     ce = session.client("ce")
     explorer.refuse_local(ce)
-    project = session.deployment(stack).project
+    project = None if by == explorer.PROJECT else session.deployment(stack).project
     if note := explorer.check_active(ce, tuple(dict.fromkeys((by, explorer.PROJECT)))):
         say(output.remarks, note)
     return explorer.read_month(ce, first, by, project)
@@ -306,7 +306,7 @@ def _tell_estimate(console: Console, found: Estimate, prices: Prices, worst: flo
         jobs = outcome.counted(len(found.steps), "job")
         say(
             console,
-            "No finished execution of this pipeline has a job that Completed: nothing is known of it yet.",
+            "No finished execution of this pipeline has a job that Completed: no history yet.",
         )
         say(
             console,

@@ -122,19 +122,18 @@ def activate(ce: Any) -> tuple[list[str], dict[str, str]]:
     return [tag for tag in TAGS if tag not in errors], errors
 
 
-def read_month(ce: Any, first: date, tag: str, project: str) -> Month:
+def read_month(ce: Any, first: date, tag: str, project: str | None) -> Month:
     """Ask Cost Explorer for SageMaker's costs of a month, day by day, by the values of `tag`.
 
-    They are those of one project; told by `project` itself, those of all.
+    They are those of one project, or of all without one.
     """
-    whose = None if tag == PROJECT else project
     following = (first.replace(day=28) + timedelta(days=4)).replace(day=1)
     request: dict[str, Any] = {
         # End is the first day that is not asked for; there is nothing to ask for after today.
         "TimePeriod": {"Start": f"{first}", "End": f"{min(following, _today() + timedelta(days=1))}"},
         "Granularity": "DAILY",
         "Metrics": [METRIC],
-        "Filter": _filter(whose),
+        "Filter": _filter(project),
         "GroupBy": [{"Type": "TAG", "Key": tag}],
     }
     days: dict[date, Day] = {}
@@ -151,7 +150,7 @@ def read_month(ce: Any, first: date, tag: str, project: str) -> Month:
                 currency = cost.get("Unit", currency)
             days[day] = Day(day, amounts, bool(result.get("Estimated")))
         if not answer.get("NextPageToken"):
-            return Month(first, tag, whose, currency, tuple(days[day] for day in sorted(days)))
+            return Month(first, tag, project, currency, tuple(days[day] for day in sorted(days)))
         request["NextPageToken"] = answer["NextPageToken"]
 
 

@@ -133,6 +133,9 @@ def test_each_command_needs_no_more_than_its_row(
     for command in ("watch", "report"):
         code, said = person("watch", command)
         assert (code == 2, "AWS refused" in said) == (False, False), said
+    assert allowed(person("estimate", "estimate"))
+    code, said = person("costs", "costs")
+    assert (code, "Billed 0.00 USD by AWS's list prices of us-east-1 (2025)." in said) == (0, True), said
 
 
 def model_package(deployed: DeployedStack, folder: Path) -> str:

@@ -129,6 +129,7 @@ UPLOADER = (
         jobs("training-job"),
         (*other_jobs("training-job"), f"{OTHER_ACCOUNT}:training-job/mine"),
     ),
+    Right(("sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs"), ("*",)),
     Right(
         ("logs:GetLogEvents",),
         (

@@ -344,10 +344,13 @@ class ScriptedSageMaker:
         self, request: dict[str, Any], jobs: Sequence[FakeTraining | FakeProcessing], noun: str
     ) -> dict[str, Any]:
         members = [f"{noun}Name", f"{noun}Arn", f"{noun}Status", "CreationTime"]
+        after = datetime.fromtimestamp(request["CreationTimeAfter"], UTC)
         named = [
             job.at(self.clock)
             for job in jobs
-            if request["NameContains"] in job.name and job.begin <= self.clock
+            if request["NameContains"].lower() in job.name.lower()
+            and job.begin <= self.clock
+            and moment(job.begin) >= after
         ]
         return page([{each: job[each] for each in members} for job in named], request, f"{noun}Summaries")
 
