@@ -65,7 +65,7 @@ def test_all_cells_run_on_local_aws_and_show_what_they_say(
     notebook = read()
     client = NotebookClient(
         notebook,
-        km=KernelOfThisPython(),
+        kernel_manager_class=KernelOfThisPython,
         resources={"metadata": {"path": str(NOTEBOOK.parent)}},
         timeout=240,
     )
