@@ -61,8 +61,10 @@ class Evaluation:
     training_type: str
     document: Mapping[str, Any]
     body: bytes
+    url: str = ""
+    """Where evaluation.json is."""
     pictures: Mapping[str, bytes] = field(default_factory=dict)
-    """The JPEGs of its mistakes, by the names that the document has for them."""
+    """The JPEGs of its mistakes, by the names that the document has for them, once they were asked for."""
 
     def metric(self, name: str) -> float | None:
         """Return a metric's value, such as `accuracy` or `macro_f1`."""
@@ -160,8 +162,7 @@ def read(sagemaker: Any, s3: Any, snapshot: Snapshot) -> tuple[dict[str, Evaluat
             continue
         for url in property_file_urls(sagemaker, snapshot.execution, step):
             try:
-                evaluation = fetch(s3, url, planned.training_type)
-                found[planned.training_type] = replace(evaluation, pictures=pictures(s3, url, evaluation))
+                found[planned.training_type] = fetch(s3, url, planned.training_type)
             except (ClientError, ValueError) as error:
                 missing.append(f"no evaluation of {planned.training_type}: {url}: {_said(error)}")
     return found, missing
@@ -180,20 +181,21 @@ def fetch(s3: Any, url: str, training_type: str) -> Evaluation:
         raise ValueError("nested too deeply") from error
     if not isinstance(document, dict):
         raise ValueError("not a JSON object")
-    return Evaluation(training_type, document, body)
+    return Evaluation(training_type, document, body, url)
 
 
-def pictures(s3: Any, url: str, evaluation: Evaluation) -> dict[str, bytes]:
+def with_pictures(s3: Any, evaluation: Evaluation) -> Evaluation:
     """Read the JPEGs of an evaluation's mistakes from beside it, leaving out what is none or too large."""
-    names = [each.file for each in evaluation.mistakes if PICTURE_NAME.fullmatch(each.file)]
+    names = list(
+        dict.fromkeys(each.file for each in evaluation.mistakes if PICTURE_NAME.fullmatch(each.file))
+    )
     with ThreadPoolExecutor(READERS) as pool:
-        bodies = pool.map(lambda name: _picture(s3, beside(url, name)), dict.fromkeys(names))
-        found = dict(zip(dict.fromkeys(names), bodies, strict=True))
+        bodies = list(pool.map(lambda name: _picture(s3, beside(evaluation.url, name)), names))
     kept: dict[str, bytes] = {}
-    for name, body in found.items():
+    for name, body in zip(names, bodies, strict=True):
         if body and sum(map(len, kept.values())) + len(body) <= PICTURES_LIMIT:
             kept[name] = body
-    return kept
+    return replace(evaluation, pictures=kept)
 
 
 def beside(url: str, name: str) -> str:

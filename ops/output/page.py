@@ -17,6 +17,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ops.costs.bill import Bill
 from ops.executions.curves import Curves
 from ops.executions.evaluations import Evaluation, Mistake
 from ops.executions.execution import StartedStep
@@ -29,7 +30,7 @@ from ops.output.charts import Chart, Reliability, charts, reliability
 from ops.output.confusion import Matrix, matrix, most_confused
 from ops.output.dag import Dag, dag
 from ops.output.summary import Summary
-from ops.output.terminal import duration
+from ops.output.terminal import dollars, duration
 from ops.output.timeline import Timeline, timeline
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -70,7 +71,7 @@ class Page:
         reached = {kind: each.metric("accuracy") for kind, each in self.evaluations.items()}
         accuracies = {kind: value for kind, value in reached.items() if value is not None}
         if self.snapshot.execution.finished:
-            return words.summary(self.snapshot, self.packages, accuracies)
+            return words.summary(self.snapshot, self.packages, accuracies, self.bill)
         return f"{self.snapshot.execution.status}: how far it was at {moment(self.snapshot.taken)}."
 
     @property
@@ -113,12 +114,12 @@ class Page:
 
     @property
     def galleries(self) -> list[tuple[str, list[Mistake]]]:
-        """Return each model's surest mistakes that there is a picture of."""
-        listed = (
-            (kind, [mistake for mistake in each.mistakes if mistake.picture])
-            for kind, each in self.evaluations.items()
-        )
-        return [(kind, mistakes) for kind, mistakes in listed if mistakes]
+        """Return the surest mistakes that there is a picture of; models with the same ones share them."""
+        found: dict[tuple[Mistake, ...], list[str]] = {}
+        for kind, each in self.evaluations.items():
+            if mistakes := tuple(mistake for mistake in each.mistakes if mistake.picture):
+                found.setdefault(mistakes, []).append(kind)
+        return [(" and ".join(kinds), list(mistakes)) for mistakes, kinds in found.items()]
 
     @property
     def lineage(self) -> list[tuple[str, str]]:
@@ -150,9 +151,19 @@ class Page:
         return sorted({name for each in self.trainings for name in each.metrics} - {words.PROGRESS})
 
     @property
-    def spot(self) -> Training | None:
-        """Return the managed spot training job this execution paid for."""
-        return next((each for each in self.snapshot.billed_trainings.values() if each.spot), None)
+    def bill(self) -> Bill:
+        """Return what the jobs of this execution were billed."""
+        return self.summary.bill
+
+    @property
+    def total(self) -> str:
+        """Return what the execution cost, as far as it is known."""
+        return words.total(self.bill)
+
+    @property
+    def bill_remarks(self) -> list[str]:
+        """Return what there is to say about the bill beside its lines."""
+        return words.bill_remarks(self.bill)
 
     @property
     def identical(self) -> bool | None:
@@ -244,6 +255,8 @@ def _templates() -> Environment:
         "number": number,
         "file_name": folder_name,
         "picture": picture_url,
+        "dollars": dollars,
+        "usd": usd,
     }
     environment.filters.update(filters)
     return environment
@@ -280,6 +293,11 @@ def clock(when: datetime | None) -> str:
 def percent(share: float | None, decimals: int = 0) -> str:
     """Write a share in percent."""
     return NOTHING if share is None else f"{share:.{decimals}%}"
+
+
+def usd(amount: float | None) -> str:
+    """Write a sum of a column that is in USD."""
+    return NOTHING if amount is None else f"{amount:.4f}"
 
 
 def number(value: Any) -> str:

@@ -94,10 +94,12 @@ def read_page(
 def _read(
     clients: ClientFactory, reader: SnapshotReader, notes: Sequence[str], prices: Prices | None
 ) -> Page:
-    sagemaker, logs, snapshot = clients.client("sagemaker"), clients.client("logs"), reader.read()
+    sagemaker, logs, s3 = (clients.client(service) for service in ("sagemaker", "logs", "s3"))
+    snapshot = reader.read()
     parameters = execution.read_parameters(sagemaker, snapshot.execution.arn)
     packages = models.read_packages(sagemaker, snapshot)
-    found, missing = evaluations.read(sagemaker, clients.client("s3"), snapshot)
+    read, missing = evaluations.read(sagemaker, s3, snapshot)
+    found = {kind: evaluations.with_pictures(s3, each) for kind, each in read.items()}
     bill = read_bill(sagemaker, snapshot, prices or list_prices())
     summary = summarise(snapshot, parameters, found, packages, {}, bill=bill)
     told = curves.read(logs, snapshot.trainings)

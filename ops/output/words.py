@@ -109,8 +109,12 @@ def summary(
     took = duration((execution.end(snapshot.taken) - execution.start).total_seconds())
     word = "test accuracy" if accuracies else "validation accuracy"
     reached = accuracies or validation_accuracies(snapshot)
-    parts = [_registered(packages, reached, word), *([f"it cost {total(bill)}"] if bill else [])]
+    parts = [_registered(packages, reached, word), *([_cost(bill)] if bill else [])]
     return f"{execution.status} in {took}: {'; '.join(parts)}."
+
+
+def _cost(bill: Bill) -> str:
+    return f"its jobs cost {total(bill)} {bill.prices.phrase}"
 
 
 def total(bill: Bill) -> str:
@@ -125,7 +129,13 @@ def bill_sentences(bill: Bill) -> list[str]:
         if line.usd is not None:
             steps[line.step] = steps.get(line.step, 0.0) + line.usd
     listed = ", ".join(f"{step} {dollars(usd)}" for step, usd in steps.items())
-    said = [f"Billed {total(bill)} {bill.prices.phrase}" + (f": {listed}." if listed else ".")]
+    billed = f"Billed {total(bill)} {bill.prices.phrase}" + (f": {listed}." if listed else ".")
+    return [billed, *bill_remarks(bill)]
+
+
+def bill_remarks(bill: Bill) -> list[str]:
+    """Say what a bill's lines do not: what cost nothing, what is not known, what Spot was billed."""
+    said = []
     if bill.cached:
         said.append(f"From the cache, at no cost here: {', '.join(bill.cached)}.")
     said += [f"Not known: {line}." for line in bill.not_known]

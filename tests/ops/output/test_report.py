@@ -12,7 +12,6 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 from moto import mock_aws
@@ -36,16 +35,9 @@ from tests.support.services.fake_execution_scenarios import (
     register,
     succeeded,
 )
+from tests.support.services.report_clients import ReportClients
 
 VOID = {"meta", "link", "br", "img", "hr"}
-
-
-class ReportClients:
-    def __init__(self, fake: ScriptedSageMaker) -> None:
-        self.fake = fake
-
-    def client(self, service: str, /) -> Any:
-        return self.fake.client() if service == "sagemaker" else client_of(service)
 
 
 class ParsedPage(HTMLParser):
@@ -284,6 +276,12 @@ def test_mistakes_are_shown_with_their_pictures_and_nothing_from_elsewhere(tmp_p
     assert "with 98%" in text
 
 
+def test_models_with_the_same_mistakes_share_their_pictures(tmp_path: Path) -> None:
+    _, text = write(succeeded(), tmp_path / "run")
+    assert text.count("The surest mistakes of") == 1
+    assert "The surest mistakes of Spot and OnDemand" in text
+
+
 def test_a_page_says_where_everything_comes_from(tmp_path: Path) -> None:
     _, text = write(succeeded(), tmp_path / "run")
     definition = (tmp_path / "run" / "pipeline.json").read_bytes()
@@ -291,6 +289,19 @@ def test_a_page_says_where_everything_comes_from(tmp_path: Path) -> None:
     lineage = text.partition("Where it comes from")[2]
     for value in (succeeded().arn, hashlib.sha256(definition).hexdigest(), "ab" * 32, weights):
         assert value in lineage
+
+
+def test_the_bill_is_in_dollars_and_the_console_s_figure_has_the_console_s_name(tmp_path: Path) -> None:
+    summary, text = write(succeeded(), tmp_path / "run")
+    (compared,) = summary.bill.spot_against_on_demand
+    assert compared.saved_share
+    tiles, _, bill = text.partition("<h2>The bill</h2>")
+    assert f"{compared.saved_share:.0%} less" in tiles
+    assert "68%" not in tiles.partition("<h2>")[0], "that is what one job alone would say"
+    assert re.search(r"1 - billable / training \(SageMaker's console\)</th><td>68%</td>", text)
+    for line in summary.bill.lines:
+        assert f">{line.usd:.4f}<" in bill
+    assert f"{summary.bill.total_usd:.4f} USD" in bill
 
 
 def test_every_part_that_scrolls_can_be_reached_by_keyboard(tmp_path: Path) -> None:

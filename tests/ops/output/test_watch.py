@@ -142,7 +142,7 @@ def test_the_closing_sentence_sums_up_and_says_how_to_approve() -> None:
     closing = text[text.index("Succeeded in 0:42") :]
     assert "registered 2 model packages" in closing
     assert "cv-birds/2 (Spot, test accuracy 0.925) and cv-birds/1 (OnDemand, test accuracy 0.925)" in closing
-    assert "each PendingManualApproval; it cost 0.0066 USD." in closing
+    assert "each PendingManualApproval; its jobs cost 0.0066 USD by AWS" in closing
     assert "\ncv-pipeline approve cv-birds/2\n" in closing
 
 
@@ -194,7 +194,7 @@ def test_what_is_not_known_of_the_bill_is_said() -> None:
     execution = succeeded()
     execution.trainings[0].instance_type = "ml.x9.huge"
     _, text = run(execution)
-    assert "it cost at least 0.0050 USD" in text
+    assert "its jobs cost at least 0.0050 USD by AWS" in text
     assert "Not known: pipelines-q3fz81mkd2ax-TrainSpot-ab12cd34ef: the price of ml.x9.huge is not" in text
     assert "For the same training" not in text
 

@@ -255,8 +255,8 @@ class ScriptedSageMaker:
         try:
             body = getattr(self, f"_{model.name}")(request)
         except LookupError as error:
-            refusal = {"Error": {"Code": "ResourceNotFound", "Message": f"{error.args[0]} does not exist"}}
-            return SimpleNamespace(status_code=400), {**refusal, "ResponseMetadata": {"HTTPStatusCode": 400}}
+            absent = {"Error": {"Code": "ResourceNotFound", "Message": f"{error.args[0]} does not exist"}}
+            return SimpleNamespace(status_code=400), {**absent, "ResponseMetadata": {"HTTPStatusCode": 400}}
         return SimpleNamespace(status_code=200), {**body, "ResponseMetadata": {"HTTPStatusCode": 200}}
 
     def _execution(self, request: dict[str, Any]) -> ScriptedExecution:
