@@ -25,7 +25,7 @@ MOST = 8
 
 
 @click.command()
-@click.argument("compared", metavar="EXECUTION|VERSION...", nargs=-1, required=True)
+@click.argument("compared", metavar="[EXECUTION|VERSION]...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Show what is the same, too.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page to FILE, too.")
@@ -40,7 +40,7 @@ def compare(
     pipeline: str | None,
     stack: str,
 ) -> None:
-    """Compare executions and registered models.
+    """Compare executions and registered models, or the models of the newest execution.
 
     Each is an execution (`latest`, a PipelineExecutionId or an ARN), which has a column for each model that
     it evaluated, or a model: a VERSION of the stack's group, GROUP/NUMBER or the ARN of a model package.
@@ -52,13 +52,13 @@ def compare(
     session = Session()
     columns = Columns(session, deployed_prices(session, stack))
     found: list[Column] = []
-    for wanted in compared:
+    for wanted in compared or ("latest",):
         if names_model(wanted):
             found.append(columns.of_package(package_arn(session, wanted, stack)))
         else:
             found += columns.of_execution(find_execution(session, wanted, pipeline, stack))
     if len(found) < 2:
-        raise OpsError(f"{compared[0]} is one model: name a second execution or model to compare it with")
+        raise OpsError(f"{found[0].title} is one model: name a second execution or model to compare it with")
     if len(found) > MOST:
         raise OpsError(f"{len(found)} models are more than the {MOST} that a table has room for: name fewer")
     comparison = side_by_side(found)
