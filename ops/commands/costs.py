@@ -195,8 +195,9 @@ def _tell_bill(output: _Output, session: Session, arn: str, prices: Prices) -> N
         say(console, json.dumps({"execution_arn": arn, "status": state, **bill.document()}, indent=2))
     else:
         say(console, f"{snapshot.execution.pipeline_name}  execution {snapshot.execution.id}  {state}")
-        show_table(console, ("step", "job", "instances", "billed", "USD"), map(_row, bill.lines))
-        for line in words.bill_sentences(bill):
+        if bill.lines:
+            show_table(console, ("step", "job", "instances", "billed", "USD"), map(_row, bill.lines))
+        for line in (f"Billed {words.total(bill)} {bill.prices.phrase}.", *words.bill_remarks(bill)):
             say(console, line)
     output.write(output.csv_file, lambda: bill_csv(bill))
 

@@ -66,7 +66,7 @@ def test_the_prices_are_those_of_the_deployments_policy(ledger: Ledger) -> None:
     ledger.function.environment["DEPLOYMENT_POLICY"] = json.dumps({"instance_prices": {"ml.c5.4xlarge": 360}})
     _, out, _ = ledger.run("costs", "latest")
     assert "and instance_prices of stack cv-birds" in out
-    assert "TrainSpot 0.70" in out, "seven seconds of 360 USD an hour"
+    assert "TrainSpot (Spot) billed 0.70" in out, "seven seconds of 360 USD an hour"
 
 
 def test_whoever_may_not_read_the_policy_is_told_by_what_prices_it_is(

@@ -230,6 +230,8 @@ class ScriptedSageMaker:
         self.calls: list[str] = []
         self.exit_message: str | None = None  # of every processing job
         self.training_type: str | None = None  # of every model package, or else what its step is called after
+        self.model_metrics: dict[str, str] = {}  # the URL of evaluation.json, by model package
+        self.package_properties: dict[str, str] = {}  # of every model package
         self.statuses = {"RegisterSpot": "PendingManualApproval", "RegisterOnDemand": "PendingManualApproval"}
         self.denied: set[str] = set()
         """Operations that whoever asks has no right to."""
@@ -364,9 +366,15 @@ class ScriptedSageMaker:
                     return {
                         "ModelPackageArn": arn,
                         "ModelApprovalStatus": status,
-                        "CustomerMetadataProperties": {"TrainingType": kind},
+                        "CustomerMetadataProperties": {"TrainingType": kind} | self.package_properties,
+                        **_model_metrics(self.model_metrics.get(arn)),
                     }
         raise LookupError(arn)
+
+
+def _model_metrics(url: str | None) -> dict[str, Any]:
+    statistics = {"ContentType": "application/json", "S3Uri": url}
+    return {"ModelMetrics": {"ModelQuality": {"Statistics": statistics}}} if url else {}
 
 
 def _channel(name: str, uri: str) -> dict[str, Any]:
