@@ -56,19 +56,22 @@ class LocalAWS:
         schedule_speed: float | None = None,
         region: str = "us-east-1",
         account: str = "123456789012",
+        notes: Iterable[str] = (),
         without: Iterable[str] = (),
     ) -> None:
         """Prepare local AWS; entering the context starts it.
 
         `faults` is the seed of what goes wrong, `schedule_speed` how many times faster than on AWS time
-        passes for schedules, and `without` names adapters to leave out: so the tests see whether MiniStack
-        still needs them.
+        passes for schedules, `notes` what the page for a browser says of each execution, and `without` names
+        adapters to leave out: so the tests see whether MiniStack still needs them.
         """
         self.work_dir = work_dir.absolute()
         self.region = region
         self.account = account
         self.endpoint_url = ""
         """http://localhost:<port>, known once the server is entered."""
+        self.page_url = ""
+        """What a browser opens; whoever knows it may do everything, in this run."""
         self._port = port
         self._settings = {
             "region": region,
@@ -77,6 +80,7 @@ class LocalAWS:
             "iam": iam,
             "faults": faults,
             "schedule_speed": schedule_speed,
+            "notes": list(notes),
             "without": sorted(without),
             "jobs": asdict(jobs or JobSettings()),
         }
@@ -98,7 +102,8 @@ class LocalAWS:
             self.endpoint_url = f"http://localhost:{port}"
             self._process = _start(self._environment_of_server(port), listener.fileno())
             undo.callback(self._stop)
-            self._keys = tuple(self._ask(self._settings | {"descriptor": listener.fileno()})["keys"])
+            started = self._ask(self._settings | {"descriptor": listener.fileno()})
+            self._keys, self.page_url = tuple(started["keys"]), started["page_url"]
             listener.close()
             self._undo = undo.pop_all()
         return self
