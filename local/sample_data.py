@@ -1,6 +1,6 @@
 """Sample data without a download: simple birds of eight classes, drawn by this program.
 
-    python -m local.sample_data DIR        # DIR/images, DIR/images.txt, ..., and DIR/CUB_200_2011.tgz
+    python -m local.sample_data DIR        # DIR/images, DIR/images.txt, ..., and DIR/drawn-birds.tgz
 
 The folder has the layout of CUB-200-2011 with the same class numbers and names, so everything that reads the
 one reads the other. The pictures are drawings, and say so: in README.txt, in their EXIF data and in a JPEG
@@ -27,7 +27,7 @@ from PIL import ExifTags, Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 SEED = 7
 """Any number would do: every machine draws the same pictures."""
 IMAGES_PER_CLASS = 60  # as many as CUB has; half of them are to train with
-ARCHIVE_NAME, ARCHIVE_ROOT = "CUB_200_2011.tgz", "CUB_200_2011"
+ARCHIVE_NAME, ARCHIVE_ROOT = "drawn-birds.tgz", "drawn-birds"
 TABLES = ("images", "image_class_labels", "train_test_split", "bounding_boxes")
 COMMENT = "drawing: made by a program (python -m local.sample_data), not a photograph"
 README = """These pictures are DRAWINGS made by a program, not photographs of birds.
@@ -249,7 +249,7 @@ def generate(directory: Path, *, images_per_class: int = IMAGES_PER_CLASS, seed:
 
 
 def write_archive(directory: Path) -> Path:
-    """Pack a generated data set as CUB_200_2011.tgz beside its files; the same files give the same bytes.
+    """Pack a generated data set as drawn-birds.tgz beside its files; the same files give the same bytes.
 
     What images.txt does not list stays out. The archive appears whole or not at all.
     """
@@ -292,7 +292,7 @@ def cached_archive(folder: Path, announce: Callable[[], None] = lambda: None) ->
 @click.option("--images-per-class", default=IMAGES_PER_CLASS, show_default=True, type=click.IntRange(2))
 @click.option("--seed", default=SEED, show_default=True, type=click.IntRange(0))
 def main(directory: Path, images_per_class: int, seed: int) -> None:
-    """Draw the sample data into DIRECTORY, in CUB's layout, and pack it as CUB_200_2011.tgz there."""
+    """Draw the sample data into DIRECTORY, in CUB's layout, and pack it as drawn-birds.tgz there."""
     archive = write_archive(generate(directory, images_per_class=images_per_class, seed=seed))
     print(f"{images_per_class * len(SPECIES)} drawings of {len(SPECIES)} classes: {directory}, {archive}")
 

@@ -6,7 +6,9 @@ cv-pipeline validate FILE           # say everything that is wrong with a defini
 cv-pipeline upload --data FOLDER    # start an execution
 cv-pipeline watch                   # follow the newest one
 cv-pipeline report                  # leave a page, the models and the metrics of it
-cv-pipeline predict IMAGE --model 1 # ask a registered model
+cv-pipeline models                  # list the registered models
+cv-pipeline approve 1               # approve one; reject, download
+cv-pipeline predict IMAGE --model 1 # ask one
 cv-pipeline history                 # uploads, verdicts and executions
 cv-pipeline destroy                 # remove the deployment
 """
@@ -48,6 +50,10 @@ for command in (
     uploads.upload,
     executions.watch,
     executions.report,
+    models.models,
+    models.approve,
+    models.reject,
+    models.download,
     models.predict,
     delivery.history,
     delivery.failures,

@@ -2,8 +2,11 @@
 
     python -m training.evaluate --training-type Spot
 
-Reads model/model.tar.gz, test and manifest below /opt/ml/processing/input and writes evaluation.json, whose
-multiclass_classification_metrics.accuracy.value decides about registration, to output evaluation.
+Reads model/model.tar.gz, test and manifest below /opt/ml/processing/input and writes to output evaluation:
+
+    predictions.csv     the answer for each test image
+    mistakes/000.jpg    and so on: the images of the surest wrong answers, small
+    evaluation.json     written last; multiclass_classification_metrics.accuracy.value decides registration
 """
 
 from __future__ import annotations
@@ -11,8 +14,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from training import job
@@ -20,9 +25,17 @@ from training.allocator import keep_memory
 from training.artifact import ModelDescription, read_archive
 from training.data import CentreCrop, Channel, Loader, batches_of
 from training.job import JobError
-from training.metrics import class_report, classification_metrics, confusion_matrix
+from training.metrics import (
+    brier_score,
+    calibration,
+    class_report,
+    classification_metrics,
+    confusion_matrix,
+    log_loss,
+)
 from training.model import Classifier, choose_device, folded
 from training.paths import Paths, read_json, write_json
+from training.predictions import CSV_NAME, Predictions, write_csv, write_mistakes
 from training.shards import short_side
 
 VERSION = 1
@@ -89,25 +102,38 @@ def evaluate(paths: Paths, argv: Sequence[str] | None) -> None:
     manifest = read_json(paths.processing_input("manifest") / "manifest.json", "the manifest")
     test = Channel(paths.processing_input("test"))
     check_same_classes(description, manifest, test)
-    document = report(predict(classifier, description, test), test, _names(description.classes))
-    document = {"version": VERSION, "training_type": training_type, **document}
+    folder = paths.processing_output("evaluation")
+    document = {
+        "version": VERSION,
+        "training_type": training_type,
+        **report(folder, predict(classifier, description, test), test, _names(description.classes)),
+    }
     if description.data_digest != test.digest:
         print("warning: the model was trained on data with another digest than the test's", file=sys.stderr)
-    write_json(paths.processing_output("evaluation") / "evaluation.json", document)
+    write_json(folder / "evaluation.json", document)
     _say(paths, training_type, document, time.perf_counter() - started)
 
 
-def report(logits: torch.Tensor, test: Channel, names: list[str]) -> dict[str, Any]:
-    """Build evaluation.json from logits (images, classes)."""
-    truth = test.labels()
-    counts = confusion_matrix(truth.tolist(), logits.argmax(1).tolist(), len(names))
+def report(folder: Path, logits: torch.Tensor, test: Channel, names: list[str]) -> dict[str, Any]:
+    """Return evaluation.json of logits (images, classes), and write the files that it names into `folder`."""
+    answers = Predictions.of(logits, test)
+    truth, predicted = answers.truth.tolist(), answers.predicted
+    counts = confusion_matrix(truth, predicted.tolist(), len(names))
     metrics = classification_metrics(counts, names, seed=BOOTSTRAP_SEED)
     top = logits.topk(min(5, len(names)), dim=1).indices
-    metrics["top_5_accuracy"] = {"value": (top == truth[:, None]).any(1).float().mean().item()}
+    metrics["top_5_accuracy"] = {"value": (top == answers.truth[:, None]).any(1).float().mean().item()}
+    logarithms = answers.log_probabilities.numpy()
+    metrics["log_loss"] = {"value": log_loss(logarithms, truth)}
+    metrics["brier_score"] = {"value": brier_score(np.exp(logarithms), truth)}
+    right = (predicted == answers.truth).numpy()
+    write_csv(folder / CSV_NAME, answers, test, names)
     return {
         "dataset": {"item_count": len(test), "digest": test.digest},
         "multiclass_classification_metrics": metrics,
         "classes": class_report(counts, names),
+        "calibration": calibration(answers.confidence.numpy(), right),
+        "predictions": CSV_NAME,
+        "mistakes": write_mistakes(folder, answers, test, names),
     }
 
 

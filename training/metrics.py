@@ -20,6 +20,10 @@ _Z = 1.959963984540054  # the normal distribution's 97.5 % point
 RESAMPLES = 1000
 """A thousand leave 25 beyond either end of a 95 % interval."""
 
+BINS = 10
+"""Of calibration: fewer hide what is wrong, and with more a few dozen images leave most of them empty."""
+
+Numbers = NDArray[np.float64]
 Counts = NDArray[np.int64]
 """A confusion matrix (classes, classes): rows are the truth, columns the answers."""
 
@@ -113,6 +117,47 @@ def classification_metrics(counts: Counts, names: Sequence[str], *, seed: int) -
         name: dict(zip(names, map(int, row), strict=True)) for name, row in zip(names, counts, strict=True)
     }
     return metrics
+
+
+def log_loss(log_probabilities: Numbers, truth: Sequence[int]) -> float:
+    """Return the mean of -ln(probability of the true class): 0 is best, and being surely wrong costs most."""
+    return float(-log_probabilities[np.arange(len(truth)), truth].mean())
+
+
+def brier_score(probabilities: Numbers, truth: Sequence[int]) -> float:
+    """Return the mean over the images of sum((probability - 1 if true, else 0)^2): 0 is best, 2 is worst.
+
+    G. W. Brier, Verification of forecasts expressed in terms of probability, Monthly Weather Review 78, 1950.
+    """
+    missed = probabilities.copy()
+    missed[np.arange(len(truth)), truth] -= 1
+    return float((missed**2).sum(1).mean())
+
+
+def calibration(confidence: Numbers, right: NDArray[np.bool_]) -> dict[str, Any]:
+    """Compare how sure the answers are with how often they are right, by bins of equal width.
+
+    Bin m of M holds the answers whose probability lies in ((m - 1) / M, m / M]; bins without images are left
+    out. The expected calibration error is the sum over the bins of (images of the bin / all images) *
+    |accuracy - mean probability|: C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, On calibration of modern
+    neural networks, ICML 2017, equation 3.
+    """
+    edges = np.arange(BINS + 1) / BINS
+    place = np.searchsorted(edges[1:-1], confidence, side="left")
+    bins = []
+    for number in np.unique(place):
+        inside = place == number
+        bins.append(
+            {
+                "lower": float(edges[number]),
+                "upper": float(edges[number + 1]),
+                "images": int(inside.sum()),
+                "confidence": float(confidence[inside].mean()),
+                "accuracy": float(right[inside].mean()),
+            }
+        )
+    gaps = (each["images"] * abs(each["accuracy"] - each["confidence"]) for each in bins)
+    return {"expected_calibration_error": sum(gaps) / len(confidence), "bins": bins}
 
 
 def class_report(counts: Counts, names: Sequence[str]) -> dict[str, Any]:

@@ -169,6 +169,13 @@ def _job_grants(names: Names) -> list[Grant]:
             resources=[*streams, names.arn("logs", f"log-group:{names.function_log_group}:log-stream:*")],
             wildcard=f"{unscoped} The function's streams are named by Lambda.",
         ),
+        # A stream ends in the time at which it began: a report has to look for those of a job.
+        Grant(
+            sid="FindLogs",
+            actions=["logs:DescribeLogStreams"],
+            resources=[names.arn("logs", f"log-group:{group}:*") for group in JOB_LOGS],
+            wildcard="the group itself, as Logs writes its ARN; reading is scoped by stream.",
+        ),
     ]
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from ops.aws.session import Session
 from ops.commands.options import EXECUTION, PIPELINE, STACK
+from ops.costs.prices import deployed_prices
 from ops.executions.execution import find
 from ops.output.report import PAGE, write_report
 from ops.output.terminal import say
@@ -30,10 +31,10 @@ def watch(execution: str, pipeline: str | None, stack: str) -> int:
     change in CI, in files and with NO_COLOR. Ctrl-C ends the watching, not the execution.
     """
     session, console = Session(), Console()
-    arn = _find(session, execution, pipeline, stack)
+    arn = find_execution(session, execution, pipeline, stack)
     sagemaker, logs, s3 = (session.client(service) for service in ("sagemaker", "logs", "s3"))
     try:
-        status = follow(sagemaker, logs, arn, console, s3=s3)
+        status = follow(sagemaker, logs, arn, console, s3=s3, prices=deployed_prices(session, stack))
     except KeyboardInterrupt:
         say(console, f"\nThe execution goes on. Watch it again with: cv-pipeline watch {arn}")
         return INTERRUPTED
@@ -58,13 +59,13 @@ def report(execution: str, output: Path | None, pipeline: str | None, stack: str
     and models/*/model.tar.gz in DIR, which is replaced when it holds an earlier report.
     """
     session = Session()
-    arn = _find(session, execution, pipeline, stack)
+    arn = find_execution(session, execution, pipeline, stack)
     directory = output or REPORTS / arn.rpartition("/")[2]
-    summary = write_report(session, arn, directory)
+    summary = write_report(session, arn, directory, prices=deployed_prices(session, stack))
     say(Console(), f"{summary.status}: {directory / PAGE}")
 
 
-def _find(session: Session, wanted: str, pipeline: str | None, stack: str) -> str:
+def find_execution(session: Session, wanted: str, pipeline: str | None, stack: str) -> str:
     """Return the ARN of what was asked for: an ARN, a PipelineExecutionId, or `latest`."""
     if wanted.startswith("arn:"):
         return wanted

@@ -63,10 +63,8 @@ def read_plan(source: Path, choice: Choice) -> Plan:
 def say_plan(plan: Plan, console: Console) -> None:
     """Say what a data set is, and what of it is left out."""
     counts = ", ".join(f"{count:,} {split}" for split, count in plan.counts().items())
-    say(
-        console,
-        f"Data: {plan.data.layout}, {len(plan.classes):,} classes, {len(plan.images):,} images: {counts}",
-    )
+    classes = f"{len(plan.classes):,} classes"
+    say(console, f"Data laid out as {plan.data.layout}: {classes}, {len(plan.images):,} images: {counts}")
     for note in plan.data.notes:
         say(console, f"  {note}")
 

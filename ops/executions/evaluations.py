@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,7 +17,41 @@ from ops.errors import error_code, error_message
 from ops.executions.jobs import property_file_urls
 from ops.executions.snapshot import Snapshot
 
+PREDICTIONS = "predictions.csv"
+BIN = ("lower", "upper", "images", "confidence", "accuracy")
 SIZE_LIMIT = 32 << 20  # bytes; 200 classes take about 0.2 MB
+
+
+MISTAKES = 24  # that a page shows
+PICTURE_LIMIT = 64 << 10  # bytes of one of their JPEGs
+PICTURES_LIMIT = 384 << 10  # of all of them, so that a page of two models stays below 2 MB
+PICTURE_NAME = re.compile(r"mistakes/[A-Za-z0-9_-]{1,64}\.jpg")
+"""What a picture is called beside evaluation.json: nothing that leads elsewhere."""
+JPEG = b"\xff\xd8\xff"
+READERS = 8  # of pictures at once
+
+
+@dataclass(frozen=True)
+class CalibrationBin:
+    """The images to which the model gave a probability from `lower` to `upper`."""
+
+    lower: float
+    upper: float
+    images: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A test image that the model called by a wrong name; `picture` is a JPEG, None where there is none."""
+
+    image: str
+    true: str
+    predicted: str
+    probability: float | None
+    file: str
+    picture: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -25,6 +61,10 @@ class Evaluation:
     training_type: str
     document: Mapping[str, Any]
     body: bytes
+    url: str = ""
+    """Where evaluation.json is."""
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    """The JPEGs of its mistakes, by the names that the document has for them, once they were asked for."""
 
     def metric(self, name: str) -> float | None:
         """Return a metric's value, such as `accuracy` or `macro_f1`."""
@@ -55,6 +95,51 @@ class Evaluation:
     def classes(self) -> dict[str, Mapping[str, Any]]:
         """Return precision, recall, f1 and support by class name."""
         return {name: _mapping(row) for name, row in _mapping(self.document.get("classes")).items()}
+
+    @property
+    def data_digest(self) -> str | None:
+        """Return the digest of the data set that the test images are of."""
+        digest = _mapping(self.document.get("dataset")).get("digest")
+        return digest if isinstance(digest, str) else None
+
+    @property
+    def calibration_error(self) -> float | None:
+        """Return the expected calibration error: how far probabilities are off on average, 0 to 1."""
+        return _number(_mapping(self.document.get("calibration")).get("expected_calibration_error"))
+
+    @property
+    def calibration_bins(self) -> list[CalibrationBin]:
+        """Return how often the model was right where it was about as sure."""
+        listed = _list(_mapping(self.document.get("calibration")).get("bins"))
+        rows = [[_number(_mapping(row).get(name)) for name in BIN] for row in listed[:100]]
+        return [
+            CalibrationBin(lower, upper, int(images), confidence, accuracy)
+            for lower, upper, images, confidence, accuracy in (
+                [value for value in row if value is not None] for row in rows if None not in row
+            )
+            if images > 0 and all(0 <= value <= 1 for value in (lower, upper, confidence, accuracy))
+        ]
+
+    @property
+    def mistakes(self) -> list[Mistake]:
+        """Return the surest mistakes, as the document lists them, 24 at most."""
+        found = [_mapping(row) for row in _list(self.document.get("mistakes"))[:MISTAKES]]
+        return [
+            Mistake(
+                image=str(row.get("image", "")),
+                true=str(row.get("true", "")),
+                predicted=str(row.get("predicted", "")),
+                probability=_number(row.get("probability")),
+                file=str(row.get("file", "")),
+                picture=self.pictures.get(str(row.get("file", ""))),
+            )
+            for row in found
+        ]
+
+    @property
+    def predictions_file(self) -> str | None:
+        """Name the file beside evaluation.json that has a row for each test image."""
+        return PREDICTIONS if self.document.get("predictions") == PREDICTIONS else None
 
     @property
     def _metrics(self) -> Mapping[str, Any]:
@@ -96,7 +181,38 @@ def fetch(s3: Any, url: str, training_type: str) -> Evaluation:
         raise ValueError("nested too deeply") from error
     if not isinstance(document, dict):
         raise ValueError("not a JSON object")
-    return Evaluation(training_type, document, body)
+    return Evaluation(training_type, document, body, url)
+
+
+def with_pictures(s3: Any, evaluation: Evaluation) -> Evaluation:
+    """Read the JPEGs of an evaluation's mistakes from beside it, leaving out what is none or too large."""
+    names = list(
+        dict.fromkeys(each.file for each in evaluation.mistakes if PICTURE_NAME.fullmatch(each.file))
+    )
+    with ThreadPoolExecutor(READERS) as pool:
+        bodies = list(pool.map(lambda name: _picture(s3, beside(evaluation.url, name)), names))
+    kept: dict[str, bytes] = {}
+    for name, body in zip(names, bodies, strict=True):
+        if body and sum(map(len, kept.values())) + len(body) <= PICTURES_LIMIT:
+            kept[name] = body
+    return replace(evaluation, pictures=kept)
+
+
+def beside(url: str, name: str) -> str:
+    """Return the URL of a file in the folder of evaluation.json."""
+    return f"{url.rpartition('/')[0]}/{name}"
+
+
+def _picture(s3: Any, url: str) -> bytes | None:
+    parts = urlsplit(url, allow_fragments=False)
+    try:
+        answer = s3.get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))
+    except ClientError:
+        return None  # the mistake is listed without a picture
+    if answer["ContentLength"] > PICTURE_LIMIT:
+        return None
+    body: bytes = answer["Body"].read()
+    return body if body.startswith(JPEG) else None
 
 
 def _said(error: ClientError | ValueError) -> str:
@@ -105,6 +221,10 @@ def _said(error: ClientError | ValueError) -> str:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _number(value: Any) -> float | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,10 +12,15 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ops.errors import AbsentError, error_code, error_message
+from upload_trigger.definition import walk
+from upload_trigger.definition.problems import Path
+from upload_trigger.definition.problems import walk as walk_values
 
 FINAL = frozenset({"Succeeded", "Failed", "Stopped", "CompletedWithFailures"})
 RUNNING = frozenset({"Starting", "Executing", "Stopping"})
 ABSENT = frozenset({"ResourceNotFound", "ResourceNotFoundException"})
+STEP_REFERENCE = re.compile(r"Steps\.([A-Za-z0-9_-]+)[.\[]")
+BRANCH_WORDS = {"IfSteps": "True", "ElseSteps": "False"}
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,8 @@ class PlannedStep:
     type: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     property_files: tuple[Mapping[str, Any], ...] = ()
+    needs: Mapping[str, str] = field(default_factory=dict)
+    """The steps it waits for; of a condition whose branch it stands in, which one: True or False."""
 
     @property
     def training_type(self) -> str:
@@ -49,6 +57,8 @@ class StartedStep:
     cache_source: str | None
     exit_message: str | None = None
     """What a processing job that failed said itself; the step's FailureReason only gives its exit code."""
+    selected_from: str | None = None
+    """The execution whose step stands here because a selective execution left this one out."""
 
     @property
     def job_name(self) -> str | None:
@@ -58,6 +68,11 @@ class StartedStep:
             if arn:
                 return str(arn).rpartition("/")[2]
         return None
+
+    @property
+    def source(self) -> str | None:
+        """Return the ARN of the execution that ran the step's job, where it was not this one."""
+        return self.cache_source or self.selected_from
 
     @property
     def model_package(self) -> str | None:
@@ -210,54 +225,46 @@ def _step(entry: Mapping[str, Any], types: Mapping[str, str]) -> StartedStep:
         failure_reason=entry.get("FailureReason"),
         metadata=metadata,
         cache_source=(entry.get("CacheHitResult") or {}).get("SourcePipelineExecutionArn"),
+        selected_from=(entry.get("SelectiveExecutionResult") or {}).get("SourcePipelineExecutionArn"),
     )
-
-
-def _flatten(
-    steps: list[Any], above: tuple[str, ...] = ()
-) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
-    """Yield each step with the conditions it is in."""
-    for step in steps:
-        yield step, above
-        arguments = step.get("Arguments", {})
-        for branch in ("IfSteps", "ElseSteps"):
-            yield from _flatten(arguments.get(branch, []), (*above, step["Name"]))
 
 
 def plan(definition: Mapping[str, Any]) -> tuple[PlannedStep, ...]:
     """Order the definition's steps as they can run: by how many are before them, then as written."""
-    found = list(_flatten(definition.get("Steps", [])))
-    needs = {step["Name"]: {*above, *_references(step), *step.get("DependsOn", [])} for step, above in found}
+    known = {
+        str(step.get("Name")): (path, step, parent)
+        for path, step, parent in walk.steps(dict(definition))
+        if step.get("Name")
+    }
+    needs = {name: _needs(*found, known=frozenset(known)) for name, found in known.items()}
     depths: dict[str, int] = {}
-    for _ in found:  # as many rounds as the longest chain could need; a cycle cannot keep us here
+    for _ in known:  # as many rounds as the longest chain could need; a cycle cannot keep us here
         depths = {
             name: 1 + max((depths.get(each, 0) for each in before), default=0)
             for name, before in needs.items()
         }
-    ordered = sorted(found, key=lambda pair: depths[pair[0]["Name"]])
-    return tuple(_planned(step) for step, _ in ordered)
+    ordered = sorted(known, key=lambda name: depths[name])
+    return tuple(_planned(name, known[name][1], needs[name]) for name in ordered)
 
 
-def _planned(step: Mapping[str, Any]) -> PlannedStep:
-    arguments = step.get("Arguments", {})
-    return PlannedStep(step["Name"], step["Type"], arguments, tuple(step.get("PropertyFiles", [])))
+def _planned(name: str, step: Mapping[str, Any], needs: Mapping[str, str]) -> PlannedStep:
+    arguments = step.get("Arguments") or {}
+    return PlannedStep(name, str(step.get("Type")), arguments, tuple(step.get("PropertyFiles") or ()), needs)
 
 
-def _references(step: Mapping[str, Any]) -> set[str]:
-    """Name the steps this one takes values from, leaving out those its own branches take."""
-    arguments = {
-        key: value for key, value in step.get("Arguments", {}).items() if key not in ("IfSteps", "ElseSteps")
+def _needs(path: Path, step: dict[str, Any], parent: str | None, *, known: frozenset[str]) -> dict[str, str]:
+    """Return the steps that this one waits for, with what the arrow from each says.
+
+    Those whose values it takes, those in its DependsOn, and the condition whose branch it stands in. What its
+    own branches take is theirs.
+    """
+    named = {
+        match[1]: ""
+        for _, value in walk_values(step, path, walk.inner_steps(step, path), objects_only=True)
+        if isinstance(got := value.get("Get"), str) and (match := STEP_REFERENCE.match(got))
     }
-    return {name.split(".")[1] for name in _gets(arguments) if name.startswith("Steps.")}
-
-
-def _gets(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        got = value.get("Get")
-        if isinstance(got, str):
-            yield got
-        for each in value.values():
-            yield from _gets(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _gets(each)
+    for each in step.get("DependsOn") or ():
+        named[str(each.get("Step") if isinstance(each, dict) else each)] = ""
+    if parent is not None:
+        named[parent] = BRANCH_WORDS.get(str(path[-2]), "")
+    return {name: word for name, word in named.items() if name in known and name != step["Name"]}

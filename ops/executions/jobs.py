@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -37,6 +37,8 @@ class Training:
     instances: str
     hyper_parameters: Mapping[str, str]
     artifacts: str | None
+    metric_definitions: Mapping[str, str] = field(default_factory=dict)
+    """The expressions that find the metrics in the job's log, by name."""
 
     @property
     def interruptions(self) -> int:
@@ -45,7 +47,11 @@ class Training:
 
     @property
     def saving(self) -> float | None:
-        """Return the share that Spot saved (0.7 = 70 %), computed as SageMaker's console does."""
+        """Return 1 - billable / training (0.7 = 70 %), as SageMaker's console shows it.
+
+        Work that an interruption lost, and that was done again, raises it: `ops.costs.bill` tells what Spot
+        billed against what On-Demand did.
+        """
         if self.training_seconds is None or self.billable_seconds is None or self.training_seconds <= 0:
             return None
         return 1 - self.billable_seconds / self.training_seconds
@@ -94,6 +100,10 @@ def _training(job: Mapping[str, Any], training_type: str) -> Training:
         instances=f"{resources.get('InstanceCount', 1)} x {resources.get('InstanceType', 'unknown')}",
         hyper_parameters=job.get("HyperParameters", {}),
         artifacts=(job.get("ModelArtifacts") or {}).get("S3ModelArtifacts"),
+        metric_definitions={
+            each["Name"]: each["Regex"]
+            for each in (job.get("AlgorithmSpecification") or {}).get("MetricDefinitions") or ()
+        },
     )
 
 
@@ -108,6 +118,16 @@ def read_exit_message(sagemaker: Any, step: StartedStep) -> str | None:
     if step.job_name is None:
         return None
     return sagemaker.describe_processing_job(ProcessingJobName=step.job_name).get("ExitMessage") or None
+
+
+def log_name(sagemaker: Any, step: StartedStep) -> str | None:
+    """Return what the log streams of the step's job begin with: its name, which ARNs write in lower case."""
+    name = step.job_name
+    if name is None:
+        return None
+    if step.type == "Training":
+        return str(sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobName"])
+    return str(sagemaker.describe_processing_job(ProcessingJobName=name)["ProcessingJobName"])
 
 
 def property_file_urls(sagemaker: Any, execution: ExecutionState, step: StartedStep) -> list[str]:

@@ -117,21 +117,23 @@ def read_package(sagemaker: Any, arn: str) -> RegisteredModel:
     )
 
 
-def list_packages(sagemaker: Any, group: str) -> list[RegisteredModel]:
-    """Describe every version of a model package group, the newest first.
+def list_packages(
+    sagemaker: Any, group: str, status: str | None = None, limit: int | None = None
+) -> list[RegisteredModel]:
+    """Describe the versions of a model package group, the newest first; one that cannot be read says so.
 
     Raises:
         AbsentError: There is no such group.
     """
-    return [
-        read_package(sagemaker, arn) for _, arn in sorted(_versions(sagemaker, group).items(), reverse=True)
-    ]
+    newest_first = sorted(_versions(sagemaker, group, status).items(), reverse=True)
+    return [_package(sagemaker, arn) for _, arn in newest_first[:limit]]
 
 
-def _versions(sagemaker: Any, group: str) -> dict[int, str]:
-    """Return the ARN of each version of a group."""
-    pages = sagemaker.get_paginator("list_model_packages").paginate(ModelPackageGroupName=group)
+def _versions(sagemaker: Any, group: str, status: str | None = None) -> dict[int, str]:
+    """Return the ARN of each version of a group, or of those with an approval status."""
+    request = {"ModelPackageGroupName": group} | ({"ModelApprovalStatus": status} if status else {})
     try:
+        pages = sagemaker.get_paginator("list_model_packages").paginate(**request)
         packages = [each for page in pages for each in page["ModelPackageSummaryList"]]
     except ClientError as error:
         if error_code(error) in ABSENT | {"ValidationException"}:
@@ -252,22 +254,42 @@ def find_package(sagemaker: Any, group: str, version: int) -> str:
     raise AbsentError(f"model package group {group} has no version {version} (it has: {known})")
 
 
-def model_data(sagemaker: Any, package: str) -> str:
-    """Return the S3 URL of a model package's model.tar.gz."""
-    if url := read_package(sagemaker, package).model_data_url:
-        return url
-    raise AbsentError(f"model package {package} has no ModelDataUrl: it has no model.tar.gz")
+def model_data(model: RegisteredModel) -> str:
+    """Return the S3 URL of a registered model's model.tar.gz."""
+    if model.model_data_url:
+        return model.model_data_url
+    raise AbsentError(f"model package {model.name} has no ModelDataUrl: it has no model.tar.gz")
 
 
-def fetch(s3: Any, url: str, target: Path) -> None:
-    """Download an object by its s3:// URL."""
+def fetch(s3: Any, url: str, target: Path, *, limit: int | None = None) -> None:
+    """Download an object by its s3:// URL, if it has at most `limit` bytes.
+
+    Raises:
+        OpsError: S3 refuses it, the object is larger, or the connection broke; nothing stays at `target`.
+    """
     parts = urlsplit(url, allow_fragments=False)
+    if parts.scheme != "s3":
+        raise OpsError(f"cannot download {url}: it is no s3:// URL")
+    which = {"Bucket": parts.netloc, "Key": parts.path.lstrip("/")}
     try:
-        s3.download_file(parts.netloc, parts.path.lstrip("/"), str(target))
+        size = s3.head_object(**which)["ContentLength"]
+        if limit is not None and size > limit:
+            raise OpsError(f"{url} has {size:,} bytes, more than the {limit >> 30} GiB that a model may have")
+        s3.download_file(*which.values(), str(target))
     except ClientError as error:
-        raise OpsError(f"cannot download {url}: {error_code(error)} {error_message(error)}") from error
+        raise OpsError(f"cannot download {url}: {_refusal(error)}") from error
     except Boto3Error as error:
-        raise OpsError(f"cannot download {url}: {error}") from error
+        raise OpsError(f"cannot download {url}: {error}; the same command tries again") from error
+
+
+def _refusal(error: ClientError) -> str:
+    """Say why S3 refuses an object; the answer to a HEAD has no text of its own."""
+    match error_code(error):
+        case "404" | "NoSuchKey" | "NoSuchBucket":
+            return "there is no such object"
+        case "403" | "AccessDenied":
+            return "S3 refuses it (ask for s3:GetObject on it, or set AWS_PROFILE)"
+    return f"{error_code(error)} {error_message(error)}"
 
 
 def _sha256(stream: IO[bytes]) -> str:

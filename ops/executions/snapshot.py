@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +21,8 @@ class Snapshot:
     trainings: Mapping[str, Training]
     cache: Mapping[str, CacheNote]
     taken: datetime
+    test_accuracies: Mapping[str, float] = field(default_factory=dict)
+    """Of the evaluate steps whose evaluation.json was read."""
 
     @property
     def billed_trainings(self) -> dict[str, Training]:

@@ -6,6 +6,7 @@ whatever somebody wrote.
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,15 +17,20 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ops.executions.evaluations import Evaluation
+from ops.costs.bill import Bill
+from ops.executions.curves import Curves
+from ops.executions.evaluations import Evaluation, Mistake
 from ops.executions.execution import StartedStep
+from ops.executions.job_logs import JobLog
 from ops.executions.jobs import Training
 from ops.executions.models import RegisteredModel, folder_name
 from ops.executions.snapshot import Snapshot
 from ops.output import words
+from ops.output.charts import Chart, Reliability, charts, reliability
 from ops.output.confusion import Matrix, matrix, most_confused
+from ops.output.dag import Dag, dag
 from ops.output.summary import Summary
-from ops.output.terminal import duration
+from ops.output.terminal import dollars, duration
 from ops.output.timeline import Timeline, timeline
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -36,6 +42,9 @@ METRICS = {
     "macro_recall": "Macro recall",
     "macro_f1": "Macro F1",
     "weighted_f1": "Weighted F1",
+    "top_5_accuracy": "Top-5 accuracy",
+    "log_loss": "Log loss",
+    "brier_score": "Brier score",
 }
 NOTHING = "\N{EN DASH}"
 
@@ -50,6 +59,11 @@ class Page:
     packages: list[RegisteredModel]
     missing: list[str]
     notes: list[str]
+    curves: Curves
+    logs: Mapping[str, JobLog]
+    """The end of the log of each step that failed, by step name."""
+    definition_sha256: str
+    """Of pipeline.json beside the page."""
 
     @property
     def headline(self) -> str:
@@ -57,7 +71,7 @@ class Page:
         reached = {kind: each.metric("accuracy") for kind, each in self.evaluations.items()}
         accuracies = {kind: value for kind, value in reached.items() if value is not None}
         if self.snapshot.execution.finished:
-            return words.summary(self.snapshot, self.packages, accuracies)
+            return words.summary(self.snapshot, self.packages, accuracies, self.bill)
         return f"{self.snapshot.execution.status}: how far it was at {moment(self.snapshot.taken)}."
 
     @property
@@ -82,6 +96,50 @@ class Page:
         """Return the picture of the steps over time."""
         return timeline(self.snapshot)
 
+    @cached_property
+    def dag(self) -> Dag | None:
+        """Return the picture of the pipeline's graph."""
+        return dag(self.snapshot)
+
+    @cached_property
+    def charts(self) -> list[Chart]:
+        """Return the pictures of the training curves, one for each measure."""
+        return charts(self.curves)
+
+    @property
+    def reliabilities(self) -> list[tuple[str, Reliability]]:
+        """Return how far each model's probabilities can be believed."""
+        drawn = ((kind, reliability(each)) for kind, each in self.evaluations.items())
+        return [(kind, picture) for kind, picture in drawn if picture]
+
+    @property
+    def galleries(self) -> list[tuple[str, list[Mistake]]]:
+        """Return each model's surest mistakes that there is a picture of."""
+        listed = (
+            (kind, [mistake for mistake in each.mistakes if mistake.picture])
+            for kind, each in self.evaluations.items()
+        )
+        return [(kind, mistakes) for kind, mistakes in listed if mistakes]
+
+    @property
+    def lineage(self) -> list[tuple[str, str]]:
+        """Return where everything comes from: rows of a name and a digest, an ARN or a URL."""
+        parameters = self.summary.parameters
+        rows = [
+            ("Execution", self.snapshot.execution.arn),
+            ("sha256 of pipeline.json", self.definition_sha256),
+            ("Image of the jobs", parameters.get("TrainingImageUri", "")),
+            ("Data", parameters.get("InputDataUrl", "")),
+            ("Digest of the data", parameters.get("InputDataDigest", "")),
+        ]
+        for kind, evaluation in self.evaluations.items():
+            rows.append((f"Digest of the test images' data set, {kind}", evaluation.data_digest or ""))
+        for training in self.trainings:
+            digest = self.summary.trainings[training.type].model_sha256
+            rows.append((f"Model, {training.type}", training.artifacts or ""))
+            rows.append((f"sha256 of its weights, {training.type}", digest or ""))
+        return [(name, value) for name, value in rows if value]
+
     @property
     def trainings(self) -> list[Training]:
         """Return the training jobs in the order of their steps."""
@@ -93,9 +151,19 @@ class Page:
         return sorted({name for each in self.trainings for name in each.metrics} - {words.PROGRESS})
 
     @property
-    def spot(self) -> Training | None:
-        """Return the managed spot training job this execution paid for."""
-        return next((each for each in self.snapshot.billed_trainings.values() if each.spot), None)
+    def bill(self) -> Bill:
+        """Return what the jobs of this execution were billed."""
+        return self.summary.bill
+
+    @property
+    def total(self) -> str:
+        """Return what the execution cost, as far as it is known."""
+        return words.total(self.bill)
+
+    @property
+    def bill_remarks(self) -> list[str]:
+        """Return what there is to say about the bill beside its lines."""
+        return words.bill_remarks(self.bill)
 
     @property
     def identical(self) -> bool | None:
@@ -186,9 +254,17 @@ def _templates() -> Environment:
         "percent": percent,
         "number": number,
         "file_name": folder_name,
+        "picture": picture_url,
+        "dollars": dollars,
+        "usd": usd,
     }
     environment.filters.update(filters)
     return environment
+
+
+def picture_url(jpeg: bytes) -> str:
+    """Write a JPEG as a URL that needs no request."""
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 
 def measured(evaluation: Evaluation, name: str) -> str:
@@ -217,6 +293,11 @@ def clock(when: datetime | None) -> str:
 def percent(share: float | None, decimals: int = 0) -> str:
     """Write a share in percent."""
     return NOTHING if share is None else f"{share:.{decimals}%}"
+
+
+def usd(amount: float | None) -> str:
+    """Write a sum of a column that is in USD."""
+    return NOTHING if amount is None else f"{amount:.4f}"
 
 
 def number(value: Any) -> str:

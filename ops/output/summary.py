@@ -10,6 +10,15 @@
                             null while there is none
     evaluations             {Spot, OnDemand: {accuracy, macro_f1, images}}
     model_packages          ARNs in the order of their register steps
+    bill                    {currency, total_usd, lines, cached, not_known, spot_against_on_demand, prices}:
+                            what the jobs of this execution were billed. lines: one for each job, {step, job,
+                            kind, training_type, status, spot, attempt, retried, instance_type,
+                            instance_count, volume_gb, trained_seconds, billed_seconds, usd_per_hour, usd,
+                            not_known}; cached: the steps that came from the cache; not_known: sentences on
+                            what total_usd lacks, then the least it can be; spot_against_on_demand: list of
+                            {spot_step, on_demand_step, spot_usd, on_demand_usd, console_saving,
+                            interruptions, lost_seconds, waited_seconds, saved_usd, saved_share} for the same
+                            training; prices: {source, as_of, region}
 
 The keys of trainings and evaluations are the TrainingType tags of the steps. Of a step from the cache they
 tell the job whose outputs were taken: its times and interruptions are those of the source execution.
@@ -22,6 +31,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
+from ops.costs.bill import Bill
 from ops.executions.evaluations import Evaluation
 from ops.executions.models import RegisteredModel
 from ops.executions.snapshot import Snapshot
@@ -80,10 +90,12 @@ class Summary:
     trainings: Mapping[str, TrainingSummary]
     evaluations: Mapping[str, EvaluationSummary]
     model_packages: tuple[str, ...]
+    bill: Bill
 
     def to_json(self) -> str:
         """Write it as the text of summary.json."""
-        return json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
+        document = {**asdict(self), "bill": self.bill.document()}
+        return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
 
 def summarise(
@@ -92,6 +104,8 @@ def summarise(
     evaluations: Mapping[str, Evaluation],
     packages: list[RegisteredModel],
     digests: Mapping[str, str],
+    *,
+    bill: Bill,
 ) -> Summary:
     """Put together what was read; `digests` are the sha256 of the models by training type."""
     return Summary(
@@ -106,6 +120,7 @@ def summarise(
             for kind, each in evaluations.items()
         },
         model_packages=tuple(package.arn for package in packages),
+        bill=bill,
     )
 
 

@@ -39,6 +39,11 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def dollars(amount: float) -> str:
+    """Write an amount as `12.30 USD`; below a dollar with as many digits as tell it from nothing."""
+    return f"{amount:,.2f} USD" if abs(amount) >= 1 or not amount else f"{amount:.4f} USD"
+
+
 def show_table(console: Console, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print `rows` below `headers`; on a terminal, long cells take as many lines as they need."""
     listed = [[" ".join(cell.split()) for cell in row] for row in rows]

@@ -1,4 +1,4 @@
-"""The steps of an execution over time, as numbers a picture can be drawn from (user units of an SVG)."""
+"""The steps of an execution over time: where each bar begins and how long it is, in percent."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ops.executions.jobs import INTERRUPTED, Training
 from ops.executions.snapshot import Snapshot
 from ops.output.terminal import duration
 
-LABELS, CHART, END = 168.0, 660.0, 72.0  # widths: step names, bars, the last bar's duration
-ROW, BAR, AXIS = 26.0, 14.0, 22.0  # heights
 TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)  # seconds
+MOST_TICKS = 5  # that fit beside each other on a phone
+LEAST = 0.4  # percent: so wide is a bar that took no time
 
 
 @dataclass(frozen=True)
 class Bar:
     """A step's time, or a part of it; `tip` is read out and shown on hover."""
 
-    x: float
+    left: float
     width: float
     kind: str
     tip: str
@@ -28,25 +28,19 @@ class Bar:
 
 @dataclass(frozen=True)
 class Row:
-    """One step: its bar, the parts worth showing in it, and its duration at the end."""
+    """One step: its bar, the parts worth showing in it, and how long it took."""
 
     name: str
-    y: float
     bar: Bar
     parts: tuple[Bar, ...]
     label: str
-
-    @property
-    def label_x(self) -> float:
-        """Return where the duration is written."""
-        return self.bar.x + self.bar.width + 6
 
 
 @dataclass(frozen=True)
 class Tick:
     """A moment on the axis."""
 
-    x: float
+    left: float
     label: str
 
 
@@ -54,13 +48,9 @@ class Tick:
 class Timeline:
     """Everything of the picture; `interrupted` tells whether a Spot instance was taken away."""
 
-    width: float
-    height: float
     rows: tuple[Row, ...]
     ticks: tuple[Tick, ...]
     interrupted: bool
-    bar_height: float = BAR
-    row_height: float = ROW
 
 
 def timeline(snapshot: Snapshot) -> Timeline | None:
@@ -71,9 +61,9 @@ def timeline(snapshot: Snapshot) -> Timeline | None:
     start = snapshot.execution.start
     ends = [step.end or snapshot.taken for step in steps]
     scale = _Scale(start, max(1.0, (max(ends) - start).total_seconds()))
-    rows = tuple(_row(snapshot, step, place, scale) for place, step in enumerate(steps))
+    rows = tuple(_row(snapshot, step, scale) for step in steps)
     interrupted = any(training.interruptions for training in snapshot.trainings.values())
-    return Timeline(LABELS + CHART + END, AXIS + ROW * len(rows) + 4, rows, tuple(scale.ticks()), interrupted)
+    return Timeline(rows, tuple(scale.ticks()), interrupted)
 
 
 @dataclass(frozen=True)
@@ -81,20 +71,21 @@ class _Scale:
     start: datetime
     seconds: float
 
-    def x(self, moment: datetime) -> float:
+    def left(self, moment: datetime) -> float:
         share = (moment - self.start).total_seconds() / self.seconds
-        return round(LABELS + CHART * min(1.0, max(0.0, share)), 1)
+        return round(100 * min(1.0, max(0.0, share)), 2)
 
     def ticks(self) -> Iterator[Tick]:
-        step = next((each for each in TICKS if self.seconds / each <= 8), TICKS[-1])
+        step = next((each for each in TICKS if self.seconds / each <= MOST_TICKS), TICKS[-1])
         for second in range(0, int(self.seconds) + 1, step):
-            yield Tick(round(LABELS + CHART * second / self.seconds, 1), duration(second))
+            yield Tick(round(100 * second / self.seconds, 2), duration(second))
 
     def bar(self, begin: datetime, end: datetime, kind: str, tip: str) -> Bar:
-        return Bar(self.x(begin), max(2.0, round(self.x(end) - self.x(begin), 1)), kind, tip)
+        left = min(self.left(begin), 100 - LEAST)
+        return Bar(left, max(LEAST, round(self.left(end) - left, 2)), kind, tip)
 
 
-def _row(snapshot: Snapshot, step: StartedStep, place: int, scale: _Scale) -> Row:
+def _row(snapshot: Snapshot, step: StartedStep, scale: _Scale) -> Row:
     seconds = step.seconds(snapshot.taken) or 0.0
     took = duration(seconds)
     cached = snapshot.cache.get(step.name)
@@ -103,11 +94,11 @@ def _row(snapshot: Snapshot, step: StartedStep, place: int, scale: _Scale) -> Ro
     parts = tuple(_interruptions(training, step, snapshot, scale)) if training and kind != "cached" else ()
     tip = f"{step.name}: {step.status}, {took}" + (", from the cache" if kind == "cached" else "")
     bar = scale.bar(step.start or snapshot.execution.start, step.end or snapshot.taken, kind, tip)
-    return Row(step.name, AXIS + ROW * place, bar, parts, _label(took, kind, bool(step.end)))
+    return Row(step.name, bar, parts, _label(took, kind, bool(step.end)))
 
 
 def _label(took: str, kind: str, ended: bool) -> str:
-    return f"{took} cached" if kind == "cached" else took if ended else f"{took} ..."
+    return "cached" if kind == "cached" else took if ended else f"{took} ..."
 
 
 def _interruptions(training: Training, step: StartedStep, snapshot: Snapshot, scale: _Scale) -> Iterator[Bar]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ops.costs.bill import Bill, Comparison
 from ops.executions.execution import RUNNING, StartedStep
 from ops.executions.jobs import Training
 from ops.executions.models import RegisteredModel
 from ops.executions.snapshot import Snapshot
-from ops.output.terminal import duration
+from ops.output.terminal import dollars, duration
 
 PROGRESS, ACCURACY, LOSS = "train:progress", "validation:accuracy", "train:loss"
 PENDING = "PendingManualApproval"
@@ -57,19 +58,21 @@ def _of_result(snapshot: Snapshot, step: StartedStep) -> list[str]:
         return [branch(snapshot, step)]
     if step.model_package:
         return ["model package " + step.model_package.partition(":model-package/")[2]]
+    if step.name in snapshot.test_accuracies:
+        return [f"test accuracy {snapshot.test_accuracies[step.name]:.3f}"]
     return []
 
 
 def _of_training(training: Training, *, running: bool, billed: bool) -> list[str]:
     said = []
     if ACCURACY in training.metrics:
-        said.append(f"accuracy {training.metrics[ACCURACY]:.3f}")
+        said.append(f"validation accuracy {training.metrics[ACCURACY]:.3f}")
     if running and LOSS in training.metrics:
         said.append(f"loss {training.metrics[LOSS]:.3f}")
     if billed and training.interruptions:
         said.append(interruptions(training.interruptions))
-    if billed and not running and training.spot and training.saving is not None:
-        said.append(f"{training.saving:.0%} saved")
+    if billed and not running and training.billable_seconds is not None:
+        said.append(f"billed {training.billable_seconds} s")
     return said
 
 
@@ -95,14 +98,71 @@ def failures(snapshot: Snapshot) -> list[str]:
     return said
 
 
-def summary(snapshot: Snapshot, packages: list[RegisteredModel], accuracies: Mapping[str, float]) -> str:
-    """Sum up in one sentence: the result, the models, what Spot saved. `accuracies` by training type."""
+def summary(
+    snapshot: Snapshot,
+    packages: list[RegisteredModel],
+    accuracies: Mapping[str, float],
+    bill: Bill | None = None,
+) -> str:
+    """Sum up in one sentence: the result, the models, what it cost. `accuracies` by training type."""
     execution = snapshot.execution
     took = duration((execution.end(snapshot.taken) - execution.start).total_seconds())
-    word = "accuracy" if accuracies else "validation accuracy"
+    word = "test accuracy" if accuracies else "validation accuracy"
     reached = accuracies or validation_accuracies(snapshot)
-    parts = [_registered(packages, reached, word), *_spot(snapshot)]
+    parts = [_registered(packages, reached, word), *([_cost(bill)] if bill else [])]
     return f"{execution.status} in {took}: {'; '.join(parts)}."
+
+
+def _cost(bill: Bill) -> str:
+    return f"its jobs cost {total(bill)} {bill.prices.phrase}"
+
+
+def total(bill: Bill) -> str:
+    """Write what an execution cost, as far as it is known."""
+    return ("at least " if bill.not_known else "") + dollars(bill.total_usd)
+
+
+def bill_sentences(bill: Bill) -> list[str]:
+    """Say what was billed and by what prices, what is not known of it, and what Spot was billed."""
+    steps: dict[str, float] = {}
+    for line in bill.lines:
+        if line.usd is not None:
+            steps[line.step] = steps.get(line.step, 0.0) + line.usd
+    listed = ", ".join(f"{step} {dollars(usd)}" for step, usd in steps.items())
+    billed = f"Billed {total(bill)} {bill.prices.phrase}" + (f": {listed}." if listed else ".")
+    return [billed, *bill_remarks(bill)]
+
+
+def bill_remarks(bill: Bill) -> list[str]:
+    """Say what a bill's lines do not: what cost nothing, what is not known, what Spot was billed."""
+    said = []
+    if bill.cached:
+        said.append(f"From the cache, at no cost here: {', '.join(bill.cached)}.")
+    said += [f"Not known: {line}." for line in bill.not_known]
+    for each in bill.spot_against_on_demand:
+        said += compared(each)
+    return said
+
+
+def compared(comparison: Comparison) -> list[str]:
+    """Say what Spot billed against On-Demand, and apart from it what its interruptions lost."""
+    each, share = comparison, comparison.saved_share
+    less = "" if share is None else f": {abs(share):.0%} {'less' if share >= 0 else 'more'}"
+    said = [
+        f"For the same training {each.spot_step} (Spot) billed {dollars(each.spot_usd)} and "
+        f"{each.on_demand_step} (On-Demand) {dollars(each.on_demand_usd)}{less}."
+    ]
+    if each.console_saving is not None:
+        said.append(
+            f"1 - billable/training (SageMaker's console) of {each.spot_step}: {each.console_saving:.0%}."
+        )
+    if each.interruptions:
+        said.append(
+            f"{interruptions(each.interruptions)} of {each.spot_step} lost {duration(each.lost_seconds)} of "
+            f"training, which was done again, and {duration(each.waited_seconds)} of waiting, which is not "
+            "billed."
+        )
+    return said
 
 
 def validation_accuracies(snapshot: Snapshot) -> dict[str, float]:
@@ -142,11 +202,3 @@ def _statuses(packages: list[RegisteredModel]) -> str:
     statuses = sorted({package.approval_status for package in packages})
     both = "each " if len(packages) > 1 and len(statuses) == 1 else ""
     return both + " and ".join(statuses)
-
-
-def _spot(snapshot: Snapshot) -> list[str]:
-    return [
-        f"Spot saved {training.saving:.0%} of its price with {interruptions(training.interruptions)}"
-        for training in snapshot.billed_trainings.values()
-        if training.spot and training.status == "Completed" and training.saving is not None
-    ]

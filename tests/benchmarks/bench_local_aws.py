@@ -254,7 +254,7 @@ def main() -> int:
 def _drawings(folder: Path) -> Path:
     """Draw the sample data of this checkout, which both then run on."""
     subprocess.run([sys.executable, "-m", "local.sample_data", str(folder)], cwd=ROOT, check=True)
-    return folder / "CUB_200_2011.tgz"
+    return folder / "drawn-birds.tgz"
 
 
 if __name__ == "__main__":

@@ -176,7 +176,7 @@ def test_the_command_draws_as_many_as_asked_for_with_that_seed(tmp_path: Path) -
 
     assert "16 drawings of 8 classes" in done.stdout
     assert "2 images a class, seed 8" in (tmp_path / "README.txt").read_text()
-    with tarfile.open(tmp_path / "CUB_200_2011.tgz") as archive:
+    with tarfile.open(tmp_path / "drawn-birds.tgz") as archive:
         assert len(archive.getnames()) == 16 + 6
 
 
@@ -187,11 +187,11 @@ def test_the_archive_holds_the_data_set_under_cubs_root_and_is_the_same_every_ti
     with tarfile.open(fileobj=io.BytesIO(first)) as opened:
         names = opened.getnames()
 
-    assert archive.name == "CUB_200_2011.tgz"
+    assert archive.name == "drawn-birds.tgz"
     assert write_archive(data).read_bytes() == first
-    assert {name.split("/")[0] for name in names} == {"CUB_200_2011"}
+    assert {name.split("/")[0] for name in names} == {"drawn-birds"}
     assert len(names) == 8 * PER_CLASS + 6
-    assert "CUB_200_2011/images/stray.jpg" not in names
+    assert "drawn-birds/images/stray.jpg" not in names
 
 
 def test_an_interrupted_archive_leaves_nothing_behind_and_an_older_one_as_it_was(
@@ -202,12 +202,12 @@ def test_an_interrupted_archive_leaves_nothing_behind_and_an_older_one_as_it_was
     add = tarfile.TarFile.addfile
     for older in (None, b"an older one"):
         if older is not None:
-            (tmp_path / "CUB_200_2011.tgz").write_bytes(older)
+            (tmp_path / "drawn-birds.tgz").write_bytes(older)
         monkeypatch.setattr(tarfile.TarFile, "addfile", interrupt_after(5, add))
         with pytest.raises(KeyboardInterrupt):
             write_archive(tmp_path)
         left = {path: path.read_bytes() for path in tmp_path.rglob("*") if path not in before}
-        assert left == ({} if older is None else {tmp_path / "CUB_200_2011.tgz": older})
+        assert left == ({} if older is None else {tmp_path / "drawn-birds.tgz": older})
 
 
 def test_the_cached_archive_is_drawn_once(few: list[Path], tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_the_cached_archive_is_drawn_once(few: list[Path], tmp_path: Path) -> No
     assert cached_archive(tmp_path / "cache") == archive
     assert len(few) == 1
     assert archive.is_file()
-    assert archive.name == "CUB_200_2011.tgz"
+    assert archive.name == "drawn-birds.tgz"
 
 
 def test_another_program_or_library_draws_anew(

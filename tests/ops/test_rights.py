@@ -115,6 +115,17 @@ def test_each_command_needs_no_more_than_its_row(
         answer = person("predict", "predict", str(image), "--model", model)
         assert allowed(answer)
         assert "bird.jpg  Bobolink  1.0000" in answer[1].replace(f"{tmp_path}/", "")
+    for row, *arguments in (
+        ("models", "models"),
+        ("models", "models", "cv-birds/1"),
+        ("download", "download", "1", "--output", "mine"),
+        ("approve", "approve", "1"),
+        ("reject", "reject", "1", "--reason", "too few birds"),
+    ):
+        assert allowed(person(row, *arguments))
+    assert "too few birds" in person("models", "models")[1]
+    code, said = person("models", "approve", "1")
+    assert (code, "AWS refused UpdateModelPackage" in said) == (2, True), said
     for model in ("7", f"{registered}7"):
         code, said = person("predict", "predict", str(image), "--model", model)
         assert (code, "AWS refused" in said) == (2, False), said

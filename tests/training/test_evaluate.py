@@ -1,5 +1,6 @@
-"""Evaluation: the numbers, the intervals, and what may be inside a model.tar.gz."""
+"""Evaluation: the numbers, the intervals, the files beside them, and what may be inside a model.tar.gz."""
 
+import csv
 import gzip
 import io
 import json
@@ -9,12 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
+from image_data.decoding import encode_exactly
+from image_data.records import ImageRecord
 from tests.support.training.trained_model import preprocessed, run, training_folder
 from training import evaluate, metrics
-from training.paths import BASE_VARIABLE, Paths
+from training.data import Channel
+from training.job import JobError
+from training.paths import BASE_VARIABLE, Paths, write_json
+from training.shards import ShardWriter, StoredImage
 
 pytestmark = pytest.mark.slow
 
@@ -61,6 +69,11 @@ class EvaluateJob:
         return document
 
 
+def predictions(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def files(paths: Paths) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in paths.model.iterdir()}
 
@@ -87,6 +100,13 @@ def test_evaluation_json_has_what_the_condition_and_the_registry_read(job: Evalu
         "003.Bobolink": 6,
     }
     assert document["classes"]["003.Bobolink"]["support"] == 6
+    assert found["log_loss"]["value"] > 0
+    assert found["brier_score"]["value"] > 0
+    assert sum(each["images"] for each in document["calibration"]["bins"]) == 18
+    folder = job.paths.processing_output("evaluation")
+    rows = predictions(folder / document["predictions"])
+    assert [row["predicted"] == row["true"] for row in rows] == [True] * 18
+    assert (document["mistakes"], (folder / "mistakes").exists()) == ([], False)
     assert "accuracy 1.0000" in job.paths.message.read_text()
 
 
@@ -181,6 +201,54 @@ def test_wilson_gives_the_published_interval() -> None:
     assert metrics.wilson(0, 0) == (0.0, 1.0)
 
 
+PROBABILITIES = [[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4], [0.05, 0.9, 0.05], [0.1, 0.2, 0.7]]
+TRUTH = [0, 1, 0, 2, 2]
+
+
+def test_log_loss_and_brier_score_are_scikit_learns() -> None:
+    sklearn_metrics = pytest.importorskip("sklearn.metrics")  # comes with SageMaker's SDK
+    chances = np.array(PROBABILITIES)
+    assert metrics.log_loss(np.log(chances), TRUTH) == pytest.approx(sklearn_metrics.log_loss(TRUTH, chances))
+    theirs = sklearn_metrics.brier_score_loss(TRUTH, chances, scale_by_half=False)
+    assert metrics.brier_score(chances, TRUTH) == pytest.approx(theirs)
+    assert metrics.brier_score(np.eye(3), [0, 1, 2]) == 0.0
+    assert metrics.brier_score(np.eye(3), [1, 2, 0]) == 2.0
+
+
+def test_calibration_compares_confidence_and_accuracy_bin_by_bin() -> None:
+    confidence = np.array([0.7, 0.8, 0.4, 0.9, 0.7, 1.0])
+    right = np.array([True, True, False, False, True, True])
+    found = metrics.calibration(confidence, right)
+    assert [(each["lower"], each["upper"], each["images"]) for each in found["bins"]] == [
+        (0.3, 0.4, 1),  # the upper bound belongs to a bin
+        (0.6, 0.7, 2),
+        (0.7, 0.8, 1),
+        (0.8, 0.9, 1),
+        (0.9, 1.0, 1),
+    ]
+    assert [each["accuracy"] for each in found["bins"]] == [0, 1, 1, 0, 1]
+    assert found["bins"][1]["confidence"] == pytest.approx(0.7)
+    assert found["expected_calibration_error"] == pytest.approx((0.4 + 2 * 0.3 + 0.2 + 0.9 + 0) / 6)
+
+
+ANSWERS = st.lists(st.tuples(st.floats(0.01, 1), st.booleans()), min_size=1, max_size=40)
+
+
+@given(ANSWERS)
+def test_the_calibration_error_is_that_of_an_independent_loop(answers: list[tuple[float, bool]]) -> None:
+    expected = 0.0
+    for number in range(10):
+        lower, upper = number / 10, (number + 1) / 10
+        inside = [(sure, right) for sure, right in answers if lower < sure <= upper]
+        if inside:
+            gap = sum(right for _, right in inside) - sum(sure for sure, _ in inside)
+            expected += abs(gap) / len(answers)
+    sure, right = zip(*answers, strict=True)
+    found = metrics.calibration(np.array(sure), np.array(right))
+    assert found["expected_calibration_error"] == pytest.approx(expected)
+    assert sum(each["images"] for each in found["bins"]) == len(answers)
+
+
 MATRICES = st.lists(st.lists(st.integers(0, 6), min_size=3, max_size=3), min_size=3, max_size=3)
 
 
@@ -192,3 +260,92 @@ def test_every_value_lies_in_its_interval_and_between_0_and_1(rows: list[list[in
     assert 0 <= lower <= accuracy + 1e-12
     assert accuracy - 1e-12 <= upper <= 1
     assert all(0 <= value <= 1 + 1e-12 for value in metrics.summary(counts).values())
+
+
+# --- the files beside evaluation.json ----------------------------------------------------------------------
+
+ODD = ['Kestrel, "common"', "Grünspecht\rx", "kea"]
+
+
+def channel(folder: Path, names: list[str], size: tuple[int, int] = (300, 200)) -> Channel:
+    """Store an image for each name, of class 0, 1, 2, 0, ..., each in a brightness of its own."""
+    with ShardWriter(folder, "algo-1") as writer:
+        for number, name in enumerate(names, 7):
+            image = Image.new("RGB", size, (number,) * 3)
+            stored = StoredImage(encode_exactly(image), ".ppm", *size, *size)
+            label = (number - 7) % 3
+            record = ImageRecord(number, name, name, label + 1, None, None)
+            writer.add(record, label, stored)
+    classes = [{"label": label, "class_id": label + 1, "name": name} for label, name in enumerate(ODD)]
+    write_json(folder / "classes.json", {"classes": classes, "digest": "d", "short_side": 200})
+    return Channel(folder)
+
+
+def logits(*answers: tuple[int, float]) -> torch.Tensor:
+    """Answer with this label, this much surer than with the other two."""
+    rows = torch.zeros(len(answers), 3)
+    for row, (label, lead) in zip(rows, answers, strict=True):
+        row[label] = lead
+    return rows
+
+
+def test_predictions_csv_has_every_image_and_survives_any_name(tmp_path: Path) -> None:
+    names = ['a, "b".jpg', "ü\rn\n.jpg", "=1+1.jpg"]
+    test = channel(tmp_path / "test", names)
+    evaluate.report(tmp_path, logits((0, 2.0), (2, 1.0), (2, 40.0)), test, ODD)
+    text = (tmp_path / "predictions.csv").read_bytes().decode()
+    assert text.startswith('"id","image","true","predicted","probability","probability_of_true"\n"7",')
+    rows = predictions(tmp_path / "predictions.csv")
+    assert [(row["id"], row["image"], row["true"], row["predicted"]) for row in rows] == [
+        ("7", names[0], ODD[0], ODD[0]),
+        ("8", names[1], ODD[1], ODD[2]),
+        ("9", names[2], ODD[2], ODD[2]),
+    ]
+    e = 2.718281828
+    assert rows[0]["probability"] == rows[0]["probability_of_true"] == f"{e**2 / (e**2 + 2):.6f}"
+    assert (rows[1]["probability"], rows[1]["probability_of_true"]) == (
+        f"{e / (e + 2):.6f}",
+        f"{1 / (e + 2):.6f}",
+    )
+    assert rows[2]["probability"] == "1.000000"
+
+
+def test_the_surest_mistakes_come_first_with_small_pictures(tmp_path: Path) -> None:
+    test = channel(tmp_path / "test", [f"{number}.jpg" for number in range(40)])
+    # 7 and 14 are right; 3 and 33 are the surest mistakes and equal, the others are ever less sure.
+    leads = {3: 90.0, 33: 90.0}
+    answers = [
+        (position % 3 if position in (7, 14) else (position + 1) % 3, leads.get(position, 5 - position / 20))
+        for position in range(40)
+    ]
+    document = evaluate.report(tmp_path, logits(*answers), test, ODD)
+    mistakes = document["mistakes"]
+    assert [each["image"] for each in mistakes[:4]] == ["3.jpg", "33.jpg", "0.jpg", "1.jpg"]
+    assert not {"7.jpg", "14.jpg"} & {each["image"] for each in mistakes}
+    assert [each["file"] for each in mistakes] == [f"mistakes/{number:03d}.jpg" for number in range(24)]
+    assert (mistakes[0]["true"], mistakes[0]["predicted"]) == (ODD[0], ODD[1])
+    assert mistakes[0]["probability"] == 1.0
+    assert sorted(path.name for path in (tmp_path / "mistakes").iterdir()) == [
+        f"{number:03d}.jpg" for number in range(24)
+    ]
+    with Image.open(tmp_path / mistakes[1]["file"]) as picture:
+        assert (picture.format, picture.size, picture.info.get("exif")) == ("JPEG", (240, 160), None)
+        assert abs(picture.convert("L").getpixel((5, 5)) - (33 + 7)) <= 1  # type: ignore[operator]
+    assert (tmp_path / mistakes[0]["file"]).stat().st_size < 12_000
+
+
+@pytest.mark.parametrize(("size", "small"), [((60, 40), (60, 40)), ((2000, 200), (320, 32))])
+def test_pictures_are_never_enlarged_nor_very_wide(
+    tmp_path: Path, size: tuple[int, int], small: tuple[int, int]
+) -> None:
+    test = channel(tmp_path / "test", ["a.jpg"], size)
+    evaluate.report(tmp_path, logits((2, 1.0)), test, ODD)
+    with Image.open(tmp_path / "mistakes/000.jpg") as picture:
+        assert picture.size == small
+
+
+def test_no_answer_but_a_number_is_measured(tmp_path: Path) -> None:
+    test = channel(tmp_path / "test", ["a.jpg", "b.jpg"])
+    with pytest.raises(JobError, match=r"numbers overflow for image 'b\.jpg'"):
+        evaluate.report(tmp_path, logits((0, 1.0), (0, float("inf"))), test, ODD)
+    assert not (tmp_path / "predictions.csv").exists()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from upload_trigger.definition.problems import Path, find
@@ -19,6 +20,22 @@ BEFORE_BILLING = ("SageMaker.RESOURCE_LIMIT", "Step.THROTTLING")
 DEFAULT_RUNTIME_SECONDS = 86_400
 STOPPING_SECONDS = 120
 """What a job may take to end when its time is up."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a job is billed for by the hour."""
+
+    instance_type: str
+    count: float
+    volume_gb: float
+    price: float
+    """Of an hour of one instance, in USD."""
+
+    @property
+    def usd_per_hour(self) -> float:
+        """Return what an hour of all instances with their volumes costs."""
+        return self.count * (self.price + self.volume_gb * VOLUME_GB_HOUR)
 
 
 class UnboundedError(ValueError):
@@ -68,14 +85,20 @@ def _step_cost(scope: Scope, step: dict[str, Any], path: Path) -> float:
     is_known = isinstance(stated, dict) and not is_expression(stated)
     limit = stated.get("MaxRuntimeInSeconds", DEFAULT_RUNTIME_SECONDS) if is_known else None
     seconds = _number(scope, limit, (*stopping, "MaxRuntimeInSeconds"))
-    resources, at = find(arguments, *JOBS[kind]), (*path, "Arguments", *JOBS[kind])
-    count, volume = (
-        _number(scope, find(resources, member), (*at, member))
-        for member in ("InstanceCount", "VolumeSizeInGB")
-    )
-    price = _price(scope, find(resources, "InstanceType"), (*at, "InstanceType"))
     hours = (seconds + STOPPING_SECONDS) / 3600
-    return count * (price + volume * VOLUME_GB_HOUR) * hours * _attempts(step, path)
+    return resources(scope, step, path).usd_per_hour * hours * _attempts(step, path)
+
+
+def resources(scope: Scope, step: dict[str, Any], path: Path) -> Resources:
+    """Return what the job of a Processing or Training step runs on; raise UnboundedError if nobody knows."""
+    members = JOBS[step["Type"]]
+    cluster, at = find(step, "Arguments", *members), (*path, "Arguments", *members)
+    count, volume = (
+        _number(scope, find(cluster, member), (*at, member)) for member in ("InstanceCount", "VolumeSizeInGB")
+    )
+    kind = find(cluster, "InstanceType")
+    price = _price(scope, kind, (*at, "InstanceType"))
+    return Resources(str(scope.evaluate(kind)), count, volume, price)
 
 
 def _known(scope: Scope, value: Any, path: Path) -> Scalar:

@@ -1,13 +1,17 @@
 """What an hour of a job costs, where `instance_prices` of the deployment policy says nothing else."""
 
-# SageMaker's on-demand prices of us-east-1, in USD an hour: assumed, see docs/live-checks.md. Other regions
-# cost up to half as much again: that is what `instance_prices` in deployment_policy.json is for.
+REGION = "us-east-1"
+AS_OF = "2025"
+"""The newest of the public copies of AWS's price page that agree on the prices below."""
+# SageMaker's on-demand prices of training and processing jobs, in USD an hour, as public copies of
+# aws.amazon.com/sagemaker/pricing tell them. What they are today only AWS can say: docs/live-checks.md. Other
+# regions cost up to half as much again: that is what `instance_prices` in deployment_policy.json is for.
 PRICES = {
     "ml.c5.xlarge": 0.204,
     "ml.c5.2xlarge": 0.408,
     "ml.c5.4xlarge": 0.816,
     "ml.c5.9xlarge": 1.836,
-    "ml.g4dn.xlarge": 0.736,
+    "ml.g4dn.xlarge": 0.7364,
     "ml.g4dn.2xlarge": 0.94,
     "ml.g5.xlarge": 1.408,
     "ml.g5.2xlarge": 1.515,
@@ -18,5 +22,7 @@ PRICES = {
     "ml.m5.12xlarge": 2.765,
     "ml.p3.2xlarge": 3.825,
 }
+# A processing job's may cost less: in eu-west-1 a bill of 2023 has 0.154 USD a month for a gigabyte of a
+# training job and 0.110 for one of a processing job. Of a usual bill the difference is a thousandth.
 VOLUME_GB_HOUR = 0.14 / 730
 """An hour of a gigabyte of a job's volume."""

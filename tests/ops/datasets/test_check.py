@@ -50,7 +50,7 @@ def test_sound_data_is_described_by_layout_and_class_and_the_next_command_is_tol
     code, said = check(capsys, str(photos), "-p", "ClassSelection=a, c")
     assert code == 0
     assert said.splitlines() == [
-        "Data: class folders, 2 classes, 20 images: 14 train, 2 validation, 4 test",
+        "Data laid out as class folders: 2 classes, 20 images: 14 train, 2 validation, 4 test",
         "  1 file is no image and is left out: 1 .txt",
         "number  class  train  validation  test",
         "1       a      7      1           2",
@@ -63,7 +63,7 @@ def test_sound_data_is_described_by_layout_and_class_and_the_next_command_is_tol
 def test_an_archive_is_checked_as_it_is(photos: Path, tmp_path: Path, capsys: Captured) -> None:
     code, said = check(capsys, str(pack(photos, tmp_path / "photos.zip", inside="x/")))
     assert code == 0
-    assert "Data: class folders, 3 classes, 30 images" in said
+    assert "Data laid out as class folders: 3 classes, 30 images" in said
 
 
 def test_of_many_classes_the_first_and_the_smallest_are_shown(tmp_path: Path, capsys: Captured) -> None:

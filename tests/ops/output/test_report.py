@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import hashlib
 import json
 import re
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -133,6 +135,7 @@ def test_summary_json_has_exactly_the_documented_keys_and_the_true_values(tmp_pa
         "trainings",
         "evaluations",
         "model_packages",
+        "bill",
     }
     assert (told["execution_arn"], told["status"], told["failure_reason"]) == (
         execution.arn,
@@ -159,6 +162,31 @@ def test_summary_json_has_exactly_the_documented_keys_and_the_true_values(tmp_pa
     assert told["evaluations"]["OnDemand"]["images"] == 80
     assert [arn.rpartition("/")[2] for arn in told["model_packages"]] == ["2", "1"]
     assert told["parameters"]["Epochs"] == "20"
+    bill = told["bill"]
+    assert set(bill) == {
+        "currency",
+        "total_usd",
+        "lines",
+        "cached",
+        "not_known",
+        "spot_against_on_demand",
+        "prices",
+    }
+    assert set(bill["prices"]) == {"source", "as_of", "region"}
+    assert (bill["currency"], bill["prices"]["region"]) == ("USD", "us-east-1")
+    assert [line["step"] for line in bill["lines"][:3]] == ["Preprocess", "TrainSpot", "TrainOnDemand"]
+    assert set(bill["lines"][0]) == {
+        *("step", "job", "kind", "training_type", "status", "spot", "attempt", "retried", "instance_type"),
+        *("instance_count", "volume_gb", "trained_seconds", "billed_seconds", "usd_per_hour", "usd"),
+        "not_known",
+    }
+    (compared,) = bill["spot_against_on_demand"]
+    assert set(compared) == {
+        *("spot_step", "on_demand_step", "spot_usd", "on_demand_usd", "console_saving", "interruptions"),
+        *("lost_seconds", "waited_seconds", "saved_usd", "saved_share"),
+    }
+    assert compared["saved_share"] == pytest.approx(1 - 7 / 16)
+    assert compared["console_saving"] == pytest.approx(1 - 7 / 22)
 
 
 def test_the_page_says_what_an_ml_lead_asks(tmp_path: Path) -> None:
@@ -183,14 +211,116 @@ def test_notes_are_read_before_any_number(tmp_path: Path) -> None:
     assert text.index("<h1>") < text.index("the images are drawings") < text.index("accuracy 0.9")
 
 
+def print_logs(execution: ScriptedExecution, lines: list[str], *, stream: str = "algo-1-1") -> None:
+    """Write the same lines into the log of every training job, a second apart."""
+    logs = client_of("logs")
+    group = "/aws/sagemaker/TrainingJobs"
+    if not logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
+        logs.create_log_group(logGroupName=group)
+    for job in execution.trainings:
+        where = {"logGroupName": group, "logStreamName": f"{job.name}/{stream}"}
+        logs.create_log_stream(**where)
+        start = int(time.time() * 1000) - 60_000  # CloudWatch refuses what is older than two weeks
+        events = [{"timestamp": start + 1000 * place, "message": line} for place, line in enumerate(lines)]
+        logs.put_log_events(**where, logEvents=events)
+
+
+def test_the_curves_of_both_trainings_are_drawn_by_epoch(tmp_path: Path) -> None:
+    execution = succeeded()
+    print_logs(
+        execution,
+        [
+            "resumed at step=3 epoch=1/3",
+            *(f"epoch={n}/3 train_loss={1 / n:.4f} validation_accuracy={0.3 * n:.4f}" for n in (1, 2, 3)),
+            "epoch=3/3 train_loss=0.2500 validation_accuracy=nan",
+        ],
+    )
+    _, text = write(execution, tmp_path / "run")
+    # The interruption repeated epoch 3: it counts as it went the last time.
+    assert "train:loss, Spot: 0.25 at the end" in text
+    assert "validation:accuracy, OnDemand: 0.9 at the end" in text
+    (points,) = re.findall(r'<polyline class="series-1 split-0" points="([^"]*)"><title>train:loss, On', text)
+    assert len(points.split()) == 3
+    assert "no curves of" not in text
+
+
+def test_a_job_without_a_log_is_named_where_things_are_missing(tmp_path: Path) -> None:
+    _, text = write(succeeded(), tmp_path / "run")
+    assert "no curves of Spot: log group /aws/sagemaker/TrainingJobs has no stream of job pipelines-" in text
+
+
+def test_a_failed_step_shows_the_end_of_its_log(tmp_path: Path) -> None:
+    execution = failed_training()
+    print_logs(execution, [f"line <{number}>" for number in range(100)])
+    _, text = write(execution, tmp_path / "run")
+    (log,) = re.findall(r'<pre class="log".*?</pre>', text, re.DOTALL)
+    assert "line &lt;99&gt;" in log
+    assert "line &lt;60&gt;" in log
+    assert "line &lt;59&gt;" not in log, "forty lines"
+
+
+def test_mistakes_are_shown_with_their_pictures_and_nothing_from_elsewhere(tmp_path: Path) -> None:
+    execution = succeeded()
+    fill_bucket(client_of("s3"), execution)
+    prefix = f"executions/{execution.id}/evaluation/spot"
+    s3 = client_of("s3")
+    document = json.loads(s3.get_object(Bucket=BUCKET, Key=f"{prefix}/evaluation.json")["Body"].read())
+    mistake = {"true": "a<b", "predicted": "c", "probability": 0.98}
+    files = {
+        "mistakes/000.jpg": b"\xff\xd8\xff good",
+        "mistakes/001.jpg": b"<svg onload=alert(1)>",
+        "../../secret.jpg": b"\xff\xd8\xff secret",
+        "mistakes/002.jpg": b"\xff\xd8\xff" + b"large" * 20_000,
+    }
+    document["mistakes"] = [{"image": f"image {name}", "file": name, **mistake} for name in files]
+    s3.put_object(Bucket=BUCKET, Key=f"{prefix}/evaluation.json", Body=json.dumps(document).encode())
+    for name, body in files.items():
+        s3.put_object(Bucket=BUCKET, Key=f"{prefix}/{name}", Body=body)
+    _, text = write(execution, tmp_path / "run", fill=False)
+    gallery = text.partition("The surest mistakes of Spot")[2].partition("</ul>")[0]
+    shown = [base64.b64decode(each) for each in re.findall(r"data:image/jpeg;base64,([^\"]*)", gallery)]
+    assert shown == [b"\xff\xd8\xff good"]
+    assert "a&lt;b" in text
+    assert "with 98%" in text
+
+
+def test_a_page_says_where_everything_comes_from(tmp_path: Path) -> None:
+    _, text = write(succeeded(), tmp_path / "run")
+    definition = (tmp_path / "run" / "pipeline.json").read_bytes()
+    weights = hashlib.sha256(b"weights" * 1000).hexdigest()
+    lineage = text.partition("Where it comes from")[2]
+    for value in (succeeded().arn, hashlib.sha256(definition).hexdigest(), "ab" * 32, weights):
+        assert value in lineage
+
+
+def test_the_bill_is_in_dollars_and_the_console_s_figure_has_the_console_s_name(tmp_path: Path) -> None:
+    summary, text = write(succeeded(), tmp_path / "run")
+    (compared,) = summary.bill.spot_against_on_demand
+    assert compared.saved_share
+    tiles, _, bill = text.partition("<h2>The bill</h2>")
+    assert f"{compared.saved_share:.0%} less" in tiles
+    assert "68%" not in tiles.partition("<h2>")[0], "that is what one job alone would say"
+    assert re.search(r"1 - billable / training \(SageMaker's console\)</th><td>68%</td>", text)
+    for line in summary.bill.lines:
+        assert f">{line.usd:.4f}<" in bill
+    assert f"{summary.bill.total_usd:.4f} USD" in bill
+
+
+def test_every_part_that_scrolls_can_be_reached_by_keyboard(tmp_path: Path) -> None:
+    _, text = write(succeeded(), tmp_path / "run")
+    parts = re.findall(r'<div class="scroll"[^>]*>', text)
+    assert len(parts) > 4
+    assert all('tabindex="0" role="region" aria-label="' in part for part in parts)
+
+
 def test_the_page_is_well_formed_and_loads_nothing(tmp_path: Path) -> None:
     _, text = write(succeeded(), tmp_path / "run")
     page = ParsedPage(text)
-    assert not page.loads
+    assert all(each.startswith("data:image/jpeg;base64,") for each in page.loads)
     assert "script" not in page.tags
     assert not re.search(r"url\(|@import", text)
     # What a browser keeps to whatever got into the page.
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     assert f'<meta http-equiv="Content-Security-Policy" content="{policy}">' in text
     for picture in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
         ET.fromstring(picture)  # noqa: S314 - our own page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -17,13 +18,14 @@ from ops.executions.snapshot import SnapshotReader
 from ops.output import words
 from ops.output.live import picture
 from ops.output.watch import follow
-from tests.support.services.fake_execution import ScriptedExecution, ScriptedSageMaker, client_of
+from tests.support.services.fake_execution import BUCKET, ScriptedExecution, ScriptedSageMaker, client_of
 from tests.support.services.fake_execution_scenarios import (
     below_threshold,
     failed_preprocess,
     failed_training,
     fill_bucket,
     succeeded,
+    training,
 )
 
 
@@ -65,7 +67,7 @@ def log_cache(execution: ScriptedExecution, *events: dict[str, Any]) -> None:
 
 def test_lines_have_no_control_characters_and_one_line_for_each_change() -> None:
     status, text = run(succeeded())
-    lines = text.splitlines()
+    lines = text[: text.index("Succeeded in ")].splitlines()
     assert status == "Succeeded"
     assert "\x1b" not in text
     assert "\r" not in text
@@ -103,6 +105,7 @@ def test_a_terminal_gets_lines_too_in_ci_and_without_colour(
 def test_a_terminal_gets_a_picture_that_ends_with_every_step_in_the_pipelines_order() -> None:
     _, text = run(succeeded(), terminal=True)
     assert "\x1b[" in text
+    text = text[: text.index("Succeeded in ")]
     last = text[text.rindex("Preprocess") :]
     order = [
         "Preprocess",
@@ -138,10 +141,62 @@ def test_the_closing_sentence_sums_up_and_says_how_to_approve() -> None:
     _, text = run(execution, s3=s3)
     closing = text[text.index("Succeeded in 0:42") :]
     assert "registered 2 model packages" in closing
-    assert "cv-birds/2 (Spot, accuracy 0.925) and cv-birds/1 (OnDemand, accuracy 0.925)" in closing
-    assert "each PendingManualApproval" in closing
-    assert "Spot saved 68% of its price with 1 spot interruption." in closing
+    assert "cv-birds/2 (Spot, test accuracy 0.925) and cv-birds/1 (OnDemand, test accuracy 0.925)" in closing
+    assert "each PendingManualApproval; its jobs cost 0.0066 USD by AWS" in closing
     assert "\ncv-pipeline approve cv-birds/2\n" in closing
+
+
+def test_each_accuracy_says_of_which_images_it_is() -> None:
+    execution = succeeded()
+    s3 = client_of("s3")
+    fill_bucket(s3, execution)
+    for terminal in (False, True):
+        _, text = run(execution, terminal=terminal, s3=s3)
+        assert len(re.findall("(?<!validation )(?<!test )accuracy", text)) == 0
+    _, text = run(execution, s3=s3)
+    ends = [line for line in text.splitlines() if "Succeeded" in line]
+    assert [line.partition(", ")[2].partition(",")[0] for line in ends if " Train" in line] == [
+        "validation accuracy 0.938"
+    ] * 2
+    evaluated = [line.partition(", ")[2] for line in ends if "Evaluate" in line]
+    assert evaluated == ["test accuracy 0.925"] * 2
+
+
+def test_an_evaluation_is_fetched_once_and_one_that_is_not_there_is_left_out() -> None:
+    execution = succeeded()
+    s3 = client_of("s3")
+    fill_bucket(s3, execution)
+    s3.delete_object(Bucket=BUCKET, Key=f"executions/{execution.id}/evaluation/spot/evaluation.json")
+    asked: list[str] = []
+    s3.meta.events.register("before-call.s3.GetObject", lambda params, **_: asked.append(params["url_path"]))
+    _, text = run(execution, s3=s3)
+    assert text.count("test accuracy 0.925") == 2, "of OnDemand: its line, and the closing sentence"
+    assert len(asked) == 4, "for each its line, and the closing sentence"
+
+
+def test_the_bill_says_what_spot_billed_and_apart_what_interruptions_lost() -> None:
+    """Of 22 seconds 7 were billed: 68 % to the console, while On-Demand billed 16."""
+    _, text = run(succeeded())
+    bill = text[text.index("Billed ") :].splitlines()
+    assert bill[0].startswith("Billed 0.0066 USD by AWS's list prices of us-east-1 (")
+    assert "Preprocess 0.0005 USD, TrainSpot 0.0016 USD, TrainOnDemand 0.0037 USD" in bill[0]
+    assert bill[1:4] == [
+        "For the same training TrainSpot (Spot) billed 0.0016 USD and TrainOnDemand (On-Demand) 0.0037 USD: "
+        "56% less.",
+        "1 - billable/training (SageMaker's console) of TrainSpot: 68%.",
+        "1 spot interruption of TrainSpot lost 0:06 of training, which was done again, and 0:05 of waiting, "
+        "which is not billed.",
+    ]
+    assert "saved" not in text
+
+
+def test_what_is_not_known_of_the_bill_is_said() -> None:
+    execution = succeeded()
+    execution.trainings[0].instance_type = "ml.x9.huge"
+    _, text = run(execution)
+    assert "its jobs cost at least 0.0050 USD by AWS" in text
+    assert "Not known: pipelines-q3fz81mkd2ax-TrainSpot-ab12cd34ef: the price of ml.x9.huge is not" in text
+    assert "For the same training" not in text
 
 
 def test_without_s3_the_closing_sentence_says_that_its_accuracy_is_of_the_validation_split() -> None:
@@ -205,12 +260,17 @@ def test_a_cache_miss_says_why_once() -> None:
     assert text.count("cache miss: InputDataConfig differs") == 1
 
 
-def test_what_came_from_the_cache_is_no_saving_of_this_execution() -> None:
+def test_what_came_from_the_cache_was_billed_to_another_execution() -> None:
     execution = succeeded()
     execution.steps[1].cache_source = succeeded("source00000a").arn
+    execution.steps[1].metadata = training("source00000a", "TrainSpot")
+    execution.trainings = execution.trainings[1:]
     _, text = run(execution)
-    assert "saved" not in text
+    line = next(line for line in text.splitlines() if " TrainSpot  " in line and "Succeeded" in line)
+    assert "billed" not in line
     assert "Interrupted" not in text
+    assert "For the same training" not in text
+    assert "From the cache, at no cost here: TrainSpot." in text
 
 
 def test_a_cached_step_without_a_job_of_its_own_shows_the_sources() -> None:
@@ -219,7 +279,7 @@ def test_a_cached_step_without_a_job_of_its_own_shows_the_sources() -> None:
     for step in execution.steps[1:3]:
         step.cache_source, step.metadata = source.arn, {}
     _, text = run(execution)
-    assert "TrainSpot              Succeeded    in 0:24, accuracy 0.938" in text
+    assert "TrainSpot              Succeeded    in 0:24, validation accuracy 0.938" in text
 
 
 def test_a_final_training_job_is_not_asked_for_again() -> None:

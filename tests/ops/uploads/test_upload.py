@@ -196,7 +196,7 @@ def test_what_is_let_pass_is_said(birds: Path) -> None:
     out = Console(file=io.StringIO(), width=300)
     check_data(birds / "more", Choice(), out)
     said = out.file.getvalue()  # type: ignore[attr-defined]
-    assert "Data: CUB-200-2011, 3 classes, 30 images: 12 train, 3 validation, 15 test" in said
+    assert "Data laid out as CUB-200-2011: 3 classes, 30 images: 12 train, 3 validation, 15 test" in said
     assert f"unreadable image '{broken.parent.name}/{broken.name}': " in said
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from ops.executions.execution import plan
+from ops.output.dag import arrows_of
 from pipeline_definition.checks import check, options, references, structure
 from pipeline_definition.checks.service_model import bundled_model
 from upload_trigger.definition import loading
@@ -55,6 +57,28 @@ def definitions(written: dict[str, Any]) -> dict[str, Any]:
 
 def test_the_sdk_writes_every_definition_of_the_corpus(written: dict[str, Any]) -> None:
     assert written["errors"] == {}
+
+
+def test_a_report_draws_the_graph_that_the_sdk_sees(written: dict[str, Any]) -> None:
+    drawn = 0
+    for name, definition in written["definitions"].items():
+        expected = {(before, after) for before, listed in written["graphs"][name].items() for after in listed}
+        planned = plan(definition)
+        assert {(before, step.name) for step in planned for before in step.needs} == expected, name
+        # What the picture leaves out is said by a longer way: both lead from the same steps to the same.
+        arrows = {(before, after) for after, sources in arrows_of(planned).items() for before in sources}
+        assert arrows <= expected, name
+        assert closure(arrows) == closure(expected), name
+        drawn += len(arrows)
+    assert drawn > 20
+
+
+def closure(arrows: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Every pair of steps of which one is before the other, at whatever distance."""
+    found = set(arrows)
+    while new := {(a, d) for a, b in found for c, d in arrows if b == c} - found:
+        found |= new
+    return found
 
 
 def test_nothing_is_said_against_a_definition_of_the_sdk(definitions: dict[str, Any]) -> None:

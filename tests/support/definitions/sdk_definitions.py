@@ -55,16 +55,19 @@ def vocabulary() -> dict[str, list[str]]:
 def write(folder: Path) -> dict[str, dict[str, Any]]:
     """Write every definition, by the name of the method that makes it, and why any could not be written."""
     written: dict[str, Any] = {}
+    graphs: dict[str, Any] = {}
     errors: dict[str, str] = {}
     for makers in (JobDefinitions(folder), OtherDefinitions(folder)):
         for name in vars(type(makers)):
             if name.startswith("_"):
                 continue
             try:
+                makers.graph = {}
                 written[name] = getattr(makers, name)()
+                graphs[name] = makers.graph
             except Exception:  # noqa: BLE001 - reported, and failed by the test
                 errors[name] = traceback.format_exc()[-2000:]
-    return {"definitions": written, "errors": errors, "vocabulary": vocabulary()}
+    return {"definitions": written, "graphs": graphs, "errors": errors, "vocabulary": vocabulary()}
 
 
 def main() -> None:

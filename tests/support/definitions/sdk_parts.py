@@ -17,7 +17,7 @@ from sagemaker.core.workflow.parameters import (
 )
 from sagemaker.core.workflow.properties import PropertyFile
 from sagemaker.mlops.workflow.check_job_config import CheckJobConfig
-from sagemaker.mlops.workflow.pipeline import Pipeline
+from sagemaker.mlops.workflow.pipeline import Pipeline, PipelineGraph
 from sagemaker.mlops.workflow.steps import CacheConfig, ProcessingStep, TrainingStep
 from sagemaker.serve import ModelBuilder
 from sagemaker.train import ModelTrainer
@@ -39,6 +39,8 @@ class Parts:
     def __init__(self, folder: Path) -> None:
         self.session = offline_session()
         self.folder = folder
+        self.graph: dict[str, list[str]] = {}
+        """Of the last definition: for each step those that wait for it, as the SDK sees it."""
         self.number = ParameterInteger("Number", 1)
         self.text = ParameterString("Text", "ml.m5.large", enum_values=["ml.m5.large", "ml.m5.xlarge"])
         self.fraction = ParameterFloat("Fraction", 0.5)
@@ -55,7 +57,10 @@ class Parts:
             sagemaker_session=self.session,
             **options,
         )
-        return json.loads(pipeline.definition())
+        written = json.loads(pipeline.definition())
+        adjacency = PipelineGraph.from_pipeline(pipeline).adjacency_list
+        self.graph = {name: sorted(after) for name, after in adjacency.items()}
+        return written
 
     def processing(self, name: str = "Process", **options: Any) -> Any:
         """Make a Processing step that writes the property file."""

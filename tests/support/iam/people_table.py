@@ -146,6 +146,15 @@ UPLOADER = (
             f"{LOGS}:/aws/lambda/another:log-stream:a",
         ),
     ),
+    Right(
+        ("logs:DescribeLogStreams",),
+        tuple(f"{LOGS}:/aws/sagemaker/{kind}Jobs:log-stream:" for kind in ("Processing", "Training")),
+        (
+            f"{LOGS}:/aws/sagemaker/TrainingJobs-2:log-stream:",
+            f"{LOGS}:/aws/sagemaker/Endpoints/a:log-stream:",
+            f"{LOGS}:/aws/lambda/cv-birds-start-execution:log-stream:",
+        ),
+    ),
     key_right("s3", never=("sqs", "ec2")),
     Right(
         ("kms:Decrypt",),

@@ -8,6 +8,7 @@ are in tests/support/services/fake_execution_scenarios.py.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -23,6 +24,8 @@ REGION, ACCOUNT, PIPELINE, BUCKET = "us-east-1", "123456789012", "cv-birds", "cv
 START = datetime(2026, 3, 4, 9, 30, 12, tzinfo=UTC)
 PREFIX = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 PAGE_SIZE = 3
+ENDS = {"Succeeded": "Completed"}
+"""How a job ends whose step ends so, where the words differ."""
 
 
 @dataclass
@@ -70,22 +73,41 @@ class FakeTraining:
     output: str = ""
     metric: str = "validation:accuracy"
     """What the definition calls it."""
+    instance_type: str = "ml.c5.4xlarge"
+    instance_count: int = 1
+    epochs: int = 20
+    inputs: str = "executions/one/data/train"
+    started: bool = True
+    """Whether it got an instance; one that did not tells no times."""
 
     def at(self, clock: float) -> dict[str, Any]:
         ended = clock >= self.end
         seconds = round(self.end - self.begin - 2)
+        resources = {"InstanceCount": self.instance_count, "InstanceType": self.instance_type}
         job: dict[str, Any] = {
             "TrainingJobName": self.name,
             "TrainingJobArn": f"{PREFIX}:training-job/{self.name.lower()}",
             "TrainingJobStatus": self.status if ended else "InProgress",
             "SecondaryStatus": "Completed" if ended else "Training",
+            "CreationTime": moment(self.begin),
             "EnableManagedSpotTraining": self.spot,
-            "ResourceConfig": {"InstanceCount": 1, "InstanceType": "ml.c5.4xlarge", "VolumeSizeInGB": 30},
-            "HyperParameters": {"epochs": "20"},
+            "AlgorithmSpecification": {
+                "TrainingImage": "training:1",
+                "TrainingInputMode": "File",
+                "MetricDefinitions": [
+                    {"Name": "train:loss", "Regex": "train_loss=(\\S+)"},
+                    {"Name": "validation:accuracy", "Regex": "validation_accuracy=(\\S+)"},
+                ],
+            },
+            "ResourceConfig": {**resources, "VolumeSizeInGB": 30},
+            "InputDataConfig": [_channel("train", f"s3://{BUCKET}/{self.inputs}")],
+            "HyperParameters": {"epochs": str(self.epochs)},
             "SecondaryStatusTransitions": self._transitions(clock),
             "FinalMetricDataList": self._metrics(clock),
         }
-        if ended:
+        if self.started and clock >= self.begin + 1:
+            job["TrainingStartTime"] = moment(self.begin + 1)
+        if ended and self.started:
             job |= {
                 "TrainingTimeInSeconds": seconds,
                 "BillableTimeInSeconds": round(seconds * (0.3 if self.spot else 1)),
@@ -134,6 +156,35 @@ class FakeTraining:
 
 
 @dataclass
+class FakeProcessing:
+    """One processing job; without `end` it never ends, and one that did not start tells no times."""
+
+    name: str
+    begin: float
+    end: float | None
+    status: str = "Completed"
+    instance_type: str = "ml.m5.xlarge"
+    instance_count: int = 1
+    started: bool = True
+
+    def at(self, clock: float) -> dict[str, Any]:
+        ended = self.end is not None and clock >= self.end
+        cluster = {"InstanceCount": self.instance_count, "InstanceType": self.instance_type}
+        job: dict[str, Any] = {
+            "ProcessingJobName": self.name,
+            "ProcessingJobArn": f"{PREFIX}:processing-job/{self.name.lower()}",
+            "ProcessingJobStatus": self.status if ended else "InProgress",
+            "CreationTime": moment(self.begin),
+            "ProcessingResources": {"ClusterConfig": {**cluster, "VolumeSizeInGB": 30}},
+        }
+        if self.started and clock >= self.begin:
+            job["ProcessingStartTime"] = moment(self.begin)
+        if ended and self.end is not None:
+            job["ProcessingEndTime"] = moment(self.end)
+        return job
+
+
+@dataclass
 class ScriptedExecution:
     """One execution: its end decides the final status."""
 
@@ -146,6 +197,23 @@ class ScriptedExecution:
     description: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
     created: datetime = START
+    processings: list[FakeProcessing] = field(default_factory=list)
+    """Those that a step does not name, such as attempts that were retried, or that are not as usual."""
+
+    @property
+    def processing_jobs(self) -> list[FakeProcessing]:
+        """Return every processing job: those of `processings`, and of each other step one as long as it."""
+        told = {each.name.lower() for each in self.processings}
+        made = [
+            FakeProcessing(
+                name, step.begin, step.end, "Completed" if step.status == "Succeeded" else "Failed"
+            )
+            for step in self.steps
+            if (name := step.metadata.get("ProcessingJob", {}).get("Arn", "").rpartition("/")[2])
+            and f"-{self.id}-" in name
+            and name.lower() not in told
+        ]
+        return [*self.processings, *made]
 
     @property
     def arn(self) -> str:
@@ -163,6 +231,8 @@ class ScriptedSageMaker:
         self.exit_message: str | None = None  # of every processing job
         self.training_type: str | None = None  # of every model package, or else what its step is called after
         self.statuses = {"RegisterSpot": "PendingManualApproval", "RegisterOnDemand": "PendingManualApproval"}
+        self.denied: set[str] = set()
+        """Operations that whoever asks has no right to."""
 
     def client(self) -> Any:
         client = client_of("sagemaker")
@@ -178,11 +248,15 @@ class ScriptedSageMaker:
     def _answer(self, model: Any, params: dict[str, Any], **_: Any) -> tuple[SimpleNamespace, dict[str, Any]]:
         self.calls.append(model.name)
         request = json.loads(params["body"])
+        if model.name in self.denied:
+            refusal = {"Code": "AccessDeniedException", "Message": f"may not sagemaker:{model.name}"}
+            answer: dict[str, Any] = {"Error": refusal, "ResponseMetadata": {"HTTPStatusCode": 400}}
+            return SimpleNamespace(status_code=400), answer
         try:
             body = getattr(self, f"_{model.name}")(request)
         except LookupError as error:
-            refusal = {"Error": {"Code": "ResourceNotFound", "Message": f"{error.args[0]} does not exist"}}
-            return SimpleNamespace(status_code=400), {**refusal, "ResponseMetadata": {"HTTPStatusCode": 400}}
+            absent = {"Error": {"Code": "ResourceNotFound", "Message": f"{error.args[0]} does not exist"}}
+            return SimpleNamespace(status_code=400), {**absent, "ResponseMetadata": {"HTTPStatusCode": 400}}
         return SimpleNamespace(status_code=200), {**body, "ResponseMetadata": {"HTTPStatusCode": 200}}
 
     def _execution(self, request: dict[str, Any]) -> ScriptedExecution:
@@ -254,8 +328,28 @@ class ScriptedSageMaker:
             "OutputName": "evaluation",
             "S3Output": {"S3Uri": uri, "LocalPath": "/", "S3UploadMode": "EndOfJob"},
         }
-        answer = {"ProcessingJobName": name, "ProcessingOutputConfig": {"Outputs": [output]}}
+        jobs = {job.name.lower(): job for each in self.executions.values() for job in each.processing_jobs}
+        answer = {**jobs[name.lower()].at(self.clock), "ProcessingOutputConfig": {"Outputs": [output]}}
         return answer | ({"ExitMessage": self.exit_message} if self.exit_message else {})
+
+    def _ListTrainingJobs(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        jobs = [job for each in self.executions.values() for job in each.trainings]
+        return self._list(request, jobs, "TrainingJob")
+
+    def _ListProcessingJobs(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        jobs = [job for each in self.executions.values() for job in each.processing_jobs]
+        return self._list(request, jobs, "ProcessingJob")
+
+    def _list(
+        self, request: dict[str, Any], jobs: Sequence[FakeTraining | FakeProcessing], noun: str
+    ) -> dict[str, Any]:
+        members = [f"{noun}Name", f"{noun}Arn", f"{noun}Status", "CreationTime"]
+        named = [
+            job.at(self.clock)
+            for job in jobs
+            if request["NameContains"] in job.name and job.begin <= self.clock
+        ]
+        return page([{each: job[each] for each in members} for job in named], request, f"{noun}Summaries")
 
     def _DescribeModelPackage(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         arn = request["ModelPackageName"]
@@ -270,6 +364,11 @@ class ScriptedSageMaker:
                         "CustomerMetadataProperties": {"TrainingType": kind},
                     }
         raise LookupError(arn)
+
+
+def _channel(name: str, uri: str) -> dict[str, Any]:
+    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}, "InputMode": "File"}
 
 
 def page(entries: list[dict[str, Any]], request: dict[str, Any], key: str) -> dict[str, Any]:

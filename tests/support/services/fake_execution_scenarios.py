@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
+import math
 import tarfile
 from typing import Any
+
+from PIL import Image
 
 from tests.support.services.fake_execution import (
     ACCOUNT,
@@ -100,6 +104,7 @@ def failed_training(execution_id: str = "e1e1e1e1e1e1") -> ScriptedExecution:
     )
     execution.steps = execution.steps[:3]
     execution.steps[0].cache_source = succeeded().arn
+    execution.steps[0].metadata = processing("q3fz81mkd2ax", "Preprocess")
     execution.steps[2].status = execution.trainings[1].status = "Failed"
     execution.steps[2].reason = long_reason
     execution.steps[1].status = execution.trainings[0].status = "Stopped"
@@ -131,30 +136,53 @@ def parameters() -> dict[str, str]:
     }
 
 
-def evaluation(training_type: str, wrong: dict[tuple[int, int], int], per_class: int = 10) -> dict[str, Any]:
-    """Make an evaluation.json from its mistakes: {(true label, predicted label): images}."""
+Wrong = dict[tuple[int, int], int]
+"""The mistakes of a model: {(true label, predicted label): images}."""
+
+
+def predictions(wrong: Wrong, per_class: int = 10) -> list[dict[str, str]]:
+    """Make the rows of predictions.csv: of each class the wrong answers first, ever less sure."""
+    rows: list[dict[str, str]] = []
+    for label, name in enumerate(CLASSES):
+        answers = [to for (true, to), count in wrong.items() if true == label for _ in range(count)]
+        answers += [label] * (per_class - len(answers))
+        for number, answer in enumerate(answers):
+            of_truth = 0.97 if answer == label else 0.2
+            rows.append(
+                {
+                    "id": str(len(rows) + 1),
+                    "image": f"{name}/{number:04}.jpg",
+                    "true": name,
+                    "predicted": CLASSES[answer],
+                    "probability": f"{of_truth if answer == label else 0.75 - len(rows) / 1000:.6f}",
+                    "probability_of_true": f"{of_truth:.6f}",
+                }
+            )
+    return rows
+
+
+def evaluation(training_type: str, wrong: Wrong, per_class: int = 10) -> dict[str, Any]:
+    """Make an evaluation.json from its mistakes."""
     counts = {true: dict.fromkeys(CLASSES, 0) for true in CLASSES}
-    for row, name in enumerate(CLASSES):
-        lost = sum(count for (true, _), count in wrong.items() if true == row)
-        counts[name][name] = per_class - lost
-    for (true, predicted), count in wrong.items():
-        counts[CLASSES[true]][CLASSES[predicted]] = count
+    rows = predictions(wrong, per_class)
+    for row in rows:
+        counts[row["true"]][row["predicted"]] += 1
     classes = {}
     for name in CLASSES:
         recall = counts[name][name] / per_class
         precision = counts[name][name] / max(1, sum(counts[each][name] for each in CLASSES))
         f1 = 2 * precision * recall / max(1e-9, precision + recall)
         classes[name] = {"precision": precision, "recall": recall, "f1": f1, "support": per_class}
-    images = per_class * len(CLASSES)
-    accuracy = sum(counts[name][name] for name in CLASSES) / images
+    accuracy = sum(counts[name][name] for name in CLASSES) / len(rows)
     macro = {
         key: sum(row[key] for row in classes.values()) / len(classes) for key in ("precision", "recall", "f1")
     }
+    log_loss = -sum(math.log(float(row["probability_of_true"])) for row in rows) / len(rows)
     interval = {"level": 0.95, "lower": accuracy - 0.075, "upper": min(1.0, accuracy + 0.04)}
     return {
         "version": 1,
         "training_type": training_type,
-        "dataset": {"item_count": images, "digest": "ab" * 32},
+        "dataset": {"item_count": len(rows), "digest": "ab" * 32},
         "multiclass_classification_metrics": {
             "accuracy": {"value": accuracy, "standard_deviation": 0.03, "confidence_interval": interval},
             "macro_precision": {"value": macro["precision"]},
@@ -165,9 +193,71 @@ def evaluation(training_type: str, wrong: dict[tuple[int, int], int], per_class:
             },
             "weighted_f1": {"value": macro["f1"]},
             "confusion_matrix": counts,
+            "top_5_accuracy": {"value": 1.0},
+            "log_loss": {"value": log_loss},
+            "brier_score": {"value": 0.09},
         },
         "classes": classes,
+        "calibration": _calibration(rows),
+        "predictions": "predictions.csv",
+        "mistakes": [
+            {
+                "image": row["image"],
+                "file": f"mistakes/{number:03}.jpg",
+                "true": row["true"],
+                "predicted": row["predicted"],
+                "probability": float(row["probability"]),
+            }
+            for number, row in enumerate(_surest_mistakes(rows))
+        ],
     }
+
+
+def _surest_mistakes(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    wrong = [row for row in rows if row["true"] != row["predicted"]]
+    return sorted(wrong, key=lambda row: row["probability"], reverse=True)[:24]
+
+
+def _calibration(rows: list[dict[str, str]]) -> dict[str, Any]:
+    bins, error = [], 0.0
+    for number in range(10):
+        lower, upper = number / 10, (number + 1) / 10
+        inside = [row for row in rows if lower < float(row["probability"]) <= upper]
+        if inside:
+            confidence = sum(float(row["probability"]) for row in inside) / len(inside)
+            accuracy = sum(row["true"] == row["predicted"] for row in inside) / len(inside)
+            error += abs(accuracy - confidence) * len(inside) / len(rows)
+            bins.append(
+                {
+                    "lower": lower,
+                    "upper": upper,
+                    "images": len(inside),
+                    "confidence": confidence,
+                    "accuracy": accuracy,
+                }
+            )
+    return {"expected_calibration_error": error, "bins": bins}
+
+
+def picture(number: int) -> bytes:
+    """Draw a small JPEG."""
+    drawn = io.BytesIO()
+    Image.new("RGB", (32, 24), (number * 37 % 256, 120, 90)).save(drawn, "JPEG", quality=80)
+    return drawn.getvalue()
+
+
+def put_evaluation(s3: Any, prefix: str, training_type: str, wrong: Wrong, per_class: int = 10) -> None:
+    """Put what an evaluate step leaves below a prefix of the bucket."""
+    document = evaluation(training_type, wrong, per_class)
+    rows = predictions(wrong, per_class)
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writeheader()
+    writer.writerows(rows)
+    files = {"evaluation.json": json.dumps(document).encode(), "predictions.csv": table.getvalue().encode()}
+    files |= {each["file"]: picture(number) for number, each in enumerate(document["mistakes"])}
+    for name, body in files.items():
+        s3.put_object(Bucket=BUCKET, Key=f"{prefix}/{name}", Body=body)
 
 
 def archive(**members: bytes) -> bytes:
@@ -186,10 +276,7 @@ def fill_bucket(s3: Any, execution: ScriptedExecution) -> None:
     s3.create_bucket(Bucket=BUCKET)
     mistakes = {(0, 2): 1, (2, 4): 2, (4, 0): 1, (6, 3): 1, (3, 6): 1}
     for kind, name in (("spot", "Spot"), ("on-demand", "OnDemand")):
-        body = json.dumps(evaluation(name, mistakes)).encode()
-        s3.put_object(
-            Bucket=BUCKET, Key=f"executions/{execution.id}/evaluation/{kind}/evaluation.json", Body=body
-        )
+        put_evaluation(s3, f"executions/{execution.id}/evaluation/{kind}", name, mistakes)
     for job in execution.trainings:
         key = f"{job.output}/{job.name}/output/model.tar.gz".removeprefix(f"s3://{BUCKET}/")
         s3.put_object(

@@ -1,0 +1,1 @@
+"""What executions cost: billed, likely, and by month."""
