@@ -134,14 +134,6 @@ class LocalAWS:
         """Return the environment of an AWS client that works as the administrator."""
         return client_environment(self.endpoint_url, self.region, *self._keys)
 
-    def write_env_file(self, path: Path) -> None:
-        """Write `environment()` to a file for `set -a; . FILE` and for dotenv readers, with mode 0600."""
-        lines = [f'{name}="{value}"\n' for name, value in self.environment().items()]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        path.touch(mode=0o600, exist_ok=False)
-        path.write_text("".join(lines), encoding="utf-8")
-
     def client(
         self,
         service: str,

@@ -24,7 +24,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from starlette.routing import Mount, Route
 
 from local.page.live import Drawing, Live
-from local.page.logs import LINES, JobLogs
+from local.page.logs import LINES, StepLogs
 from local.page.registry import Registry
 from ops.errors import AbsentError, error_message
 from ops.output import words
@@ -57,7 +57,7 @@ class _Execution:
     def __init__(self, page: Page, arn: str) -> None:
         self._page = page
         self._arn = arn
-        self._logs = JobLogs(page.clients.client("sagemaker"), page.clients.client("logs"))
+        self._logs = StepLogs(page.clients.client("sagemaker"), page.clients.client("logs"))
         self._lock = threading.Lock()
         self.live = Live(lambda: page.in_thread(self.draw))
 
@@ -207,7 +207,7 @@ class Page:
         )
         return Drawing("Local AWS", body)
 
-    def draw_execution(self, arn: str, logs: JobLogs) -> Drawing:
+    def draw_execution(self, arn: str, logs: StepLogs) -> Drawing:
         """Draw what the report shows, and the end of the logs."""
         page = read_page(self.clients, arn, self._notes)
         execution = page.snapshot.execution

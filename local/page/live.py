@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,8 @@ from ops.errors import AbsentError
 
 _LOG = logging.getLogger(__name__)
 _POLL_SECONDS = 1.0
+_PAUSE = 3.0
+"""How many times longer than a reading the pause after it is, at least: the jobs need the cores."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,10 @@ class Live:
     async def _keep_reading(self) -> None:
         try:
             while self._watchers and not (self._latest and self._latest.final):
+                started = time.monotonic()
                 self._latest = await self._read()
                 self._tell()
-                await asyncio.sleep(_POLL_SECONDS)
+                await asyncio.sleep(max(_POLL_SECONDS, _PAUSE * (time.monotonic() - started)))
         except AbsentError:
             pass  # somebody deleted it; whoever asks again is told
         except Exception:  # noqa: BLE001 - the browsers ask again, and the server goes on
