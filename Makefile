@@ -17,6 +17,8 @@ TORCH ?=
 # Read from the environment by the recipe, so that spaces, quotes and commas in them survive.
 export DATA ?=
 export PARAMS ?=
+# KEEP=1 leaves local AWS up after a run.
+export KEEP ?=
 # YES=1 lets destroy remove without asking.
 export YES ?=
 # Handed to the CDK, or to ops destroy: make deploy ARGS="-c environment=staging"
@@ -60,8 +62,8 @@ PYTEST = $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' Makefile
 
-run: $(INSTALLED)-run ## Run the whole pipeline on this machine [DATA=dir-or-tgz] [PARAMS="Epochs=3 ..."] [TORCH=cpu]
-	@$(BIN)/python -m local run $${DATA:+--data "$$DATA"} $${PARAMS:+--parameters "$$PARAMS"}
+run: $(INSTALLED)-run ## Run the whole pipeline on this machine [DATA=dir-or-tgz] [PARAMS="Epochs=3 ..."] [KEEP=1] [TORCH=cpu]
+	@$(BIN)/python -m local run $${DATA:+--data "$$DATA"} $${PARAMS:+--parameters "$$PARAMS"} $${KEEP:+--keep}
 
 up: $(INSTALLED)-run ## Keep local AWS running for any AWS client; writes local.env
 	@$(BIN)/python -m local up --env-file local.env

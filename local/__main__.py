@@ -70,14 +70,24 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 @click.option(
     "--output", type=PATH, default=Path("runs"), show_default=True, help="Where <execution-id>/ is left."
 )
+@click.option(
+    "--keep", is_flag=True, help="Leave local AWS up after the report, until Ctrl-C, for any AWS client."
+)
+@click.option(
+    "--env-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="With --keep: written with the endpoint, credentials and region.  [default: local.env]",
+)
 @_shared
-def run(**options: Any) -> None:
+def run(env_file: Path | None, **options: Any) -> None:
     """Deploy, upload pipeline.json, follow the execution, leave a report.
 
     Exits with 0 when the execution Succeeded, 1 when it did not, 2 when something given is wrong and 130
     after Ctrl-C.
     """
-    sys.exit(local_run.run(local_run.RunOptions(**options)))
+    if env_file and not options["keep"]:
+        raise click.UsageError("--env-file goes with --keep: without it nothing is left to use the file with")
+    sys.exit(local_run.run(local_run.RunOptions(env_file=env_file or Path("local.env"), **options)))
 
 
 @main.command()

@@ -15,8 +15,11 @@ from local import sample_data
 from local.aws import LocalAWS
 from local.deploy import deploy
 from local.engine.jobs.session import JobSettings
+from local.stay import check_env_file, command_line, stay
 from ops.aws import roles
 from ops.aws.stack import StackOutputs
+from ops.executions import models
+from ops.executions.snapshot import SnapshotReader
 from ops.output import report
 from ops.output.terminal import say
 from ops.output.watch import follow
@@ -29,6 +32,7 @@ TEMPLATE = REPOSITORY / "infra" / "template.json"
 DEFINITION = REPOSITORY / "pipeline_definition" / "pipeline.json"
 SAMPLES = REPOSITORY / ".cache" / "sample-data"
 STACK = "cv-birds"
+_HOW_TO_KEEP = "`make run KEEP=1` leaves it up, `make up` starts one that stays."
 START_TIMEOUT_SECONDS = 60.0
 """A start takes a fraction of a second; a minute is enough on the busiest machine."""
 NOTES = (
@@ -51,6 +55,9 @@ class RunOptions:
     template: Path
     interruptions: int
     iam: bool
+    keep: bool
+    """Whether local AWS stays up after the report."""
+    env_file: Path
 
 
 def parse_parameters(text: str) -> dict[str, str]:
@@ -78,6 +85,8 @@ def parse_parameters(text: str) -> dict[str, str]:
 def run(options: RunOptions) -> int:
     """Take the upload to registered models; 0 when the execution Succeeded, else 1."""
     console = Console()
+    if options.keep:
+        check_env_file(options.env_file)
     parameters = parse_parameters(options.parameters)
     upload.check_parameters(DEFINITION, parameters)
     _check_output(options.output)
@@ -91,24 +100,26 @@ def run(options: RunOptions) -> int:
             work_dir=Path(work_dir),
             iam=options.iam,
             jobs=JobSettings(interruptions=options.interruptions),
+            notes=notes,
         ) as aws,
     ):
         say(console, f"Local AWS at {aws.endpoint_url}")
+        say(console, f"In a browser: {aws.page_url}")
         outputs = deploy(aws, options.template, STACK)
         if "BucketName" not in outputs:
             raise click.UsageError(f"{options.template} is not this project's: it has no output BucketName")
         say(console, f"Deployed {options.template.name}: bucket {outputs['BucketName']}")
         execution = _start(aws, outputs, data, parameters, console)
         logs, s3 = aws.client("logs"), aws.client("s3")
-        status = follow(aws.client("sagemaker"), logs, execution, console, s3=s3)
+        # What follows needs an AWS that is there: it is told at the end, if it stays.
+        status = follow(aws.client("sagemaker"), logs, execution, console, s3=s3, tells_next_step=False)
         directory = options.output / execution.rsplit("/", 1)[-1]
         report.write_report(aws, execution, directory, notes=notes)
         say(console, f"Report: {directory / 'report.html'}")
-    say(console, "The price of Spot is assumed here to be 30 % of On-Demand; on AWS it is the market's.")
-    say(
-        console,
-        "This AWS is gone now; `make up` starts one that stays, for the AWS CLI and every other client.",
-    )
+        say(console, "The price of Spot is assumed here to be 30 % of On-Demand; on AWS it is the market's.")
+        if options.keep:
+            stay(aws, options.env_file, console, _following(aws, execution))
+    say(console, "This AWS is gone now" + ("." if options.keep else f"; {_HOW_TO_KEEP}"))
     return 0 if status == "Succeeded" else 1
 
 
@@ -132,6 +143,19 @@ def _start(
         outputs["FailureQueueUrl"],
         START_TIMEOUT_SECONDS,
     )
+
+
+def _following(aws: LocalAWS, execution: str) -> list[str]:
+    """Name commands that work while local AWS stays up."""
+    sagemaker, ops = aws.client("sagemaker"), command_line()
+    packages = models.read_packages(
+        sagemaker, SnapshotReader(sagemaker, aws.client("logs"), execution).read()
+    )
+    said = [f"then: {ops} models"]
+    for package in packages[:1]:
+        said.append(f"      {ops} approve {package.name}")
+        said.append(f"      {ops} predict --model {package.name} IMAGE.jpg")
+    return said
 
 
 def _check_output(folder: Path) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import shutil
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +11,8 @@ from rich.console import Console
 from local.aws import LocalAWS
 from local.deploy import deploy
 from local.engine.jobs.session import JobSettings
-from local.run import STACK
-from ops.output.terminal import say
+from local.run import NOTES, STACK
+from local.stay import check_env_file, command_line, stay
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +31,7 @@ class UpOptions:
 def up(options: UpOptions) -> int:
     """Serve until Ctrl-C or SIGTERM, then end every process and remove the env file; always 0."""
     console = Console(soft_wrap=True)
+    check_env_file(options.env_file)
     with (
         tempfile.TemporaryDirectory(prefix=f"{STACK}-", ignore_cleanup_errors=True) as work_dir,
         LocalAWS(
@@ -42,36 +40,26 @@ def up(options: UpOptions) -> int:
             iam=options.iam,
             jobs=JobSettings(interruptions=options.interruptions),
             faults=options.faults,
+            notes=NOTES,
         ) as aws,
     ):
         outputs = deploy(aws, options.template, STACK) if options.deploy else {}
-        aws.write_env_file(options.env_file)
-        try:
-            _tell(console, aws.endpoint_url, options, outputs)
-            aws.wait()
-        except KeyboardInterrupt:
-            console.print("Stopping")
-        finally:
-            options.env_file.unlink(missing_ok=True)
+        console.print(f"[bold]Local AWS[/] at {aws.endpoint_url}")
+        for name, value in outputs.items():
+            console.print(f"  {name} = {value}", highlight=False)
+        stay(aws, options.env_file, console, _following(options, bool(outputs)))
     return 0
 
 
-def _tell(console: Console, endpoint_url: str, options: UpOptions, outputs: dict[str, str]) -> None:
-    console.print(f"[bold]Local AWS[/] at {endpoint_url}; Ctrl-C stops it, and what it holds is gone then.")
-    for name, value in outputs.items():
-        console.print(f"  {name} = {value}", highlight=False)
-    console.print(f"In another terminal: set -a; . '{options.env_file.absolute()}'; set +a", highlight=False)
+def _following(options: UpOptions, is_deployed: bool) -> list[str]:
+    """Say what is to be expected, and which commands come next."""
+    said = []
     if options.faults is not None:
-        console.print(
+        said.append(
             f"With the faults of seed {options.faults}, which are told here one by one. "
             "What they leave undone is settled by the schedule, which comes 60 times as often as on AWS."
         )
-    if outputs:
-        ops = _command_line()
-        say(console, f"then: {ops} upload --data FOLDER, {ops} watch, or any AWS client.")
-
-
-def _command_line() -> str:
-    """Return how the other terminal calls ops: by its path where its shell would not find it."""
-    name = "cv-pipeline"
-    return name if shutil.which(name) else shlex.quote(str(Path(sys.executable).absolute().with_name(name)))
+    if is_deployed:
+        ops = command_line()
+        said.append(f"then: {ops} upload --data FOLDER, {ops} watch, or any AWS client.")
+    return said

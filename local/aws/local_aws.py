@@ -56,19 +56,22 @@ class LocalAWS:
         schedule_speed: float | None = None,
         region: str = "us-east-1",
         account: str = "123456789012",
+        notes: Iterable[str] = (),
         without: Iterable[str] = (),
     ) -> None:
         """Prepare local AWS; entering the context starts it.
 
         `faults` is the seed of what goes wrong, `schedule_speed` how many times faster than on AWS time
-        passes for schedules, and `without` names adapters to leave out: so the tests see whether MiniStack
-        still needs them.
+        passes for schedules, `notes` what the page for a browser says of each execution, and `without` names
+        adapters to leave out: so the tests see whether MiniStack still needs them.
         """
         self.work_dir = work_dir.absolute()
         self.region = region
         self.account = account
         self.endpoint_url = ""
         """http://localhost:<port>, known once the server is entered."""
+        self.page_url = ""
+        """What a browser opens; whoever knows it may do everything, in this run."""
         self._port = port
         self._settings = {
             "region": region,
@@ -77,6 +80,7 @@ class LocalAWS:
             "iam": iam,
             "faults": faults,
             "schedule_speed": schedule_speed,
+            "notes": list(notes),
             "without": sorted(without),
             "jobs": asdict(jobs or JobSettings()),
         }
@@ -98,7 +102,8 @@ class LocalAWS:
             self.endpoint_url = f"http://localhost:{port}"
             self._process = _start(self._environment_of_server(port), listener.fileno())
             undo.callback(self._stop)
-            self._keys = tuple(self._ask(self._settings | {"descriptor": listener.fileno()})["keys"])
+            started = self._ask(self._settings | {"descriptor": listener.fileno()})
+            self._keys, self.page_url = tuple(started["keys"]), started["page_url"]
             listener.close()
             self._undo = undo.pop_all()
         return self
@@ -128,14 +133,6 @@ class LocalAWS:
     def environment(self) -> dict[str, str]:
         """Return the environment of an AWS client that works as the administrator."""
         return client_environment(self.endpoint_url, self.region, *self._keys)
-
-    def write_env_file(self, path: Path) -> None:
-        """Write `environment()` to a file for `set -a; . FILE` and for dotenv readers, with mode 0600."""
-        lines = [f'{name}="{value}"\n' for name, value in self.environment().items()]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        path.touch(mode=0o600, exist_ok=False)
-        path.write_text("".join(lines), encoding="utf-8")
 
     def client(
         self,

@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import os
+import secrets
 import signal
 import sys
 import threading
@@ -25,7 +26,7 @@ from local.aws import adapters
 from local.aws.adapters import access, sagemaker
 from local.aws.fault_injection import Interference, speed_up_schedules
 from local.aws.faults import SPEED, Dice
-from local.aws.front_door import FrontDoor
+from local.aws.front_door import PAGE, FrontDoor, Receive, Scope, Send
 from local.aws.host import ServerHost
 from local.aws.sagemaker_door import SageMakerDoor
 from local.engine.host import AccessDeniedError
@@ -57,7 +58,11 @@ class Server:
         sagemaker.add_types(self._sagemaker)
         seed = settings["faults"]
         self._faults = None if seed is None else Interference(Dice(seed))
-        self._door = FrontDoor(port, self._faults.application if self._faults else ministack.app.app)
+        token = secrets.token_urlsafe()
+        self._page = _Page(f"{PAGE}{token}/", self._host.client, settings["notes"])
+        self._page_url = f"{self._host.endpoint_url}{PAGE}{token}/"
+        application = self._faults.application if self._faults else ministack.app.app
+        self._door = FrontDoor(port, application, self._page, token)
         if speed := settings["schedule_speed"] or (SPEED if self._faults else None):
             speed_up_schedules(speed)
         self._loop = asyncio.new_event_loop()
@@ -67,11 +72,11 @@ class Server:
         self._host.make_administrator()
 
     def start(self) -> dict[str, Any]:
-        """Serve in a thread, and return the administrator's keys."""
+        """Serve in a thread, and return the administrator's keys and the address for a browser."""
         # Functions inherit it; this process has started without it.
         os.environ["PYTHONPATH"] = str(_RUNTIME)
         self._thread.start()
-        return {"keys": self._host.keys}
+        return {"keys": self._host.keys, "page_url": self._page_url}
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
         """Return the answer to a question of LocalAWS."""
@@ -89,6 +94,7 @@ class Server:
             self._sagemaker.close()
         finally:
             lambda_runtime.reset()
+            self._loop.call_soon_threadsafe(self._page.close)
             self._loop.call_soon_threadsafe(self._end.set)
             self._thread.join(5)
 
@@ -110,6 +116,26 @@ class Server:
         door: Any = self._door  # Hypercorn's types of an application are narrower than ASGI's
         served = hypercorn.asyncio.serve(door, config, shutdown_trigger=self._end.wait)
         self._loop.run_until_complete(served)
+
+
+class _Page:
+    """The page for a browser, imported when somebody first looks: it takes a third of a second."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self._arguments = arguments
+        self._page: Any = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._page is None:
+            from local.page.app import Page  # noqa: PLC0415
+
+            self._page = Page(*self._arguments)
+        await self._page.application(scope, receive, send)
+
+    def close(self) -> None:
+        """End what would keep the server from ending."""
+        if self._page:
+            self._page.close()
 
 
 def _tell_what_went_wrong(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from ops.costs.prices import Prices, list_prices
 from ops.executions import evaluations, models
 from ops.executions.execution import StartedStep
 from ops.executions.jobs import property_file_urls
+from ops.executions.models import RegisteredModel
 from ops.executions.snapshot import Snapshot, SnapshotReader
 from ops.output import words
 from ops.output.live import LiveView
@@ -32,6 +33,7 @@ def follow(
     *,
     s3: Any = None,
     prices: Prices | None = None,
+    tells_next_step: bool = True,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], datetime] | None = None,
 ) -> str:
@@ -39,7 +41,7 @@ def follow(
 
     With an `s3` client, evaluate steps and the closing sentence tell the test accuracies of evaluation.json;
     without one, the closing sentence tells the last validation accuracies. `prices` are AWS's list prices
-    unless given.
+    unless given. `tells_next_step` is for an AWS that is there afterwards.
     """
     reader = SnapshotReader(sagemaker, logs, execution_arn, clock)
     tested = _TestAccuracies(sagemaker, s3)
@@ -51,7 +53,9 @@ def follow(
             if snapshot.execution.finished:
                 break
             sleep(poll_seconds(sagemaker))
-    _close(sagemaker, s3, snapshot, prices or list_prices(), console)
+    packages = _close(sagemaker, s3, snapshot, prices or list_prices(), console)
+    if tells_next_step and (following := words.next_step(packages)):
+        say(console, following)
     return snapshot.execution.status
 
 
@@ -81,7 +85,10 @@ class _TestAccuracies:
         return None
 
 
-def _close(sagemaker: Any, s3: Any, snapshot: Snapshot, prices: Prices, console: Console) -> None:
+def _close(
+    sagemaker: Any, s3: Any, snapshot: Snapshot, prices: Prices, console: Console
+) -> list[RegisteredModel]:
+    """Sum up, and return the registered models."""
     packages = models.read_packages(sagemaker, snapshot)
     bill = read_bill(sagemaker, snapshot, prices)
     say(console)
@@ -90,9 +97,7 @@ def _close(sagemaker: Any, s3: Any, snapshot: Snapshot, prices: Prices, console:
     say(console, words.summary(snapshot, packages, _accuracies(sagemaker, s3, snapshot), bill))
     for line in words.bill_sentences(bill):
         say(console, line)
-    following = words.next_step(packages)
-    if following:
-        say(console, following)
+    return packages
 
 
 def _accuracies(sagemaker: Any, s3: Any, snapshot: Snapshot) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """`python -m local run` as a person meets it: exit codes, files, messages, nothing left behind."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from local.run import DRAWN_NOTE, parse_parameters
 from tests.support.local_aws.local_commands import ROOT, environment, processes_under
@@ -95,6 +97,54 @@ def test_the_default_run_leaves_what_the_readme_lists(
 
 
 @pytest.mark.slow
+def test_the_default_run_names_no_command_for_an_aws_that_is_gone(
+    finished: tuple[subprocess.CompletedProcess[str], Path],
+) -> None:
+    *_, last = finished[0].stdout.splitlines()
+    assert last.startswith("This AWS is gone now")
+    assert "KEEP=1" in last
+    assert "cv-pipeline approve" not in finished[0].stdout
+
+
+@pytest.mark.slow
+def test_a_run_that_is_kept_ends_with_commands_that_work_until_ctrl_c(tmp_path: Path) -> None:
+    env_file = tmp_path / "of the run.env"
+    for name in ("a", "b"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(10):
+            image = Image.new("RGB", (40, 40), (number * 20, 0, 255 if name == "a" else 0))
+            image.save(tmp_path / "data" / name / f"{number}.png")
+    toy = [sys.executable, str(ROOT / "tests/support/local_aws/toy_up.py"), "run", "--keep"]
+    options = ["--env-file", env_file, "--data", tmp_path / "data", "--output", tmp_path / "runs"]
+    with subprocess.Popen(
+        [*toy, *map(str, options)], cwd=ROOT, env=environment(tmp_path), stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        seen = []
+        for line in running.stdout:
+            seen.append(line.strip())
+            if "predict" in line:
+                break
+        place = next(number for number, line in enumerate(seen) if line.startswith("In another terminal: "))
+        source = seen[place].removeprefix("In another terminal: ")
+        approve = next(line for line in seen[place:] if " approve " in line)
+        done = subprocess.run(
+            ["bash", "-c", f"{source}; {approve}"],
+            env={"PATH": os.environ["PATH"]},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, "Approved" in done.stdout) == (0, True), done.stderr
+        assert any(line.startswith("In a browser: http://localhost:") for line in seen[place - 1 :])
+        running.send_signal(signal.SIGINT)
+        rest = running.stdout.read()
+        assert running.wait(timeout=60) == 0, rest
+    assert "This AWS is gone now" in rest
+    assert not env_file.exists()
+
+
+@pytest.mark.slow
 def test_drawings_are_called_drawings_before_anything_else_is_said(
     finished: tuple[subprocess.CompletedProcess[str], Path],
 ) -> None:
@@ -153,6 +203,7 @@ def test_ctrl_c_ends_every_process(when: str, tmp_path: Path) -> None:
         (["--parameters", "many"], "Name=value"),
         (["--parameters", "InputDataUrl=s3://bucket/data"], "DATA"),
         (["--template", "docs"], "cannot use docs: Is a directory"),
+        (["--env-file", "x.env"], "--env-file goes with --keep"),
         # Before the run, after which its report would be lost.
         (["--output", "README.md"], "cannot use README.md: File exists"),
     ],

@@ -16,6 +16,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from local import stay
 from local.run import STACK
 from ops.uploads import upload
 from tests.support.local_aws.functions import eventually
@@ -36,6 +37,7 @@ class Up:
     process: subprocess.Popen[str]
     settings: dict[str, str]
     scratch: Path
+    env_file: Path
 
     def client(self, service: str, /, endpoint_url: str = "") -> Any:
         return boto3.session.Session(
@@ -62,7 +64,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Up, Up]]:
             scratch.mkdir()
             variables = environment(scratch) | {"TOY_IMAGE": str(SLEEPING_IMAGE)}
             process = stack.enter_context(up(env_file, cwd=folder, variables=variables))
-            return Up(process, read_env(env_file), scratch)
+            return Up(process, read_env(env_file), scratch, env_file)
 
         yield start("eins"), start("zwei")
 
@@ -84,6 +86,18 @@ def test_the_port_of_another_one_is_refused_in_one_sentence(two: tuple[Up, Up], 
     assert "Traceback" not in done.stderr
 
 
+def test_the_env_file_of_another_one_that_runs_is_refused_in_one_sentence(two: tuple[Up, Up]) -> None:
+    path = two[0].env_file
+    before = path.read_bytes()
+    for arguments in (("up",), ("run", "--keep", "--data", "nowhere")):
+        command = [sys.executable, "-m", "local", *arguments, "--env-file", str(path)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"{path} belongs to another local AWS, which still runs" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert path.read_bytes() == before
+
+
 def test_a_killed_one_leaves_no_process_and_the_other_goes_on(two: tuple[Up, Up]) -> None:
     one, other = two
     s3 = one.client("s3")
@@ -94,7 +108,11 @@ def test_a_killed_one_leaves_no_process_and_the_other_goes_on(two: tuple[Up, Up]
     one.process.send_signal(signal.SIGKILL)
     assert eventually(lambda: not one.processes(), 30), one.processes()
     assert other.client("s3").list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
+    with stay.env_file(one.env_file, {"A": "b"}):  # what a killed one left is free to take
+        assert one.env_file.read_text() == 'A="b"\n'
+        one.env_file.replace(other.env_file)
     other.process.send_signal(signal.SIGINT)
     assert other.process.wait(timeout=30) == 0
     assert not other.processes()
     assert not list(other.scratch.iterdir())
+    assert other.env_file.exists(), "it removed a file that it had not written"

@@ -48,6 +48,7 @@ RULES: dict[str, set[str]] = {
         "click",
         "hypercorn",
         "image_data",
+        "jinja2",
         "local",
         "ministack",
         "numpy",
@@ -116,7 +117,8 @@ def test_nothing_of_the_sdk_s_part_reaches_the_checks_or_those_who_use_them() ->
 LAYERS = {
     "local/engine": ("local.engine",),
     "local/sagemaker": ("local.engine", "local.sagemaker"),
-    "local/aws": ("local.engine", "local.sagemaker", "local.aws"),
+    "local/page": ("local.page",),
+    "local/aws": ("local.engine", "local.sagemaker", "local.page", "local.aws"),
 }
 
 

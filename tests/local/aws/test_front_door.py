@@ -123,6 +123,97 @@ def test_a_name_that_somebody_pointed_here_is_refused(host: str, aws: LocalAWS) 
     assert (status, b"not this server" in body) == (403, True)
 
 
+BROWSER = {"Accept": "text/html,*/*"}
+SAME = {"Sec_Fetch_Site": "same-origin"}
+
+
+def of_page(aws: LocalAWS, path: str = "") -> str:
+    return aws.page_url.removeprefix(aws.endpoint_url) + path
+
+
+def origin(aws: LocalAWS) -> str:
+    return aws.endpoint_url
+
+
+@pytest.mark.parametrize("site", [{}, {"Sec_Fetch_Site": "none"}, SAME], ids=["none told", "typed", "same"])
+def test_whoever_has_the_token_sees_the_page(site: dict[str, str], aws: LocalAWS) -> None:
+    status, body = ask(aws, "GET", of_page(aws), **BROWSER, **site)
+    assert (status, b"Registered models" in body) == (200, True)
+
+
+@pytest.mark.parametrize("path", ["", "page.js", "events", "executions/x/report", "nothing"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_no_other_site_or_port_reaches_the_page_although_it_knows_the_token(
+    method: str, path: str, aws: LocalAWS
+) -> None:
+    for headers in (
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Site": "same-site"},  # another port of this machine
+        {"Origin": "http://localhost:1"},
+        {"Origin": "https://evil.example", "Sec_Fetch_Site": "cross-site"},
+        {"Origin": "null"},
+        {"Origin": origin(aws).replace("localhost", "127.0.0.1")},
+        {"Origin": origin(aws) + ".evil.example", **SAME},
+    ):
+        status, body = ask(aws, method, of_page(aws, path), **BROWSER, **headers)
+        assert (status, b"Another page sent you here" in body) == (403, True), headers
+
+
+@pytest.mark.parametrize("path", ["/-/", "/-/x/", "/-//", "/-/{token}x/", "/-/{short}/", "/-/%C3%A9/"])
+def test_no_page_without_the_token_of_this_run(path: str, aws: LocalAWS) -> None:
+    token = of_page(aws).split("/")[2]
+    assert len(token) > 40
+    filled = path.format(token=token, short=token[:-1])
+    status, body = ask(aws, "GET", filled, **BROWSER, **SAME)
+    assert (status, b"has no token" in body, token.encode() in body) == (403, True, False)
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:{port}", "localhost", "kept.localhost:{port}"]
+)
+def test_no_name_that_somebody_pointed_here_shows_the_page(host: str, aws: LocalAWS) -> None:
+    """Below <bucket>.localhost the same path is an object's."""
+    port = aws.endpoint_url.rpartition(":")[2]
+    status, body = ask(aws, "GET", of_page(aws), Host=host.format(port=port), **BROWSER)
+    assert (status, b"<Error>" in body) == (403, True)
+
+
+def test_a_form_is_taken_from_the_page_alone(aws: LocalAWS) -> None:
+    """A browser says where a form comes from; whoever leaves that out is no browser, or hides it."""
+    status, body = ask(aws, "POST", of_page(aws, "approve"))
+    assert (status, b"did not say which page" in body) == (403, True)
+    for headers in ({"Origin": origin(aws)}, SAME, {"Origin": origin(aws), **SAME}):
+        status, body = ask(aws, "POST", of_page(aws, "approve"), **headers)
+        assert (status, b"Only the forms of this page" in body) == (415, True), headers
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "PATCH"])
+def test_the_page_takes_no_other_method(method: str, aws: LocalAWS) -> None:
+    assert ask(aws, method, of_page(aws), **SAME)[0] == 405
+
+
+@pytest.mark.parametrize("path", ["", "nothing", "executions/x", "page.js"])
+def test_what_the_page_answers_stays_with_it(path: str, aws: LocalAWS) -> None:
+    port = int(aws.endpoint_url.rpartition(":")[2])
+    connection = HTTPConnection("localhost", port, timeout=10)
+    connection.request("GET", of_page(aws, path))
+    headers = connection.getresponse().headers
+    connection.close()
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["Referrer-Policy"] == "same-origin"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Set-Cookie"] is None
+    policy = dict(each.strip().split(" ", 1) for each in headers["Content-Security-Policy"].split(";"))
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert policy["script-src"] == policy["connect-src"] == policy["form-action"] == "'self'"
+
+
+def test_a_browser_at_the_address_for_clients_is_told_where_the_page_is(aws: LocalAWS) -> None:
+    status, body = ask(aws, "GET", "/", **BROWSER, Sec_Fetch_Site="none")
+    assert (status, b"In a browser" in body, b"<Error>" in body) == (403, True, False)
+    assert of_page(aws).encode() not in body
+
+
 @pytest.mark.parametrize(
     "keys",
     [

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from local.aws import LocalAWS, ServerEndedError
+from local.stay import env_file
 from tests.support.local_aws.clients import ask, client, port_of, refusal
 
 AWS_CLI = Path(sys.executable).parent / "aws"
@@ -105,18 +106,20 @@ def test_a_body_is_kept_whatever_it_calls_itself(aws: LocalAWS) -> None:
 
 @pytest.mark.slow
 def test_aws_cli_works_with_nothing_but_the_env_file(aws: LocalAWS, tmp_path: Path) -> None:
-    env_file, source, back = tmp_path / "with space" / "aws.env", tmp_path / "source", tmp_path / "back"
-    aws.write_env_file(env_file)
+    path, source, back = tmp_path / "with space" / "aws.env", tmp_path / "source", tmp_path / "back"
     source.write_bytes(os.urandom(9_000_000))
     script = f"""
-        set -eu; set -a; . '{env_file}'; set +a
+        set -eu; set -a; . '{path}'; set +a
         '{AWS_CLI}' sts get-caller-identity --query Arn --output text
         '{AWS_CLI}' s3 cp --only-show-errors '{source}' s3://birds/cli/source
         '{AWS_CLI}' s3 ls s3://birds/cli/
         '{AWS_CLI}' s3 cp --only-show-errors s3://birds/cli/source '{back}'
     """
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AWS_SESSION_TOKEN": "left over"}
-    done = subprocess.run(["sh", "-c", script], env=environment, capture_output=True, text=True, check=False)
+    with env_file(path, aws.environment()):
+        done = subprocess.run(
+            ["sh", "-c", script], env=environment, capture_output=True, text=True, check=False
+        )
     assert done.returncode == 0, done.stderr
     arn, listed = done.stdout.splitlines()
     assert arn == "arn:aws:iam::123456789012:user/administrator"
@@ -128,9 +131,10 @@ def test_the_env_file_is_private_and_plain(aws: LocalAWS, tmp_path: Path) -> Non
     path = tmp_path / "aws.env"
     path.write_text("old")
     path.chmod(0o644)
-    aws.write_env_file(path)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    read = dict(line.split("=", 1) for line in path.read_text().splitlines())
+    with env_file(path, aws.environment()):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        read = dict(line.split("=", 1) for line in path.read_text().splitlines())
+    assert not path.exists()
     assert {name: value.strip('"') for name, value in read.items()} == aws.environment()
     assert aws.environment()["AWS_EC2_METADATA_DISABLED"] == "true"
 

@@ -1,0 +1,82 @@
+"""A local AWS that stays up: its env file, what its terminal says, and its end by Ctrl-C."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from local.aws import LocalAWS
+from ops.output.terminal import say
+
+
+def check_env_file(path: Path) -> None:
+    """Raise a UsageError where another local AWS, which still runs, wrote the file.
+
+    Whoever wrote it holds a lock on it, which ends with its process however that ends.
+    """
+    try:
+        with path.open("rb") as file:
+            _lock(file.fileno())
+    except FileNotFoundError:
+        return
+    except BlockingIOError:
+        raise click.UsageError(
+            f"{path} belongs to another local AWS, which still runs: end it with Ctrl-C in its terminal, or "
+            "give another --env-file"
+        ) from None
+
+
+@contextmanager
+def env_file(path: Path, variables: Mapping[str, str]) -> Iterator[None]:
+    """Write the variables for `set -a; . FILE` and for dotenv readers, with mode 0600; remove it at the end.
+
+    Raises:
+        click.UsageError: It belongs to another local AWS, which still runs.
+    """
+    check_env_file(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        _lock(descriptor)
+        file.writelines(f'{name}="{value}"\n' for name, value in variables.items())
+        file.flush()
+        Path(beside).replace(path)  # it appears whole, and locked
+        try:
+            yield
+        finally:
+            if path.exists() and os.path.samestat(path.stat(), os.fstat(descriptor)):
+                path.unlink()
+
+
+def _lock(descriptor: int) -> None:
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def stay(aws: LocalAWS, path: Path, console: Console, following: Sequence[str]) -> None:
+    """Say how to use local AWS, and what may follow, and wait for Ctrl-C or SIGTERM."""
+    with env_file(path, aws.environment()):
+        try:
+            say(console, "Ctrl-C stops local AWS, and what it holds is gone then.")
+            say(console, f"In a browser: {aws.page_url}")
+            say(console, f"In another terminal: set -a; . {shlex.quote(str(path.absolute()))}; set +a")
+            for line in following:
+                say(console, line)
+            aws.wait()
+        except KeyboardInterrupt:
+            say(console, "Stopping")
+
+
+def command_line() -> str:
+    """Return how the other terminal calls ops: by its path where its shell would not find it."""
+    name = "cv-pipeline"
+    return name if shutil.which(name) else shlex.quote(str(Path(sys.executable).absolute().with_name(name)))
