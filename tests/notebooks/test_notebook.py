@@ -72,13 +72,13 @@ def test_all_cells_run_on_local_aws_and_show_what_they_say(
     client.execute(env=environment(scratch))
     shown = {cell.id: _text(cell) for cell in notebook.cells if cell.cell_type == "code"}
     promises = {
-        "aws": r"Local AWS at http://localhost:\d+",
+        "aws": r"Local AWS at http://localhost:\d+\nIn a browser: http://localhost:\d+/-/\S+",
         "look": r"8 classes, 128 images(?s:.*)is sound(?s:.*)<iframe srcdoc=",
         "graph": r"```mermaid\nflowchart TD(?s:.*)TrainSpot --> EvaluateSpot",
         "upload": r"STARTED +s3://",
         "watch": r"Interrupted(?s:.*)Succeeded in (?s:.*)registered 2 model packages",
         "report": r"Succeeded: (?s:.*)<iframe srcdoc=(?s:.*)&lt;svg",
-        "compare": r"Spot(?s:.*)OnDemand",
+        "compare": r"Spot(?s:.*)OnDemand(?s:.*)<iframe srcdoc=",
         "registry": r"(?m)^2 (?s:.*)^1 +\w+ +0\.\d{3} \(0\.\d{3} to [01]\.\d{3}\)",
         "model": r"PendingManualApproval(?s:.*)model data +s3://",
         "approve": r"PendingManualApproval -> Approved: looked at in the notebook",
