@@ -9,6 +9,9 @@ cv-pipeline report                  # leave a page, the models and the metrics o
 cv-pipeline models                  # list the registered models
 cv-pipeline approve 1               # approve one; reject, download
 cv-pipeline predict IMAGE --model 1 # ask one
+cv-pipeline compare latest 1        # set executions and models side by side
+cv-pipeline costs                   # say what an execution was billed, or a month
+cv-pipeline estimate                # say what an execution is likely to cost
 cv-pipeline history                 # uploads, verdicts and executions
 cv-pipeline destroy                 # remove the deployment
 """
@@ -21,7 +24,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ops.aws.session import Session
-from ops.commands import dataset, delivery, destroy, executions, models, preflight, uploads
+from ops.commands import compare, costs, dataset, delivery, destroy, executions, models, preflight, uploads
 from ops.commands.executions import INTERRUPTED
 from ops.errors import explain
 
@@ -55,6 +58,9 @@ for command in (
     models.reject,
     models.download,
     models.predict,
+    compare.compare,
+    costs.costs,
+    costs.estimate,
     delivery.history,
     delivery.failures,
     delivery.redrive,

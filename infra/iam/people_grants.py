@@ -162,6 +162,13 @@ def _job_grants(names: Names) -> list[Grant]:
             ],
             wildcard=unscoped,
         ),
+        # What an execution was billed: the jobs that a retry replaced are found by its id in their names.
+        Grant(
+            sid="ListJobs",
+            actions=["sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs"],
+            resources=["*"],
+            wildcard="IAM knows no resource for listing jobs, which tells their names and times.",
+        ),
         # Error messages name these logs.
         Grant(
             sid="ReadLogs",
@@ -173,8 +180,10 @@ def _job_grants(names: Names) -> list[Grant]:
         Grant(
             sid="FindLogs",
             actions=["logs:DescribeLogStreams"],
-            resources=[names.arn("logs", f"log-group:{group}:*") for group in JOB_LOGS],
-            wildcard="the group itself, as Logs writes its ARN; reading is scoped by stream.",
+            resources=[
+                names.arn("logs", f"log-group:{group}{end}") for group in JOB_LOGS for end in ("", ":*")
+            ],
+            wildcard="the group itself, whose ARN Logs writes in either form; reading is scoped by stream.",
         ),
     ]
 

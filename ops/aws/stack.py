@@ -52,7 +52,6 @@ def outputs(cloudformation: Any, stack_name: str) -> dict[str, str]:
     Raises:
         AbsentError: There is no such stack in this account and region.
     """
-    region = cloudformation.meta.region_name
     try:
         stacks = cloudformation.describe_stacks(StackName=stack_name)["Stacks"]
     except ClientError as error:
@@ -60,11 +59,15 @@ def outputs(cloudformation: Any, stack_name: str) -> dict[str, str]:
             raise
         stacks = []
     if not stacks:
-        raise AbsentError(
-            f"no stack {stack_name} in {region}: deploy it with `make deploy`, {START_LOCAL}, "
-            "or name another one with --stack"
-        )
+        raise _absent(cloudformation, stack_name)
     return {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
+
+
+def _absent(cloudformation: Any, stack_name: str) -> AbsentError:
+    return AbsentError(
+        f"no stack {stack_name} in {cloudformation.meta.region_name}: deploy it with `make deploy`, "
+        f"{START_LOCAL}, or name another one with --stack"
+    )
 
 
 def output(values: Mapping[str, str], name: str, stack_name: str) -> str:
@@ -81,13 +84,19 @@ def function_name(cloudformation: Any, stack_name: str) -> str:
     """Name the stack's Lambda function, which settles uploads and whose log group tells how it went.
 
     Raises:
-        AbsentError: The stack has no function.
+        AbsentError: There is no such stack, or it has no function.
     """
-    for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_name):
-        for resource in page["StackResourceSummaries"]:
-            name = str(resource.get("PhysicalResourceId", ""))
-            if resource["ResourceType"] == "AWS::Lambda::Function" and name.endswith(STARTER):
-                return name
+    pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_name)
+    try:
+        resources = [resource for page in pages for resource in page["StackResourceSummaries"]]
+    except ClientError as error:
+        if error_code(error) != "ValidationError":
+            raise
+        raise _absent(cloudformation, stack_name) from error
+    for resource in resources:
+        name = str(resource.get("PhysicalResourceId", ""))
+        if resource["ResourceType"] == "AWS::Lambda::Function" and name.endswith(STARTER):
+            return name
     raise AbsentError(
         f"stack {stack_name} has no Lambda function *{STARTER}; deploy it again with `make deploy`"
     )

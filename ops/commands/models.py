@@ -207,6 +207,11 @@ def predict(images: Sequence[Path], model: str, stack: str) -> None:
     show_table(console, ("image", "class", "probability"), rows)
 
 
+def names_model(text: str) -> bool:
+    """Return whether a text is of a form that `package_arn` takes."""
+    return any(form.fullmatch(text) for form in (_ARN, _GROUP_AND_NUMBER, _NUMBER))
+
+
 def package_arn(session: Session, version: str, stack: str) -> str:
     """Return the ARN of a registered model: of a version of the stack's group, of GROUP/NUMBER, or itself.
 

@@ -130,7 +130,7 @@ def upload(
         check_values(definition, replaced, values, f"s3://{bucket}/{parameters_key(key)}")
     else:
         values = validation.values_of(parameters_file)
-    settings = _known_settings(uploader, stack, console)
+    settings = known_settings(uploader, stack, console)
     if settings is not None:
         anywhere = {"InputDataUrl": f"s3://{bucket}/data/"} if data else {}
         check_start(definition, {**given, **anywhere}, values, settings)
@@ -146,7 +146,7 @@ def upload(
         settle(uploader, deployed, uploaded, timeout, console)
 
 
-def _known_settings(clients: ClientFactory, stack: str, console: Console) -> Settings | None:
+def known_settings(clients: ClientFactory, stack: str, console: Console) -> Settings | None:
     """Read the settings of a stack's function, or say that the person may not."""
     try:
         return validation.deployed_settings(clients, stack)

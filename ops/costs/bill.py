@@ -241,7 +241,10 @@ def _listed_names(
     """Return all jobs that the execution made, those of earlier attempts too; a step names its last one."""
     operation = f"list_{kind.lower()}_jobs"
     try:
-        pages = sagemaker.get_paginator(operation).paginate(NameContains=f"pipelines-{execution.id}-")
+        # pipelines-<execution id>-<step>-<token>; a definition may replace the first word.
+        pages = sagemaker.get_paginator(operation).paginate(
+            NameContains=f"-{execution.id}-", CreationTimeAfter=execution.start
+        )
         names = [each[f"{kind}JobName"] for page in pages for each in page[f"{kind}JobSummaries"]]
     except ClientError as error:
         if error_code(error) not in DENIED:

@@ -70,6 +70,11 @@ class Evaluation:
         """Return a metric's value, such as `accuracy` or `macro_f1`."""
         return _number(self._metric(name).get("value"))
 
+    @property
+    def metric_names(self) -> list[str]:
+        """Name the metrics that have a value, as the document orders them."""
+        return [name for name in self._metrics if self.metric(name) is not None]
+
     def interval(self, name: str) -> tuple[float, float] | None:
         """Return the bounds of a metric's confidence interval."""
         interval = _mapping(self._metric(name).get("confidence_interval"))
@@ -170,8 +175,7 @@ def read(sagemaker: Any, s3: Any, snapshot: Snapshot) -> tuple[dict[str, Evaluat
 
 def fetch(s3: Any, url: str, training_type: str) -> Evaluation:
     """Read one evaluation.json; ValueError when it is no JSON object or larger than 32 MB."""
-    parts = urlsplit(url, allow_fragments=False)
-    answer = s3.get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))
+    answer = open_object(s3, url)
     if answer["ContentLength"] > SIZE_LIMIT:
         raise ValueError(f"{answer['ContentLength']} bytes are more than an evaluation can have")
     body: bytes = answer["Body"].read()
@@ -198,15 +202,21 @@ def with_pictures(s3: Any, evaluation: Evaluation) -> Evaluation:
     return replace(evaluation, pictures=kept)
 
 
+def open_object(s3: Any, url: str) -> dict[str, Any]:
+    """Ask for an object by its s3:// URL, and return the answer with its body unread."""
+    parts = urlsplit(url, allow_fragments=False)
+    answer: dict[str, Any] = s3.get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))
+    return answer
+
+
 def beside(url: str, name: str) -> str:
     """Return the URL of a file in the folder of evaluation.json."""
     return f"{url.rpartition('/')[0]}/{name}"
 
 
 def _picture(s3: Any, url: str) -> bytes | None:
-    parts = urlsplit(url, allow_fragments=False)
     try:
-        answer = s3.get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))
+        answer = open_object(s3, url)
     except ClientError:
         return None  # the mistake is listed without a picture
     if answer["ContentLength"] > PICTURE_LIMIT:

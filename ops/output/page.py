@@ -17,6 +17,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ops.comparison.table import Comparison
 from ops.costs.bill import Bill
 from ops.executions.curves import Curves
 from ops.executions.evaluations import Evaluation, Mistake
@@ -114,12 +115,12 @@ class Page:
 
     @property
     def galleries(self) -> list[tuple[str, list[Mistake]]]:
-        """Return each model's surest mistakes that there is a picture of."""
-        listed = (
-            (kind, [mistake for mistake in each.mistakes if mistake.picture])
-            for kind, each in self.evaluations.items()
-        )
-        return [(kind, mistakes) for kind, mistakes in listed if mistakes]
+        """Return the surest mistakes that there is a picture of; models with the same ones share them."""
+        found: dict[tuple[Mistake, ...], list[str]] = {}
+        for kind, each in self.evaluations.items():
+            if mistakes := tuple(mistake for mistake in each.mistakes if mistake.picture):
+                found.setdefault(mistakes, []).append(kind)
+        return [(" and ".join(kinds), list(mistakes)) for mistakes, kinds in found.items()]
 
     @property
     def lineage(self) -> list[tuple[str, str]]:
@@ -232,6 +233,13 @@ def render(page: Page) -> str:
 def render_body(page: Page) -> str:
     """Write what stands inside of the page's <main>, for a document that has STYLE itself."""
     return _template("execution.html", page)
+
+
+def render_comparison(comparison: Comparison, *, everything: bool) -> str:
+    """Write the page of a comparison, in the style of a report."""
+    titles = [column.title for column in comparison.columns]
+    template = _templates().get_template("compare.html")
+    return template.render(comparison=comparison, titles=titles, everything=everything)
 
 
 def _template(name: str, page: Page) -> str:

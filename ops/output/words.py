@@ -14,6 +14,8 @@ from ops.output.terminal import dollars, duration
 
 PROGRESS, ACCURACY, LOSS = "train:progress", "validation:accuracy", "train:loss"
 PENDING = "PendingManualApproval"
+NOTEWORTHY = 0.005
+"""A share that is written as 1 % at least."""
 
 
 def notes(snapshot: Snapshot, step: StartedStep) -> list[str]:
@@ -123,14 +125,13 @@ def total(bill: Bill) -> str:
 
 
 def bill_sentences(bill: Bill) -> list[str]:
-    """Say what was billed and by what prices, what is not known of it, and what Spot was billed."""
+    """Say what each step was billed, what is not known of it, and what Spot was billed."""
     steps: dict[str, float] = {}
     for line in bill.lines:
         if line.usd is not None:
             steps[line.step] = steps.get(line.step, 0.0) + line.usd
     listed = ", ".join(f"{step} {dollars(usd)}" for step, usd in steps.items())
-    billed = f"Billed {total(bill)} {bill.prices.phrase}" + (f": {listed}." if listed else ".")
-    return [billed, *bill_remarks(bill)]
+    return [*([f"Billed: {listed}."] if listed else []), *bill_remarks(bill)]
 
 
 def bill_remarks(bill: Bill) -> list[str]:
@@ -148,6 +149,8 @@ def compared(comparison: Comparison) -> list[str]:
     """Say what Spot billed against On-Demand, and apart from it what its interruptions lost."""
     each, share = comparison, comparison.saved_share
     less = "" if share is None else f": {abs(share):.0%} {'less' if share >= 0 else 'more'}"
+    if share is not None and abs(share) < NOTEWORTHY:
+        less = ": the same"
     said = [
         f"For the same training {each.spot_step} (Spot) billed {dollars(each.spot_usd)} and "
         f"{each.on_demand_step} (On-Demand) {dollars(each.on_demand_usd)}{less}."

@@ -173,6 +173,16 @@ def judge(
     )
 
 
+def values_at_start(
+    definition: dict[str, Any], values: bytes = b"{}", settings: Settings | None = None
+) -> dict[str, Any]:
+    """Return the value of each parameter in an execution that a sound definition starts."""
+    from upload_trigger import admission  # noqa: PLC0415
+
+    chosen = admission.examine(definition, values, settings or offline(definition)).parameters
+    return admission.effective(definition, chosen)
+
+
 def deployed_settings(clients: ClientFactory, stack: str) -> Settings:
     """Read the settings of a stack's function, its policy among them, of its environment."""
     from upload_trigger.settings import Settings, SettingsError  # noqa: PLC0415

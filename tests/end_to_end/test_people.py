@@ -196,6 +196,9 @@ def test_every_command_of_an_uploader_works_as_the_role_alone(
         ("failures",),
         ("watch",),
         ("report",),
+        ("compare",),
+        ("costs",),
+        ("estimate",),
         ("upload", str(SHIPPED), "--data", str(data), "-p", "Seed=8"),
         ("rollback",),
     ):
@@ -223,6 +226,12 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "sagemaker",
         "describe_model_package",
         {"ModelPackageName": "arn:aws:sagemaker:us-east-1:123456789012:model-package/cv-birds/1"},
+    ),
+    "ListJobs": ("sagemaker", "list_training_jobs", {"NameContains": "pipelines-"}),
+    "FindLogs": (
+        "logs",
+        "describe_log_streams",
+        {"logGroupName": "/aws/sagemaker/TrainingJobs", "logStreamNamePrefix": "pipelines-"},
     ),
     "WithdrawValues": ("s3", "delete_object", {"Key": "pipeline/parameters.json"}),
     "ReadLogs": (

@@ -133,6 +133,13 @@ def test_each_command_needs_no_more_than_its_row(
     for command in ("watch", "report"):
         code, said = person("watch", command)
         assert (code == 2, "AWS refused" in said) == (False, False), said
+    started = deployed.sagemaker.list_pipeline_executions(PipelineName="cv-birds")
+    arns = [each["PipelineExecutionArn"] for each in started["PipelineExecutionSummaries"][:2]]
+    code, said = person("compare", "compare", *arns, "1")
+    assert (code, "cv-birds/1" in said, "AWS refused" in said) == (0, True, False), said
+    assert allowed(person("estimate", "estimate"))
+    code, said = person("costs", "costs")
+    assert (code, "Billed 0.00 USD by AWS's list prices of us-east-1 (2025)." in said) == (0, True), said
 
 
 def model_package(deployed: DeployedStack, folder: Path) -> str:

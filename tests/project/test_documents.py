@@ -49,6 +49,33 @@ def test_every_file_and_folder_that_a_document_names_exists(page: Path) -> None:
         assert (ROOT / name).exists(), f"{page.name} names {name}"
 
 
+def rows_of(text: str, header: str) -> list[str]:
+    """Return what stands between back quotes in the first column of the table with this header."""
+    table = text.split(f"| {header} |", 1)[1].split("\n\n", maxsplit=1)[0]
+    return [said for row in table.splitlines() for said in re.findall(r"`([^`]+)`", row.split(" | ")[0])]
+
+
+def test_the_first_ten_minutes_explain_lines_of_the_run_that_they_show() -> None:
+    text = (DOCS / "first-ten-minutes.md").read_text(encoding="utf-8")
+    explained = rows_of(text, "line")
+    assert len(explained) > 10
+    for said in explained:
+        assert said in text.split("```")[1], said
+
+
+def test_the_first_ten_minutes_quote_refusals_in_the_product_s_own_words() -> None:
+    sources = "".join(
+        path.read_text(encoding="utf-8")
+        for island in reference.ISLANDS
+        for path in (ROOT / island).rglob("*.py")
+    )
+    sources += (ROOT / "Makefile").read_text(encoding="utf-8")
+    quoted = rows_of((DOCS / "first-ten-minutes.md").read_text(encoding="utf-8"), "it says")
+    assert len(quoted) > 8
+    for part in (part for said in quoted for part in said.split("...")):
+        assert part in sources, part
+
+
 def test_a_document_uploads_a_definition_as_oneself_or_with_the_profile_that_operations_explains() -> None:
     found = 0
     for document in PAGES:

@@ -12,7 +12,6 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 from moto import mock_aws
@@ -36,16 +35,9 @@ from tests.support.services.fake_execution_scenarios import (
     register,
     succeeded,
 )
+from tests.support.services.report_clients import ReportClients
 
 VOID = {"meta", "link", "br", "img", "hr"}
-
-
-class ReportClients:
-    def __init__(self, fake: ScriptedSageMaker) -> None:
-        self.fake = fake
-
-    def client(self, service: str, /) -> Any:
-        return self.fake.client() if service == "sagemaker" else client_of(service)
 
 
 class ParsedPage(HTMLParser):
@@ -282,6 +274,12 @@ def test_mistakes_are_shown_with_their_pictures_and_nothing_from_elsewhere(tmp_p
     assert shown == [b"\xff\xd8\xff good"]
     assert "a&lt;b" in text
     assert "with 98%" in text
+
+
+def test_models_with_the_same_mistakes_share_their_pictures(tmp_path: Path) -> None:
+    _, text = write(succeeded(), tmp_path / "run")
+    assert text.count("The surest mistakes of") == 1
+    assert "The surest mistakes of Spot and OnDemand" in text
 
 
 def test_a_page_says_where_everything_comes_from(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from moto import mock_aws
 from rich.console import Console
 from rich.spinner import Spinner
 
+from ops.costs.bill import Comparison
 from ops.executions.snapshot import SnapshotReader
 from ops.output import words
 from ops.output.live import picture
@@ -177,9 +178,12 @@ def test_an_evaluation_is_fetched_once_and_one_that_is_not_there_is_left_out() -
 def test_the_bill_says_what_spot_billed_and_apart_what_interruptions_lost() -> None:
     """Of 22 seconds 7 were billed: 68 % to the console, while On-Demand billed 16."""
     _, text = run(succeeded())
-    bill = text[text.index("Billed ") :].splitlines()
-    assert bill[0].startswith("Billed 0.0066 USD by AWS's list prices of us-east-1 (")
-    assert "Preprocess 0.0005 USD, TrainSpot 0.0016 USD, TrainOnDemand 0.0037 USD" in bill[0]
+    assert "its jobs cost 0.0066 USD by AWS's list prices of us-east-1 (" in text
+    bill = text[text.index("Billed: ") :].splitlines()
+    assert bill[0] == (
+        "Billed: Preprocess 0.0005 USD, TrainSpot 0.0016 USD, TrainOnDemand 0.0037 USD, "
+        "EvaluateSpot 0.0004 USD, EvaluateOnDemand 0.0004 USD."
+    )
     assert bill[1:4] == [
         "For the same training TrainSpot (Spot) billed 0.0016 USD and TrainOnDemand (On-Demand) 0.0037 USD: "
         "56% less.",
@@ -188,6 +192,14 @@ def test_the_bill_says_what_spot_billed_and_apart_what_interruptions_lost() -> N
         "which is not billed.",
     ]
     assert "saved" not in text
+
+
+@pytest.mark.parametrize(
+    ("spot_usd", "said"), [(0.5, "50% less"), (1.25, "25% more"), (1.0, "the same"), (0.9951, "the same")]
+)
+def test_a_comparison_says_less_more_or_the_same(spot_usd: float, said: str) -> None:
+    compared = Comparison("A", "B", spot_usd, 1.0, None, 0, 0, 0)
+    assert words.compared(compared)[0].endswith(f"B (On-Demand) 1.00 USD: {said}.")
 
 
 def test_what_is_not_known_of_the_bill_is_said() -> None:

@@ -129,6 +129,7 @@ UPLOADER = (
         jobs("training-job"),
         (*other_jobs("training-job"), f"{OTHER_ACCOUNT}:training-job/mine"),
     ),
+    Right(("sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs"), ("*",)),
     Right(
         ("logs:GetLogEvents",),
         (
@@ -148,7 +149,11 @@ UPLOADER = (
     ),
     Right(
         ("logs:DescribeLogStreams",),
-        tuple(f"{LOGS}:/aws/sagemaker/{kind}Jobs:log-stream:" for kind in ("Processing", "Training")),
+        tuple(
+            f"{LOGS}:/aws/sagemaker/{kind}Jobs{end}"
+            for kind in ("Processing", "Training")
+            for end in ("", ":log-stream:")
+        ),
         (
             f"{LOGS}:/aws/sagemaker/TrainingJobs-2:log-stream:",
             f"{LOGS}:/aws/sagemaker/Endpoints/a:log-stream:",

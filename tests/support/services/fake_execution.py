@@ -230,6 +230,8 @@ class ScriptedSageMaker:
         self.calls: list[str] = []
         self.exit_message: str | None = None  # of every processing job
         self.training_type: str | None = None  # of every model package, or else what its step is called after
+        self.model_metrics: dict[str, str] = {}  # the URL of evaluation.json, by model package
+        self.package_properties: dict[str, str] = {}  # of every model package
         self.statuses = {"RegisterSpot": "PendingManualApproval", "RegisterOnDemand": "PendingManualApproval"}
         self.denied: set[str] = set()
         """Operations that whoever asks has no right to."""
@@ -249,8 +251,8 @@ class ScriptedSageMaker:
         self.calls.append(model.name)
         request = json.loads(params["body"])
         if model.name in self.denied:
-            refusal = {"Code": "AccessDeniedException", "Message": f"may not sagemaker:{model.name}"}
-            answer: dict[str, Any] = {"Error": refusal, "ResponseMetadata": {"HTTPStatusCode": 400}}
+            denial = {"Code": "AccessDeniedException", "Message": f"may not sagemaker:{model.name}"}
+            answer = {"Error": denial, "ResponseMetadata": {"HTTPStatusCode": 400}}
             return SimpleNamespace(status_code=400), answer
         try:
             body = getattr(self, f"_{model.name}")(request)
@@ -344,10 +346,13 @@ class ScriptedSageMaker:
         self, request: dict[str, Any], jobs: Sequence[FakeTraining | FakeProcessing], noun: str
     ) -> dict[str, Any]:
         members = [f"{noun}Name", f"{noun}Arn", f"{noun}Status", "CreationTime"]
+        after = datetime.fromtimestamp(request["CreationTimeAfter"], UTC)
         named = [
             job.at(self.clock)
             for job in jobs
-            if request["NameContains"] in job.name and job.begin <= self.clock
+            if request["NameContains"].lower() in job.name.lower()
+            and job.begin <= self.clock
+            and moment(job.begin) >= after
         ]
         return page([{each: job[each] for each in members} for job in named], request, f"{noun}Summaries")
 
@@ -361,9 +366,15 @@ class ScriptedSageMaker:
                     return {
                         "ModelPackageArn": arn,
                         "ModelApprovalStatus": status,
-                        "CustomerMetadataProperties": {"TrainingType": kind},
+                        "CustomerMetadataProperties": {"TrainingType": kind} | self.package_properties,
+                        **_model_metrics(self.model_metrics.get(arn)),
                     }
         raise LookupError(arn)
+
+
+def _model_metrics(url: str | None) -> dict[str, Any]:
+    statistics = {"ContentType": "application/json", "S3Uri": url}
+    return {"ModelMetrics": {"ModelQuality": {"Statistics": statistics}}} if url else {}
 
 
 def _channel(name: str, uri: str) -> dict[str, Any]:
