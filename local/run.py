@@ -37,7 +37,7 @@ START_TIMEOUT_SECONDS = 60.0
 """A start takes a fraction of a second; a minute is enough on the busiest machine."""
 NOTES = (
     "This execution ran on local AWS. Durations are this machine's, and the billable time of the Spot "
-    "job assumes a Spot price of 30 % of On-Demand: on AWS the saving is the market's.",
+    "job assumes a Spot price of 30 % of On-Demand, which on AWS is the market's. Nothing was paid.",
 )
 DRAWN_NOTE = (
     "The images are drawings made by local/sample_data.py, not photographs: "
@@ -114,7 +114,7 @@ def run(options: RunOptions) -> int:
         # What follows needs an AWS that is there: it is told at the end, if it stays.
         status = follow(aws.client("sagemaker"), logs, execution, console, s3=s3, tells_next_step=False)
         directory = options.output / execution.rsplit("/", 1)[-1]
-        report.write_report(aws, execution, directory, notes=notes)
+        report.write_report(aws, execution, directory, notes=notes, stays=options.keep)
         say(console, f"Report: {directory / 'report.html'}")
         say(console, "The price of Spot is assumed here to be 30 % of On-Demand; on AWS it is the market's.")
         if options.keep:

@@ -64,6 +64,8 @@ class Page:
     logs: Mapping[str, JobLog]
     """The end of the log of each step that failed, by step name."""
     definition_sha256: str
+    stays: bool = True
+    """Whether the AWS that was read is still there when the page is."""
     """Of pipeline.json beside the page."""
 
     @property
@@ -194,8 +196,8 @@ class Page:
 
     @property
     def packages_waiting(self) -> bool:
-        """Return whether a registered model waits for somebody's approval."""
-        return any(package.approval_status == words.PENDING for package in self.packages)
+        """Return whether a registered model waits for somebody's approval, which can still be given."""
+        return self.stays and any(package.approval_status == words.PENDING for package in self.packages)
 
     def with_models(self, digests: Mapping[str, str], missing: Sequence[str]) -> Page:
         """Return the page with the sha256 of the weights by training type, and why some are not there."""

@@ -16,6 +16,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,13 @@ def write_report(
     directory: Path,
     notes: Sequence[str] = (),
     prices: Prices | None = None,
+    *,
+    stays: bool = True,
 ) -> Summary:
     """Write the report of an execution to `directory`, replacing an earlier report there.
 
-    Its bill is by `prices`, AWS's list prices unless given.
+    Its bill is by `prices`, AWS's list prices unless given. Where the AWS that it tells of does not stay, it
+    names no command to ask that AWS with.
 
     Raises:
         AbsentError: There is no such execution.
@@ -56,7 +60,7 @@ def write_report(
         with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as beside:
             new = Path(beside) / "new"
             new.mkdir()
-            summary = _write(clients, execution_arn, new, notes, prices)
+            summary = _write(clients, execution_arn, new, notes, prices, stays=stays)
             if directory.exists():
                 directory.rename(Path(beside) / "old")
             new.rename(directory)
@@ -137,9 +141,11 @@ def _write(
     directory: Path,
     notes: Sequence[str],
     prices: Prices | None,
+    *,
+    stays: bool,
 ) -> Summary:
     reader = SnapshotReader(clients.client("sagemaker"), clients.client("logs"), execution_arn)
-    page = _read(clients, reader, notes, prices)
+    page = replace(_read(clients, reader, notes, prices), stays=stays)
     digests, no_models = models.download(clients.client("s3"), page.snapshot, directory / "models")
     page = page.with_models(digests, no_models)
     for kind, evaluation in page.evaluations.items():

@@ -276,6 +276,17 @@ def test_mistakes_are_shown_with_their_pictures_and_nothing_from_elsewhere(tmp_p
     assert "with 98%" in text
 
 
+def test_a_report_of_an_aws_that_is_gone_names_no_command_for_it(tmp_path: Path) -> None:
+    execution = succeeded()
+    fill_bucket(client_of("s3"), execution)
+    fake = ScriptedSageMaker(execution)
+    fake.clock = 100.0
+    write_report(ReportClients(fake), execution.arn, tmp_path / "run", stays=False)
+    text = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "PendingManualApproval" in text
+    assert "cv-pipeline approve" not in text
+
+
 def test_models_with_the_same_mistakes_share_their_pictures(tmp_path: Path) -> None:
     _, text = write(succeeded(), tmp_path / "run")
     assert text.count("The surest mistakes of") == 1
