@@ -46,6 +46,9 @@ class Live:
         self._read = read
         self._watchers = 0
         self._latest: Drawing | None = None
+        self._begun = 0
+        """How many readings have begun; the latest drawing is that of the last one that has ended."""
+        self._number = 0
         self._news = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
 
@@ -59,8 +62,11 @@ class Live:
             if self._reading is None:
                 self._latest = None
                 self._reading = asyncio.create_task(self._keep_reading())
+            # Whoever comes has a page that is newer than what was read before: an approval would look undone.
+            before = self._begun
             while True:
-                latest, going_on, news = self._latest, self._reading is not None, self._news
+                latest = self._latest if self._number > before else None
+                going_on, news = self._reading is not None, self._news
                 if latest and latest.digest != seen:
                     seen = latest.digest
                     yield latest.event()
@@ -80,9 +86,13 @@ class Live:
 
     async def _keep_reading(self) -> None:
         try:
-            while self._watchers and not (self._latest and self._latest.final):
+            while self._watchers:
                 started = time.monotonic()
+                self._begun += 1
                 self._latest = await self._read()
+                self._number = self._begun
+                if self._latest.final:
+                    break
                 self._tell()
                 await asyncio.sleep(max(_POLL_SECONDS, _PAUSE * (time.monotonic() - started)))
         except AbsentError:

@@ -57,6 +57,18 @@ def test_all_who_look_share_one_reading() -> None:
     assert told == [["a", "b", "c", ".", "event: end"]] * 10
 
 
+def test_who_comes_later_is_told_nothing_that_was_read_before() -> None:
+    async def come_later() -> list[str]:
+        shared = Live(Subject("abc.").draw)
+        first = shared.events("")
+        await anext(first)
+        told = await bodies(shared.events("what was drawn after a"))
+        await first.aclose()  # type: ignore[attr-defined]
+        return told
+
+    assert asyncio.run(come_later()) == ["b", "c", ".", "event: end"]
+
+
 def test_nothing_is_read_while_nobody_looks() -> None:
     async def look_away() -> tuple[int, int]:
         subject = Subject("ab")

@@ -86,7 +86,9 @@ def test_an_execution_is_followed_to_its_end_its_model_approved_and_its_report_r
     assert (
         deployed.sagemaker.describe_model_package(ModelPackageName=arn)["ModelApprovalStatus"] == "Approved"
     )
+    expect(page.locator(f"[id='model-{name}'] .chip")).to_have_text("Approved", timeout=1)
     look(visited, "approved")
+    expect(page.locator(f"[id='model-{name}'] .chip")).to_have_text("Approved", timeout=1)
 
     page.get_by_role("link", name=f"cv-birds {execution}").click()
     page.get_by_role("link", name="Report as one file").click()
