@@ -126,7 +126,7 @@ lock: $(INSTALLED)-all ## Write requirements.lock from pyproject.toml, checkov's
 	  --no-annotate --no-header tests/support/infra/checkov/requirements.in; } > .make/lock && mv .make/lock tests/support/infra/checkov/requirements.lock
 
 clean: ## Remove what the targets made in this folder (runs/ stays)
-	rm -rf .venv .make .cache .coverage .coverage-html cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .make .cache .artifacts .coverage .coverage-html cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/pyvenv.cfg:
 	@echo "Making $(VENV)"

@@ -66,6 +66,8 @@ class Page:
     definition_sha256: str
     stays: bool = True
     """Whether the AWS that was read is still there when the page is."""
+    written: bool = False
+    """Whether the models and documents that it names lie beside it."""
     """Of pipeline.json beside the page."""
 
     @property
@@ -206,7 +208,7 @@ class Page:
             for kind, training in self.summary.trainings.items()
         }
         summary = replace(self.summary, trainings=trainings)
-        return replace(self, summary=summary, missing=[*self.missing, *missing])
+        return replace(self, summary=summary, missing=[*self.missing, *missing], written=True)
 
     def cached(self, training: Training) -> bool:
         """Return whether `training` came from the cache, so that this execution paid nothing for it."""
