@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -30,6 +30,7 @@ DATA, CODE, PARAMETERS, HYPER_PARAMETERS, COST = GROUPS = (
 )
 OF_DATA = ("InputDataUrl", "InputDataDigest")
 OF_CODE = "TrainingImageUri"
+Result = TypeVar("Result")
 Facts = Mapping[str, Mapping[str, str]]
 """Values by group and name."""
 
@@ -60,7 +61,8 @@ class _Run:
     definition: Mapping[str, Any]
     parameters: Mapping[str, str]
     version: int | None
-    bill: Bill
+    bill: Bill | None
+    problems: tuple[str, ...] = ()
 
 
 class Columns:
@@ -77,9 +79,18 @@ class Columns:
         Raises:
             AbsentError: There is no such execution.
         """
-        run = self._read(arn)
-        found, missing = evaluations.read(self._sagemaker, self._s3, run.snapshot)
-        name = run.snapshot.execution.id
+        name = arn.rpartition("/")[2]
+        problems: list[str] = []
+        run = _unless_denied(f"execution {name}", problems, lambda: self._read(arn))
+        if run is None:
+            return [self._column(name, arn, "", evaluation=None, run=None, problems=problems)]
+        snapshot = run.snapshot
+        read = _unless_denied(
+            f"the evaluations of {name}",
+            problems,
+            lambda: evaluations.read(self._sagemaker, self._s3, snapshot),
+        )
+        found, missing = read or ({}, problems)
         columns = [
             self._column(f"{name} {kind}", arn, kind, evaluation=evaluation, run=run)
             for kind, evaluation in found.items()
@@ -104,14 +115,13 @@ class Columns:
         if package.execution_arn is None:
             problems.append(f"{package.name} does not say which execution it comes from")
         else:
+            recorded = package.execution_arn
             try:
-                run = self._read(package.execution_arn)
+                run = _unless_denied(
+                    f"the execution of {package.name}", problems, lambda: self._read(recorded)
+                )
             except AbsentError:
                 problems.append(f"the execution of {package.name} is gone: {package.execution_arn}")
-            except ClientError as error:
-                if error_code(error) not in DENIED:
-                    raise
-                problems.append(f"the execution of {package.name}: {error_message(error)}")
         kind = package.training_type
         column = self._column(package.name, arn, kind, evaluation=evaluation, run=run, problems=problems)
         facts = {group: dict(values) for group, values in column.facts.items()}
@@ -140,12 +150,21 @@ class Columns:
         reader = SnapshotReader(self._sagemaker, self._clients.client("logs"), arn)
         snapshot = reader.read()
         answer = self._sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
+        problems: list[str] = []
+        name = snapshot.execution.id
+        parameters = _unless_denied(
+            f"the parameters of {name}", problems, lambda: execution.read_parameters(self._sagemaker, arn)
+        )
+        bill = _unless_denied(
+            f"the bill of {name}", problems, lambda: read_bill(self._sagemaker, snapshot, self._prices)
+        )
         return _Run(
             snapshot,
             reader.definition,
-            execution.read_parameters(self._sagemaker, arn),
+            parameters or {},
             answer.get("PipelineVersionId"),
-            read_bill(self._sagemaker, snapshot, self._prices),
+            bill,
+            tuple(problems),
         )
 
     def _column(
@@ -166,7 +185,19 @@ class Columns:
                 why = str(error)
         facts = _facts(run, kind) if run else {group: {} for group in GROUPS}
         steps = dict(_steps(run.definition)) if run else {}
-        return Column(title, arn, kind, evaluation, answers, why, facts, steps, tuple(problems))
+        said = (*problems, *(run.problems if run else ()))
+        return Column(title, arn, kind, evaluation, answers, why, facts, steps, said)
+
+
+def _unless_denied(what: str, problems: list[str], read: Callable[[], Result]) -> Result | None:
+    """Return what `read` does; None, and a sentence among `problems`, where AWS refuses it."""
+    try:
+        return read()
+    except ClientError as error:
+        if error_code(error) not in DENIED:
+            raise
+        problems.append(f"{what}: {error_message(error)}")
+        return None
 
 
 def _facts(run: _Run, kind: str) -> Facts:
@@ -178,9 +209,6 @@ def _facts(run: _Run, kind: str) -> Facts:
         "Pipeline version": "" if run.version is None else str(run.version),
     }
     training = next((each for each in run.snapshot.trainings.values() if each.type == kind), None)
-    billed = [line.usd for line in run.bill.lines if line.kind == "Training" and line.training_type == kind]
-    known = [usd for usd in billed if usd is not None]
-    whole = ("at least " if run.bill.not_known else "") + dollars(run.bill.total_usd)
     return {
         DATA: {name: parameters[name] for name in OF_DATA if name in parameters},
         CODE: {name: value for name, value in code.items() if value},
@@ -188,10 +216,16 @@ def _facts(run: _Run, kind: str) -> Facts:
             name: value for name, value in parameters.items() if name not in OF_DATA and name != OF_CODE
         },
         HYPER_PARAMETERS: dict(training.hyper_parameters) if training else {},
-        COST: {
-            "Training": dollars(sum(known)) if known and len(known) == len(billed) else "",
-            "Whole execution": whole,
-        },
+        COST: _cost(run.bill, kind) if run.bill else {},
+    }
+
+
+def _cost(bill: Bill, kind: str) -> Mapping[str, str]:
+    billed = [line.usd for line in bill.lines if line.kind == "Training" and line.training_type == kind]
+    known = [usd for usd in billed if usd is not None]
+    return {
+        "Training": dollars(sum(known)) if known and len(known) == len(billed) else "",
+        "Whole execution": ("at least " if bill.not_known else "") + dollars(bill.total_usd),
     }
 
 

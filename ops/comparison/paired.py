@@ -52,7 +52,12 @@ def read_answers(s3: Any, evaluation: Evaluation) -> Answers:
         raise ValueError(f"its predictions.csv cannot be read: {error_code(error)}") from error
     if answer["ContentLength"] > SIZE_LIMIT:
         raise ValueError(f"its predictions.csv has {answer['ContentLength']} bytes, more than are read")
-    return parse_answers(answer["Body"].read())
+    answers = parse_answers(answer["Body"].read())
+    if len(answers) != evaluation.images:
+        raise ValueError(
+            f"its predictions.csv has {len(answers):,} images and its evaluation.json {evaluation.images}"
+        )
+    return answers
 
 
 def parse_answers(body: bytes) -> Answers:
@@ -65,10 +70,19 @@ def parse_answers(body: bytes) -> Answers:
         reader = csv.DictReader(io.StringIO(body.decode(), newline=""), strict=True)
         if not set(COLUMNS) <= set(reader.fieldnames or ()):
             raise ValueError(f"its predictions.csv has no columns {', '.join(COLUMNS)}")
-        rows = [[str(row[name]) for name in COLUMNS] for row in reader]
+        rows = [[row[name] for name in COLUMNS] for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"its predictions.csv is damaged: {error}") from error
-    return {(number, image): (true, predicted) for number, image, true, predicted in rows}
+    answers: dict[tuple[str, str], tuple[str, str]] = {}
+    for number, row in enumerate(rows, 1):
+        if None in row:
+            raise ValueError(f"its predictions.csv is damaged: row {number} ends too early")
+        if (row[0], row[1]) in answers:
+            raise ValueError(
+                f"its predictions.csv is damaged: row {number} has an image that another row has"
+            )
+        answers[row[0], row[1]] = (row[2], row[3])
+    return answers
 
 
 def why_not_paired(first: Evaluation, second: Evaluation, answers: tuple[Answers, Answers]) -> str | None:
@@ -109,5 +123,35 @@ def difference(first: Answers, second: Answers) -> Difference:
 def mcnemar(only_first: int, only_second: int) -> float:
     """Return the two-sided p-value of McNemar's exact test: a binomial test of a fair coin."""
     count = only_first + only_second
-    tail = sum(math.comb(count, each) for each in range(min(only_first, only_second) + 1))
-    return min(1.0, float(2 * tail / 2**count))
+    # By logarithms: the binomial coefficients of ten thousand images take seconds as whole numbers.
+    whole = math.lgamma(count + 1) - count * math.log(2)
+    tail = math.fsum(
+        math.exp(whole - math.lgamma(each + 1) - math.lgamma(count - each + 1))
+        for each in range(min(only_first, only_second) + 1)
+    )
+    return min(1.0, 2 * tail)
+
+
+def unpaired(first: Evaluation, second: Evaluation) -> tuple[float, float, float] | None:
+    """Return the second's accuracy less the first's on other images, and its 95 % interval.
+
+    R. G. Newcombe, Interval estimation for the difference between independent proportions, Statistics in
+    Medicine 17, 1998, 873, method 10. None where an evaluation has no accuracy or no count of images.
+    """
+    shares = []
+    for each in (first, second):
+        accuracy, images = each.metric("accuracy"), each.images
+        if accuracy is None or images is None or not 0 <= accuracy <= 1 or images <= 0:
+            return None
+        shares.append((accuracy, *_wilson(accuracy, images)))
+    (one, one_low, one_high), (other, other_low, other_high) = shares
+    middle = other - one
+    lower = middle - math.hypot(other - other_low, one_high - one)
+    return middle, lower, middle + math.hypot(other_high - other, one - one_low)
+
+
+def _wilson(share: float, images: int) -> tuple[float, float]:
+    square = Z**2 / images
+    centre = (share + square / 2) / (1 + square)
+    half = Z / (1 + square) * math.sqrt(share * (1 - share) / images + square / (4 * images))
+    return centre - half, centre + half

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from typing import Any
 
 from ops.comparison.columns import CODE, COST, DATA, HYPER_PARAMETERS, PARAMETERS, Column
-from ops.comparison.paired import Difference, difference, why_not_paired
+from ops.comparison.paired import Difference, difference, unpaired, why_not_paired
 from ops.executions.evaluations import Evaluation
 
 NOTHING = "-"
 METRICS = "Metrics on the test images"
 FEW = 6  # steps that a cell names
+TEXT_LIMIT = 300  # characters of a cell
+MOST_METRICS = 50
 LEVEL = 0.05  # of the test, as the intervals are of 95 %
 
 
@@ -37,12 +40,19 @@ class Compared:
     title: str
     difference: Difference | None
     reason: str
+    unpaired: tuple[float, float, float] | None = None
+    """Where there is none: the difference of accuracy as of independent images, and its interval."""
 
     @property
     def sentence(self) -> str:
         """Say it for a person."""
         if self.difference is None:
-            return f"{self.title}: not compared image by image: {self.reason}"
+            other = (
+                "; accuracy {:+.3f} ({:+.3f} to {:+.3f}), unpaired".format(*self.unpaired)
+                if self.unpaired
+                else ""
+            )
+            return text(f"{self.title}: not compared image by image: {self.reason}") + other
         each = self.difference
         chance = "no more than chance explains" if each.p_value >= LEVEL else "more than chance explains"
         interval = f"{each.accuracy:+.3f} ({each.lower:+.3f} to {each.upper:+.3f})"
@@ -64,7 +74,7 @@ class Comparison:
     @property
     def problems(self) -> list[str]:
         """Return what could not be read, once each."""
-        return list(dict.fromkeys(problem for column in self.columns for problem in column.problems))
+        return list(dict.fromkeys(text(problem) for column in self.columns for problem in column.problems))
 
     def groups(self, *, everything: bool) -> list[tuple[str, list[Row], list[str]]]:
         """Return each group's rows to show, and the names of those that are the same in all columns."""
@@ -93,6 +103,9 @@ class Comparison:
                 {
                     "column": each.title,
                     "paired": asdict(each.difference) if each.difference else None,
+                    "unpaired": dict(zip(("accuracy", "lower", "upper"), each.unpaired, strict=True))
+                    if each.unpaired
+                    else None,
                     "reason": each.reason or None,
                 }
                 for each in self.compared
@@ -103,7 +116,7 @@ class Comparison:
 
 def compare(columns: Sequence[Column]) -> Comparison:
     """Put columns side by side; the first is what the others are compared with."""
-    rows = [
+    read = [
         *_facts(columns, DATA),
         *_of_evaluation(columns),
         *_facts(columns, CODE),
@@ -113,8 +126,16 @@ def compare(columns: Sequence[Column]) -> Comparison:
         *_metrics(columns),
         *_facts(columns, COST),
     ]
-    compared = tuple(_compared(columns[0], each) for each in columns[1:])
-    return Comparison(tuple(columns), tuple(rows), compared)
+    rows = (Row(row.group, text(row.name), tuple(map(text, row.values))) for row in read)
+    titled = [replace(each, title=text(each.title)) for each in columns]
+    compared = tuple(_compared(titled[0], each) for each in titled[1:])
+    return Comparison(tuple(titled), tuple(rows), compared)
+
+
+def text(value: str) -> str:
+    """Write somebody else's text in one line that has an end, and in which nothing moves the cursor."""
+    line = "".join(each if each.isprintable() else "?" for each in " ".join(value.split()))
+    return line if len(line) <= TEXT_LIMIT else line[: TEXT_LIMIT - 3] + "..."
 
 
 def _facts(columns: Sequence[Column], group: str) -> list[Row]:
@@ -155,7 +176,7 @@ def _metrics(columns: Sequence[Column]) -> list[Row]:
     )
     rows = [
         Row(METRICS, _title(name), tuple(_measured(each.evaluation, name) for each in columns))
-        for name in names
+        for name in islice(names, MOST_METRICS)
     ]
     errors = [each.evaluation.calibration_error if each.evaluation else None for each in columns]
     if any(error is not None for error in errors):
@@ -179,10 +200,15 @@ def _measured(evaluation: Evaluation | None, name: str) -> str:
 def _compared(first: Column, other: Column) -> Compared:
     for each in (first, other):
         if each.answers is None:
-            return Compared(other.title, None, f"{each.title}: {each.not_paired}")
+            return _not_paired(first, other, f"{each.title}: {each.not_paired}")
     if first.evaluation is None or other.evaluation is None or first.answers is None or other.answers is None:
         return Compared(other.title, None, "one of them has no evaluation")
     reason = why_not_paired(first.evaluation, other.evaluation, (first.answers, other.answers))
     if reason:
-        return Compared(other.title, None, reason)
+        return _not_paired(first, other, reason)
     return Compared(other.title, difference(first.answers, other.answers), "")
+
+
+def _not_paired(first: Column, other: Column, reason: str) -> Compared:
+    found = unpaired(first.evaluation, other.evaluation) if first.evaluation and other.evaluation else None
+    return Compared(other.title, None, reason, found)

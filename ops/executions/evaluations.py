@@ -240,4 +240,8 @@ def _list(value: Any) -> list[Any]:
 def _number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) else None
+    try:
+        number = float(value)
+    except OverflowError:  # JSON's whole numbers have no largest
+        return None
+    return number if math.isfinite(number) else None

@@ -198,3 +198,62 @@ def test_a_page_that_cannot_be_written_is_said_before_anything_is_asked(
     assert code == 2
     assert "there is no folder" in said
     assert world.sagemaker.calls == []
+
+
+METRICS = b'{"multiclass_classification_metrics": {%s}}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        METRICS % (b'"accuracy": {"value": 1' + b"0" * 400 + b"}"),
+        METRICS % b'"x\\u001b[2J": {"value": 0.5}',
+        METRICS % b'"\\ud800": {"value": 0.5}',
+        METRICS % (b'"' + b"x" * 100_000 + b'": {"value": 0.5}'),
+        METRICS % b", ".join(b'"m%d": {"value": 1}' % number for number in range(10_000)),
+    ],
+)
+def test_a_hostile_evaluation_is_shown_in_little_plain_text(run: Run, body: bytes, tmp_path: Path) -> None:
+    client_of("s3").put_object(Bucket=BUCKET, Key=f"{folder(SECOND, 'spot')}/evaluation.json", Body=body)
+    code, said, error = run(execution(FIRST), execution(SECOND), "--html", str(tmp_path / "page.html"))
+    assert code == 0, error
+    assert "\x1b" not in said
+    assert len(said) < 50_000
+    assert (tmp_path / "page.html").stat().st_size < 100_000
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"id,image,true,predicted\n1,a,b,b\n1,a,b,b\n", "row 2 has an image that another row has"),
+        (b"id,image,true,predicted\n1,a,b,b\n", "has 1 images and its evaluation.json 80"),
+        (b"id,image,true,predicted\n1\n", "row 1 ends too early"),
+        (b"id,image,true,predicted\n1," + b"a" * 200_000 + b",b,b\n", "field larger"),
+    ],
+)
+def test_predictions_that_are_not_of_the_evaluation_are_not_paired(
+    run: Run, body: bytes, reason: str
+) -> None:
+    key = f"{folder(SECOND, 'spot')}/predictions.csv"
+    client_of("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
+    _, said, _ = run(execution(FIRST), execution(SECOND))
+    assert reason in said
+    # Two times 74 of 80: as of independent images the interval is wide.
+    assert "accuracy +0.000 (-0.089 to +0.089), unpaired" in said
+
+
+@pytest.mark.parametrize(
+    "denied",
+    [
+        "DescribeTrainingJob",
+        "ListPipelineParametersForExecution",
+        "DescribePipelineDefinitionForExecution",
+        "DescribeProcessingJob",
+        "ListPipelineExecutionSteps",
+    ],
+)
+def test_a_right_that_is_missing_is_said_and_breaks_nothing(run: Run, world: World, denied: str) -> None:
+    world.sagemaker.denied.add(denied)
+    code, said, error = run(execution(FIRST), execution(SECOND))
+    assert code == 0, error
+    assert f"may not sagemaker:{denied}" in said

@@ -8,7 +8,8 @@ from fractions import Fraction
 
 import pytest
 
-from ops.comparison.paired import Answers, difference, mcnemar, parse_answers
+from ops.comparison.paired import Answers, difference, mcnemar, parse_answers, unpaired
+from ops.executions.evaluations import Evaluation
 
 
 def answers(right: str) -> Answers:
@@ -62,3 +63,26 @@ def test_names_with_commas_quotes_and_line_ends_are_read() -> None:
 def test_what_is_no_predictions_csv_is_said_to_be_none(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"predictions\.csv"):
         parse_answers(body)
+
+
+def test_the_p_value_is_scipys() -> None:
+    stats = pytest.importorskip("scipy.stats")  # comes with SageMaker's SDK
+    for one, other in itertools.product(range(20), (1, 2, 7, 19, 300)):
+        assert mcnemar(one, other) == pytest.approx(stats.binomtest(one, one + other).pvalue)
+
+
+def test_tens_of_thousands_of_images_have_a_p_value() -> None:
+    assert mcnemar(40_000, 40_000) == 1.0
+    assert mcnemar(30_000, 50_000) == 0.0
+
+
+def measured(right: int, images: int) -> Evaluation:
+    metrics = {"accuracy": {"value": right / images}}
+    document = {"dataset": {"item_count": images}, "multiclass_classification_metrics": metrics}
+    return Evaluation("Spot", document, b"")
+
+
+def test_the_interval_of_other_images_is_the_published_one() -> None:
+    # Newcombe, Statistics in Medicine 17, 1998, 873: 56/70 - 48/80 by method 10.
+    assert unpaired(measured(48, 80), measured(56, 70)) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+    assert unpaired(measured(48, 80), measured(800, 80)) is None
