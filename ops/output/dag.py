@@ -62,6 +62,8 @@ class Arrow:
     word: str
     end_x: float
     end_y: float
+    from_right: bool
+    """Whether the line comes from the right, so that the word has its room on the left."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,7 @@ def _arrow(source: str, target: str, word: str, points: list[tuple[float, float]
         half = (y0 + y1) / 2
         path += f" L{x0:.1f} {y0:.1f} C{x0:.1f} {half:.1f} {x1:.1f} {half:.1f} {x1:.1f} {y1:.1f}"
     x, y = points[-1]
-    return Arrow(source, target, path, "quiet" if kind == "not-run" else "", word, x, y)
+    return Arrow(source, target, path, "quiet" if kind == "not-run" else "", word, x, y, points[-2][0] > x)
 
 
 def _node(snapshot: Snapshot, step: PlannedStep, x: float, y: float) -> Node:

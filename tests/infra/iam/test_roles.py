@@ -55,7 +55,13 @@ SUPPORTED_KEYS = {
     "kms:Decrypt": {"kms:ViaService"},
     "kms:GenerateDataKey": {"kms:ViaService"},
 }
-WITHOUT_RESOURCES = {"ecr:GetAuthorizationToken", "cloudwatch:PutMetricData"}
+WITHOUT_RESOURCES = {
+    "cloudwatch:PutMetricData",
+    "ecr:GetAuthorizationToken",
+    "sagemaker:ListProcessingJobs",
+    "sagemaker:ListTrainingJobs",
+}
+"""What the service authorization reference has no resource type for."""
 
 
 def role(kind: str) -> dict[str, Any]:
