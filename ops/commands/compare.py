@@ -16,7 +16,8 @@ from ops.comparison.columns import Column, Columns
 from ops.comparison.table import Comparison
 from ops.comparison.table import compare as side_by_side
 from ops.costs.prices import deployed_prices
-from ops.errors import OpsError, ReportError
+from ops.errors import OpsError
+from ops.output.files import check_writable, write_file
 from ops.output.page import render_comparison
 from ops.output.terminal import say, show_table
 
@@ -47,8 +48,8 @@ def compare(
     What differs in data, code, parameters, metrics and cost stands side by side. The first column is what
     the others are compared with: image by image where the test images are the same.
     """
-    if html is not None and not html.parent.is_dir():
-        raise ReportError(f"--html {html}: there is no folder {html.parent}")
+    if html is not None:
+        check_writable(html)
     session = Session()
     columns = Columns(session, deployed_prices(session, stack))
     found: list[Column] = []
@@ -63,12 +64,7 @@ def compare(
         raise OpsError(f"{len(found)} models are more than the {MOST} that a table has room for: name fewer")
     comparison = side_by_side(found)
     if html is not None:
-        try:
-            html.write_text(
-                render_comparison(comparison, everything=everything), encoding="utf-8", errors="replace"
-            )
-        except OSError as error:
-            raise ReportError(f"cannot write {html}: {error.strerror or error}") from error
+        write_file(html, render_comparison(comparison, everything=everything))
     if as_json:
         click.echo(json.dumps(comparison.document(), indent=2))
     else:

@@ -6,8 +6,6 @@ import csv
 import dataclasses
 import io
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from pathlib import Path
@@ -28,6 +26,7 @@ from ops.costs.prices import Prices, deployed_prices, list_prices, with_policy
 from ops.errors import OpsError
 from ops.executions.snapshot import SnapshotReader
 from ops.output import words
+from ops.output.files import check_writable, write_file
 from ops.output.terminal import dollars, duration, say, show_table
 from ops.uploads import outcome, validation
 from ops.uploads.parameters import with_defaults
@@ -79,7 +78,7 @@ def costs(
     first = explorer.month_of(month) if month is not None else None
     for path in (csv_file, svg_file):
         if path is not None:
-            _check_writable(path)
+            check_writable(path)
     session, output = Session(), _Output(as_json, csv_file, svg_file)
     if activate_tags:
         _activate(session, output.console)
@@ -146,19 +145,6 @@ def _check_options(
         raise click.UsageError(f"{'--by' if by else '--svg'} tells a month: give --month, too")
 
 
-def _check_writable(path: Path) -> None:
-    """Raise OpsError where a file cannot be written, now and not after AWS was asked."""
-    try:
-        if path.is_dir():
-            raise IsADirectoryError(0, "it is a directory")
-        if path.exists() and not os.access(path, os.W_OK):
-            raise PermissionError(0, "Permission denied")
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise OpsError(f"cannot write {path}: {error.strerror or error}; give another file") from error
-
-
 class _Output:
     """Where a command tells what it found: standard output, and the files that are asked for."""
 
@@ -172,10 +158,7 @@ class _Output:
         """Write one of the files, where it is asked for."""
         if path is None:
             return
-        try:
-            path.write_text(text(), encoding="utf-8")
-        except OSError as error:
-            raise OpsError(f"cannot write {path}: {error.strerror or error}; give another file") from error
+        write_file(path, text())
         say(self.remarks, f"Wrote {path}")
 
 

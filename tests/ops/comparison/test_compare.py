@@ -191,12 +191,21 @@ def test_what_does_not_exist_is_one_sentence(run: Run) -> None:
     assert "no model package" in said
 
 
+def test_a_page_that_is_a_folder_is_refused_before_anything_is_asked(
+    run: Run, world: World, tmp_path: Path
+) -> None:
+    code, _, said = run(execution(FIRST), "--html", str(tmp_path))
+    assert code == 2
+    assert "it is a directory; give another file" in said
+    assert world.sagemaker.calls == []
+
+
 def test_a_page_that_cannot_be_written_is_said_before_anything_is_asked(
     run: Run, world: World, tmp_path: Path
 ) -> None:
     code, _, said = run(execution(FIRST), "--html", str(tmp_path / "nowhere" / "page.html"))
     assert code == 2
-    assert "there is no folder" in said
+    assert "cannot write" in said
     assert world.sagemaker.calls == []
 
 
