@@ -127,9 +127,9 @@ class _Page:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._page is None:
-            from local.page.app import Page  # noqa: PLC0415
+            from local.page.app import BrowserPage  # noqa: PLC0415
 
-            self._page = Page(*self._arguments)
+            self._page = BrowserPage(*self._arguments)
         await self._page.application(scope, receive, send)
 
     def close(self) -> None:

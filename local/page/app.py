@@ -41,7 +41,7 @@ _REASON_CHARACTERS = 1024
 _APPROVED = "Approved on the page of local AWS"
 
 
-class _Clients:
+class _ServerClients:
     """Clients of this very server, each made once."""
 
     def __init__(self, make: Callable[[str], Any]) -> None:
@@ -54,7 +54,7 @@ class _Clients:
 class _Execution:
     """An execution that somebody looks at: one reading for all of them."""
 
-    def __init__(self, page: Page, arn: str) -> None:
+    def __init__(self, page: BrowserPage, arn: str) -> None:
         self._page = page
         self._arn = arn
         self._logs = StepLogs(page.clients.client("sagemaker"), page.clients.client("logs"))
@@ -66,11 +66,11 @@ class _Execution:
             return self._page.draw_execution(self._arn, self._logs)
 
 
-class Page:
+class BrowserPage:
     """Reads as the administrator, in threads, and only for who looks."""
 
     def __init__(self, root: str, client: Callable[[str], Any], notes: Sequence[str]) -> None:
-        self.clients = _Clients(client)
+        self.clients = _ServerClients(client)
         self._root = root
         self._notes = notes
         self._registry = Registry(self.clients)

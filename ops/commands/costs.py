@@ -19,7 +19,7 @@ from ops.commands.executions import find_execution
 from ops.commands.options import NAME, PARAMETER, PIPELINE, STACK, named
 from ops.commands.uploads import DEFINITION, FILE, known_settings
 from ops.costs import bars, explorer
-from ops.costs.bill import Bill, Line, read_bill
+from ops.costs.bill import Bill, BillLine, read_bill
 from ops.costs.estimate import Estimate, StepEstimate, estimate_costs, read_history
 from ops.costs.explorer import Month
 from ops.costs.prices import Prices, deployed_prices, list_prices, with_policy
@@ -188,10 +188,10 @@ def _tell_bill(output: _Output, session: Session, arn: str, prices: Prices) -> N
 def bill_csv(bill: Bill) -> str:
     """Write the lines of a bill as CSV, under the names that JSON has."""
     rows = (dataclasses.asdict(line) for line in bill.lines)
-    return _table([each.name for each in dataclasses.fields(Line)], (list(row.values()) for row in rows))
+    return _table([each.name for each in dataclasses.fields(BillLine)], (list(row.values()) for row in rows))
 
 
-def _row(line: Line) -> tuple[str, ...]:
+def _row(line: BillLine) -> tuple[str, ...]:
     what = f"{line.step}, attempt {line.attempt}" if line.retried or line.attempt > 1 else line.step
     spot = " (Spot)" if line.spot else ""
     return (

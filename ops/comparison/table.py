@@ -20,7 +20,7 @@ LEVEL = 0.05  # of the test, as the intervals are of 95 %
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedRow:
     """One fact or metric, a value for each column."""
 
     group: str
@@ -68,7 +68,7 @@ class Comparison:
     """Everything that is said of some columns."""
 
     columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ComparedRow, ...]
     compared: tuple[Compared, ...]
 
     @property
@@ -76,7 +76,7 @@ class Comparison:
         """Return what could not be read, once each."""
         return list(dict.fromkeys(text(problem) for column in self.columns for problem in column.problems))
 
-    def groups(self, *, everything: bool) -> list[tuple[str, list[Row], list[str]]]:
+    def groups(self, *, everything: bool) -> list[tuple[str, list[ComparedRow], list[str]]]:
         """Return each group's rows to show, and the names of those that are the same in all columns."""
         names = dict.fromkeys(row.group for row in self.rows)
         found = []
@@ -120,13 +120,13 @@ def compare(columns: Sequence[Column]) -> Comparison:
         *_facts(columns, DATA),
         *_of_evaluation(columns),
         *_facts(columns, CODE),
-        Row(CODE, "Steps that differ", tuple(_other_steps(columns[0], each) for each in columns)),
+        ComparedRow(CODE, "Steps that differ", tuple(_other_steps(columns[0], each) for each in columns)),
         *_facts(columns, PARAMETERS),
         *_facts(columns, HYPER_PARAMETERS),
         *_metrics(columns),
         *_facts(columns, COST),
     ]
-    rows = (Row(row.group, text(row.name), tuple(map(text, row.values))) for row in read)
+    rows = (ComparedRow(row.group, text(row.name), tuple(map(text, row.values))) for row in read)
     titled = [replace(each, title=text(each.title)) for each in columns]
     compared = tuple(_compared(titled[0], each) for each in titled[1:])
     return Comparison(tuple(titled), tuple(rows), compared)
@@ -138,17 +138,17 @@ def text(value: str) -> str:
     return line if len(line) <= TEXT_LIMIT else line[: TEXT_LIMIT - 3] + "..."
 
 
-def _facts(columns: Sequence[Column], group: str) -> list[Row]:
+def _facts(columns: Sequence[Column], group: str) -> list[ComparedRow]:
     names = dict.fromkeys(name for each in columns for name in each.facts.get(group, {}))
     return [
-        Row(group, name, tuple(each.facts.get(group, {}).get(name) or NOTHING for each in columns))
+        ComparedRow(group, name, tuple(each.facts.get(group, {}).get(name) or NOTHING for each in columns))
         for name in names
     ]
 
 
-def _of_evaluation(columns: Sequence[Column]) -> list[Row]:
-    def row(name: str, values: list[Any]) -> Row:
-        return Row(DATA, name, tuple(NOTHING if value is None else str(value) for value in values))
+def _of_evaluation(columns: Sequence[Column]) -> list[ComparedRow]:
+    def row(name: str, values: list[Any]) -> ComparedRow:
+        return ComparedRow(DATA, name, tuple(NOTHING if value is None else str(value) for value in values))
 
     found = [each.evaluation for each in columns]
     return [
@@ -170,18 +170,18 @@ def _other_steps(first: Column, other: Column) -> str:
     return (", ".join(names[:FEW]) + more) if names else "none"
 
 
-def _metrics(columns: Sequence[Column]) -> list[Row]:
+def _metrics(columns: Sequence[Column]) -> list[ComparedRow]:
     names = dict.fromkeys(
         name for each in columns if each.evaluation for name in each.evaluation.metric_names
     )
     rows = [
-        Row(METRICS, _title(name), tuple(_measured(each.evaluation, name) for each in columns))
+        ComparedRow(METRICS, _title(name), tuple(_measured(each.evaluation, name) for each in columns))
         for name in islice(names, MOST_METRICS)
     ]
     errors = [each.evaluation.calibration_error if each.evaluation else None for each in columns]
     if any(error is not None for error in errors):
         values = tuple(NOTHING if error is None else f"{error:.3f}" for error in errors)
-        rows.append(Row(METRICS, "Expected calibration error", values))
+        rows.append(ComparedRow(METRICS, "Expected calibration error", values))
     return rows
 
 

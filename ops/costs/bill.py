@@ -32,7 +32,7 @@ NAME_LIMIT = 20
 
 
 @dataclass(frozen=True)
-class Line:
+class BillLine:
     """One job on the bill; None for what is not known."""
 
     step: str
@@ -59,7 +59,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SpotComparison:
     """What Spot billed against what On-Demand billed for the same training, all attempts of both."""
 
     spot_step: str
@@ -90,12 +90,12 @@ class Bill:
     """What the jobs of an execution were billed."""
 
     prices: Prices
-    lines: tuple[Line, ...]
+    lines: tuple[BillLine, ...]
     cached: tuple[str, ...]
     """Steps whose outputs an earlier execution made, and paid for."""
     not_known: tuple[str, ...]
     """What is missing in `total_usd`, a sentence each."""
-    spot_against_on_demand: tuple[Comparison, ...]
+    spot_against_on_demand: tuple[SpotComparison, ...]
     currency: str = "USD"
 
     @property
@@ -124,10 +124,10 @@ class Bill:
 
 
 @dataclass(frozen=True)
-class _Job:
+class _DescribedJob:
     """A line with the answer that it is from."""
 
-    line: Line
+    line: BillLine
     answer: Mapping[str, Any]
 
     @property
@@ -160,7 +160,7 @@ def read_bill(sagemaker: Any, snapshot: Snapshot, prices: Prices) -> Bill:
     )
 
 
-def price_job(kind: str, answer: Mapping[str, Any], prices: Prices) -> Line:
+def price_job(kind: str, answer: Mapping[str, Any], prices: Prices) -> BillLine:
     """Return what a job was billed, from its Describe answer; its step is left open."""
     cluster = _cluster(kind, answer)
     instance_type = cluster.get("InstanceType")
@@ -178,7 +178,7 @@ def price_job(kind: str, answer: Mapping[str, Any], prices: Prices) -> Line:
         reason = f"the price of {instance_type} is not known; write it into instance_prices of the policy"
     else:
         usd = count * (price + volume * prices.volume_gb_hour) * billed / 3600
-    return Line(
+    return BillLine(
         step="",
         job=str(answer.get(f"{kind}JobName", "")),
         kind=kind,
@@ -256,7 +256,7 @@ def _listed_names(
     return {name.lower(): name for name in names}
 
 
-def _read(sagemaker: Any, execution: ExecutionState, kind: str, name: str, prices: Prices) -> _Job:
+def _read(sagemaker: Any, execution: ExecutionState, kind: str, name: str, prices: Prices) -> _DescribedJob:
     try:
         answer = describe(sagemaker, kind, name)
     except ClientError as error:
@@ -270,7 +270,7 @@ def _read(sagemaker: Any, execution: ExecutionState, kind: str, name: str, price
     step = _step_of(execution, kind, name)
     planned = execution.planned(step) if step else None
     tagged = planned and planned.training_type != planned.name
-    return _Job(
+    return _DescribedJob(
         replace(
             line,
             step=step.name if step else "unknown step",
@@ -301,10 +301,10 @@ def _alike(one: str, other: str) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
-def _in_order(execution: ExecutionState, jobs: list[_Job]) -> Iterator[_Job]:
+def _in_order(execution: ExecutionState, jobs: list[_DescribedJob]) -> Iterator[_DescribedJob]:
     """Yield the jobs in the pipeline's order, each with its attempt."""
     order = {step.name: place for place, step in enumerate(execution.steps)}
-    attempts: dict[str, list[_Job]] = {}
+    attempts: dict[str, list[_DescribedJob]] = {}
     for job in sorted(jobs, key=lambda each: (order.get(each.line.step, len(order)), each.created)):
         attempts.setdefault(job.line.step, []).append(job)
     for made in attempts.values():
@@ -318,7 +318,7 @@ def _other_steps(execution: ExecutionState) -> Iterator[str]:
             yield f"step {step.name}: what a step of type {step.type} costs is not known here"
 
 
-def _other_region(execution: ExecutionState, jobs: Iterable[_Job], prices: Prices) -> str | None:
+def _other_region(execution: ExecutionState, jobs: Iterable[_DescribedJob], prices: Prices) -> str | None:
     region = execution.arn.split(":")[3] if execution.arn.count(":") > 3 else prices.region
     assumed = {each.line.instance_type for each in jobs if each.line.instance_type} - prices.stated
     if region == prices.region or not assumed:
@@ -329,7 +329,7 @@ def _other_region(execution: ExecutionState, jobs: Iterable[_Job], prices: Price
     )
 
 
-def _comparisons(jobs: list[_Job]) -> Iterator[Comparison]:
+def _comparisons(jobs: list[_DescribedJob]) -> Iterator[SpotComparison]:
     """Compare each Spot training that Completed with an On-Demand training of the same that did."""
     done = [job for job in jobs if job.line.kind == "Training" and job.line.status == "Completed"]
     for spot in (job for job in done if job.line.spot):
@@ -341,7 +341,7 @@ def _comparisons(jobs: list[_Job]) -> Iterator[Comparison]:
             yield _comparison(spot, same[0], costs[0], costs[1])
 
 
-def _training(job: _Job) -> tuple[Any, ...]:
+def _training(job: _DescribedJob) -> tuple[Any, ...]:
     """Return what makes two trainings the same: program, hyper-parameters, instances and inputs."""
     answer = job.answer
     channels = sorted(answer.get("InputDataConfig") or [], key=lambda each: str(each.get("ChannelName")))
@@ -349,19 +349,21 @@ def _training(job: _Job) -> tuple[Any, ...]:
     return image, answer.get("HyperParameters") or {}, answer.get("ResourceConfig"), channels
 
 
-def _step_usd(jobs: list[_Job], step: str) -> float | None:
+def _step_usd(jobs: list[_DescribedJob], step: str) -> float | None:
     """Return what all attempts of a step billed; None where one is not known."""
     costs = [job.line.usd for job in jobs if job.line.step == step]
     known = [cost for cost in costs if cost is not None]
     return math.fsum(known) if len(known) == len(costs) else None
 
 
-def _comparison(spot: _Job, on_demand: _Job, spot_usd: float, on_demand_usd: float) -> Comparison:
+def _comparison(
+    spot: _DescribedJob, on_demand: _DescribedJob, spot_usd: float, on_demand_usd: float
+) -> SpotComparison:
     transitions = spot.answer.get("SecondaryStatusTransitions") or []
     interruptions = sum(each["Status"] == INTERRUPTED for each in transitions)
     trained, billed = spot.line.trained_seconds, spot.line.billed_seconds
     beyond = (trained or 0) - (on_demand.line.trained_seconds or 0)
-    return Comparison(
+    return SpotComparison(
         spot_step=spot.line.step,
         on_demand_step=on_demand.line.step,
         spot_usd=spot_usd,

@@ -29,7 +29,7 @@ RULE_OF_THUMB_SECONDS = 15 * 60
 
 
 @dataclass(frozen=True)
-class History:
+class CostHistory:
     """The jobs of earlier executions that Completed, by the name of their step."""
 
     executions: int
@@ -90,7 +90,7 @@ class Estimate:
 
 
 def estimate_costs(
-    definition: dict[str, Any], values: Mapping[str, Any], policy: Policy, history: History
+    definition: dict[str, Any], values: Mapping[str, Any], policy: Policy, history: CostHistory
 ) -> Estimate:
     """Price the jobs of a definition, started with `values`, by how long they took before."""
     scope = Scope(definition, values, {}, policy)
@@ -108,7 +108,7 @@ def estimate_costs(
     return Estimate(tuple(steps), history.executions, tuple(not_known))
 
 
-def _priced(name: str, resources: Resources, history: History) -> StepEstimate:
+def _priced(name: str, resources: Resources, history: CostHistory) -> StepEstimate:
     seconds = history.seconds.get(name)
     if not seconds:
         return StepEstimate(name, resources, 0, None, None, None)
@@ -119,7 +119,7 @@ def _priced(name: str, resources: Resources, history: History) -> StepEstimate:
     return StepEstimate(name, resources, len(seconds), likely, least, most, tuple(sorted(others)))
 
 
-def read_history(sagemaker: Any, pipeline: str) -> History:
+def read_history(sagemaker: Any, pipeline: str) -> CostHistory:
     """Read how long the jobs of the newest finished executions took; no pipeline has no history."""
     seconds: dict[str, list[int]] = {}
     types: dict[str, set[str]] = {}
@@ -133,7 +133,7 @@ def read_history(sagemaker: Any, pipeline: str) -> History:
                 types.setdefault(step, set()).add(line[1])
                 found = True
         executions += found
-    return History(executions, seconds, types)
+    return CostHistory(executions, seconds, types)
 
 
 def _finished(sagemaker: Any, pipeline: str) -> Iterator[str]:

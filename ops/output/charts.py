@@ -18,7 +18,7 @@ TICKS = 5
 
 
 @dataclass(frozen=True)
-class Line:
+class CurveLine:
     """One curve: the points of its polyline, its name, and its last value in words."""
 
     name: str
@@ -29,7 +29,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Tick:
+class AxisTick:
     """A value on an axis."""
 
     at: float
@@ -41,9 +41,9 @@ class Chart:
     """One picture: curves of one measure."""
 
     title: str
-    lines: tuple[Line, ...]
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
+    lines: tuple[CurveLine, ...]
+    x_ticks: tuple[AxisTick, ...]
+    y_ticks: tuple[AxisTick, ...]
     x_title: str
     width: float = WIDTH
     height: float = HEIGHT
@@ -70,7 +70,7 @@ def _chart(measure: str, curves: Sequence[Curve], by_epoch: bool) -> Chart:
     kinds = list(dict.fromkeys(curve.training_type for curve in curves))
     splits = list(dict.fromkeys(curve.metric for curve in curves))
     lines = tuple(
-        Line(
+        CurveLine(
             name=f"{curve.metric}, {curve.training_type}",
             training_type=curve.training_type,
             points=" ".join(f"{x_axis.at(x):.1f},{y_axis.at(y):.1f}" for x, y in _thinned(curve.points)),
@@ -118,16 +118,16 @@ class _Axis:
         share = (value - self.low) / span if span else 0.5
         return self.start + (self.end - self.start) * share
 
-    def ticks(self) -> Iterable[Tick]:
+    def ticks(self) -> Iterable[AxisTick]:
         step = _step((self.high - self.low) / TICKS)
         for place in range(math.ceil(self.low / step), math.floor(self.high / step + 1e-9) + 1):
-            yield Tick(round(self.at(place * step), 1), f"{place * step:.6g}")
+            yield AxisTick(round(self.at(place * step), 1), f"{place * step:.6g}")
 
-    def whole_ticks(self) -> Iterable[Tick]:
+    def whole_ticks(self) -> Iterable[AxisTick]:
         span = int(self.high - self.low)
         step = max(1, math.ceil(span / 8))
         for value in range(int(self.low), int(self.high) + 1, step):
-            yield Tick(round(self.at(value), 1), str(value))
+            yield AxisTick(round(self.at(value), 1), str(value))
 
 
 @dataclass(frozen=True)

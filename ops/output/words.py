@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ops.costs.bill import Bill, Comparison
+from ops.costs.bill import Bill, SpotComparison
 from ops.executions.execution import RUNNING, StartedStep
 from ops.executions.jobs import Training
 from ops.executions.models import RegisteredModel
@@ -145,7 +145,7 @@ def bill_remarks(bill: Bill) -> list[str]:
     return said
 
 
-def compared(comparison: Comparison) -> list[str]:
+def compared(comparison: SpotComparison) -> list[str]:
     """Say what Spot billed against On-Demand, and apart from it what its interruptions lost."""
     each, share = comparison, comparison.saved_share
     less = "" if share is None else f": {abs(share):.0%} {'less' if share >= 0 else 'more'}"

@@ -28,7 +28,7 @@ STACK = {
 }
 
 
-class Registry:
+class ScriptedRegistry:
     """A deployed stack with a model package group, and what the commands talk to."""
 
     def __init__(self, sagemaker: Any, s3: Any) -> None:
@@ -69,14 +69,14 @@ def packed() -> bytes:
 
 
 @pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Registry]:
+def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ScriptedRegistry]:
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.chdir(tmp_path)
     with mock_aws(), open_memory_account(tmp_path / "sagemaker") as account:
         client_of("cloudformation").create_stack(StackName="cv-birds", TemplateBody=json.dumps(STACK))
-        made = Registry(account.sagemaker, client_of("s3"))
+        made = ScriptedRegistry(account.sagemaker, client_of("s3"))
         clients = {"sagemaker": made.sagemaker, "s3": made.s3}
         monkeypatch.setattr(
             cli.Session, "client", lambda self, service: clients.get(service) or client_of(service)
@@ -108,7 +108,7 @@ def rows(said: str) -> list[str]:
     return said.splitlines()[1:]
 
 
-def test_every_model_has_a_row_and_the_newest_is_first(registry: Registry, capsys: Said) -> None:
+def test_every_model_has_a_row_and_the_newest_is_first(registry: ScriptedRegistry, capsys: Said) -> None:
     registry.register("OnDemand")
     registry.register("Spot")
     run(capsys, "reject", "2", "--reason", "blurred birds")
@@ -122,7 +122,7 @@ def test_every_model_has_a_row_and_the_newest_is_first(registry: Registry, capsy
     assert len(rows(run(capsys, "models", "--limit", "1"))) == 1
 
 
-def test_models_of_one_status_are_asked_for_by_it(registry: Registry, capsys: Said) -> None:
+def test_models_of_one_status_are_asked_for_by_it(registry: ScriptedRegistry, capsys: Said) -> None:
     assert "No model is registered yet: `cv-pipeline upload`" in run(capsys, "models")
     registry.register()
     registry.register(ModelApprovalStatus="Approved")
@@ -131,7 +131,7 @@ def test_models_of_one_status_are_asked_for_by_it(registry: Registry, capsys: Sa
 
 
 def test_a_model_that_cannot_be_read_says_so_in_its_row_alone(
-    registry: Registry, capsys: Said, monkeypatch: pytest.MonkeyPatch
+    registry: ScriptedRegistry, capsys: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone, _, _ = registry.register(), registry.register(ModelMetrics={}), registry.register("OnDemand")
     registry.s3.delete_object(Bucket=BUCKET, Key="evaluation/OnDemand/evaluation.json")
@@ -154,14 +154,14 @@ def test_a_model_that_cannot_be_read_says_so_in_its_row_alone(
 
 
 @pytest.mark.parametrize("body", [b"text", b"[]", b'{"multiclass_classification_metrics": 7}', b"[" * 99999])
-def test_an_evaluation_that_is_none_says_so(registry: Registry, capsys: Said, body: bytes) -> None:
+def test_an_evaluation_that_is_none_says_so(registry: ScriptedRegistry, capsys: Said, body: bytes) -> None:
     registry.register()
     registry.s3.put_object(Bucket=BUCKET, Key="evaluation/Spot/evaluation.json", Body=body)
     (row,) = rows(run(capsys, "models"))
     assert "not known: " in row or "Spot      -  " in row
 
 
-def test_one_model_is_shown_with_metrics_and_lineage(registry: Registry, capsys: Said) -> None:
+def test_one_model_is_shown_with_metrics_and_lineage(registry: ScriptedRegistry, capsys: Said) -> None:
     properties = {"TrainingType": "Spot", "PipelineExecutionArn": EXECUTION, "Colour": "blue"}
     arn = registry.register(CustomerMetadataProperties=properties)
     shown = run(capsys, "models", "1")
@@ -186,7 +186,9 @@ def test_one_model_is_shown_with_metrics_and_lineage(registry: Registry, capsys:
     assert document["properties"] == properties
 
 
-def test_a_decision_says_what_was_before_and_keeps_its_reason(registry: Registry, capsys: Said) -> None:
+def test_a_decision_says_what_was_before_and_keeps_its_reason(
+    registry: ScriptedRegistry, capsys: Said
+) -> None:
     arn = registry.register()
     said = run(capsys, "approve", "1")
     assert said == f"{GROUP}/1 (Spot): PendingManualApproval -> Approved\n"
@@ -197,7 +199,7 @@ def test_a_decision_says_what_was_before_and_keeps_its_reason(registry: Registry
     assert registry.status(arn) == ("Approved", "")
 
 
-def test_a_decision_that_is_made_already_changes_nothing(registry: Registry, capsys: Said) -> None:
+def test_a_decision_that_is_made_already_changes_nothing(registry: ScriptedRegistry, capsys: Said) -> None:
     arn = registry.register()
     run(capsys, "approve", "1", "--reason", "looked at")
     registry.sagemaker.update_model_package = None
@@ -232,7 +234,7 @@ def test_a_decision_that_is_made_already_changes_nothing(registry: Registry, cap
     ],
 )
 def test_what_is_wrong_is_one_sentence_and_nothing_is_changed(
-    registry: Registry, capsys: Said, arguments: list[str], said: str
+    registry: ScriptedRegistry, capsys: Said, arguments: list[str], said: str
 ) -> None:
     arn = registry.register()
     Path("taken.tar.gz").write_bytes(b"mine")
@@ -242,7 +244,9 @@ def test_what_is_wrong_is_one_sentence_and_nothing_is_changed(
     assert Path("taken.tar.gz").read_bytes() == b"mine"
 
 
-def test_a_model_is_downloaded_with_the_digest_of_its_weights(registry: Registry, capsys: Said) -> None:
+def test_a_model_is_downloaded_with_the_digest_of_its_weights(
+    registry: ScriptedRegistry, capsys: Said
+) -> None:
     registry.register()
     said = run(capsys, "download", "1", "--output", "models")
     assert Path("models/cv-birds-1.tar.gz").read_bytes() == packed_in(registry)
@@ -254,13 +258,13 @@ def test_a_model_is_downloaded_with_the_digest_of_its_weights(registry: Registry
     assert Path("models/cv-birds-1.tar.gz").read_bytes() == packed_in(registry)
 
 
-def packed_in(registry: Registry) -> bytes:
+def packed_in(registry: ScriptedRegistry) -> bytes:
     body: bytes = registry.s3.get_object(Bucket=BUCKET, Key="model.tar.gz")["Body"].read()
     return body
 
 
 def test_what_does_not_arrive_leaves_nothing_and_replaces_nothing(
-    registry: Registry, capsys: Said, monkeypatch: pytest.MonkeyPatch
+    registry: ScriptedRegistry, capsys: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry.register()
     target = Path("models/cv-birds-1.tar.gz")
@@ -294,7 +298,7 @@ def test_what_does_not_arrive_leaves_nothing_and_replaces_nothing(
     assert left() == [packed_in(registry)]
 
 
-def test_a_package_without_a_model_of_ours_is_told(registry: Registry, capsys: Said) -> None:
+def test_a_package_without_a_model_of_ours_is_told(registry: ScriptedRegistry, capsys: Said) -> None:
     specification = {"SupportedContentTypes": ["image/jpeg"], "SupportedResponseMIMETypes": ["text/csv"]}
     registry.register(InferenceSpecification={"Containers": [{"Image": IMAGE}], **specification})
     assert "model package cv-birds/1 has no ModelDataUrl" in refused(capsys, "download", "1")
@@ -304,7 +308,7 @@ def test_a_package_without_a_model_of_ours_is_told(registry: Registry, capsys: S
 
 
 def test_a_model_to_ask_is_downloaded_only_if_it_can_be_one(
-    registry: Registry, capsys: Said, monkeypatch: pytest.MonkeyPatch
+    registry: ScriptedRegistry, capsys: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ops.executions.serving.check_installed", lambda: None)
     registry.register()
@@ -318,7 +322,9 @@ def test_a_model_to_ask_is_downloaded_only_if_it_can_be_one(
     assert f"s3://{BUCKET}/model.tar.gz has 11 bytes, more than" in said
 
 
-def test_a_path_that_looks_like_a_version_of_a_group_is_the_path(registry: Registry, capsys: Said) -> None:
+def test_a_path_that_looks_like_a_version_of_a_group_is_the_path(
+    registry: ScriptedRegistry, capsys: Said
+) -> None:
     Path("bird.jpg").write_bytes(b"a bird")
     Path("cv-birds/1").mkdir(parents=True)
     said = refused(capsys, "predict", "bird.jpg", "--model", "cv-birds/1")

@@ -14,7 +14,7 @@ from moto import mock_aws
 from rich.console import Console
 from rich.spinner import Spinner
 
-from ops.costs.bill import Comparison
+from ops.costs.bill import SpotComparison
 from ops.executions.snapshot import SnapshotReader
 from ops.output import words
 from ops.output.live import picture
@@ -198,7 +198,7 @@ def test_the_bill_says_what_spot_billed_and_apart_what_interruptions_lost() -> N
     ("spot_usd", "said"), [(0.5, "50% less"), (1.25, "25% more"), (1.0, "the same"), (0.9951, "the same")]
 )
 def test_a_comparison_says_less_more_or_the_same(spot_usd: float, said: str) -> None:
-    compared = Comparison("A", "B", spot_usd, 1.0, None, 0, 0, 0)
+    compared = SpotComparison("A", "B", spot_usd, 1.0, None, 0, 0, 0)
     assert words.compared(compared)[0].endswith(f"B (On-Demand) 1.00 USD: {said}.")
 
 
