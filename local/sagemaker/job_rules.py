@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from local.sagemaker.errors import LimitExceededError, ValidationError
+from local.sagemaker.errors import ValidationError
 from local.sagemaker.requests import Call
 
 _NOT_HERE = "is not implemented on local AWS"
@@ -82,13 +82,6 @@ def _check_processing_input(item: Mapping[str, Any]) -> None:
 def _check_cluster(cluster: Mapping[str, Any]) -> None:
     if not cluster.get("InstanceType") or not cluster.get("InstanceCount"):
         raise ValidationError("ResourceConfig needs InstanceType and InstanceCount.")
-    count = cluster["InstanceCount"]
-    if count > 1:
-        raise LimitExceededError(
-            f"The account-level service limit '{cluster['InstanceType']} for training job usage' is 1 "
-            f"Instances, with current utilization of 0 Instances and a request delta of {count} Instances. "
-            "A training job has one instance on local AWS.",
-        )
     if cluster.get("VolumeSizeInGB") is None:
         raise ValidationError("ResourceConfig needs VolumeSizeInGB.")
 

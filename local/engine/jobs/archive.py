@@ -1,25 +1,24 @@
-"""Pack a folder as model.tar.gz so that the same files give the same bytes."""
+"""Pack files as model.tar.gz so that the same files give the same bytes."""
 
 from __future__ import annotations
 
 import gzip
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
-
-from local.engine.jobs.transfer import regular_files
 
 COMPRESSION_LEVEL = 0
 """Stored as it is: weights hardly compress, and compressing them took 0.4 s of a core for each model."""
 
 
-def write_archive(folder: Path, target: Path) -> None:
-    """Write the regular files of `folder` as a gzipped tar: sorted, owner 0, time 0, links left out."""
+def write_archive(files: Mapping[str, Path], target: Path) -> None:
+    """Write files under their names as a gzipped tar: sorted, owner 0, time 0."""
     with (
         target.open("wb") as raw,
         gzip.GzipFile("", "wb", COMPRESSION_LEVEL, raw, mtime=0) as stream,
         tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as archive,
     ):
-        for name, path in sorted(regular_files(folder)):
+        for name, path in sorted(files.items()):
             member = tarfile.TarInfo(name)
             member.size = path.stat().st_size
             with path.open("rb") as content:

@@ -52,7 +52,7 @@ class Container:
         self, process: subprocess.Popen[bytes], folder: JobFolder, docker_name: str | None = None
     ) -> None:
         self._process = process
-        self._folder = folder
+        self.folder = folder
         self._kill_docker = [_docker(), "kill", docker_name] if docker_name else []
         try:
             self._guard = subprocess.Popen(
@@ -81,7 +81,7 @@ class Container:
             subprocess.run(self._kill_docker, capture_output=True, check=False)
         self._signal(signal.SIGKILL)
         self._process.wait()
-        for pid in _strays(self._folder):
+        for pid in _strays(self.folder):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         # Not by the end of its input: the group's number may be another's by then.

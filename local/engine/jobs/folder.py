@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from local.engine.jobs.records import JobFailedError
 
 ML_ROOT = PurePosixPath("/opt/ml")
+LOOPBACK_INTERFACE = "lo0" if sys.platform == "darwin" else "lo"
+"""What the hosts of a job, processes of this machine, talk on; SageMaker's is eth0."""
 
 
 class JobFolder:
@@ -121,5 +124,5 @@ def _resource_config(cluster: Mapping[str, Any], host: str) -> dict[str, Any]:
                 "hosts": names,
             }
         ],
-        "network_interface_name": "eth0",
+        "network_interface_name": LOOPBACK_INTERFACE,
     }

@@ -31,12 +31,12 @@ def run_processing(job: ProcessingJob, session: JobSession) -> None:
     limit = (job.request.get("StoppingCondition") or {}).get("MaxRuntimeInSeconds", _DEFAULT_RUNTIME_SECONDS)
     job.begin()
     with session.start([_container(job, session, folder) for folder in folders.values()]) as containers:
-        ending, code = containers.wait(time.monotonic() + limit, None, None)
-    _conclude(job, session, list(folders.values()), ending, code)
+        ending, failed = containers.wait(time.monotonic() + limit, (), None)
+    _conclude(job, session, list(folders.values()), ending, failed.poll() if failed else 0)
 
 
 def _conclude(
-    job: ProcessingJob, session: JobSession, folders: list[JobFolder], ending: Ending, code: int
+    job: ProcessingJob, session: JobSession, folders: list[JobFolder], ending: Ending, code: int | None
 ) -> None:
     message = (folder.read_message("/opt/ml/output/message", REASON_LIMIT) for folder in folders)
     job.exit_message = next((text for text in message if text), None)

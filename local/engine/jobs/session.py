@@ -186,13 +186,13 @@ class RunningContainers:
         kill_containers(self._containers)
 
     def wait(
-        self, deadline: float, tick: Callable[[], None] | None, interrupted: Callable[[], bool] | None
-    ) -> tuple[Ending, int]:
-        """Wait until all have ended, by themselves or not; return why, and the exit code (0 when all had it).
+        self, deadline: float, ticks: Sequence[Callable[[], None]], interrupted: Callable[[], bool] | None
+    ) -> tuple[Ending, Container | None]:
+        """Wait until all have ended, by themselves or not; return why, and the container that failed first.
 
         `deadline` is a time.monotonic(); one container that fails ends the others.
         """
-        ending = self._watch(deadline, tick, interrupted)
+        ending, failed = self._watch(deadline, ticks, interrupted)
         if ending is not Ending.EXITED:
             settings = self._session.settings
             closing = self._session.closing.is_set()
@@ -200,27 +200,27 @@ class RunningContainers:
             # Nothing hurries the end of a service that is closing already.
             hurry = threading.Event() if closing else self._session.closing
             stop_containers(self._containers, grace, hurry)
-        codes = [container.poll() for container in self._containers]
         kill_containers(self._containers)
         for follower in self._followers:
             follower.finish()
-        return ending, next((code for code in codes if code), 0)
+        return ending, failed
 
     def _watch(
-        self, deadline: float, tick: Callable[[], None] | None, interrupted: Callable[[], bool] | None
-    ) -> Ending:
+        self, deadline: float, ticks: Sequence[Callable[[], None]], interrupted: Callable[[], bool] | None
+    ) -> tuple[Ending, Container | None]:
         while True:
-            codes = [container.poll() for container in self._containers]
-            if any(codes) or None not in codes:
-                return Ending.EXITED
+            # Noted now: the others are killed for it, or fail because it is gone.
+            failed = next((container for container in self._containers if container.poll()), None)
+            if failed or all(container.poll() is not None for container in self._containers):
+                return Ending.EXITED, failed
             if self._session.stopped():
-                return Ending.STOPPED
+                return Ending.STOPPED, None
             if time.monotonic() >= deadline:
-                return Ending.OUT_OF_TIME
+                return Ending.OUT_OF_TIME, None
             if interrupted and interrupted():
-                return Ending.INTERRUPTED
+                return Ending.INTERRUPTED, None
             for follower in self._followers:
                 follower.tick()
-            if tick:
+            for tick in ticks:
                 tick()
             time.sleep(POLL_SECONDS)

@@ -6,6 +6,8 @@ it starts anew, in an empty folder, from what was synced to S3. A job that write
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 from local.engine.jobs.transfer import regular_files
@@ -20,23 +22,23 @@ _UNFINISHED = (".tmp", ".temp", ".part", ".partial", "~")
 class CheckpointWatch:
     """Looks for the first checkpoint that a container writes, beside those it started with."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, *folders: Path) -> None:
+        self._folders = folders
         self._before = self._snapshot()
 
     def has_new(self) -> bool:
         """Whether a checkpoint was written or replaced; files without bytes or with a temporary name wait."""
         return bool(self._snapshot() - self._before)
 
-    def _snapshot(self) -> set[tuple[str, int, int]]:
+    def _snapshot(self) -> set[tuple[Path, int, int]]:
         found = set()
-        for name, path in _walk(self._folder):
+        for path in itertools.chain.from_iterable(map(_walk, self._folders)):
             try:
                 status = path.stat()
             except FileNotFoundError:
                 continue  # replaced or removed between the listing and now
             if status.st_size:
-                found.add((name, status.st_mtime_ns, status.st_size))
+                found.add((path, status.st_mtime_ns, status.st_size))
         return found
 
 
@@ -46,18 +48,18 @@ class SpotCapacity:
     def __init__(self, interruptions: int) -> None:
         self._left = interruptions
 
-    def watch(self, checkpoints: Path | None) -> CheckpointWatch | None:
-        """Watch an attempt's checkpoints, None when this attempt is not going to be interrupted."""
-        return CheckpointWatch(checkpoints) if checkpoints and self._left > 0 else None
+    def watch(self, checkpoints: Sequence[Path]) -> CheckpointWatch | None:
+        """Watch the hosts' checkpoints of an attempt, None when it is not going to be interrupted."""
+        return CheckpointWatch(*checkpoints) if checkpoints and self._left > 0 else None
 
     def take(self) -> None:
         """Count one interruption."""
         self._left -= 1
 
 
-def _walk(folder: Path) -> list[tuple[str, Path]]:
+def _walk(folder: Path) -> list[Path]:
     try:
         files = list(regular_files(folder))
     except FileNotFoundError:
         return []  # a folder of checkpoints that was renamed while it was read
-    return [(n, p) for n, p in files if not n.endswith(_UNFINISHED) and not p.name.startswith(".")]
+    return [p for n, p in files if not n.endswith(_UNFINISHED) and not p.name.startswith(".")]

@@ -60,12 +60,12 @@ def test_every_constraint_that_is_not_satisfied_is_named(account: ToyAccount) ->
     assert "'trainingJobName'" in message
 
 
-def test_more_than_one_training_instance_is_a_local_limit(account: ToyAccount) -> None:
-    cluster = {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2, "VolumeSizeInGB": 10}
+def test_a_heterogeneous_cluster_is_refused(account: ToyAccount) -> None:
+    group = {"InstanceGroupName": "wide", "InstanceType": "ml.m5.xlarge", "InstanceCount": 2}
+    cluster = {"InstanceGroups": [group], "VolumeSizeInGB": 10}
     request = training_request("wide", "pass", ResourceConfig=cluster)
     code, message = error_of(account, "create_training_job", **request)
-    assert code == "ResourceLimitExceeded"
-    assert "request delta of 2 Instances" in message
+    assert (code, message) == ("ValidationException", "ResourceConfig needs InstanceType and InstanceCount.")
 
 
 @pytest.mark.parametrize(

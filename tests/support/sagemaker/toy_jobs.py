@@ -51,7 +51,13 @@ def _script() -> dict[str, Any]:
 
 
 def training_request(
-    name: str, code: str, *, inputs: Mapping[str, str] | None = None, **changes: Any
+    name: str,
+    code: str,
+    *,
+    inputs: Mapping[str, str] | None = None,
+    instances: int = 1,
+    distribution: str = "FullyReplicated",
+    **changes: Any,
 ) -> Request:
     """Write a CreateTrainingJob request whose container runs `code`; `inputs` are channels and their URIs."""
     algorithm = {"TrainingImage": IMAGE, "TrainingInputMode": "File", **_script()}
@@ -63,12 +69,22 @@ def training_request(
         "InputDataConfig": [
             {
                 "ChannelName": channel,
-                "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": uri}},
+                "DataSource": {
+                    "S3DataSource": {
+                        "S3DataType": "S3Prefix",
+                        "S3Uri": uri,
+                        "S3DataDistributionType": distribution,
+                    }
+                },
             }
             for channel, uri in (inputs or {}).items()
         ],
         "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/models"},
-        "ResourceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 10},
+        "ResourceConfig": {
+            "InstanceType": "ml.m5.xlarge",
+            "InstanceCount": instances,
+            "VolumeSizeInGB": 10,
+        },
         "StoppingCondition": {"MaxRuntimeInSeconds": 60},
         **changes,
     }
