@@ -130,7 +130,7 @@ def trainer(context: StepContext, training_type: TrainingType) -> Any:
         entrypoint=["python", "-m", "training.train"],
         compute=Compute(
             instance_type=parameters["TrainingInstanceType"],
-            instance_count=1,
+            instance_count=parameters["TrainingInstanceCount"],
             volume_size_in_gb=VOLUME_SIZE_IN_GB,
             volume_kms_key_id=parameters["VolumeKmsKeyId"],
             enable_managed_spot_training=spot,

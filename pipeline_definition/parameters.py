@@ -97,6 +97,7 @@ PARAMETERS = (
     ),
     Parameter("ProcessingInstanceCount", "Integer", 1, "Instances that share Preprocess."),
     Parameter("TrainingInstanceType", "String", "ml.c5.4xlarge", "Instance type of both trainings."),
+    Parameter("TrainingInstanceCount", "Integer", 1, "Instances that each training uses together."),
     Parameter(
         "AccuracyThreshold",
         "Float",

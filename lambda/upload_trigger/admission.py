@@ -219,6 +219,8 @@ def _wrong(name: str, value: Any, parameter: Mapping[str, Any]) -> Iterator[Prob
     kind, legal, path = parameter.get("Type"), parameter.get("EnumValues"), (name,)
     if not isinstance(kind, str) or kind not in walk.PARAMETER_TYPES:
         return  # SageMaker refuses the declaration
+    if kind == "String" and isinstance(value, int | float) and not isinstance(value, bool):
+        value = _text(value)  # as StartPipelineExecution gets every value
     if not _is_a(kind, value):
         yield problem(path, f"{show(value)} is no {kind}")
     elif value == "":

@@ -95,6 +95,10 @@ def test_what_is_in_force_is_every_declared_value() -> None:
     [
         ("String", "a", "a"),
         ("String", "a" * 1024, "a" * 1024),
+        ("String", 5, "5"),
+        ("String", -1, "-1"),
+        ("String", 0.50, "0.5"),
+        ("String", 1e-4, "0.0001"),
         ("Integer", 5, "5"),
         ("Integer", "5", "5"),
         ("Integer", -(2**63), "-9223372036854775808"),
@@ -114,8 +118,8 @@ def test_a_value_of_the_type_is_sent_as_a_text(kind: str, value: Any, sent: str)
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
-        ("String", 5),
         ("String", True),
+        ("String", [5]),
         ("String", None),
         ("String", {"Get": "Parameters.Q"}),
         ("Integer", 1.5),
@@ -162,6 +166,7 @@ def test_a_text_has_1024_characters_at_most() -> None:
     ("kind", "legal", "value"),
     [
         ("String", ["a", "b"], "b"),
+        ("String", ["auto", "3"], 3),
         ("Integer", [1, 2], 2),
         ("Integer", [1, 2], "2"),
         ("Float", [0.5, 1], "1.0"),
@@ -179,6 +184,7 @@ def test_a_value_may_be_any_of_the_enumerated_ones_however_it_is_written(
     [
         ("String", ["small", "large"], "larg", 'not one of EnumValues: "larg"; did you mean large?'),
         ("String", ["1"], "01", 'not one of EnumValues: "01"; '),
+        ("String", ["auto"], 3, 'not one of EnumValues: "3"; '),
         ("Integer", [1, 2], 3, "not one of EnumValues: 3; legal: 1, 2"),
         ("Float", [0.5], "0.50001", 'not one of EnumValues: "0.50001"; '),
         ("Boolean", [True], False, "not one of EnumValues: false; "),
@@ -227,7 +233,7 @@ def test_what_the_deployment_gives_is_declared_as_a_text(name: str) -> None:
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
-    given = {"Epochs": "many", "Note": 1, "ArtifactBucket": "mine", "Unheard": 1}
+    given = {"Epochs": "many", "Note": True, "ArtifactBucket": "mine", "Unheard": 1}
     assert sorted(pointer for pointer, _ in problems(ALL, given)) == [
         "/Parameters/4",
         "parameters.json#/ArtifactBucket",

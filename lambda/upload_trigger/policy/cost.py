@@ -70,8 +70,9 @@ def violations(scope: Scope) -> Iterator[Violation]:
     if not unbounded and not total <= most:
         listed = ", ".join(f"{name} {cost:,.2f}" for cost, name in sorted(costs, reverse=True)[:5])
         what = f"an execution may cost {total:,.2f} USD, and max_execution_cost_usd is {most:,.2f}: {listed}"
-        less = "ask for less MaxRuntimeInSeconds, fewer instances or fewer retries"
-        yield Violation(RULE, ("Steps",), f"{what}; {less}")
+        less = "ask for less MaxRuntimeInSeconds, fewer or cheaper instances, or fewer retries"
+        more = "deploy with more max_execution_cost_usd in deployment_policy.json"
+        yield Violation(RULE, ("Steps",), f"{what}; {less}, or {more}")
 
 
 def _step_cost(scope: Scope, step: dict[str, Any], path: Path) -> float:

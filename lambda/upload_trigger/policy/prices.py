@@ -15,12 +15,25 @@ PRICES = {
     "ml.g4dn.2xlarge": 0.94,
     "ml.g5.xlarge": 1.408,
     "ml.g5.2xlarge": 1.515,
+    "ml.g5.4xlarge": 2.03,
+    "ml.g5.8xlarge": 3.06,
+    "ml.g5.12xlarge": 7.09,
+    "ml.g5.24xlarge": 10.18,
+    "ml.g5.48xlarge": 20.36,
+    "ml.g6.xlarge": 1.127,
+    "ml.g6.2xlarge": 1.222,
+    "ml.g6.4xlarge": 1.654,
+    "ml.g6.8xlarge": 2.518,
+    "ml.g6.12xlarge": 5.752,
+    "ml.g6.24xlarge": 8.344,
+    "ml.g6.48xlarge": 16.688,
     "ml.m5.large": 0.115,
     "ml.m5.xlarge": 0.23,
     "ml.m5.2xlarge": 0.461,
     "ml.m5.4xlarge": 0.922,
     "ml.m5.12xlarge": 2.765,
     "ml.p3.2xlarge": 3.825,
+    "ml.p4d.24xlarge": 25.251,  # 37.688 until AWS lowered it in June 2025
 }
 # A processing job's may cost less: in eu-west-1 a bill of 2023 has 0.154 USD a month for a gigabyte of a
 # training job and 0.110 for one of a processing job. Of a usual bill the difference is a thousandth.

@@ -198,10 +198,10 @@ def test_values_in_the_bucket_count_in_what_is_checked_before_an_upload(
     deployment: MotoDeployment, tmp_path: Path, capsys: Captured
 ) -> None:
     needy = write(tmp_path / "d.json", definition(parameters=[{"Name": "Folder", "Type": "String"}]))
-    deployment.put({"Folder": 7}, BESIDE)
+    deployment.put({"Folder": True}, BESIDE)
     code, said = upload(capsys, needy)
     assert code == 2
-    assert "parameters.json#/Folder: 7 is no String" in said
+    assert "parameters.json#/Folder: true is no String" in said
     deployment.put({"Folder": "birds"}, BESIDE)
     assert upload(capsys, needy)[0] == 0
 

@@ -83,8 +83,8 @@ HARMLESS = [
     ),
     Harmless("/Parameters/AccuracyThreshold/DefaultValue", LIMITED, DECIDES),
     Harmless(
-        "/Parameters/{ProcessingInstanceCount,AccuracyThreshold,Epochs,FineTuneEpochs,BatchSize,LearningRate,"
-        "FineTuneLearningRate,WeightDecay,Dropout,ImageSize,Seed}/DefaultValue",
+        "/Parameters/{ProcessingInstanceCount,TrainingInstanceCount,AccuracyThreshold,Epochs,FineTuneEpochs,"
+        "BatchSize,LearningRate,FineTuneLearningRate,WeightDecay,Dropout,ImageSize,Seed}/DefaultValue",
         ("another type",),
         "the text of a number, which is judged as the number, as StartPipelineExecution gets it",
     ),

@@ -417,6 +417,7 @@ ATTACKS: dict[str, list[Attack]] = {
         put("TrainSpot", "ResourceConfig", "InstanceCount", value=1.5),
         put("Preprocess", *CLUSTER, "InstanceCount", value=-1),
         valued("ProcessingInstanceCount", 100),
+        valued("TrainingInstanceCount", 5),
         without("TrainSpot", "ResourceConfig", "InstanceCount"),
         declared("Many", "Float", 4.0, "TrainSpot", "ResourceConfig", "InstanceCount"),
     ],

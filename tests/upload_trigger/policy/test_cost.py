@@ -183,7 +183,10 @@ def test_the_limit_itself_may_be_spent_and_no_cent_more() -> None:
         "an execution may cost 3.00 USD, and max_execution_cost_usd is 2.99: Long 2.00, Short 1.00"
         in problem.message
     )
-    assert "ask for less MaxRuntimeInSeconds, fewer instances or fewer retries" in problem.message
+    assert problem.message.endswith(
+        "; ask for less MaxRuntimeInSeconds, fewer or cheaper instances, or fewer retries, or deploy with more "
+        "max_execution_cost_usd in deployment_policy.json [rule cost]"
+    )
 
 
 def test_the_shipped_definition_is_refused_where_it_may_cost_less() -> None:

@@ -61,10 +61,16 @@ ELSEWHERE = [
         "a value is judged where it is used",
     ),
     Elsewhere(
-        "/Parameters/ProcessingInstanceCount/DefaultValue",
+        "/Parameters/{ProcessingInstanceCount,TrainingInstanceCount}/DefaultValue",
         ("zero", "negative", "a hundred times", "a thousand"),
         "/Steps/**/InstanceCount",
         "a value is judged where it is used",
+    ),
+    Elsewhere(
+        "/Parameters/TrainingInstanceCount/DefaultValue",
+        ("one more",),
+        "/Steps",
+        "two of the default type may cost more than an execution may, in eleven attempts",
     ),
     Elsewhere(
         "/Parameters/ModelApprovalStatus/DefaultValue",
