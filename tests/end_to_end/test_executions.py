@@ -86,6 +86,36 @@ def test_data_that_was_overwritten_is_read_again(deployed: DeployedStack) -> Non
     assert [cached(), cached()] == [False, True]
 
 
+def test_both_trainings_use_as_many_instances_as_asked_for(deployed: DeployedStack) -> None:
+    # The toy training goes on from whatever checkpoint it finds.
+    step_file = {"Bucket": deployed.outputs["BucketName"], "Key": "checkpoints/cv-birds/spot/step.txt"}
+    deployed.aws.client("s3").delete_object(**step_file)
+    few = {"TrainingInstanceCount": "2", "TrainingInstanceType": "ml.c5.2xlarge", "ClassSelection": "13, 18"}
+    execution = deployed.run(SHIPPED, **few)
+    assert deployed.describe(execution)["PipelineExecutionStatus"] == "Succeeded"
+    for step in ("TrainSpot", "TrainOnDemand"):
+        job = deployed.training_job(execution, step)
+        assert job["ResourceConfig"]["InstanceCount"] == 2
+        hosts = [training_log(deployed, f"{job['TrainingJobName']}/{host}-") for host in ("algo-1", "algo-2")]
+        starts = [[line for line in lines if line.startswith("starting at")] for lines in hosts]
+        assert starts[0] == starts[1], "after an interruption both go on from the first one's checkpoint"
+        assert len(starts[0]) == (2 if step == "TrainSpot" else 1)
+        assert starts[0][0] == "starting at step 0"
+        assert any("progress=100" in line for line in hosts[0])
+        assert not any("progress" in line for line in hosts[1])
+
+
+def training_log(deployed: DeployedStack, prefix: str) -> list[str]:
+    """Return the lines of the training jobs' streams whose names begin so."""
+    logs, group = deployed.aws.client("logs"), "/aws/sagemaker/TrainingJobs"
+    streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=prefix)["logStreams"]
+    pages = [
+        logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True)
+        for stream in streams
+    ]
+    return [event["message"] for page in pages for event in page["events"]]
+
+
 def test_a_model_below_the_threshold_fails_the_execution_with_the_number(
     deployed: DeployedStack, first: str
 ) -> None:

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from infra.config import DeploymentPolicy
+from tests.support.definitions.policy_cases import judge, rule, shipped
 from tests.support.infra.node import path_with_node
 from tests.support.infra.profiles import HARDENED
 from tests.support.infra.resources import resources, the_bucket, the_only
+from upload_trigger.settings import Policy
 
 ROOT = Path(__file__).parents[2]
 IMAGE = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/birds@sha256:{'a' * 64}"
@@ -227,6 +229,32 @@ def test_the_image_is_for_gpus_where_an_instance_may_have_one(
     assert image(synthesis.synthesise({}, gpu)) != image(template)
     cpu = DeploymentPolicy(training_instance_types=("ml.c5.xlarge",))
     assert image(synthesis.synthesise({}, cpu)) == image(template)
+
+
+@pytest.mark.parametrize("kind", ["ml.g4dn.xlarge", "ml.g5.xlarge", "ml.g6.xlarge"])
+def test_naming_a_gpu_type_in_the_policy_is_all_that_an_upload_needs_to_train_on_it(
+    synthesis: ModuleType, template: dict[str, Any], tmp_path: Path, kind: str
+) -> None:
+    document = json.loads((ROOT / "deployment_policy.json").read_text(encoding="utf-8"))
+    document["training_instance_types"].append(kind)
+    (tmp_path / "deployment_policy.json").write_text(json.dumps(document), encoding="utf-8")
+    deployed = synthesis.synthesise({}, DeploymentPolicy.read(tmp_path / "deployment_policy.json"))
+
+    def refusals(of: dict[str, Any]) -> set[str]:
+        variables = the_only(of, "AWS::Lambda::Function")["Properties"]["Environment"]["Variables"]
+        given = {"TrainingInstanceType": kind}
+        return set(map(rule, judge(shipped(), Policy.read(variables["DEPLOYMENT_POLICY"]), given)))
+
+    assert refusals(deployed) == set(), "its price is known, and the default limit of the cost admits it"
+    assert refusals(template) == {"instance_types"}
+    types = [
+        statement["Condition"]["ForAllValues:StringEquals"]["sagemaker:InstanceTypes"]
+        for role in resources(deployed, "AWS::IAM::Role")
+        for policy in role["Properties"].get("Policies", [])
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Action"] == "sagemaker:CreateTrainingJob"
+    ]
+    assert [kind in each for each in types] == [True]
 
 
 @pytest.mark.slow

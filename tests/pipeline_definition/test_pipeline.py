@@ -178,6 +178,13 @@ def test_the_two_trainings_differ_only_in_how_they_are_paid_and_where_they_write
     assert spot == on_demand
 
 
+def test_both_trainings_run_on_what_the_parameters_say() -> None:
+    for name in ("TrainSpot", "TrainOnDemand"):
+        resources = STEPS[name]["Arguments"]["ResourceConfig"]
+        assert resources["InstanceType"] == {"Get": "Parameters.TrainingInstanceType"}
+        assert resources["InstanceCount"] == {"Get": "Parameters.TrainingInstanceCount"}
+
+
 def test_every_hyper_parameter_is_passed_as_text_under_its_kebab_name() -> None:
     passed = STEPS["TrainSpot"]["Arguments"]["HyperParameters"]
     assert set(passed) == {
