@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from training import backbones
+from training.backbones.efficientnet_lite import SameConv
 
 
 class Classifier(nn.Module):
@@ -77,7 +78,8 @@ def folded(network: nn.Module) -> nn.Module:
     network = copy.deepcopy(network).eval()
     for layers in [layer for layer in network.modules() if isinstance(layer, nn.Sequential)]:
         for place, (first, second) in enumerate(pairwise(list(layers))):
-            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+            # Not their subclasses: timm's may hold an activation, too, or change their weights in forward.
+            if type(first) in (nn.Conv2d, SameConv) and type(second) is nn.BatchNorm2d:
                 layers[place], layers[place + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
     return network.to(memory_format=torch.channels_last)
 

@@ -22,8 +22,8 @@ State = Mapping[str, Tensor]
 class InputFormat:
     """What a backbone expects of its images; pixels are scaled to 0..1 and then normalised.
 
-    The interpolation is Preprocess' own, bicubic, whatever a network was first trained with: the stored
-    images are scaled before a job knows its backbone, and training adapts to them.
+    The interpolation and the crop are Preprocess', whatever a network was first trained with: the images are
+    scaled before a job knows its backbone, training adapts to them, and what answers sees what was measured.
     """
 
     mean: tuple[float, float, float]
@@ -82,8 +82,11 @@ def feature_width(name: str, build: Callable[[], nn.Module], image_size: int, na
     return features.shape[1]
 
 
+_FACTORIES = (torch.empty, torch.ones, torch.zeros)
+
+
 class WithoutMemory(TorchFunctionMode):
-    """Where it is active, layers get parameters without memory, on PyTorch's meta device.
+    """Where it is active, layers get tensors without memory, on PyTorch's meta device.
 
     `with torch.device("meta")` would take the values of all tensors, from which some networks compute how
     many channels they have.
@@ -96,8 +99,8 @@ class WithoutMemory(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Call the function, with another device where it is what layers make their parameters with."""
+        """Call the function, with another device where it is one that layers make theirs with."""
         kwargs = kwargs or {}
-        if func is torch.empty:
+        if func in _FACTORIES:
             kwargs = {**kwargs, "device": "meta"}
         return func(*args, **kwargs)

@@ -87,7 +87,7 @@ def _holds_blocks(container: nn.Module) -> bool:
 
 
 def _is_block(module: nn.Module) -> bool:
-    if isinstance(module, CONTAINERS):
+    if isinstance(module, CONTAINERS) or not list(module.children()):
         return False
     return sum(parameter.ndim > 1 for parameter in module.parameters()) > 1
 

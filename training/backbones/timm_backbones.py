@@ -1,7 +1,8 @@
 """timm's networks as backbones, by the names `timm/<architecture>` and `timm/<architecture>.<tag>`.
 
-The tag names the published weights, and with them how their images were prepared. Imported only where such
-a backbone is asked for: timm and torchvision take three seconds to import. Nothing here opens a connection.
+The tag names the published weights, and with them the mean and deviation of their images' colours. Imported
+only where such a backbone is asked for: timm and torchvision take three seconds to import. Nothing here opens
+a connection.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from image_data.spelling import did_you_mean, some
 from training.backbones.backbone import Backbone, InputFormat, State, WithoutMemory, feature_width
 from training.backbones.hugging_face import authors_names
 from training.job import JobError
-from training.shards import CROP_FRACTION
 
 PREFIX = "timm/"
 
@@ -58,12 +58,7 @@ def build(name: str, image_size: int | None, stochastic_depth: float) -> Backbon
         network=network,
         width=width,
         native_size=native_size,
-        input_format=InputFormat(
-            mean=config.mean,
-            std=config.std,
-            # Preprocess keeps no more of an image than a crop of this fraction needs.
-            crop_fraction=min(1.0, max(CROP_FRACTION, config.crop_pct)),
-        ),
+        input_format=InputFormat(config.mean, config.std),
         classifier=tuple(
             f"{each}." for each in ([classifier] if isinstance(classifier, str) else classifier)
         ),
@@ -75,7 +70,9 @@ def build(name: str, image_size: int | None, stochastic_depth: float) -> Backbon
 def _options(model: str, size: int, native_size: int, stochastic_depth: float) -> dict[str, Any]:
     """Return what the network's class takes of what we would tell it."""
     with WithoutMemory():
-        takes = inspect.signature(type(timm.create_model(model, pretrained=False)).__init__).parameters
+        network = type(timm.create_model(model, pretrained=False))
+    # A class of a few lines hands what it does not name itself to the one that it extends.
+    takes = {name for each in network.__mro__ for name in inspect.signature(each.__init__).parameters}
     options: dict[str, Any] = {}
     if "img_size" in takes and size != native_size:
         options["img_size"] = size
