@@ -71,7 +71,7 @@ def feature_width(name: str, build: Callable[[], nn.Module], image_size: int, na
             network = build().to("meta").eval()
         with torch.device("meta"), torch.inference_mode():
             features = network(torch.zeros(1, 3, image_size, image_size))
-    except (AssertionError, IndexError, RuntimeError, ValueError) as error:
+    except (ArithmeticError, AssertionError, IndexError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise JobError(
             f"image-size is {image_size}, which backbone {name} cannot take: {reason[0]}; its weights were "

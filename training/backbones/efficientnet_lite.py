@@ -88,7 +88,7 @@ class InvertedResidual(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int, skipped: float
+        self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int, *, skipped: float
     ) -> None:
         super().__init__()
         wide = inputs * expansion
@@ -121,7 +121,7 @@ class EfficientNetLite(nn.Module):
                 skipped = stochastic_depth * len(blocks) / last
                 blocks.append(
                     InvertedResidual(
-                        inputs, outputs, kernel, stride if repeat == 0 else 1, expansion, skipped
+                        inputs, outputs, kernel, stride if repeat == 0 else 1, expansion, skipped=skipped
                     )
                 )
                 inputs = outputs

@@ -31,7 +31,9 @@ def check_name(name: str) -> None:
     architecture, _, tag = model.partition(".")
     if architecture not in timm.list_models():
         known = [f"{PREFIX}{each}" for each in (*timm.list_models(), *timm.list_pretrained())]
-        hint = did_you_mean(name, known) or "; `python -c 'import timm; print(timm.list_models())'` lists them"
+        hint = (
+            did_you_mean(name, known) or "; `python -c 'import timm; print(timm.list_models())'` lists them"
+        )
         what = f"which is no network of timm {timm.__version__}"
     elif tag and model not in timm.list_pretrained():
         what = f"but timm {timm.__version__} knows no weights of {architecture} named {tag}"

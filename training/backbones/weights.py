@@ -1,4 +1,4 @@
-"""Files of pretrained weights: found in the channel `pretrained`, read as tensors alone, fitted to a network."""
+"""Files of pretrained weights: found in the channel `pretrained`, read as tensors alone, fitted in."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def weights_file(folder: Path, name: str) -> Path:
         return found[0]
     holds = some(path.name for path in found or files) or ("nothing" if folder.is_dir() else "no such folder")
     raise JobError(
-        f"backbone {name} needs its weights as exactly one file ({', '.join(SUFFIXES)}) in channel pretrained "
-        f"({folder}: {holds}); build the pipeline with --pretrained-channel and upload the file"
+        f"backbone {name} needs its weights as exactly one file ({', '.join(SUFFIXES)}) in channel "
+        f"pretrained ({folder}: {holds}); build the pipeline with --pretrained-channel and upload the file"
     )
 
 
