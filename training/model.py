@@ -79,9 +79,17 @@ def folded(network: nn.Module) -> nn.Module:
     for layers in [layer for layer in network.modules() if isinstance(layer, nn.Sequential)]:
         for place, (first, second) in enumerate(pairwise(list(layers))):
             # Not their subclasses: timm's may hold an activation, too, or change their weights in forward.
-            if type(first) in (nn.Conv2d, SameConv) and type(second) is nn.BatchNorm2d:
+            if (
+                isinstance(first, nn.Conv2d)
+                and isinstance(second, nn.BatchNorm2d)
+                and _are_plain(first, second)
+            ):
                 layers[place], layers[place + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
     return network.to(memory_format=torch.channels_last)
+
+
+def _are_plain(*layers: nn.Module) -> bool:
+    return all(type(layer) in (nn.Conv2d, SameConv, nn.BatchNorm2d) for layer in layers)
 
 
 def check_backbone(backbone: str) -> None:

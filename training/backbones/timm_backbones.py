@@ -47,7 +47,7 @@ def check_name(name: str) -> None:
 def build(name: str, image_size: int | None, stochastic_depth: float) -> Backbone:
     """Build the network without its classifier, for images of this size where its layers depend on it."""
     model = name.removeprefix(PREFIX)
-    config = get_pretrained_cfg(model, allow_unregistered=False)
+    config: Any = get_pretrained_cfg(model, allow_unregistered=False)
     native_size: int = config.input_size[-1]
     size = image_size or native_size
     options = _options(model, size, native_size, stochastic_depth)
@@ -74,7 +74,8 @@ def _options(model: str, size: int, native_size: int, stochastic_depth: float) -
     with WithoutMemory():
         network = type(timm.create_model(model, pretrained=False))
     # A class of a few lines hands what it does not name itself to the one that it extends.
-    takes = {name for each in network.__mro__ for name in inspect.signature(each.__init__).parameters}
+    constructors = [vars(each)["__init__"] for each in network.__mro__ if "__init__" in vars(each)]
+    takes = {name for each in constructors for name in inspect.signature(each).parameters}
     options: dict[str, Any] = {}
     if "img_size" in takes and size != native_size:
         options["img_size"] = size

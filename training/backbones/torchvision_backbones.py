@@ -70,7 +70,7 @@ def _network(name: str, size: int, stochastic_depth: float) -> tuple[nn.Module, 
 
 def _cut_classifier(network: nn.Module) -> str:
     """Put nothing in the place of the classifying layer, and return its name."""
-    name = [
+    name: str = [
         name
         for name, layer in network.named_modules()
         if (isinstance(layer, nn.Linear) and layer.out_features == CLASSES)

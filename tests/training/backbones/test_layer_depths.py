@@ -1,5 +1,7 @@
 """How deep the parameters of a network lie, compared with timm's own tables of its networks."""
 
+from typing import Any
+
 import pytest
 
 from training import backbones
@@ -29,7 +31,7 @@ def test_the_order_is_that_of_timm(name: str) -> None:
     from timm.models import group_parameters
 
     with WithoutMemory():
-        network = backbones.build(f"timm/{name}").network
+        network: Any = backbones.build(f"timm/{name}").network
     depths = backbones.parameter_depths(network)
     groups = group_parameters(network, network.group_matcher(coarse=False), reverse=True)
     assert depths.keys() == dict(network.named_parameters()).keys()

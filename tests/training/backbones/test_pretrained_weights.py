@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import timm
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tests.support.training.trained_model import preprocessed, run, training_folder
 from tests.support.training.weight_files import randomised, write_weights
@@ -27,7 +27,7 @@ CONVNEXT, CONVNEXT2 = "convnext_atto", "convnextv2_atto"
 VIT, DINOV2, REGISTERS = "vit_tiny_patch16_224", "vit_small_patch14_dinov2", "vit_small_patch14_reg4_dinov2"
 
 
-def network(name: str, **options: Any) -> nn.Module:
+def network(name: str, **options: Any) -> Any:
     """Build timm's network with its classes and with weights that show."""
     options = {"img_size": SIZE, **options} if name.startswith("vit") else options
     return randomised(timm.create_model(name, **options))
@@ -35,7 +35,7 @@ def network(name: str, **options: Any) -> nn.Module:
 
 def renamed(state: Mapping[str, Tensor], *names: tuple[str, str]) -> State:
     def new(name: str) -> str:
-        return functools.reduce(lambda text, each: re.sub(*each, text), names, name)
+        return functools.reduce(lambda text, each: re.sub(each[0], each[1], text), names, name)
 
     return {new(name): value for name, value in state.items()}
 
@@ -314,7 +314,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_backbone_trains_with_weights_of_the_channel(
     outputs: Path, tmp_path: Path, backbone: str, frozen: str, tuned: str
 ) -> None:
-    options = {"img_size": 32} if "vit" in backbone else {}
+    options: dict[str, Any] = {"img_size": 32} if "vit" in backbone else {}
     given = randomised(timm.create_model(backbone.removeprefix("timm/"), **options)).state_dict()
     paths = training_folder(tmp_path, outputs, backbone=backbone, epochs="1", fine_tune_epochs="1")
     write_weights(paths.channel("pretrained") / "model.safetensors", given)

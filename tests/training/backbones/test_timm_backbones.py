@@ -62,7 +62,7 @@ def test_a_size_that_a_network_cannot_take_is_refused_with_its_own(name: str, si
 
 
 def test_the_chance_to_be_skipped_grows_to_that_of_the_last_block() -> None:
-    from timm.layers import DropPath
+    from timm.layers.drop import DropPath
 
     with WithoutMemory():
         network = backbones.build("timm/convnext_atto", stochastic_depth=0.3).network
@@ -74,7 +74,7 @@ def test_the_chance_to_be_skipped_grows_to_that_of_the_last_block() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet18d", "tf_efficientnetv2_b0", "mobilenetv3_small_050", "resnetv2_18", "levit_128"]
+    "name", ["resnet18d", "tf_efficientnetv2_b0", "mobilenetv3_small_050", "resnetv2_18d", "levit_128"]
 )
 def test_a_network_folded_for_predicting_gives_the_same_features(name: str) -> None:
     size = 224 if name == "levit_128" else 64
@@ -87,3 +87,15 @@ def test_a_network_folded_for_predicting_gives_the_same_features(name: str) -> N
     with torch.inference_mode():
         plain = body.eval()(x)
         assert torch.allclose(folded(body)(x), plain, atol=1e-4 * float(plain.abs().max()))
+
+
+def test_a_convolution_that_changes_its_weights_is_not_folded() -> None:
+    from timm.layers.std_conv import StdConv2d
+
+    torch.manual_seed(0)
+    norm = torch.nn.BatchNorm2d(4)
+    norm.load_state_dict({**norm.state_dict(), "running_var": torch.full((4,), 4.0)})
+    network = torch.nn.Sequential(StdConv2d(3, 4, 3), norm).eval()
+    x = torch.randn(1, 3, 8, 8)
+    with torch.inference_mode():
+        assert torch.allclose(folded(network)(x), network(x), atol=1e-5)

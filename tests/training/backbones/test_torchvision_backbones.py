@@ -100,7 +100,7 @@ def test_the_chance_to_be_skipped_grows_to_that_of_the_last_block(name: str) -> 
         assert (chances[0], chances[-1]) == (0.0, depth)
 
 
-def published(name: str, **options: Any) -> nn.Module:
+def published(name: str, **options: Any) -> Any:
     """Build the network as torchvision does, classes and all."""
     from torchvision import models
 
