@@ -13,7 +13,7 @@ import json
 from typing import Any
 
 from pipeline_definition.parameters import LEGAL_VALUES, PARAMETERS
-from training import efficientnet_lite, torchvision_backbones
+from training import backbones
 from training.hyper_parameters import NUMBERS, Numbers
 
 
@@ -45,12 +45,11 @@ def _numbers(legal: Numbers) -> dict[str, Any]:
 
 
 def _backbones() -> dict[str, Any]:
-    in_image = efficientnet_lite.NAME
     return {
         "type": "string",
-        "enum": [in_image, *torchvision_backbones.names()],
+        "enum": backbones.names(),
         "description": "the name of a backbone",
-        "weights_in_image": [in_image],
+        "weights_in_image": list(backbones.IN_IMAGE),
     }
 
 

@@ -25,9 +25,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from training.backbones import InputFormat
 from training.hyper_parameters import PARSERS
 from training.job import JobError
-from training.model import Classifier, InputFormat, check_backbone
+from training.model import Classifier, check_backbone
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 CAPS = {WEIGHTS: 4 << 30, DESCRIPTION: 16 << 20}
@@ -129,7 +130,12 @@ def _check_size(name: str, size: int, cap: int, where: Path) -> None:
 
 def _restore(files: Mapping[str, bytes], where: Path) -> tuple[Classifier, ModelDescription]:
     description = _parse(files[DESCRIPTION], where)
-    classifier = Classifier(description.backbone, len(description.classes), description.dropout)
+    classifier = Classifier(
+        description.backbone,
+        len(description.classes),
+        description.dropout,
+        image_size=description.image_size,
+    )
     classifier.input_format = description.input_format
     try:
         state: dict[str, Tensor] = safetensors.torch.load(files[WEIGHTS])

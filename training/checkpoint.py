@@ -40,7 +40,7 @@ def code_version() -> str:
     """Hash the sources of this package and of what it reads images with."""
     digest = hashlib.sha256()
     here = Path(__file__).parent
-    for path in sorted([*here.glob("*.py"), *Path(image_data.__file__).parent.glob("*.py")]):
+    for path in sorted([*here.rglob("*.py"), *Path(image_data.__file__).parent.rglob("*.py")]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

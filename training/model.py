@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,39 +10,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from training import efficientnet_lite
-from training.shards import CROP_FRACTION
-
-
-@dataclass(frozen=True)
-class InputFormat:
-    """What a backbone expects of its images; pixels are scaled to 0..1 and then normalised."""
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    crop_fraction: float = CROP_FRACTION
-    interpolation: str = "bicubic"
-
-    def normalise(self, pixels: Tensor) -> Tensor:
-        """Turn a uint8 batch (n, 3, size, size) into the floats that the backbone was trained on."""
-        mean = pixels.new_tensor(self.mean, dtype=torch.float32).view(1, 3, 1, 1)
-        std = pixels.new_tensor(self.std, dtype=torch.float32).view(1, 3, 1, 1)
-        return (pixels.float() - mean * 255) / (std * 255)
-
-
-# What the weights were trained with: EfficientNet-Lite on pixels from -1 to 1, torchvision's on ImageNet's
-# mean and deviation of each colour.
-LITE_INPUT = InputFormat(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-IMAGENET_INPUT = InputFormat(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+from training import backbones
+from training.backbones.efficientnet_lite import SameConv
 
 
 class Classifier(nn.Module):
-    """Normalised images (batch, 3, size, size) to logits (batch, classes)."""
+    """Normalised images (batch, 3, size, size) to logits (batch, classes).
 
-    def __init__(self, backbone: str, class_count: int, dropout: float) -> None:
+    Without an image size, it is that of the backbone's published weights; most take images of others too.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        class_count: int,
+        dropout: float,
+        stochastic_depth: float = 0.0,
+        image_size: int | None = None,
+    ) -> None:
         super().__init__()
-        self.body, features, self._last_stage, self.input_format = _build_body(backbone)
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(features, class_count))
+        self._backbone = backbones.build(backbone, image_size, stochastic_depth)
+        self.body = self._backbone.network
+        self.input_format = self._backbone.input_format
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(self._backbone.width, class_count))
         for parameter in self.head.parameters():  # nothing to draw: logits begin at zero
             nn.init.zeros_(parameter)
 
@@ -59,23 +47,27 @@ class Classifier(nn.Module):
 
     def last_stage_parameters(self) -> dict[str, nn.Parameter]:
         """Return the parameters that fine-tuning trains: the last stage and what comes behind it."""
-        named = [(f"body.{name}", parameter) for name, parameter in self.body.named_parameters()]
-        first = next(i for i, (name, _) in enumerate(named) if name.startswith(f"body.{self._last_stage}"))
-        return dict(named[first:])
+        depths = backbones.parameter_depths(self.body)
+        stage = backbones.last_stage(self.body)
+        start = min(depth for name, depth in depths.items() if name.startswith(stage))
+        return {f"body.{name}": each for name, each in self.body.named_parameters() if depths[name] >= start}
+
+    def depths(self) -> dict[str, float]:
+        """Return how deep every parameter lies, from 0.0 at the stem to 1.0 at the head.
+
+        A learning rate that falls from the head to the stem is a power of 1 - depth.
+        """
+        body = {f"body.{name}": depth for name, depth in backbones.parameter_depths(self.body).items()}
+        return body | dict.fromkeys(self.head_parameters(), 1.0)
+
+    def load_pretrained(self, folder: Path) -> str:
+        """Load the backbone's weights, those of the image or else those in `folder`; return their sha256."""
+        return backbones.load_weights(self._backbone, folder)
 
     def freeze_all_but(self, trained: dict[str, nn.Parameter]) -> None:
         """Let only these parameters learn; autograd then stores nothing for the layers before them."""
         for name, parameter in self.named_parameters():
             parameter.requires_grad_(name in trained)
-
-
-def _build_body(backbone: str) -> tuple[nn.Module, int, str, InputFormat]:
-    if backbone == efficientnet_lite.NAME:
-        network = efficientnet_lite.EfficientNetLite0()
-        return network, efficientnet_lite.FEATURES, efficientnet_lite.LAST_STAGE, LITE_INPUT
-    from training import torchvision_backbones  # noqa: PLC0415 - two seconds that the default does not need
-
-    return *torchvision_backbones.build(backbone), IMAGENET_INPUT
 
 
 def folded(network: nn.Module) -> nn.Module:
@@ -86,33 +78,32 @@ def folded(network: nn.Module) -> nn.Module:
     network = copy.deepcopy(network).eval()
     for layers in [layer for layer in network.modules() if isinstance(layer, nn.Sequential)]:
         for place, (first, second) in enumerate(pairwise(list(layers))):
-            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+            # Not their subclasses: timm's may hold an activation, too, or change their weights in forward.
+            if (
+                isinstance(first, nn.Conv2d)
+                and isinstance(second, nn.BatchNorm2d)
+                and _are_plain(first, second)
+            ):
                 layers[place], layers[place + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
     return network.to(memory_format=torch.channels_last)
 
 
+def _are_plain(*layers: nn.Module) -> bool:
+    return all(type(layer) in (nn.Conv2d, SameConv, nn.BatchNorm2d) for layer in layers)
+
+
 def check_backbone(backbone: str) -> None:
     """Raise a JobError for an unknown backbone."""
-    if backbone != efficientnet_lite.NAME:
-        from training import torchvision_backbones  # noqa: PLC0415 - as above
-
-        torchvision_backbones.check_name(backbone)
+    backbones.check_name(backbone)
 
 
 def load_pretrained(classifier: Classifier, backbone: str, folder: Path) -> str:
-    """Load the backbone's ImageNet weights and return their sha256.
+    """Load the backbone's weights and return their file's sha256.
 
-    EfficientNet-Lite0 brings its own; any other one finds them in `folder`, the channel `pretrained`.
+    The image brings those of `backbones.IN_IMAGE`; any other's are in `folder`, the channel `pretrained`.
     """
-    if isinstance(classifier.body, efficientnet_lite.EfficientNetLite0):
-        efficientnet_lite.load_imagenet_weights(classifier.body)
-        return efficientnet_lite.WEIGHTS_SHA256
-    from training import torchvision_backbones  # noqa: PLC0415 - as above
-
-    path = torchvision_backbones.weights_file(folder, backbone)
-    torchvision_backbones.load_weights(classifier.body, path)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    del backbone  # the classifier knows
+    return classifier.load_pretrained(folder)
 
 
 def choose_device() -> torch.device:

@@ -33,7 +33,12 @@ def run(paths: Paths, hyper_parameters: HyperParameters, stop: StopRequest) -> N
     train, validation = Channel(paths.channel("train")), Channel(paths.channel("validation"))
     check_same_data(train, validation)
     check_every_class(train)
-    classifier = Classifier(hyper_parameters.backbone, len(train.classes), hyper_parameters.dropout)
+    classifier = Classifier(
+        hyper_parameters.backbone,
+        len(train.classes),
+        hyper_parameters.dropout,
+        image_size=hyper_parameters.image_size,
+    )
     weights = load_pretrained(classifier, hyper_parameters.backbone, paths.channel("pretrained"))
     device = choose_device()
     classifier.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]

