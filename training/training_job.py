@@ -11,11 +11,12 @@ import torch
 from training import artifact, checkpoint, job
 from training.allocator import keep_memory
 from training.artifact import ModelDescription
+from training.calibration import fit_temperature
 from training.data import Channel, Loader, check_every_class, check_same_data
 from training.fit import Fit
 from training.hyper_parameters import HyperParameters, as_document
 from training.job import JobError, StopRequest
-from training.model import Classifier, check_backbone, choose_device, load_pretrained
+from training.model import Classifier, check_backbone, choose_device, folded, load_pretrained
 from training.paths import Paths
 from training.phases import TrainingContext
 
@@ -44,15 +45,15 @@ def run(paths: Paths, hyper_parameters: HyperParameters, stop: StopRequest) -> N
     if store.folder:  # SageMaker makes it, as root, of the checkpoints that an interrupted job left
         job.check_writable(store.folder)
     loader = Loader()
+    context = TrainingContext(classifier, train, validation, hyper_parameters, loader, stop, device)
     try:
-        Fit(
-            TrainingContext(classifier, train, validation, hyper_parameters, loader, stop, device), store
-        ).run()
+        Fit(context, store).run()
+        temperature = _temperature(context)
     finally:
         loader.close()
         train.close()
         validation.close()
-    _write_model(paths, classifier, hyper_parameters, train)
+    _write_model(paths, context, temperature, weights)
     print(f"trained in {time.perf_counter() - started:.1f} s; the model is in {paths.model}", flush=True)
 
 
@@ -81,9 +82,18 @@ def _announce(
     )
 
 
-def _write_model(
-    paths: Paths, classifier: Classifier, hyper_parameters: HyperParameters, train: Channel
-) -> None:
+def _temperature(context: TrainingContext) -> float:
+    """Fit the temperature on the validation images, as the network that will predict sees them."""
+    network = folded(context.classifier)
+    with torch.inference_mode():
+        logits = torch.cat([network(images) for images, _ in context.centred(context.validation)])
+    temperature = fit_temperature(logits, context.validation.labels())
+    print(f"temperature={temperature:.4f}", flush=True)
+    return temperature
+
+
+def _write_model(paths: Paths, context: TrainingContext, temperature: float, weights: str) -> None:
+    classifier, train, hyper_parameters = context.classifier, context.train, context.hyper_parameters
     form = classifier.input_format
     description = ModelDescription(
         backbone=hyper_parameters.backbone,
@@ -94,7 +104,10 @@ def _write_model(
         interpolation=form.interpolation,
         crop_fraction=form.crop_fraction,
         dropout=hyper_parameters.dropout,
+        temperature=temperature,
         data_digest=train.digest,
+        pretrained_digest=weights,
+        code_digest=checkpoint.code_version(),
         hyper_parameters=as_document(hyper_parameters),
         torch=str(torch.__version__),
         torchvision=importlib.metadata.version("torchvision"),
