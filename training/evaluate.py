@@ -5,8 +5,8 @@
 Reads model/model.tar.gz, test and manifest below /opt/ml/processing/input and writes to output evaluation:
 
     predictions.csv     the answer for each test image
-    mistakes/000.jpg    and so on: the images of the surest wrong answers, small; 000-grad-cam.jpg beside each:
-                        where a convolutional network looked
+    mistakes/000.jpg    and so on: the images of the surest wrong answers, small; 000-grad-cam.jpg beside it
+                        shows where a convolutional network looked
     model-card.json     what is known of the model, as SageMaker's model cards have it
     evaluation.json     written last; multiclass_classification_metrics.accuracy.value decides registration
 """
@@ -140,11 +140,8 @@ def evaluate(paths: Paths, argv: Sequence[str] | None) -> None:
     manifest = read_json(paths.processing_input("manifest") / "manifest.json", "the manifest")
     test = Channel(paths.processing_input("test"))
     check_same_classes(description, manifest, test)
-    folder, told, network = (
-        paths.processing_output("evaluation"),
-        ProcessingJob.read(paths),
-        _network(classifier),
-    )
+    folder, told = paths.processing_output("evaluation"), ProcessingJob.read(paths)
+    network = _network(classifier)
     explain, grad_cam = _explainer(network, description, test)
     document = {
         "version": VERSION,
@@ -154,8 +151,8 @@ def evaluate(paths: Paths, argv: Sequence[str] | None) -> None:
             _predict(network, description, test),
             test,
             _names(description.classes),
-            description.temperature,
-            explain,
+            temperature=description.temperature,
+            explain=explain,
         ),
         "grad_cam": grad_cam,
         "size": {
@@ -179,6 +176,7 @@ def report(
     logits: torch.Tensor,
     test: Channel,
     names: list[str],
+    *,
     temperature: float = 1.0,
     explain: Explain | None = None,
 ) -> dict[str, Any]:

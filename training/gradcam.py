@@ -1,8 +1,8 @@
 """Where a convolutional network looked: Grad-CAM, drawn over what it was shown.
 
-R. R. Selvaraju, M. Cogswell, A. Das, R. Vedantam, D. Parikh, D. Batra, Grad-CAM: visual explanations from deep
-networks via gradient-based localization, ICCV 2017: the channels of the last feature map, weighted by how much
-each raises the class's logit on average over the map; what lowers it is left out.
+R. R. Selvaraju and others, Grad-CAM: visual explanations from deep networks via gradient-based localization,
+ICCV 2017: the channels of the last feature map, weighted by how much each raises the class's logit on average
+over the map; what lowers it is left out.
 """
 
 from __future__ import annotations

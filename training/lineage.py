@@ -24,7 +24,7 @@ brought them knows it.
 """
 WARM_UPS = 3
 """Images before those that are timed: the first ones wait for memory and for the choice of algorithms."""
-MOST_TIMED, MOST_SECONDS = 50, 10.0
+MOST_TIMED, MOST_SECONDS = 40, 5.0
 """Images that are timed: two of them lie beyond the 95th percentile; fewer where that takes too long."""
 
 

@@ -188,7 +188,7 @@ def confused_pairs(counts: Counts, names: Sequence[str]) -> list[dict[str, Any]]
 
 
 def terciles(values: Numbers, right: NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """Return the accuracy of the third of the images with the least values, of the middle one and of the last.
+    """Return the accuracy of the third of the images with the least values, of the middle and the last third.
 
     Equal values stay together, so that a group may be larger than a third, and another one empty: it is left
     out. The bounds are the least and the greatest value of a group.

@@ -41,10 +41,10 @@ def model_card(document: dict[str, Any], description: ModelDescription, job: Pro
             "inference_environment": {"container_image": [made_of["image"]]},
         },
         "intended_uses": {
-            "intended_uses": "Photographs in which one of the classes can be seen. Of any other image the "
-            "model names the most similar class; the probability alone does not tell that it is none of them.",
-            "factors_affecting_model_efficiency": "How large the thing is in the image, how it is cut off, and "
-            "how much the photographs differ from those of the data set.",
+            "intended_uses": "Photographs in which one of the classes can be seen. Of any other image "
+            "the model names the most similar class; the probability alone does not tell that it is none.",
+            "factors_affecting_model_efficiency": "How large the thing is in the image, how it is cut "
+            "off, and how much the photographs differ from those of the data set.",
             "risk_rating": "Unknown",
         },
         "training_details": {
@@ -64,8 +64,8 @@ def model_card(document: dict[str, Any], description: ModelDescription, job: Pro
         },
         "evaluation_details": [_evaluation(document, job)],
         "additional_information": {
-            "caveats_and_recommendations": "The numbers are of the test images alone, which are few: decide by "
-            "their intervals, and by images of your own.",
+            "caveats_and_recommendations": "The numbers are of the test images alone: decide by their "
+            "intervals, and by images of your own.",
             "custom_details": {name: _cut(value, SHORT) for name, value in made_of.items()},
         },
     }
