@@ -24,7 +24,7 @@ SHORT_SIDE, LONG_SIDE, QUALITY = 160, 320, 80
 """Pixels at most, and of a JPEG: enough to see a bird, and no wide panorama among them."""
 
 Explain = Callable[[int, int], Tensor]
-"""Takes an image's position and a label, gives what the network saw, with what spoke for the label over it."""
+"""Takes an image's position and a label, gives what the network saw with what spoke for the label over it."""
 
 
 @dataclass(frozen=True)
