@@ -85,8 +85,8 @@ def test_a_model_below_the_threshold_is_not_registered_and_the_other_one_is() ->
 
     assert by_name(executor)["CheckSpotAccuracy"].metadata == {"Condition": {"Outcome": "False"}}
     assert [p["CustomerMetadataProperties"] for p in world.sagemaker.packages] == [
-        {"TrainingType": "OnDemand"}
-    ]
+        {"TrainingType": "OnDemand", "DataDigest": "d1"}
+    ], "what the evaluation told is said of the model"
     assert world.noted("skip", "RegisterSpot")[0]["reason"] == "CheckSpotAccuracy is False"
 
 
