@@ -208,7 +208,7 @@ def _count(value: int | None) -> str:
 MORE: dict[str, Callable[[Evaluation], str]] = {
     "Expected calibration error": lambda each: _fixed(each.calibration_error),
     "Temperature": lambda each: _fixed(each.temperature),
-    "Parameters": lambda each: _count(each.parameters),
+    "Network parameters": lambda each: _count(each.parameters),
     "Bytes of the weights": lambda each: _count(each.weights_bytes),
     "Milliseconds an image, in its evaluation": lambda each: (
         f"{each.latency.median:.1f}" if each.latency else NOTHING

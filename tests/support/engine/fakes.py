@@ -259,7 +259,14 @@ def birds_world(spot: float = 0.9, on_demand: float = 0.9, **scripts: JobScript)
     def evaluated(value: float) -> Callable[[dict[str, Any]], None]:
         document = {
             "multiclass_classification_metrics": {"accuracy": {"value": value}},
-            "lineage": {"data_digest": "d1"},
+            "lineage": {
+                "backbone": "efficientnet_lite0",
+                "pretrained_sha256": "p1",
+                "pretrained_licence": "Apache-2.0",
+                "weights_sha256": "w1",
+                "data_digest": "d1",
+                "training_code_sha256": "c1",
+            },
         }
 
         def write(job: dict[str, Any]) -> None:

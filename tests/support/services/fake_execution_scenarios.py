@@ -321,7 +321,9 @@ def put_evaluation(s3: Any, prefix: str, training_type: str, wrong: Wrong, per_c
     writer.writerows(rows)
     files = {"evaluation.json": json.dumps(document).encode(), "predictions.csv": table.getvalue().encode()}
     for number, each in enumerate(document["mistakes"]):
-        files |= {each["file"]: picture(number), each["grad_cam"]: picture(number + 100)}
+        files[each["file"]] = picture(number)
+        if each["grad_cam"]:
+            files[each["grad_cam"]] = picture(number + 100)
     for name, body in files.items():
         s3.put_object(Bucket=BUCKET, Key=f"{prefix}/{name}", Body=body)
 
