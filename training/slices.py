@@ -1,6 +1,7 @@
 """Where a model is good and where not: its accuracy by how large and how wide the box around the thing is.
 
-A data set without boxes has no slices; images without one are left out and counted.
+A data set without boxes has no slices, nor has one whose boxes are all alike: there is nothing to compare.
+Images without a box are left out and counted.
 """
 
 from __future__ import annotations
@@ -32,11 +33,12 @@ def slices(entries: Sequence[IndexEntry], right: NDArray[np.bool_]) -> list[dict
     if not boxed:
         return []
     answers = np.array([answer for _, _, answer in boxed])
-    return [
-        {
-            "by": name,
-            "images_without_box": len(entries) - len(boxed),
-            "groups": terciles(np.array([measure(entry, box) for entry, box, _ in boxed]), answers),
-        }
+    found = {
+        name: terciles(np.array([measure(entry, box) for entry, box, _ in boxed]), answers)
         for name, measure in MEASURES.items()
+    }
+    return [
+        {"by": name, "images_without_box": len(entries) - len(boxed), "groups": groups}
+        for name, groups in found.items()
+        if len(groups) > 1
     ]

@@ -196,7 +196,7 @@ def _slice_row(group: SliceGroup, *, is_share: bool) -> SliceRow:
     bounds = f" ({interval[0]:.0%} to {interval[1]:.0%})" if group.interval else ""
     return SliceRow(
         label=low if low == high else f"{low} to {high}",
-        said=f"{group.accuracy:.0%}{bounds} of {group.images}",
+        said=f"{group.accuracy:.0%}{bounds}, {group.images} image{'' if group.images == 1 else 's'}",
         at=round(100 * group.accuracy, 1),
         left=round(100 * interval[0], 1),
         width=round(100 * (interval[1] - interval[0]), 1),

@@ -108,9 +108,16 @@ def test_slices_tell_the_accuracy_by_a_box_s_share_and_shape() -> None:
 
 def test_images_without_a_box_are_counted_and_a_data_set_without_any_has_no_slices() -> None:
     assert slices([entry(None), entry(None)], np.array([True, True])) == []
-    (area, _) = slices([entry(None), *boxes((10, 5))], np.array([True, False]))
-    assert area["images_without_box"] == 1
-    assert [each["images"] for each in area["groups"]] == [1]
+    area, aspect = slices([entry(None), *boxes((10, 5), (20, 50))], np.array([True, False, True]))
+    assert (area["images_without_box"], aspect["images_without_box"]) == (1, 1)
+    assert [each["images"] for each in area["groups"]] == [1, 1]
+
+
+def test_a_measure_that_is_the_same_for_all_images_tells_nothing() -> None:
+    whole = boxes((100, 50), (100, 50), (100, 50))
+    assert slices(whole, np.array([True, False, True])) == []
+    (area,) = slices(boxes((100, 50), (20, 10), (2, 1)), np.array([True, False, True]))
+    assert area["by"] == "box_area_share"
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 100), st.booleans()), min_size=1, max_size=30))

@@ -425,7 +425,7 @@ def test_the_page_says_what_an_expert_asks_of_a_model(tmp_path: Path) -> None:
     for said in (
         "Balanced accuracy 0.925 (0.850 to 0.965) 0.925 (0.850 to 0.965)",
         "035.Purple_Finch and 047.American_Goldfinch: 2 images, 10% of theirs",
-        "(the first called the second 2, the second the first 0)",
+        "(2 one way, 0 the other)",
         "Where Spot and OnDemand are good, and where not",
         "By the box's share of the image's area 2.0% to 31.0%",
         "By the box's width over its height 0.40 to 0.90",
