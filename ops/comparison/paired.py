@@ -110,18 +110,18 @@ def parse_answers(body: bytes) -> Answers:
         reader = csv.DictReader(io.StringIO(body.decode(), newline=""), strict=True)
         if not set(COLUMNS) <= set(reader.fieldnames or ()):
             raise ValueError(f"its predictions.csv has no columns {', '.join(COLUMNS)}")
-        rows = [[*(row[name] for name in COLUMNS), row.get(OF_TRUTH)] for row in reader]
+        rows = [([row[name] for name in COLUMNS], row.get(OF_TRUTH)) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"its predictions.csv is damaged: {error}") from error
     answers: dict[tuple[str, str], Answer] = {}
-    for number, row in enumerate(rows, 1):
-        if None in row[:4]:
+    for number, (row, of_truth) in enumerate(rows, 1):
+        if None in row:
             raise ValueError(f"its predictions.csv is damaged: row {number} ends too early")
         if (row[0], row[1]) in answers:
             raise ValueError(
                 f"its predictions.csv is damaged: row {number} has an image that another row has"
             )
-        answers[row[0], row[1]] = Answer(row[2], row[3], _share(row[4]))
+        answers[row[0], row[1]] = Answer(row[2], row[3], _share(of_truth))
     return answers
 
 

@@ -272,7 +272,7 @@ def _calibration(rows: list[dict[str, str]]) -> dict[str, Any]:
 
 def _confused_pairs(wrong: Wrong, per_class: int) -> list[dict[str, Any]]:
     pairs = sorted({(min(pair), max(pair)) for pair in wrong})
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "classes": [CLASSES[first], CLASSES[second]],
             "images": wrong.get((first, second), 0) + wrong.get((second, first), 0),
