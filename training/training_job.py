@@ -12,13 +12,13 @@ from training import artifact, checkpoint, job
 from training.allocator import keep_memory
 from training.artifact import ModelDescription
 from training.calibration import fit_temperature
-from training.data import Channel, Loader, check_every_class, check_same_data
+from training.data import CentreCrop, Channel, Loader, batches_of, check_every_class, check_same_data
 from training.fit import Fit
 from training.hyper_parameters import HyperParameters, as_document
 from training.job import JobError, StopRequest
 from training.model import Classifier, check_backbone, choose_device, folded, load_pretrained
 from training.paths import Paths
-from training.phases import TrainingContext
+from training.phases import FEATURE_BATCH, TrainingContext
 
 
 def run(paths: Paths, hyper_parameters: HyperParameters, stop: StopRequest) -> None:
@@ -83,10 +83,16 @@ def _announce(
 
 
 def _temperature(context: TrainingContext) -> float:
-    """Fit the temperature on the validation images, as the network that will predict sees them."""
-    network = folded(context.classifier)
+    """Fit the temperature on the validation images, as the network that will predict sees them.
+
+    SIGTERM is not asked for: the model is trained, and this takes as long as one validation.
+    """
+    network, size = folded(context.classifier), context.hyper_parameters.image_size
+    crop = CentreCrop(size, context.classifier.input_format.crop_fraction)
+    batches = batches_of(range(len(context.validation)), FEATURE_BATCH)
     with torch.inference_mode():
-        logits = torch.cat([network(images) for images, _ in context.centred(context.validation)])
+        loaded = context.loader.load(context.validation, crop, batches)
+        logits = torch.cat([network(context.to_input(pixels)) for pixels, _ in loaded])
     temperature = fit_temperature(logits, context.validation.labels())
     print(f"temperature={temperature:.4f}", flush=True)
     return temperature
