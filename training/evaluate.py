@@ -30,7 +30,7 @@ from training.artifact import ModelDescription, read_archive
 from training.data import CentreCrop, Channel, Loader, batches_of
 from training.gradcam import heat, last_feature_map, overlay
 from training.job import JobError
-from training.lineage import ProcessingJob, lineage, this_job
+from training.lineage import EvaluationJob, lineage, this_job
 from training.metrics import (
     brier_score,
     calibration,
@@ -140,7 +140,7 @@ def evaluate(paths: Paths, argv: Sequence[str] | None) -> None:
     manifest = read_json(paths.processing_input("manifest") / "manifest.json", "the manifest")
     test = Channel(paths.processing_input("test"))
     check_same_classes(description, manifest, test)
-    folder, told = paths.processing_output("evaluation"), ProcessingJob.read(paths)
+    folder, told = paths.processing_output("evaluation"), EvaluationJob.read(paths)
     network = _network(classifier)
     explain, grad_cam = _explainer(network, description, test)
     document = {

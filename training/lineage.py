@@ -29,7 +29,7 @@ MOST_TIMED, MOST_SECONDS = 40, 5.0
 
 
 @dataclass(frozen=True)
-class ProcessingJob:
+class EvaluationJob:
     """What SageMaker tells an evaluation about itself; None for what it does not, as in a run by hand."""
 
     arn: str | None = None
@@ -37,7 +37,7 @@ class ProcessingJob:
     model_url: str | None = None
 
     @classmethod
-    def read(cls, paths: Paths) -> ProcessingJob:
+    def read(cls, paths: Paths) -> EvaluationJob:
         """Read the configuration that SageMaker lays into a processing job's container."""
         if not paths.processing_job.exists():
             return cls()
@@ -59,7 +59,7 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def lineage(description: ModelDescription, weights: WeightsFile, job: ProcessingJob) -> dict[str, str]:
+def lineage(description: ModelDescription, weights: WeightsFile, job: EvaluationJob) -> dict[str, str]:
     """Return what the model comes from, every fact as text: a model package's properties are texts."""
     licences = (name for begin, name in LICENCES.items() if description.backbone.startswith(begin))
     return {

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from training.artifact import ModelDescription
-from training.lineage import ProcessingJob
+from training.lineage import EvaluationJob
 
 CARD_NAME = "model-card.json"
 LONG, SHORT = 1024, 255
@@ -26,7 +26,7 @@ NUMBERS = {
 SLICES = {"box_area_share": "Accuracy by box area share", "box_aspect_ratio": "Accuracy by box aspect ratio"}
 
 
-def model_card(document: dict[str, Any], description: ModelDescription, job: ProcessingJob) -> dict[str, Any]:
+def model_card(document: dict[str, Any], description: ModelDescription, job: EvaluationJob) -> dict[str, Any]:
     """Return the card of the model that an evaluation.json is of."""
     names = [str(entry["name"]) for entry in description.classes]
     made_of: dict[str, str] = document["lineage"]
@@ -71,7 +71,7 @@ def model_card(document: dict[str, Any], description: ModelDescription, job: Pro
     }
 
 
-def _evaluation(document: dict[str, Any], job: ProcessingJob) -> dict[str, Any]:
+def _evaluation(document: dict[str, Any], job: EvaluationJob) -> dict[str, Any]:
     metrics, dataset = document["multiclass_classification_metrics"], document["dataset"]
     quality = [
         _number(title, metrics[name]["value"], metrics[name].get("confidence_interval"))

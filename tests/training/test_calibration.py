@@ -71,6 +71,7 @@ def test_no_answer_is_another_by_the_temperature(rows: list[list[float]], temper
 
 
 def test_two_logits_that_hardly_differ_still_differ_afterwards() -> None:
-    near = torch.nextafter(torch.tensor(16777216.0), torch.tensor(2e9))
-    logits = torch.stack([torch.tensor(16777216.0), near])[None]
-    assert tempered(logits, 3.0).argmax(1).item() == 1
+    larger = torch.nextafter(torch.tensor(2.0), torch.tensor(0.0))
+    logits = torch.stack([torch.nextafter(larger, torch.tensor(0.0)), larger])[None]
+    assert (logits / 1.99).argmax(1).item() == 0, "in float32 they become one"
+    assert tempered(logits, 1.99).argmax(1).item() == 1
