@@ -35,7 +35,18 @@ from pipeline_definition.jobs import StepContext, TrainingType
 from pipeline_definition.parameters import legal_values
 
 ACCURACY = "multiclass_classification_metrics.accuracy.value"
-EVALUATION_FILE = "evaluation.json"
+EVALUATION_FILE, CARD_FILE = "evaluation.json", "model-card.json"
+LINEAGE = {
+    "Backbone": "backbone",
+    "PretrainedSha256": "pretrained_sha256",
+    "PretrainedLicence": "pretrained_licence",
+    "WeightsSha256": "weights_sha256",
+    "DataDigest": "data_digest",
+    "TrainingCodeSha256": "training_code_sha256",
+}
+"""What a package's properties are called that the evaluation tells: its members below `lineage`, all texts of
+at most 256 characters, which is what SageMaker takes as a property. The image is the package's own.
+"""
 CONTENT_TYPES = [
     "image/jpeg",
     "image/png",
@@ -196,6 +207,8 @@ def register(context: StepContext, training_type: TrainingType, training: Any, e
         customer_metadata_properties={
             "TrainingType": training_type.name,
             "PipelineExecutionArn": ExecutionVariables.PIPELINE_EXECUTION_ARN,
+            "ModelCard": Join("/", [report, CARD_FILE]),
+            **{name: _measured(training_type, f"lineage.{member}") for name, member in LINEAGE.items()},
         },
         model_metrics=ModelMetrics(model_statistics=statistics),
     )
@@ -255,10 +268,13 @@ def _evaluation(training_type: TrainingType) -> Any:
     return PropertyFile(f"Evaluation{training_type.name}", output_name="evaluation", path=EVALUATION_FILE)
 
 
-def _accurate(context: StepContext, training_type: TrainingType) -> Any:
-    accuracy = JsonGet(
-        step_name=f"Evaluate{training_type.name}",
-        property_file=_evaluation(training_type),
-        json_path=ACCURACY,
+def _measured(training_type: TrainingType, path: str) -> Any:
+    """Take a value of a training type's evaluation.json while the execution runs."""
+    return JsonGet(
+        step_name=f"Evaluate{training_type.name}", property_file=_evaluation(training_type), json_path=path
     )
+
+
+def _accurate(context: StepContext, training_type: TrainingType) -> Any:
+    accuracy = _measured(training_type, ACCURACY)
     return ConditionGreaterThanOrEqualTo(left=accuracy, right=context.parameters["AccuracyThreshold"])

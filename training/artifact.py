@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import hashlib
 import json
 import math
 import os
+import re
 import stat
 import tarfile
 import zlib
@@ -26,6 +28,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from training.backbones import InputFormat
+from training.calibration import HIGHEST, LOWEST
 from training.hyper_parameters import PARSERS
 from training.job import JobError
 from training.model import Classifier, check_backbone
@@ -34,8 +37,16 @@ WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 CAPS = {WEIGHTS: 4 << 30, DESCRIPTION: 16 << 20}
 """The largest size of each member, in bytes: far above ours, and what is read must fit into memory."""
 
-VERSION = 1
+VERSION = 2
 """Of the members of model.json and what they mean."""
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """What names the weights and says how large they are."""
+
+    sha256: str
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,13 @@ class ModelDescription:
     interpolation: str
     crop_fraction: float
     dropout: float
+    temperature: float
+    """By which logits are divided before they become probabilities (training/calibration.py)."""
     data_digest: str
+    pretrained_digest: str
+    """The sha256 of the file with the backbone's weights that training began with."""
+    code_digest: str
+    """The sha256 of the sources that trained it."""
     hyper_parameters: dict[str, Any]
     torch: str
     torchvision: str
@@ -100,7 +117,7 @@ def _read(path: Path, cap: int) -> bytes:
     return path.read_bytes()
 
 
-def read_archive(path: Path) -> tuple[Classifier, ModelDescription]:
+def read_archive(path: Path) -> tuple[Classifier, ModelDescription, WeightsFile]:
     """Read model.tar.gz member by member without extracting anything."""
     if not path.is_file():
         raise JobError(f"the model is missing: {path} does not exist")
@@ -120,7 +137,8 @@ def read_archive(path: Path) -> tuple[Classifier, ModelDescription]:
     missing = sorted(CAPS.keys() - files.keys())
     if missing:
         raise JobError(f"the model is incomplete: {path} has no {' and no '.join(missing)}")
-    return _restore(files, path)
+    weights = WeightsFile(hashlib.sha256(files[WEIGHTS]).hexdigest(), len(files[WEIGHTS]))
+    return *_restore(files, path), weights
 
 
 def _check_size(name: str, size: int, cap: int, where: Path) -> None:
@@ -200,7 +218,7 @@ Check = Callable[[Any], object]
 """Raises a ValueError that says what a value must be."""
 
 
-def _must(legal: str, is_legal: Callable[[Any], bool]) -> Check:
+def _must(legal: str, is_legal: Callable[[Any], object]) -> Check:
     def check(value: Any) -> None:
         if not is_legal(value):
             raise ValueError(legal)
@@ -247,6 +265,10 @@ def _are_classes(value: Any) -> bool:
 
 
 _TEXT = _must("text", lambda value: isinstance(value, str))
+_SHA256 = _must(
+    "a sha256, 64 hexadecimal digits",
+    lambda value: isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value),
+)
 _MEMBERS: dict[str, Check] = {
     "backbone": _must("the name of a known backbone", _is_backbone),
     "image_size": _hyper_parameter("image-size", int),
@@ -257,7 +279,13 @@ _MEMBERS: dict[str, Check] = {
     # Of a smaller fraction, the scaled image would be far larger than what is taken of it.
     "crop_fraction": _must("a number from 0.5 to 1", lambda value: _is_number(value) and 0.5 <= value <= 1),
     "dropout": _hyper_parameter("dropout", int, float),
+    "temperature": _must(
+        f"a number from {LOWEST:g} to {HIGHEST:g}",
+        lambda value: _is_number(value) and LOWEST <= value <= HIGHEST,
+    ),
     "data_digest": _TEXT,
+    "pretrained_digest": _SHA256,
+    "code_digest": _SHA256,
     "hyper_parameters": _must("an object", lambda value: isinstance(value, dict)),
     "torch": _TEXT,
     "torchvision": _TEXT,

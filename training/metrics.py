@@ -20,6 +20,8 @@ _Z = 1.959963984540054  # the normal distribution's 97.5 % point
 RESAMPLES = 1000
 """A thousand leave 25 beyond either end of a 95 % interval."""
 
+PAIRS = 10
+"""Of classes that are taken for each other: as many as somebody looks into."""
 BINS = 10
 """Of calibration: fewer hide what is wrong, and with more a few dozen images leave most of them empty."""
 
@@ -61,11 +63,16 @@ def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.
 
 
 def summary(counts: Counts) -> dict[str, float]:
-    """Return the macro and support-weighted means over the classes."""
+    """Return the macro and support-weighted means over the classes, and the balanced accuracy.
+
+    Balanced accuracy is the mean recall of the classes that occur: each counts alike, however many images it
+    has (K. H. Brodersen and others, The balanced accuracy and its posterior distribution, ICPR 2010).
+    """
     classes = per_class(counts)
     seen = (counts.sum(0) + counts.sum(1)) > 0
+    occurs = classes["support"] > 0
     weights = classes["support"] / max(1.0, classes["support"].sum())
-    means = {}
+    means = {"balanced_accuracy": float(classes["recall"][occurs].mean()) if occurs.any() else 0.0}
     for name in ("precision", "recall", "f1"):
         means[f"macro_{name}"] = float(classes[name][seen].mean()) if seen.any() else 0.0
         means[f"weighted_{name}"] = float((classes[name] * weights).sum())
@@ -158,6 +165,49 @@ def calibration(confidence: Numbers, right: NDArray[np.bool_]) -> dict[str, Any]
         )
     gaps = (each["images"] * abs(each["accuracy"] - each["confidence"]) for each in bins)
     return {"expected_calibration_error": sum(gaps) / len(confidence), "bins": bins}
+
+
+def confused_pairs(counts: Counts, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the pairs of classes that are taken for each other most often, the most frequent first.
+
+    Both directions count together, for what is done about them is the same: look at both classes' images, and
+    add some that tell them apart. `rate` is the share of the two classes' images that it happened to.
+    """
+    both = np.triu(counts + counts.T, 1)
+    pairs = sorted(zip(*map(np.ndarray.tolist, both.nonzero()), strict=True), key=lambda at: (-both[at], at))
+    return [
+        {
+            "classes": [names[first], names[second]],
+            "images": int(both[first, second]),
+            "first_called_second": int(counts[first, second]),
+            "second_called_first": int(counts[second, first]),
+            "rate": float(both[first, second] / counts[[first, second]].sum()),
+        }
+        for first, second in pairs[:PAIRS]
+    ]
+
+
+def terciles(values: Numbers, right: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    """Return the accuracy of the third of the images with the least values, of the middle and the last third.
+
+    Equal values stay together, so that a group may be larger than a third, and another one empty: it is left
+    out. The bounds are the least and the greatest value of a group.
+    """
+    place = np.searchsorted(np.quantile(values, [1 / 3, 2 / 3]), values, side="left")
+    groups = []
+    for number in np.unique(place):
+        inside = place == number
+        correct, images = int(right[inside].sum()), int(inside.sum())
+        groups.append(
+            {
+                "lower": float(values[inside].min()),
+                "upper": float(values[inside].max()),
+                "images": images,
+                "accuracy": correct / images,
+                "confidence_interval": interval(*wilson(correct, images)),
+            }
+        )
+    return groups
 
 
 def class_report(counts: Counts, names: Sequence[str]) -> dict[str, Any]:

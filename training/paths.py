@@ -63,6 +63,11 @@ class Paths:
         """Point to the file whose first KB becomes a processing job's ExitMessage."""
         return self.base / "output/message"
 
+    @property
+    def processing_job(self) -> Path:
+        """Point to what SageMaker tells a processing job about itself: its ARN, image, inputs and outputs."""
+        return self.base / "config/processingjobconfig.json"
+
     def channel(self, name: str) -> Path:
         """Point to the data of a training channel."""
         return self.base / "input/data" / name

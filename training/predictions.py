@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from image_data import decoding
+from training.calibration import tempered
 from training.data import Channel
 from training.job import JobError
 
@@ -21,6 +22,9 @@ MOST_MISTAKES = 24
 """As many pictures as a person looks at; with the sizes below about 200 KB."""
 SHORT_SIDE, LONG_SIDE, QUALITY = 160, 320, 80
 """Pixels at most, and of a JPEG: enough to see a bird, and no wide panorama among them."""
+
+Explain = Callable[[int, int], Tensor]
+"""Takes an image's position and a label, gives what the network saw with what spoke for the label over it."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,8 @@ class Predictions:
     predicted: Tensor
 
     @classmethod
-    def of(cls, logits: Tensor, test: Channel) -> Predictions:
-        """Take the logits (images, classes) as answers.
+    def of(cls, logits: Tensor, test: Channel, temperature: float = 1.0) -> Predictions:
+        """Take the logits (images, classes), divided by the temperature, as answers.
 
         Raises:
             JobError: An answer is no number: the network's arithmetic overflowed.
@@ -44,7 +48,7 @@ class Predictions:
             raise JobError(
                 f"the model's numbers overflow for image {name!r}: train again with a lower LearningRate"
             )
-        return cls(logits.double().log_softmax(1), test.labels(), logits.argmax(1))
+        return cls(tempered(logits, temperature).log_softmax(1), test.labels(), logits.argmax(1))
 
     @property
     def confidence(self) -> Tensor:
@@ -82,25 +86,34 @@ def _rows(answers: Predictions, test: Channel, names: Sequence[str]) -> Iterator
         answers.predicted.tolist(), answers.confidence.tolist(), answers.of_truth.tolist(), strict=True
     )
     for entry, (predicted, probability, of_truth) in zip(test.entries, columns, strict=True):
-        said = f"{probability:.6f}", f"{of_truth:.6f}"
+        # Of a class that the model thinks impossible, six decimals would be 0, whose logarithm has no end.
+        said = f"{probability:.6f}", f"{of_truth:.6g}"
         yield entry.id, entry.name, names[entry.label], names[predicted], *said
 
 
 def write_mistakes(
-    folder: Path, answers: Predictions, test: Channel, names: Sequence[str]
+    folder: Path, answers: Predictions, test: Channel, names: Sequence[str], explain: Explain | None = None
 ) -> list[dict[str, Any]]:
-    """Write a small JPEG of each of the surest mistakes into mistakes/ below `folder`, and list them."""
+    """Write a small JPEG of each of the surest mistakes into mistakes/ below `folder`, and list them.
+
+    Where `explain` is given, there is a second one of each: where the network looked.
+    """
     confidence = answers.confidence.tolist()
     mistakes = []
     for number, position in enumerate(answers.surest_mistakes()):
         file = f"{MISTAKES}/{number:03d}.jpg"
         (folder / MISTAKES).mkdir(parents=True, exist_ok=True)
         (folder / file).write_bytes(thumbnail(test.pixels(position)))
+        looked = None
+        if explain:
+            looked = f"{MISTAKES}/{number:03d}-grad-cam.jpg"
+            (folder / looked).write_bytes(thumbnail(explain(position, int(answers.predicted[position]))))
         entry = test.entries[position]
         mistakes.append(
             {
                 "image": entry.name,
                 "file": file,
+                "grad_cam": looked,
                 "true": names[entry.label],
                 "predicted": names[int(answers.predicted[position])],
                 "probability": round(confidence[position], 6),

@@ -11,13 +11,14 @@ import torch
 from training import artifact, checkpoint, job
 from training.allocator import keep_memory
 from training.artifact import ModelDescription
-from training.data import Channel, Loader, check_every_class, check_same_data
+from training.calibration import fit_temperature
+from training.data import CentreCrop, Channel, Loader, batches_of, check_every_class, check_same_data
 from training.fit import Fit
 from training.hyper_parameters import HyperParameters, as_document
 from training.job import JobError, StopRequest
-from training.model import Classifier, check_backbone, choose_device, load_pretrained
+from training.model import Classifier, check_backbone, choose_device, folded, load_pretrained
 from training.paths import Paths
-from training.phases import TrainingContext
+from training.phases import FEATURE_BATCH, TrainingContext
 
 
 def run(paths: Paths, hyper_parameters: HyperParameters, stop: StopRequest) -> None:
@@ -49,15 +50,15 @@ def run(paths: Paths, hyper_parameters: HyperParameters, stop: StopRequest) -> N
     if store.folder:  # SageMaker makes it, as root, of the checkpoints that an interrupted job left
         job.check_writable(store.folder)
     loader = Loader()
+    context = TrainingContext(classifier, train, validation, hyper_parameters, loader, stop, device)
     try:
-        Fit(
-            TrainingContext(classifier, train, validation, hyper_parameters, loader, stop, device), store
-        ).run()
+        Fit(context, store).run()
+        temperature = _temperature(context)
     finally:
         loader.close()
         train.close()
         validation.close()
-    _write_model(paths, classifier, hyper_parameters, train)
+    _write_model(paths, context, temperature, weights)
     print(f"trained in {time.perf_counter() - started:.1f} s; the model is in {paths.model}", flush=True)
 
 
@@ -86,9 +87,24 @@ def _announce(
     )
 
 
-def _write_model(
-    paths: Paths, classifier: Classifier, hyper_parameters: HyperParameters, train: Channel
-) -> None:
+def _temperature(context: TrainingContext) -> float:
+    """Fit the temperature on the validation images, as the network that will predict sees them.
+
+    SIGTERM is not asked for: the model is trained, and this takes as long as one validation.
+    """
+    network, size = folded(context.classifier), context.hyper_parameters.image_size
+    crop = CentreCrop(size, context.classifier.input_format.crop_fraction)
+    batches = batches_of(range(len(context.validation)), FEATURE_BATCH)
+    with torch.inference_mode():
+        loaded = context.loader.load(context.validation, crop, batches)
+        logits = torch.cat([network(context.to_input(pixels)) for pixels, _ in loaded])
+    temperature = fit_temperature(logits, context.validation.labels())
+    print(f"temperature={temperature:.4f}", flush=True)
+    return temperature
+
+
+def _write_model(paths: Paths, context: TrainingContext, temperature: float, weights: str) -> None:
+    classifier, train, hyper_parameters = context.classifier, context.train, context.hyper_parameters
     form = classifier.input_format
     description = ModelDescription(
         backbone=hyper_parameters.backbone,
@@ -99,7 +115,10 @@ def _write_model(
         interpolation=form.interpolation,
         crop_fraction=form.crop_fraction,
         dropout=hyper_parameters.dropout,
+        temperature=temperature,
         data_digest=train.digest,
+        pretrained_digest=weights,
+        code_digest=checkpoint.code_version(),
         hyper_parameters=as_document(hyper_parameters),
         torch=str(torch.__version__),
         torchvision=importlib.metadata.version("torchvision"),

@@ -85,5 +85,7 @@ def _show(comparison: Comparison, console: Console, *, everything: bool) -> None
     say(console, f"Against {titles[0]}:")
     for each in comparison.compared:
         say(console, f"  {each.sentence}")
+        if each.metrics_sentence:
+            say(console, f"  {each.metrics_sentence}")
     for problem in comparison.problems:
         say(console, f"Not known: {problem}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any
@@ -61,6 +61,18 @@ class Compared:
             f"{each.only_second:,} that it alone got right, {each.only_first:,} that the first alone did: "
             f"{chance} (McNemar's exact test, p = {each.p_value:.2g})"
         )
+
+    @property
+    def metrics_sentence(self) -> str:
+        """Say how other metrics differ, where the images are the same; else nothing."""
+        if self.difference is None or not self.difference.metrics:
+            return ""
+        said = (
+            f"{_title(each.metric).lower() if each.metric != 'macro_f1' else 'macro F1'} {each.value:+.3f} "
+            f"({each.lower:+.3f} to {each.upper:+.3f})"
+            for each in self.difference.metrics
+        )
+        return f"{', '.join(said)}, by a paired bootstrap"
 
 
 @dataclass(frozen=True)
@@ -178,11 +190,31 @@ def _metrics(columns: Sequence[Column]) -> list[ComparedRow]:
         ComparedRow(METRICS, _title(name), tuple(_measured(each.evaluation, name) for each in columns))
         for name in islice(names, MOST_METRICS)
     ]
-    errors = [each.evaluation.calibration_error if each.evaluation else None for each in columns]
-    if any(error is not None for error in errors):
-        values = tuple(NOTHING if error is None else f"{error:.3f}" for error in errors)
-        rows.append(ComparedRow(METRICS, "Expected calibration error", values))
+    for name, write in MORE.items():
+        values = tuple(write(each.evaluation) if each.evaluation else NOTHING for each in columns)
+        if set(values) != {NOTHING}:
+            rows.append(ComparedRow(METRICS, name, values))
     return rows
+
+
+def _fixed(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.3f}"
+
+
+def _count(value: int | None) -> str:
+    return NOTHING if value is None else f"{value:,}"
+
+
+MORE: dict[str, Callable[[Evaluation], str]] = {
+    "Expected calibration error": lambda each: _fixed(each.calibration_error),
+    "Temperature": lambda each: _fixed(each.temperature),
+    "Network parameters": lambda each: _count(each.parameters),
+    "Bytes of the weights": lambda each: _count(each.weights_bytes),
+    "Milliseconds an image, in its evaluation": lambda each: (
+        f"{each.latency.median:.1f}" if each.latency else NOTHING
+    ),
+}
+"""What else is measured of a model."""
 
 
 def _title(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,13 +18,16 @@ from ops.executions.jobs import property_file_urls
 from ops.executions.snapshot import Snapshot
 
 PREDICTIONS = "predictions.csv"
+COUNTS = ("images", "first_called_second", "second_called_first")
 BIN = ("lower", "upper", "images", "confidence", "accuracy")
 SIZE_LIMIT = 32 << 20  # bytes; 200 classes take about 0.2 MB
 
 
 MISTAKES = 24  # that a page shows
 PICTURE_LIMIT = 64 << 10  # bytes of one of their JPEGs
-PICTURES_LIMIT = 384 << 10  # of all of them, so that a page of two models stays below 2 MB
+PICTURES_LIMIT = 512 << 10  # of all of them, so that a page of two models stays below 2 MB
+PAIRS = 5  # of classes, that a page names
+SLICES = 8  # that a page shows, each of so many groups
 PICTURE_NAME = re.compile(r"mistakes/[A-Za-z0-9_-]{1,64}\.jpg")
 """What a picture is called beside evaluation.json: nothing that leads elsewhere."""
 JPEG = b"\xff\xd8\xff"
@@ -52,6 +55,51 @@ class Mistake:
     probability: float | None
     file: str
     picture: bytes | None = None
+    looked: bytes | None = None
+    """A JPEG of where the network looked (Grad-CAM)."""
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """Two classes that the model takes for each other."""
+
+    first: str
+    second: str
+    images: int
+    first_called_second: int
+    second_called_first: int
+    rate: float | None
+    """The share of the two classes' images that it happened to."""
+
+
+@dataclass(frozen=True)
+class SliceGroup:
+    """The images whose measure is from `lower` to `upper`."""
+
+    lower: float
+    upper: float
+    images: int
+    accuracy: float
+    interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The accuracy by one measure of the images, such as `box_area_share`."""
+
+    by: str
+    groups: tuple[SliceGroup, ...]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long one image takes alone, in milliseconds, on what."""
+
+    median: float
+    p95: float
+    images: int
+    device: str
+    threads: int
 
 
 @dataclass(frozen=True)
@@ -137,9 +185,79 @@ class Evaluation:
                 probability=_number(row.get("probability")),
                 file=str(row.get("file", "")),
                 picture=self.pictures.get(str(row.get("file", ""))),
+                looked=self.pictures.get(str(row.get("grad_cam"))),
             )
             for row in found
         ]
+
+    @property
+    def confused_pairs(self) -> list[ConfusedPair]:
+        """Return the pairs of classes most often taken for each other, 5 at most."""
+        pairs = []
+        for each in _list(self.document.get("confused_pairs"))[:PAIRS]:
+            row = _mapping(each)
+            names = _list(row.get("classes"))
+            counts = [_number(row.get(name)) for name in COUNTS]
+            if len(names) == 2 and None not in counts:
+                images, there, back = (int(count or 0) for count in counts)
+                pairs.append(
+                    ConfusedPair(str(names[0]), str(names[1]), images, there, back, _number(row.get("rate")))
+                )
+        return pairs
+
+    @property
+    def slices(self) -> list[Slice]:
+        """Return the accuracy by box size and shape, as far as the document tells it."""
+        found = []
+        for each in _list(self.document.get("slices"))[:SLICES]:
+            row = _mapping(each)
+            groups = tuple(_groups(_list(row.get("groups"))[:SLICES]))
+            if isinstance(row.get("by"), str) and groups:
+                found.append(Slice(str(row["by"]), groups))
+        return found
+
+    @property
+    def temperature(self) -> float | None:
+        """Return the temperature that the probabilities were made with."""
+        return _number(_mapping(self.document.get("calibration")).get("temperature"))
+
+    def before_calibration(self, name: str) -> float | None:
+        """Return `expected_calibration_error`, `log_loss` or `brier_score` without the temperature."""
+        calibration = _mapping(self.document.get("calibration"))
+        return _number(_mapping(calibration.get("before")).get(name))
+
+    @property
+    def parameters(self) -> int | None:
+        """Return how many parameters the network has."""
+        return _whole(_mapping(self.document.get("size")).get("parameters"))
+
+    @property
+    def weights_bytes(self) -> int | None:
+        """Return how large the file of weights is."""
+        return _whole(_mapping(self.document.get("size")).get("weights_bytes"))
+
+    @property
+    def latency(self) -> Latency | None:
+        """Return how long an image took in the evaluation's job."""
+        job = _mapping(self.document.get("this_job"))
+        told = _mapping(job.get("latency"))
+        median, p95 = _number(told.get("median_milliseconds")), _number(told.get("p95_milliseconds"))
+        images, threads = _whole(told.get("images")), _whole(job.get("threads"))
+        if median is None or p95 is None or not images or threads is None:
+            return None
+        return Latency(median, p95, images, str(job.get("device", "")), threads)
+
+    @property
+    def lineage(self) -> Mapping[str, str]:
+        """Return what the model comes from: digests, backbone and licence by name."""
+        told = _mapping(self.document.get("lineage"))
+        return {str(name): value for name, value in told.items() if isinstance(value, str)}
+
+    @property
+    def no_grad_cam(self) -> str | None:
+        """Say why there are no pictures of where the network looked."""
+        reason = _mapping(self.document.get("grad_cam")).get("reason")
+        return reason if isinstance(reason, str) else None
 
     @property
     def predictions_file(self) -> str | None:
@@ -190,9 +308,9 @@ def fetch(s3: Any, url: str, training_type: str) -> Evaluation:
 
 def with_pictures(s3: Any, evaluation: Evaluation) -> Evaluation:
     """Read the JPEGs of an evaluation's mistakes from beside it, leaving out what is none or too large."""
-    names = list(
-        dict.fromkeys(each.file for each in evaluation.mistakes if PICTURE_NAME.fullmatch(each.file))
-    )
+    rows = [_mapping(row) for row in _list(evaluation.document.get("mistakes"))[:MISTAKES]]
+    said = [str(row.get(kind)) for row in rows for kind in ("file", "grad_cam")]
+    names = list(dict.fromkeys(name for name in said if PICTURE_NAME.fullmatch(name)))
     with ThreadPoolExecutor(READERS) as pool:
         bodies = list(pool.map(lambda name: _picture(s3, beside(evaluation.url, name)), names))
     kept: dict[str, bytes] = {}
@@ -227,6 +345,24 @@ def _picture(s3: Any, url: str) -> bytes | None:
 
 def _said(error: ClientError | ValueError) -> str:
     return f"{error_code(error)}: {error_message(error)}" if isinstance(error, ClientError) else str(error)
+
+
+def _groups(rows: list[Any]) -> Iterator[SliceGroup]:
+    for row in map(_mapping, rows):
+        lower, upper, accuracy = (_number(row.get(name)) for name in ("lower", "upper", "accuracy"))
+        images, interval = _whole(row.get("images")), _mapping(row.get("confidence_interval"))
+        bounds = _number(interval.get("lower")), _number(interval.get("upper"))
+        shares = [each for each in (accuracy, *bounds) if each is not None]
+        if lower is None or upper is None or accuracy is None or not images:
+            continue
+        if all(0 <= each <= 1 for each in shares):
+            whole = (bounds[0], bounds[1]) if bounds[0] is not None and bounds[1] is not None else None
+            yield SliceGroup(lower, upper, images, accuracy, whole)
+
+
+def _whole(value: Any) -> int | None:
+    number = _number(value)
+    return None if number is None else int(number)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Training curves and reliability diagrams as numbers a picture can be drawn from (user units of an SVG)."""
+"""Training curves, reliability diagrams and slices as numbers a picture can be drawn from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ops.executions.curves import Curve, Curves
-from ops.executions.evaluations import Evaluation
+from ops.executions.evaluations import Evaluation, Slice, SliceGroup
 from ops.output.words import PROGRESS
 
 WIDTH, HEIGHT = 480.0, 240.0
@@ -164,3 +164,40 @@ def reliability(evaluation: Evaluation) -> Reliability | None:
         for each in evaluation.calibration_bins
     )
     return Reliability(bins, evaluation.calibration_error) if bins else None
+
+
+@dataclass(frozen=True)
+class SliceRow:
+    """One group of images: places in percent of the line from 0 to 1."""
+
+    label: str
+    said: str
+    at: float
+    left: float
+    width: float
+
+
+@dataclass(frozen=True)
+class SliceChart:
+    """The accuracy of groups of images with their intervals, one below the other."""
+
+    title: str
+    rows: tuple[SliceRow, ...]
+
+
+def slice_chart(found: Slice, title: str, *, is_share: bool) -> SliceChart:
+    """Draw the accuracy by a measure of the images, which is a share of the image or a plain number."""
+    return SliceChart(title, tuple(_slice_row(each, is_share=is_share) for each in found.groups))
+
+
+def _slice_row(group: SliceGroup, *, is_share: bool) -> SliceRow:
+    low, high = (f"{each:.1%}" if is_share else f"{each:.2f}" for each in (group.lower, group.upper))
+    interval = group.interval or (group.accuracy, group.accuracy)
+    bounds = f" ({interval[0]:.0%} to {interval[1]:.0%})" if group.interval else ""
+    return SliceRow(
+        label=low if low == high else f"{low} to {high}",
+        said=f"{group.accuracy:.0%}{bounds}, {group.images} image{'' if group.images == 1 else 's'}",
+        at=round(100 * group.accuracy, 1),
+        left=round(100 * interval[0], 1),
+        width=round(100 * (interval[1] - interval[0]), 1),
+    )

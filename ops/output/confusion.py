@@ -1,4 +1,4 @@
-"""A confusion matrix as numbers a picture can be drawn from, and the pairs most often confused."""
+"""A confusion matrix as numbers a picture can be drawn from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ SIDE = 420.0  # user units of the matrix itself
 NAMED = 30  # classes up to which names and counts can be read
 LABEL = 150.0
 MARGIN = 26.0  # with the classes' numbers only
-PAIRS = 5
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,11 @@ class Matrix:
     def height(self) -> float:
         """Return the picture's height: the columns' numbers take less room than the rows' names."""
         return MARGIN + self.cell * len(self.names) + 2
+
+    @property
+    def all_right(self) -> bool:
+        """Return whether no image was called by a wrong class."""
+        return all(cell.right for cell in self.cells)
 
     @property
     def top(self) -> float:
@@ -82,14 +86,3 @@ def _cell(
         tip=f"{count} of {total} images of {true} called {predicted}",
         right=true == predicted,
     )
-
-
-def most_confused(evaluation: Evaluation) -> list[tuple[str, str, int]]:
-    """List (true class, predicted class, images) of the most frequent mistakes, at most five."""
-    pairs = [
-        (true, predicted, count)
-        for true, row in evaluation.confusion.items()
-        for predicted, count in row.items()
-        if true != predicted
-    ]
-    return sorted(pairs, key=lambda pair: (-pair[2], pair[0], pair[1]))[:PAIRS]

@@ -20,15 +20,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ops.comparison.table import Comparison
 from ops.costs.bill import Bill
 from ops.executions.curves import Curves
-from ops.executions.evaluations import Evaluation, Mistake
+from ops.executions.evaluations import ConfusedPair, Evaluation, Mistake
 from ops.executions.execution import StartedStep
 from ops.executions.job_logs import JobLog
 from ops.executions.jobs import Training
 from ops.executions.models import RegisteredModel, folder_name
 from ops.executions.snapshot import Snapshot
 from ops.output import words
-from ops.output.charts import Chart, Reliability, charts, reliability
-from ops.output.confusion import Matrix, matrix, most_confused
+from ops.output.charts import Chart, Reliability, SliceChart, charts, reliability, slice_chart
+from ops.output.confusion import Matrix, matrix
 from ops.output.dag import Dag, dag
 from ops.output.summary import Summary
 from ops.output.terminal import dollars, duration
@@ -39,6 +39,7 @@ STYLE = (TEMPLATES / "report.css.html").read_text(encoding="utf-8")
 """The <style> element of every page in this style."""
 METRICS = {
     "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
     "macro_precision": "Macro precision",
     "macro_recall": "Macro recall",
     "macro_f1": "Macro F1",
@@ -47,6 +48,26 @@ METRICS = {
     "log_loss": "Log loss",
     "brier_score": "Brier score",
 }
+CALIBRATED = {
+    "expected_calibration_error": "Expected calibration error",
+    "log_loss": "Log loss",
+    "brier_score": "Brier score",
+}
+"""What a temperature changes."""
+SLICES = {
+    "box_area_share": "By the box's share of the image's area",
+    "box_aspect_ratio": "By the box's width over its height",
+}
+SHARES = ("box_area_share",)
+"""Slices by what is written in percent."""
+ORIGINS = {
+    "backbone": "Backbone",
+    "pretrained_sha256": "sha256 of its pretrained weights",
+    "pretrained_licence": "Licence of its pretrained weights",
+    "training_code_sha256": "sha256 of the training code",
+    "evaluation_code_sha256": "sha256 of the evaluation's code",
+}
+"""What an evaluation's lineage tells beside what the execution itself does."""
 NOTHING = "\N{EN DASH}"
 
 
@@ -143,6 +164,12 @@ class Page:
             digest = self.summary.trainings[training.type].model_sha256
             rows.append((f"Model, {training.type}", training.artifacts or ""))
             rows.append((f"sha256 of its weights, {training.type}", digest or ""))
+        for name, title in ORIGINS.items():
+            said = {kind: each.lineage.get(name, "") for kind, each in self.evaluations.items()}
+            same = len(set(said.values())) == 1
+            rows += [(title if same else f"{title}, {kind}", value) for kind, value in said.items()][
+                : 1 if same else None
+            ]
         return [(name, value) for name, value in rows if value]
 
     @property
@@ -177,9 +204,9 @@ class Page:
         return len(set(digests)) == 1 if len(digests) > 1 else None
 
     @property
-    def matrices(self) -> list[tuple[str, Matrix, list[tuple[str, str, int]]]]:
-        """Return each model's confusion matrix with the pairs it confuses most."""
-        drawn = [(kind, matrix(each), most_confused(each)) for kind, each in self.evaluations.items()]
+    def matrices(self) -> list[tuple[str, Matrix, list[ConfusedPair]]]:
+        """Return each model's confusion matrix with the pairs of classes that it confuses most."""
+        drawn = [(kind, matrix(each), each.confused_pairs) for kind, each in self.evaluations.items()]
         return [(kind, picture, pairs) for kind, picture, pairs in drawn if picture]
 
     @property
@@ -189,7 +216,42 @@ class Page:
             (title, [measured(each, name) for each in self.evaluations.values()])
             for name, title in METRICS.items()
         ]
+        rows += [
+            (title, [write(each) for each in self.evaluations.values()])
+            for title, write in OF_NETWORK.items()
+        ]
         return [(title, values) for title, values in rows if any(value != NOTHING for value in values)]
+
+    @property
+    def calibrations(self) -> list[tuple[str, list[str]]]:
+        """Return what the temperature changed: a measure's title and its two values for each model."""
+        rows = [
+            (title, [_before_and_after(each, name) for each in self.evaluations.values()])
+            for name, title in CALIBRATED.items()
+        ]
+        if not any(value != NOTHING for _, values in rows for value in values):
+            return []
+        temperatures = [each.temperature for each in self.evaluations.values()]
+        return [("Temperature", [NOTHING if each is None else f"{each:.3f}" for each in temperatures]), *rows]
+
+    @property
+    def slices(self) -> list[tuple[str, list[SliceChart]]]:
+        """Return where each model is good and where not; models with the same answers share a picture."""
+        found: dict[tuple[SliceChart, ...], list[str]] = {}
+        for kind, each in self.evaluations.items():
+            drawn = tuple(
+                slice_chart(one, SLICES[one.by], is_share=one.by in SHARES)
+                for one in each.slices
+                if one.by in SLICES
+            )
+            if drawn:
+                found.setdefault(drawn, []).append(kind)
+        return [(" and ".join(kinds), list(drawn)) for drawn, kinds in found.items()]
+
+    @property
+    def without_grad_cam(self) -> list[str]:
+        """Say why there are no pictures of where a network looked."""
+        return list(dict.fromkeys(each.no_grad_cam for each in self.evaluations.values() if each.no_grad_cam))
 
     @property
     def class_names(self) -> list[str]:
@@ -285,6 +347,29 @@ def measured(evaluation: Evaluation, name: str) -> str:
     if value is None:
         return NOTHING
     return f"{value:.3f} ({interval[0]:.3f} to {interval[1]:.3f})" if interval else f"{value:.3f}"
+
+
+def _before_and_after(evaluation: Evaluation, name: str) -> str:
+    """Write a measure without the temperature and with it: 0.081 to 0.032."""
+    before = evaluation.before_calibration(name)
+    after = evaluation.calibration_error if name == "expected_calibration_error" else evaluation.metric(name)
+    return NOTHING if before is None or after is None else f"{before:.3f} to {after:.3f}"
+
+
+def _speed(evaluation: Evaluation) -> str:
+    each = evaluation.latency
+    if each is None:
+        return NOTHING
+    threads = f"{each.threads} thread{'' if each.threads == 1 else 's'}"
+    return f"{each.median:.1f} ms (95% within {each.p95:.1f} ms), {each.device}, {threads}"
+
+
+OF_NETWORK: dict[str, Callable[[Evaluation], str]] = {
+    "Parameters": lambda each: NOTHING if each.parameters is None else f"{each.parameters:,}",
+    "Weights": lambda each: NOTHING if each.weights_bytes is None else f"{each.weights_bytes / 1e6:,.1f} MB",
+    "One image alone, in the evaluation's job": _speed,
+}
+"""Rows of the table of metrics on the network itself."""
 
 
 def moment(when: datetime | None) -> str:

@@ -64,7 +64,7 @@ from PIL import Image
 from torchvision import transforms
 from training.artifact import read_archive
 
-model, description = read_archive(Path(sys.argv[1]))
+model, description, _ = read_archive(Path(sys.argv[1]))
 size = description.image_size
 prepare = transforms.Compose([
     transforms.Resize(round(size / 0.875), transforms.InterpolationMode.BICUBIC), transforms.CenterCrop(size),
@@ -95,7 +95,7 @@ from training.data import Channel
 from training.evaluate import predict
 
 keep_memory()
-model, description = read_archive(Path(sys.argv[1]))
+model, description, _ = read_archive(Path(sys.argv[1]))
 test = Channel(Path(sys.argv[2]))
 started = time.perf_counter()
 predict(model, description, test)

@@ -24,6 +24,17 @@ MEGABYTES = {
 }
 EVALUATION = {
     "dataset": {"item_count": 10},
+    "lineage": dict.fromkeys(
+        (
+            "backbone",
+            "pretrained_sha256",
+            "pretrained_licence",
+            "weights_sha256",
+            "data_digest",
+            "training_code_sha256",
+        ),
+        "unknown",
+    ),
     "multiclass_classification_metrics": {"accuracy": {"value": 0.9}, "macro_f1": {"value": 0.9}},
 }
 

@@ -241,13 +241,30 @@ def test_a_registered_model_says_what_it_takes_and_how_good_it_is() -> None:
     assert "application/x-image" in package["InferenceSpecification"]["SupportedContentTypes"]
     assert package["InferenceSpecification"]["SupportedResponseMIMETypes"] == ["application/json"]
     assert package["ModelApprovalStatus"] == {"Get": "Parameters.ModelApprovalStatus"}
-    assert package["CustomerMetadataProperties"] == {
-        "TrainingType": "Spot",
-        "PipelineExecutionArn": {"Get": "Execution.PipelineExecutionArn"},
-    }
     statistics = package["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"]
     evaluation = "<Steps.EvaluateSpot.ProcessingOutputConfig.Outputs['evaluation'].S3Output.S3Uri>"
     assert joined(statistics) == f"{evaluation}/evaluation.json"
+
+
+@pytest.mark.parametrize("kind", ["Spot", "OnDemand"])
+def test_a_registered_model_says_where_it_comes_from(kind: str) -> None:
+    properties = dict(STEPS[f"Register{kind}"]["Arguments"]["CustomerMetadataProperties"])
+    assert properties.pop("TrainingType") == kind
+    assert properties.pop("PipelineExecutionArn") == {"Get": "Execution.PipelineExecutionArn"}
+    evaluation = f"<Steps.Evaluate{kind}.ProcessingOutputConfig.Outputs['evaluation'].S3Output.S3Uri>"
+    assert joined(properties.pop("ModelCard")) == f"{evaluation}/model-card.json"
+    file = {"Get": f"Steps.Evaluate{kind}.PropertyFiles.Evaluation{kind}"}
+    assert properties == {
+        name: {"Std:JsonGet": {"PropertyFile": file, "Path": f"lineage.{member}"}}
+        for name, member in {
+            "Backbone": "backbone",
+            "PretrainedSha256": "pretrained_sha256",
+            "PretrainedLicence": "pretrained_licence",
+            "WeightsSha256": "weights_sha256",
+            "DataDigest": "data_digest",
+            "TrainingCodeSha256": "training_code_sha256",
+        }.items()
+    }
 
 
 def test_the_failure_says_which_threshold_was_missed() -> None:

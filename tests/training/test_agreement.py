@@ -15,6 +15,7 @@ from tests.support.training.cub_layout import picture
 from tests.support.training.models import description
 from training import evaluate, preprocess
 from training.artifact import ModelDescription
+from training.calibration import tempered
 from training.data import Channel, batches_of
 from training.model import Classifier, load_pretrained
 from training.paths import BASE_VARIABLE, Paths
@@ -36,7 +37,7 @@ def model(size: int) -> tuple[Classifier, ModelDescription]:
     classifier = Classifier("efficientnet_lite0", CLASSES, 0.2).eval()
     load_pretrained(classifier, "efficientnet_lite0", Path())
     torch.nn.init.normal_(classifier.head_parameters()["head.1.weight"], std=0.05)
-    return classifier, description([str(number) for number in range(CLASSES)], size)
+    return classifier, description([str(number) for number in range(CLASSES)], size, temperature=1.5)
 
 
 @pytest.mark.slow
@@ -65,7 +66,7 @@ def test_serving_and_evaluation_agree_on_every_image(
     assert preprocess.main(["--image-size", str(size), "--test-share", "0.5"]) == 0
     classifier, described = model(size)
     test = Channel(paths.processing_output("test"))
-    measured = evaluate.predict(classifier, described, test).softmax(1)
+    measured = tempered(evaluate.predict(classifier, described, test), described.temperature).softmax(1)
     plan = make_plan(data, Choice(test_share=0.5))
     originals = {image.name: content for image, content in plan.data.read(plan.images)}
     predictor = Predictor(classifier, described)

@@ -61,8 +61,8 @@ def change(model: Path, **members: Any) -> None:
 @pytest.mark.parametrize(
     ("members", "said"),
     [
-        ({"version": 2}, "version is 2; this code reads version 1"),
-        ({"colour": 1}, "'colour' is not a member of version 1"),
+        ({"version": 1}, "version is 1; this code reads version 2"),
+        ({"colour": 1}, "'colour' is not a member of version 2"),
         ({"backbone": 5}, "backbone is 5; it must be the name of a known backbone"),
         ({"backbone": "resnet9000"}, "backbone is 'resnet9000'; it must be the name of a known backbone"),
         ({"image_size": 10**400}, "it must be a whole number from 32 to 1024"),
@@ -86,6 +86,10 @@ def change(model: Path, **members: Any) -> None:
         ({"crop_fraction": 10**400}, "it must be a number from 0.5 to 1"),
         ({"dropout": 1}, "dropout is 1; it must be a number"),
         ({"dropout": None}, "dropout is None; it must be a number"),
+        ({"temperature": 0}, "temperature is 0; it must be a number from 0.25 to 100"),
+        ({"temperature": "1"}, "temperature is '1'; it must be a number from 0.25 to 100"),
+        ({"pretrained_digest": ""}, "pretrained_digest is ''; it must be a sha256, 64 hexadecimal digits"),
+        ({"code_digest": "A" * 64}, "it must be a sha256, 64 hexadecimal digits"),
         ({"data_digest": 7}, "data_digest is 7; it must be text"),
         ({"hyper_parameters": []}, "hyper_parameters is []; it must be an object"),
     ],
@@ -100,7 +104,7 @@ def test_a_wrong_member_is_named_with_what_it_must_be(
     assert len(found) < 400 + len(str(model))
 
 
-@pytest.mark.parametrize("member", ["version", "classes", "torchvision"])
+@pytest.mark.parametrize("member", ["version", "classes", "temperature", "torchvision"])
 def test_a_missing_member_is_named(model: Path, member: str) -> None:
     document = json.loads((model / "model.json").read_text())
     del document[member]

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import hashlib
 import io
 import json
 import tarfile
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +21,7 @@ from image_data.decoding import encode_exactly
 from image_data.records import ImageRecord
 from tests.support.training.trained_model import preprocessed, run, training_folder
 from training import evaluate, metrics
+from training.checkpoint import code_version
 from training.data import Channel
 from training.job import JobError
 from training.paths import BASE_VARIABLE, Paths, write_json
@@ -62,6 +65,11 @@ class EvaluateJob:
     def failure(self) -> str:
         assert self.run() == 1
         return self.paths.message.read_text()
+
+    def card(self) -> dict[str, Any]:
+        path = self.paths.processing_output("evaluation") / "model-card.json"
+        card: dict[str, Any] = json.loads(path.read_text())
+        return card
 
     def document(self) -> dict[str, Any]:
         path = self.paths.processing_output("evaluation") / "evaluation.json"
@@ -110,11 +118,135 @@ def test_evaluation_json_has_what_the_condition_and_the_registry_read(job: Evalu
     assert "accuracy 1.0000" in job.paths.message.read_text()
 
 
-def test_the_same_model_gives_the_same_document(job: EvaluateJob) -> None:
+def test_the_same_model_gives_the_same_document_but_for_what_is_this_job_s_alone(job: EvaluateJob) -> None:
     assert job.run() == 0
-    first = job.document()
+    first, card = job.document(), job.card()
     assert job.run() == 0
-    assert job.document() == first
+    again = job.document()
+    for each in (first, again):
+        timed = each.pop("this_job")
+        assert (timed["arn"], timed["device"]) == (None, "cpu")
+        assert timed["threads"] >= 1
+        assert timed["latency"]["images"] > 0
+        assert 0 < timed["latency"]["median_milliseconds"] <= timed["latency"]["p95_milliseconds"]
+    assert again == first
+    assert job.card() == card
+
+
+def test_the_temperature_of_the_model_is_applied_and_the_worth_of_both_is_told(
+    trained: tuple[Path, Paths], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = files(trained[1])
+    as_trained = json.loads(members["model.json"])
+    told = {}
+    for temperature in (1.0, as_trained["temperature"], 4.0):
+        members["model.json"] = json.dumps(as_trained | {"temperature": temperature}).encode()
+        job = EvaluateJob(tmp_path / str(temperature), trained[0], dict(members), monkeypatch)
+        assert job.run() == 0
+        told[temperature] = job.document()
+        assert told[temperature]["calibration"]["temperature"] == temperature
+        assert told[temperature]["calibration"]["before"] == told[1.0]["calibration"]["before"]
+        metrics = told[temperature]["multiclass_classification_metrics"]
+        for name in ("log_loss", "brier_score"):
+            assert metrics[name]["value"] == told[temperature]["calibration"][name]
+    before = told[1.0]["calibration"]
+    assert before["before"] == {name: before[name] for name in before["before"]}
+    assert as_trained["temperature"] != 1.0
+    fitted, flat = (told[each]["calibration"]["log_loss"] for each in (as_trained["temperature"], 4.0))
+    assert fitted < before["log_loss"] < flat, "the fitted one suits other images of the same data, too"
+
+
+def test_what_a_model_comes_from_is_in_its_evaluation(job: EvaluateJob, trained: tuple[Path, Paths]) -> None:
+    configuration = {
+        "ProcessingJobArn": "arn:aws:sagemaker:us-east-1:111122223333:processing-job/e",
+        "AppSpecification": {"ImageUri": "111122223333.dkr.ecr.us-east-1.amazonaws.com/cv@sha256:12"},
+        "ProcessingInputs": [
+            {"InputName": "test", "S3Input": {"S3Uri": "s3://b/test"}},
+            {"InputName": "model", "S3Input": {"S3Uri": "s3://b/model.tar.gz"}},
+        ],
+    }
+    write_json(job.paths.processing_job, configuration)
+    assert job.run() == 0
+    document, members = job.document(), files(trained[1])
+    model = json.loads(members["model.json"])
+    weights = members["model.safetensors"]
+    manifest = json.loads((trained[0] / "manifest/manifest.json").read_text())
+    assert document["lineage"] == {
+        "backbone": "efficientnet_lite0",
+        "pretrained_sha256": model["pretrained_digest"],
+        "pretrained_licence": "Apache-2.0",
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "data_digest": manifest["digest"],
+        "training_code_sha256": code_version(),
+        "evaluation_code_sha256": code_version(),
+        "image": configuration["AppSpecification"]["ImageUri"],  # type: ignore[index]
+    }
+    assert model["temperature"] > 0
+    assert document["dataset"]["input_digest"] == manifest["input_digest"]
+    assert document["size"] == {
+        "parameters": 3_371_008 + 3 * 1281,  # of EfficientNet-Lite0 without its classifier, and the head
+        "weights_bytes": len(weights),
+    }
+    assert document["this_job"]["arn"] == configuration["ProcessingJobArn"]
+    card = job.card()
+    assert card["model_overview"]["model_artifact"] == ["s3://b/model.tar.gz"]
+    assert card["evaluation_details"][0]["evaluation_job_arn"] == configuration["ProcessingJobArn"]
+
+
+def test_what_no_one_told_is_said_to_be_unknown(job: EvaluateJob) -> None:
+    """A model package's properties take no empty text."""
+    assert job.run() == 0
+    lineage = job.document()["lineage"]
+    assert lineage["image"] == "unknown"
+    assert all(isinstance(each, str) and 0 < len(each) <= 256 for each in lineage.values())
+
+
+def test_the_model_card_is_in_sagemaker_s_schema_and_has_the_numbers(job: EvaluateJob) -> None:
+    shapes = pytest.importorskip("sagemaker.core.shapes.model_card_shapes")
+    assert job.run() == 0
+    document, card = job.document(), job.card()
+    read = shapes.ModelCardContent.model_validate(card).model_dump(mode="json", exclude_none=True)
+    # The SDK's shapes leave out what they do not know; this one member CloudFormation's schema has.
+    environment = card["model_overview"].pop("inference_environment")
+    assert environment == {"container_image": ["unknown"]}
+    assert read == card
+    assert len(json.dumps(card)) < 100_000, "SageMaker takes no longer card"
+    groups = {each["name"]: each["metric_data"] for each in card["evaluation_details"][0]["metric_groups"]}
+    assert list(groups) == ["All test images", "Accuracy by box area share", "Accuracy by box aspect ratio"]
+    numbers = {each["name"]: each["value"] for each in groups["All test images"]}
+    metrics = document["multiclass_classification_metrics"]
+    assert numbers["Balanced accuracy"] == metrics["balanced_accuracy"]["value"]
+    assert numbers["Temperature"] == document["calibration"]["temperature"]
+    given = card["training_details"]["training_job_details"]["user_provided_hyper_parameters"]
+    assert {"name": "learning-rate", "value": "0.01"} in given or {
+        "name": "learning_rate",
+        "value": "0.01",
+    } in given
+
+
+def test_mistakes_show_where_the_network_looked(
+    trained: tuple[Path, Paths], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = files(trained[1])
+    state = safetensors.torch.load(members["model.safetensors"])
+    state["head.1.weight"] = state["head.1.weight"].roll(1, 0)  # so that it calls every class by another name
+    state["head.1.bias"] = state["head.1.bias"].roll(1, 0)
+    members["model.safetensors"] = safetensors.torch.save(state)
+    job = EvaluateJob(tmp_path, trained[0], members, monkeypatch)
+    assert job.run() == 0
+    document = job.document()
+    # Of 32 pixels the network's top has a single place left: the last map that has more is before it.
+    assert document["grad_cam"] == {"layer": "body.blocks.11.layers.2", "reason": None}
+    assert len(document["mistakes"]) == 18
+    for number, each in enumerate(document["mistakes"]):
+        assert each["grad_cam"] == f"mistakes/{number:03d}-grad-cam.jpg"
+        with Image.open(job.paths.processing_output("evaluation") / each["grad_cam"]) as picture:
+            assert (picture.format, picture.size) == ("JPEG", (32, 32))
+    (most,) = document["confused_pairs"][:1]
+    assert most["images"] == max(each["images"] for each in document["confused_pairs"])
+    area = next(each for each in document["slices"] if each["by"] == "box_area_share")
+    assert sum(group["images"] for group in area["groups"]) == 18
+    assert {group["accuracy"] for group in area["groups"]} == {0}
 
 
 def test_members_may_begin_with_a_dot_and_others_are_ignored(
@@ -305,9 +437,18 @@ def test_predictions_csv_has_every_image_and_survives_any_name(tmp_path: Path) -
     assert rows[0]["probability"] == rows[0]["probability_of_true"] == f"{e**2 / (e**2 + 2):.6f}"
     assert (rows[1]["probability"], rows[1]["probability_of_true"]) == (
         f"{e / (e + 2):.6f}",
-        f"{1 / (e + 2):.6f}",
+        f"{1 / (e + 2):.6g}",
     )
     assert rows[2]["probability"] == "1.000000"
+
+
+def test_the_log_loss_can_be_computed_from_the_table(tmp_path: Path) -> None:
+    test = channel(tmp_path / "test", ["a.jpg", "b.jpg"])
+    document = evaluate.report(tmp_path, logits((1, 60.0), (1, 0.1)), test, ODD)
+    of_truth = [float(row["probability_of_true"]) for row in predictions(tmp_path / "predictions.csv")]
+    found = document["multiclass_classification_metrics"]["log_loss"]["value"]
+    assert found == pytest.approx(-np.log(of_truth).mean(), rel=1e-5)
+    assert found > 29
 
 
 def test_the_surest_mistakes_come_first_with_small_pictures(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from tests.support.training.cub_layout import picture
 from tests.support.training.server import ROOT, SERVE, ModelServer, serving
 from tests.support.training.trained_model import preprocessed, run, training_folder
 from training import artifact, evaluate
+from training.calibration import tempered
 from training.data import Channel
 from training.paths import Paths
 from training.serving import bodies
@@ -126,7 +127,9 @@ def test_it_answers_what_evaluation_measured_of_the_trained_model(
 ) -> None:
     classifier, description = artifact.read_artifact(Paths(base).model)
     test = Channel(outputs / "test")
-    measured = evaluate.predict(classifier, description, test).softmax(1)
+    logits = evaluate.predict(classifier, description, test)
+    assert description.temperature != 1.0
+    measured = tempered(logits, description.temperature).softmax(1)
     data = Paths(outputs.parents[1]).processing_input("data")
     originals = {path.name: path for path in data.rglob("*.jpg")}
     assert len(test) > 10

@@ -25,6 +25,7 @@ from image_data import decoding
 from image_data.errors import UnreadableImageError
 from training.allocator import return_memory
 from training.artifact import ModelDescription
+from training.calibration import tempered
 from training.data import CentreCrop
 from training.model import Classifier, choose_device, folded
 from training.shards import short_side
@@ -54,6 +55,7 @@ class Predictor:
         # As in evaluate: the same arithmetic.
         self._network = folded(classifier.to(self._device))
         self._input = description.input_format
+        self._temperature = description.temperature
         self._size = description.image_size
         self._crop = CentreCrop(self._size, self._input.crop_fraction)
         self._classes = sorted(description.classes, key=lambda entry: int(entry["label"]))
@@ -92,7 +94,8 @@ class Predictor:
         rows = torch.stack([image.permute(1, 2, 0) for image in images]).to(self._device)
         with torch.inference_mode():
             logits = self._network(self._input.normalise(rows.permute(0, 3, 1, 2)))
-            best = logits.softmax(1).topk(min(TOP, len(self._classes)))
+            # As in evaluate: probabilities by the temperature that was fitted on validation images.
+            best = tempered(logits.cpu(), self._temperature).softmax(1).topk(min(TOP, len(self._classes)))
         return [
             [
                 {

@@ -23,6 +23,7 @@ _MADE = re.compile(
     r"\.Outputs\[(['\"])(?P<output>[A-Za-z0-9_-]{1,64})\2\]\.S3Output\.S3Uri)"
 )
 _MADE_TOKEN = re.compile("\0Steps/([^/\0]+)/(?:ModelArtifacts|Outputs/([^/\0]+))\0")
+_TOLD_TOKEN = re.compile("\0Steps\\.([^.\0]+)\\.PropertyFiles\\.([^.:\0]+): [^\0]+\0")
 
 
 class UnknownValueError(ValueError):
@@ -43,6 +44,12 @@ def made_by(value: object) -> tuple[str, str | None, str]:
     """Split a text that begins with what a step made: step, output (None: its model), the rest."""
     match = _MADE_TOKEN.match(value) if isinstance(value, str) else None
     return (match[1], match[2], match.string[match.end() :]) if match else ("", None, str(value))
+
+
+def told_by(value: object) -> tuple[str, str]:
+    """Return the step and the property file that the whole of a value is taken from, empty where none is."""
+    match = _TOLD_TOKEN.fullmatch(value) if isinstance(value, str) else None
+    return (match[1], match[2]) if match else ("", "")
 
 
 def shown(value: Scalar) -> str:

@@ -33,6 +33,7 @@ from upload_trigger.policy.value_rules import (
     exception_type,
     experiment_name,
     expression,
+    fact,
     file_below,
     flag,
     hyper_parameters,
@@ -318,7 +319,7 @@ NOTHING = Object({})
 """An empty object, as the SageMaker SDK writes it for what is not there."""
 REGISTER_MODEL = Object(
     {
-        "CustomerMetadataProperties": optional(MapOf(text)),
+        "CustomerMetadataProperties": optional(MapOf(fact)),
         "InferenceSpecification": required(
             Object(
                 {

@@ -11,7 +11,7 @@ from typing import Any
 
 from upload_trigger.definition.problems import Path, entries, find, show
 from upload_trigger.policy import locations
-from upload_trigger.policy.expressions import Scope, UnknownValueError, made_by, made_token
+from upload_trigger.policy.expressions import Scope, UnknownValueError, made_by, made_token, told_by
 from upload_trigger.policy.form import Violation
 
 RULE = "registration"
@@ -20,7 +20,7 @@ PREPROCESS, TRAIN, EVALUATE = (
 )
 PRETRAINED = "pretrained"
 """The channel with a backbone's weights."""
-EVALUATION, FILE = "evaluation", "evaluation.json"
+EVALUATION, FILE, CARD = "evaluation", "evaluation.json", "model-card.json"
 Wrong = tuple[Path, str]
 """Where something is wrong, and what."""
 
@@ -135,6 +135,8 @@ def _wrong(lineage: _Lineage, scope: Scope, step: dict[str, Any], path: Path) ->
         due = f"write a Std:Join, On /, of {join}, of a step that runs training.evaluate"
         yield ((*path, *statistics), f"{what}; {due}")
         return
+    for where, what in _wrong_facts(scope, step, path, evaluation):
+        yield (where, f"{what}, whose numbers {name} shows")
     for each in (training, evaluation, lineage.trained(training)[0]):
         at_each = scope.find(each)[0]
         if "ForEachBody" in at_each:
@@ -144,6 +146,24 @@ def _wrong(lineage: _Lineage, scope: Scope, step: dict[str, Any], path: Path) ->
     image = scope.value(find(scope.step(evaluation), "Arguments", "AppSpecification", "ImageUri"))
     if image is None or scope.value(container.get("Image")) != image:
         yield ((*at, "Image"), f"not the image of {show(evaluation)}, which evaluated the model")
+
+
+def _wrong_facts(scope: Scope, step: dict[str, Any], path: Path, evaluation: str) -> Iterator[Wrong]:
+    """Yield the properties of a package that another job told than the evaluation of its numbers."""
+    members = ("Arguments", "CustomerMetadataProperties")
+    properties = find(step, *members)
+    files = {
+        str(find(each, "PropertyFileName"))
+        for _, each in entries(scope.step(evaluation), (), "PropertyFiles")
+        if (find(each, "OutputName"), find(each, "FilePath")) == (EVALUATION, FILE)
+    }
+    for property_name, written in properties.items() if isinstance(properties, dict) else ():
+        known = scope.value(written)
+        source, file = told_by(known)
+        if source and not (source == evaluation and file in files):
+            yield ((*path, *members, property_name), f"not told by the {FILE} of {show(evaluation)}")
+        if made_by(known)[0] and made_by(known) != (evaluation, EVALUATION, f"/{CARD}"):
+            yield ((*path, *members, property_name), f"not the {CARD} of {show(evaluation)}")
 
 
 def _leaves_checkpoints(scope: Scope, step: dict[str, Any]) -> bool:

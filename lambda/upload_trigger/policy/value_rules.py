@@ -11,7 +11,15 @@ from typing import Any
 from upload_trigger.definition.problems import Path, find, show
 from upload_trigger.definition.walk import CONDITION_TYPES, EXCEPTION_TYPES
 from upload_trigger.policy import form, locations
-from upload_trigger.policy.expressions import TOKEN, Scope, UnknownValueError, shown, token
+from upload_trigger.policy.expressions import (
+    TOKEN,
+    Scope,
+    UnknownValueError,
+    made_by,
+    shown,
+    token,
+    told_by,
+)
 from upload_trigger.policy.form import Violation
 from upload_trigger.policy.shapes import ListOf, MapOf, Object, Shape, Value, optional, required
 
@@ -175,6 +183,13 @@ def text(value: Any, scope: Scope) -> str | None:
     if re.search("s3://", known, re.IGNORECASE):
         return locations.why_not_read(scope, value)
     return None
+
+
+@judged_by("texts")
+def fact(value: Any, scope: Scope) -> str | None:
+    """Let a text pass, and what a job told or made: the rule `registration` says which job's that may be."""
+    known = scope.evaluate(value)
+    return None if told_by(known)[0] or made_by(known)[0] else text.why_not(value, scope)
 
 
 @judged_by("texts")

@@ -65,6 +65,22 @@ def test_the_shipped_pipeline_runs_as_it_is_and_every_request_is_one_that_sagema
     assert executor.run() == Outcome("Succeeded")
     assert len(world.sagemaker.packages) == 2
     assert len(world.sagemaker.requests) == 7
+    (spot,) = (
+        package["CustomerMetadataProperties"]
+        for package in world.sagemaker.packages
+        if package["CustomerMetadataProperties"]["TrainingType"] == "Spot"
+    )
+    assert spot.pop("PipelineExecutionArn").startswith("arn:aws:sagemaker:")
+    assert spot.pop("ModelCard").endswith("/evaluation/spot/model-card.json")
+    assert spot == {
+        "TrainingType": "Spot",
+        "Backbone": "efficientnet_lite0",
+        "PretrainedSha256": "p1",
+        "PretrainedLicence": "Apache-2.0",
+        "WeightsSha256": "w1",
+        "DataDigest": "d1",
+        "TrainingCodeSha256": "c1",
+    }
 
 
 def test_the_two_trainings_overlap_and_nothing_starts_before_its_inputs_are_there() -> None:
@@ -85,8 +101,8 @@ def test_a_model_below_the_threshold_is_not_registered_and_the_other_one_is() ->
 
     assert by_name(executor)["CheckSpotAccuracy"].metadata == {"Condition": {"Outcome": "False"}}
     assert [p["CustomerMetadataProperties"] for p in world.sagemaker.packages] == [
-        {"TrainingType": "OnDemand"}
-    ]
+        {"TrainingType": "OnDemand", "DataDigest": "d1"}
+    ], "what the evaluation told is said of the model"
     assert world.noted("skip", "RegisterSpot")[0]["reason"] == "CheckSpotAccuracy is False"
 
 

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
+import statistics
+import time
 from fractions import Fraction
 
 import pytest
 
-from ops.comparison.paired import Answers, difference, mcnemar, parse_answers, unpaired
+from ops.comparison.paired import (
+    Answer,
+    Answers,
+    difference,
+    mcnemar,
+    metric_differences,
+    parse_answers,
+    unpaired,
+)
 from ops.executions.evaluations import Evaluation
 
 
 def answers(right: str) -> Answers:
     """One image for each character: 1 is right."""
-    return {(str(n), f"{n}.jpg"): ("a", "a" if each == "1" else "b") for n, each in enumerate(right)}
+    return {(str(n), f"{n}.jpg"): Answer("a", "a" if each == "1" else "b") for n, each in enumerate(right)}
 
 
 def test_images_that_one_alone_got_right_are_counted() -> None:
@@ -56,7 +67,7 @@ def test_equal_models_are_not_told_apart() -> None:
 
 def test_names_with_commas_quotes_and_line_ends_are_read() -> None:
     body = 'id,image,true,predicted,probability\r\n7,"a, ""b""\nc.jpg",Élan,x,0.5\r\n'.encode()
-    assert parse_answers(body) == {("7", 'a, "b"\nc.jpg'): ("Élan", "x")}
+    assert parse_answers(body) == {("7", 'a, "b"\nc.jpg'): Answer("Élan", "x")}
 
 
 @pytest.mark.parametrize("body", [b"", b"id,image\n1,2\n", b"\xff\xfe", b'id,image,true,predicted\n"1'])
@@ -86,3 +97,79 @@ def test_the_interval_of_other_images_is_the_published_one() -> None:
     # Newcombe, Statistics in Medicine 17, 1998, 873: 56/70 - 48/80 by method 10.
     assert unpaired(measured(48, 80), measured(56, 70)) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
     assert unpaired(measured(48, 80), measured(800, 80)) is None
+
+
+CLASSES = ("a", "b", "c", "d")
+
+
+def drawn(seed: int, images: int, skill: float) -> Answers:
+    """Draw answers of some skill; the true classes are the same for every seed."""
+    classes, luck = random.Random(1), random.Random(seed)
+    found = {}
+    for number in range(images):
+        true = classes.choice(CLASSES)
+        predicted = true if luck.random() < skill else luck.choice(CLASSES)
+        found[str(number), f"{number}.jpg"] = Answer(true, predicted, luck.uniform(0.01, 0.9))
+    return found
+
+
+def test_other_metrics_differ_by_what_scikit_learn_says() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    first, second = drawn(2, 120, 0.6), drawn(3, 120, 0.8)
+
+    def measured(answers: Answers) -> list[float]:
+        true, predicted = zip(*((each.true, each.predicted) for each in answers.values()), strict=True)
+        loss = -sum(math.log(each.of_truth or 0) for each in answers.values()) / len(answers)
+        f1 = metrics.f1_score(true, predicted, average="macro")
+        return [f1, metrics.balanced_accuracy_score(true, predicted), loss]
+
+    found = metric_differences(first, second)
+    assert [each.metric for each in found] == ["macro_f1", "balanced_accuracy", "log_loss"]
+    expected = [after - before for before, after in zip(measured(first), measured(second), strict=True)]
+    assert [each.value for each in found] == pytest.approx(expected)
+    for each in found:
+        assert each.lower < each.value < each.upper
+    better = found[0]
+    assert better.lower > 0, "0.8 is better than 0.6 on 120 images"
+    assert better.upper - better.lower < 0.3
+
+
+def test_the_interval_is_as_wide_as_the_mean_s_theory_says() -> None:
+    """The log loss is a mean over images, whose difference has a known deviation."""
+    first, second = drawn(2, 400, 0.6), drawn(3, 400, 0.8)
+    losses = [math.log(first[each].of_truth or 0) - math.log(second[each].of_truth or 0) for each in first]
+    half = 1.96 * statistics.stdev(losses) / math.sqrt(len(losses))
+    loss = metric_differences(first, second)[2]
+    assert (loss.upper - loss.lower) / 2 == pytest.approx(half, rel=0.1)
+
+
+def test_the_same_images_are_drawn_for_both_models() -> None:
+    answers = drawn(2, 60, 0.6)
+    for each in metric_differences(answers, answers):
+        assert (each.value, each.lower, each.upper) == (0, 0, 0)
+    first, second = drawn(2, 60, 0.6), drawn(3, 60, 0.8)
+    for one, other in zip(metric_differences(first, second), metric_differences(second, first), strict=True):
+        assert (one.value, one.lower, one.upper) == pytest.approx((-other.value, -other.upper, -other.lower))
+
+
+def test_without_probabilities_there_is_no_log_loss_and_an_impossible_class_has_one() -> None:
+    found = metric_differences(answers("1100"), answers("1110"))
+    assert [each.metric for each in found] == ["macro_f1", "balanced_accuracy"]
+    one = {("1", "a"): Answer("a", "b", 0.0)}
+    (*_, loss) = metric_differences(one, {("1", "a"): Answer("a", "a", 1.0)})
+    assert loss.value == pytest.approx(math.log(5e-324))
+
+
+def test_probabilities_are_read_where_they_are_any() -> None:
+    head = "id,image,true,predicted,probability_of_true\n"
+    body = f"{head}1,a,x,x,1.5e-12\n2,b,x,y,-1\n3,c,x,y,\n4,d,x,y,nan\n".encode()
+    assert [each.of_truth for each in parse_answers(body).values()] == [1.5e-12, None, None, None]
+
+
+@pytest.mark.slow
+def test_thousands_of_images_take_seconds() -> None:
+    first, second = drawn(2, 20_000, 0.6), drawn(3, 20_000, 0.8)
+    started = time.monotonic()
+    macro, *_ = metric_differences(first, second)
+    assert time.monotonic() - started < 60
+    assert macro.lower < macro.value < macro.upper

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import errno
 import hashlib
+import html
 import json
 import re
 import time
@@ -12,6 +13,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from moto import mock_aws
@@ -19,6 +21,7 @@ from moto import mock_aws
 from ops.errors import ReportError
 from ops.output.report import write_report
 from ops.output.summary import Summary
+from tests.support.services import fake_execution_scenarios as scenarios
 from tests.support.services.fake_execution import (
     BUCKET,
     FakeStep,
@@ -189,7 +192,6 @@ def test_the_page_says_what_an_ml_lead_asks(tmp_path: Path) -> None:
         "Identical",
         "Spot interruption: 0:05 until training went on",
         "1 of 10 images of 013.Bobolink called 035.Purple_Finch",
-        "035.Purple_Finch called 047.American_Goldfinch (2)",
         "cv-pipeline approve cv-birds/2",
         "PendingManualApproval",
         "a note of the caller",
@@ -415,6 +417,47 @@ def test_two_hundred_classes_are_drawn_without_names(tmp_path: Path, monkeypatch
     _, text = write(succeeded(), tmp_path / "run")
     assert "Every class (200)" in text
     assert len(text) < 1_000_000
+
+
+def test_the_page_says_what_an_expert_asks_of_a_model(tmp_path: Path) -> None:
+    _, text = write(succeeded(), tmp_path / "run")
+    read = " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
+    for said in (
+        "Balanced accuracy 0.925 (0.850 to 0.965) 0.925 (0.850 to 0.965)",
+        "035.Purple_Finch and 047.American_Goldfinch: 2 images, 10% of theirs",
+        "(2 one way, 0 the other)",
+        "Where Spot and OnDemand are good, and where not",
+        "By the box's share of the image's area 2.0% to 31.0%",
+        "By the box's width over its height 0.40 to 0.90",
+        "Temperature 0.620 0.620",
+        "Expected calibration error 0.081 to 0.0",
+        "Parameters 3,381,256",
+        "Weights 13.7 MB",
+        "14.2 ms (95% within 16.8 ms), cpu, 2 threads",
+        "Licence of its pretrained weights Apache-2.0",
+        f"sha256 of the training code {'c0' * 32}",
+        "bright where it spoke for the wrong class (Grad-CAM)",
+    ):
+        assert said in read, said
+    assert text.count("Where the network looked in") == text.count('<li><img src="data:image/jpeg')
+
+
+def test_a_network_without_feature_maps_is_said_to_have_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = scenarios.evaluation
+
+    def of_a_transformer(*args: Any) -> dict[str, Any]:
+        document = whole(*args)
+        document["grad_cam"] = {"layer": None, "reason": "vit_b_16 ends in tokens"}
+        for each in document["mistakes"]:
+            each["grad_cam"] = None
+        return document
+
+    monkeypatch.setattr(scenarios, "evaluation", of_a_transformer)
+    _, text = write(succeeded(), tmp_path / "run")
+    assert "No pictures of where the network looked: vit_b_16 ends in tokens." in text
+    assert "Where the network looked in" not in text
 
 
 def test_models_that_differ_are_called_different(tmp_path: Path) -> None:

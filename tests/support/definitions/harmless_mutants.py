@@ -270,6 +270,13 @@ HARMLESS = [
     Harmless("/Steps/**/CustomerMetadataProperties", ("a member more", *FEWER), FOR_PEOPLE),
     Harmless("/Steps/**/CustomerMetadataProperties/*", (*TEXT, "removed"), FOR_PEOPLE),
     Harmless("/Steps/**/ModelPackageDescription", (*TEXT, "removed"), FOR_PEOPLE),
+    Harmless("/Steps/**/CustomerMetadataProperties/*/Get", ("longer",), FOR_PEOPLE),
+    Harmless("/Steps/**/CustomerMetadataProperties/*/Std:Join/Values", ("emptied",), FOR_PEOPLE),
+    Harmless(
+        "/Steps/**/CustomerMetadataProperties/*/Std:Join/Values/0",
+        ("a variable", "a parameter", "a thousand", "foreign role", "removed"),
+        FOR_PEOPLE,
+    ),
     Harmless("/Steps/**/{CustomerMetadataProperties/*,ModelPackageDescription}", ("a thousand",), NUMBER),
     Harmless("/Steps/**/Statistics/ContentType", (*TEXT, "removed"), "the numbers are where they were"),
     Harmless("/Steps/**/Statistics/ContentType", ("a thousand",), NUMBER),
@@ -282,10 +289,7 @@ HARMLESS = [
     Harmless("/Steps/**/Supported*InstanceTypes", ("an entry more", *FEWER, *ORDER), ADVICE),
     Harmless("/Steps/**/Supported*InstanceTypes/*", (*TEXT, "instance type", "removed"), ADVICE),
     Harmless("/Steps/**/Supported*/*", ("a thousand",), NUMBER),
-    # What decides whether a model is registered proves nothing, and what nobody can read decides nothing.
-    Harmless("/Steps/**/PropertyFiles", FEWER, UNREAD),
-    Harmless("/Steps/**/PropertyFiles/*", ("removed",), UNREAD),
-    Harmless("/Steps/**/PropertyFiles/*/{FilePath,OutputName,PropertyFileName}", ("longer",), UNREAD),
+    # What decides whether a model is registered proves nothing.
     Harmless("/Steps/Check*/Arguments/Conditions", ORDER, "the same conditions"),
     Harmless(
         "/Steps/CheckParameters/Arguments/Conditions/*/RightValue", ("another type", *LIMITED), OWN_CODE

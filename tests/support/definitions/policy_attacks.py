@@ -113,6 +113,17 @@ def showing(uri: Any) -> Attack:
     return put("RegisterSpot", *STATISTICS, "S3Uri", value=uri)
 
 
+def telling(value: Any) -> Attack:
+    """Say of a model what another job made."""
+    return put("RegisterSpot", "CustomerMetadataProperties", "DataDigest", value=value)
+
+
+def told(name: str, file: str) -> Attack:
+    """Say of a model what another job's file tells."""
+    source = {"Get": f"Steps.{name}.PropertyFiles.{file}"}
+    return telling({"Std:JsonGet": {"PropertyFile": source, "Path": "lineage.data_digest"}})
+
+
 def channel(name: str, uri: Any) -> Attack:
     """Train on something else."""
     source = {"S3DataType": "S3Prefix", "S3Uri": uri}
@@ -488,6 +499,13 @@ ATTACKS: dict[str, list[Attack]] = {
         declared("Mine", "String", "another-teams", "RegisterSpot", "ModelPackageGroupName"),
     ],
     "registration": [
+        told("EvaluateOnDemand", "EvaluationOnDemand"),
+        told("EvaluateSpot", "Another"),
+        told("Preprocess", "EvaluationSpot"),
+        telling(joined(output("EvaluateOnDemand", "evaluation"), "model-card.json")),
+        telling(joined(output("EvaluateSpot", "evaluation"), "better-card.json")),
+        telling(joined(output("Preprocess", "manifest"), "model-card.json")),
+        telling(model_of("TrainSpot")),
         of_model(f"s3://{BUCKET}/data/evil/model.tar.gz"),
         of_model(f"s3://{BUCKET}/executions/abc123def456/training/model.tar.gz"),
         of_model(model_of("TrainOnDemand")),

@@ -257,7 +257,17 @@ def birds_world(spot: float = 0.9, on_demand: float = 0.9, **scripts: JobScript)
     world = EngineWorld()
 
     def evaluated(value: float) -> Callable[[dict[str, Any]], None]:
-        document = {"multiclass_classification_metrics": {"accuracy": {"value": value}}}
+        document = {
+            "multiclass_classification_metrics": {"accuracy": {"value": value}},
+            "lineage": {
+                "backbone": "efficientnet_lite0",
+                "pretrained_sha256": "p1",
+                "pretrained_licence": "Apache-2.0",
+                "weights_sha256": "w1",
+                "data_digest": "d1",
+                "training_code_sha256": "c1",
+            },
+        }
 
         def write(job: dict[str, Any]) -> None:
             folder = job["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"]

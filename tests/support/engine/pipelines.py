@@ -96,8 +96,11 @@ def compare(kind: str, left: Any, right: Any) -> dict[str, Any]:
 
 def accuracy(training_type: str) -> dict[str, Any]:
     """Refer to the accuracy in the property file of an evaluation step."""
+    return _told(training_type, "multiclass_classification_metrics.accuracy.value")
+
+
+def _told(training_type: str, path: str) -> dict[str, Any]:
     file = get(f"Steps.Evaluate{training_type}.PropertyFiles.Evaluation{training_type}")
-    path = "multiclass_classification_metrics.accuracy.value"
     return {"Std:JsonGet": {"PropertyFile": file, "Path": path}}
 
 
@@ -146,7 +149,10 @@ def _check(kind: str) -> dict[str, Any]:
             "SupportedResponseMIMETypes": ["application/json"],
         },
         "ModelApprovalStatus": "PendingManualApproval",
-        "CustomerMetadataProperties": {"TrainingType": kind},
+        "CustomerMetadataProperties": {
+            "TrainingType": kind,
+            "DataDigest": _told(kind, "lineage.data_digest"),
+        },
     }
     register = {"Name": f"Register{kind}", "Type": "RegisterModel", "Arguments": arguments}
     return condition(f"Check{kind}Accuracy", _reached(kind), if_steps=[register])

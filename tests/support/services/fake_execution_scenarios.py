@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import math
 import tarfile
@@ -185,6 +186,7 @@ def evaluation(training_type: str, wrong: Wrong, per_class: int = 10) -> dict[st
         "dataset": {"item_count": len(rows), "digest": "ab" * 32},
         "multiclass_classification_metrics": {
             "accuracy": {"value": accuracy, "standard_deviation": 0.03, "confidence_interval": interval},
+            "balanced_accuracy": {"value": macro["recall"], "confidence_interval": interval},
             "macro_precision": {"value": macro["precision"]},
             "macro_recall": {"value": macro["recall"]},
             "macro_f1": {
@@ -199,11 +201,39 @@ def evaluation(training_type: str, wrong: Wrong, per_class: int = 10) -> dict[st
         },
         "classes": classes,
         "calibration": _calibration(rows),
+        "confused_pairs": _confused_pairs(wrong, per_class),
+        "slices": [
+            {"by": by, "images_without_box": 0, "groups": _slice_groups(rows, edges)}
+            for by, edges in (
+                ("box_area_share", (0.02, 0.31, 0.55, 0.98)),
+                ("box_aspect_ratio", (0.4, 0.9, 1.3, 2.6)),
+            )
+        ],
+        "grad_cam": {"layer": "body.top", "reason": None},
+        "size": {"parameters": 3_381_256, "weights_bytes": 13_721_412},
+        "lineage": {
+            "backbone": "efficientnet_lite0",
+            "pretrained_sha256": "57" * 32,
+            "pretrained_licence": "Apache-2.0",
+            "weights_sha256": "3b" * 32,
+            "data_digest": "ab" * 32,
+            "training_code_sha256": "c0" * 32,
+            "evaluation_code_sha256": "c0" * 32,
+            "image": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/cv-birds@sha256:{'5e' * 32}",
+        },
+        "model_card": "model-card.json",
+        "this_job": {
+            "arn": None,
+            "device": "cpu",
+            "threads": 2,
+            "latency": {"images": 40, "median_milliseconds": 14.2, "p95_milliseconds": 16.75},
+        },
         "predictions": "predictions.csv",
         "mistakes": [
             {
                 "image": row["image"],
                 "file": f"mistakes/{number:03}.jpg",
+                "grad_cam": f"mistakes/{number:03}-grad-cam.jpg",
                 "true": row["true"],
                 "predicted": row["predicted"],
                 "probability": float(row["probability"]),
@@ -236,7 +266,42 @@ def _calibration(rows: list[dict[str, str]]) -> dict[str, Any]:
                     "accuracy": accuracy,
                 }
             )
-    return {"expected_calibration_error": error, "bins": bins}
+    before = {"log_loss": 0.52, "brier_score": 0.17, "expected_calibration_error": 0.081, "bins": bins}
+    return {"temperature": 0.62, "expected_calibration_error": error, "bins": bins, "before": before}
+
+
+def _confused_pairs(wrong: Wrong, per_class: int) -> list[dict[str, Any]]:
+    pairs = sorted({(min(pair), max(pair)) for pair in wrong})
+    rows: list[dict[str, Any]] = [
+        {
+            "classes": [CLASSES[first], CLASSES[second]],
+            "images": wrong.get((first, second), 0) + wrong.get((second, first), 0),
+            "first_called_second": wrong.get((first, second), 0),
+            "second_called_first": wrong.get((second, first), 0),
+        }
+        for first, second in pairs
+    ]
+    rows = [row | {"rate": row["images"] / (2 * per_class)} for row in rows]
+    return sorted(rows, key=lambda row: -row["images"])
+
+
+def _slice_groups(rows: list[dict[str, str]], edges: tuple[float, ...]) -> list[dict[str, Any]]:
+    """Take every third image for a group; the bounds are made up."""
+    groups = []
+    for number, (lower, upper) in enumerate(itertools.pairwise(edges)):
+        inside = rows[number::3]
+        share = sum(row["true"] == row["predicted"] for row in inside) / len(inside)
+        interval = {"level": 0.95, "lower": max(0.0, share - 0.14), "upper": min(1.0, share + 0.06)}
+        groups.append(
+            {
+                "lower": lower,
+                "upper": upper,
+                "images": len(inside),
+                "accuracy": share,
+                "confidence_interval": interval,
+            }
+        )
+    return groups
 
 
 def picture(number: int) -> bytes:
@@ -255,7 +320,10 @@ def put_evaluation(s3: Any, prefix: str, training_type: str, wrong: Wrong, per_c
     writer.writeheader()
     writer.writerows(rows)
     files = {"evaluation.json": json.dumps(document).encode(), "predictions.csv": table.getvalue().encode()}
-    files |= {each["file"]: picture(number) for number, each in enumerate(document["mistakes"])}
+    for number, each in enumerate(document["mistakes"]):
+        files[each["file"]] = picture(number)
+        if each["grad_cam"]:
+            files[each["grad_cam"]] = picture(number + 100)
     for name, body in files.items():
         s3.put_object(Bucket=BUCKET, Key=f"{prefix}/{name}", Body=body)
 

@@ -40,7 +40,7 @@ def write_cub(
             (folder / "images" / file).write_bytes(picture(label, number))
             tables["images"].append(f"{image_id} {file}")
             tables["image_class_labels"].append(f"{image_id} {label + 1}")
-            tables["bounding_boxes"].append(f"{image_id} 8.0 6.0 40.0 30.0")
+            tables["bounding_boxes"].append(f"{image_id} 8.0 6.0 {40 - 4 * (number // 2 % 6)}.0 30.0")
             tables["train_test_split"].append(f"{image_id} {number % 2}")
     left_out = {"train_test_split": not split, "bounding_boxes": not boxes}
     for table, lines in tables.items():

@@ -105,6 +105,33 @@ def test_the_model_is_served_by_the_image_that_evaluated_it() -> None:
     assert judge(definition, allowing) == []
 
 
+def test_what_a_job_tells_of_the_model_is_its_evaluation_s() -> None:
+    definition = shipped()
+    properties = register(definition)["CustomerMetadataProperties"]
+    place = ("CustomerMetadataProperties", "DataDigest")
+    file = properties["DataDigest"]["Std:JsonGet"]["PropertyFile"]
+    said = 'not told by the evaluation.json of "EvaluateSpot", whose numbers "RegisterSpot" shows'
+    for get in (
+        "Steps.EvaluateOnDemand.PropertyFiles.EvaluationOnDemand",
+        "Steps.EvaluateSpot.PropertyFiles.X",
+    ):
+        file["Get"] = get
+        refused(definition, place, said)
+    file["Get"] = "Steps.EvaluateSpot.PropertyFiles.EvaluationSpot"
+    assert judge(definition) == []
+    step(definition, "EvaluateSpot")["PropertyFiles"][0]["FilePath"] = "better.json"
+    refused(definition, place, said)
+    step(definition, "EvaluateSpot")["PropertyFiles"][0]["FilePath"] = "evaluation.json"
+    for uri in (
+        joined(output("EvaluateOnDemand", "evaluation"), "model-card.json"),
+        joined(output("EvaluateSpot", "evaluation"), "x", "model-card.json"),
+        model_of("TrainSpot"),
+    ):
+        properties["ModelCard"] = uri
+        at = ("CustomerMetadataProperties", "ModelCard")
+        refused(definition, at, 'not the model-card.json of "EvaluateSpot"')
+
+
 def test_a_model_is_registered_whatever_decides_about_it() -> None:
     """A condition proves nothing against whoever writes data and definition: a person approves."""
     definition = shipped()

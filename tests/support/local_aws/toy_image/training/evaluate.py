@@ -7,6 +7,14 @@ from . import BASE
 assert (BASE / "processing/input/model/model.tar.gz").stat().st_size
 evaluation = {
     "dataset": {"item_count": 10},
+    "lineage": {
+        "backbone": "toy",
+        "pretrained_sha256": "00",
+        "pretrained_licence": "unknown",
+        "weights_sha256": "11",
+        "data_digest": "22",
+        "training_code_sha256": "33",
+    },
     "multiclass_classification_metrics": {
         "accuracy": {"value": 0.9},
         "macro_f1": {"value": 0.88},
