@@ -31,7 +31,7 @@ from sagemaker.train.configs import (
     Tag,
 )
 
-from pipeline_definition.parameters import PARAMETERS, SECURITY_GROUP_ID, SUBNET_ID
+from pipeline_definition.parameters import SECURITY_GROUP_ID, SUBNET_ID, hyper_parameters
 from pipeline_definition.trainer import ImageTrainer
 
 HOUR = 3600
@@ -150,9 +150,7 @@ def trainer(context: StepContext, training_type: TrainingType) -> Any:
         ),
         checkpoint_config=_checkpoints(context, training_type) if spot else None,
         hyperparameters={
-            each.hyper_parameter_name: parameters[each.name].to_string()
-            for each in PARAMETERS
-            if each.hyper_parameter
+            each.hyper_parameter: parameters[each.name].to_string() for each in hyper_parameters()
         },
         tags=[Tag(key=key, value=value) for key, value in context.tags(training_type.name).items()],
     )

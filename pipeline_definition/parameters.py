@@ -4,13 +4,12 @@ Standard library only: the SageMaker SDK's parameters are made from it (pipeline
 table (picture.py). A parameter without a default gets its value when an execution starts: the Lambda knows
 the account's role, image, bucket, group and data, so none of them is written into pipeline.json.
 
-The legal values of hyper-parameters are training's to say: tools/legal_values.py writes them into
-checks/legal_values.json, beside those that stand here.
+The hyper-parameters are training's: tools/legal_values.py writes its table of them into
+checks/legal_values.json, with the legal values of those that stand here; from there they come into this one.
 """
 
 import functools
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,27 +27,13 @@ class Parameter:
     default: str | int | float | None
     description: str
     enum: tuple[str, ...] = ()
-    hyper_parameter: bool = False
     legal: Mapping[str, Any] | None = None
     """The legal numbers of one that is no hyper-parameter, in JSON Schema's words."""
-
-    @property
-    def hyper_parameter_name(self) -> str:
-        """The key in CreateTrainingJob's HyperParameters: FineTuneEpochs is fine-tune-epochs."""
-        return re.sub(r"(?<!^)(?=[A-Z])", "-", self.name).lower()
+    hyper_parameter: str = ""
+    """The key in CreateTrainingJob's HyperParameters: FineTuneEpochs is fine-tune-epochs."""
 
 
-def _hyper(
-    name: str,
-    kind: Literal["String", "Integer", "Float"],
-    default: str | int | float,
-    description: str,
-    enum: tuple[str, ...] = (),
-) -> Parameter:
-    return Parameter(name, kind, default, description, enum, hyper_parameter=True)
-
-
-PARAMETERS = (
+OWN_PARAMETERS = (
     Parameter("ExecutionRoleArn", "String", None, "Role that the jobs run with; the deployment's own."),
     Parameter("TrainingImageUri", "String", None, "Image of every job and of the registered models."),
     Parameter("ArtifactBucket", "String", None, "Bucket for everything the jobs write, below `executions/`."),
@@ -112,25 +97,8 @@ PARAMETERS = (
         "Approval status of the registered models.",
         enum=("Approved", "Rejected", "PendingManualApproval"),
     ),
-    _hyper(
-        "Backbone",
-        "String",
-        "efficientnet_lite0",
-        "Network whose pretrained features are used.",
-        enum=("efficientnet_lite0",),  # the only one whose weights the image has
-    ),
-    _hyper("Epochs", "Integer", 20, "Epochs of the head, on the features of the frozen backbone."),
-    _hyper(
-        "FineTuneEpochs", "Integer", 1, "Epochs of head and last stage together; 0 leaves the backbone as is."
-    ),
-    _hyper("BatchSize", "Integer", 16, "Images a training step."),
-    _hyper("LearningRate", "Float", 0.003, "Learning rate of the head."),
-    _hyper("FineTuneLearningRate", "Float", 0.0003, "Learning rate while the last stage is tuned."),
-    _hyper("WeightDecay", "Float", 0.0001, "Weight decay; 0 is off."),
-    _hyper("Dropout", "Float", 0.2, "Share of features dropped before the head; 0 is off."),
-    _hyper("ImageSize", "Integer", 224, "Side of the network's input, in pixels."),
-    _hyper("Seed", "Integer", 7, "Seed of every random choice, the validation split included."),
 )
+"""Those that are not of a training's algorithm."""
 
 SUBNET_ID, SECURITY_GROUP_ID = "SubnetId", "SecurityGroupId"
 """How the parameters of a VPC begin; a number comes behind, from 1 on."""
@@ -141,9 +109,30 @@ PRETRAINED_URL = Parameter(
 
 @functools.cache
 def legal_values() -> dict[str, dict[str, Any]]:
-    """Return the legal values of each parameter that has some, in JSON Schema's words."""
+    """Return the legal values of each parameter that has some, and the hyper-parameters' table."""
     values: dict[str, dict[str, Any]] = json.loads(LEGAL_VALUES.read_text(encoding="utf-8"))
     return values
+
+
+def hyper_parameters() -> tuple[Parameter, ...]:
+    """Return the parameters that are hyper-parameters of both trainings.
+
+    One that is `auto` by default is a String, for a number cannot be a word.
+    """
+    return tuple(
+        _hyper_parameter(name, each) for name, each in legal_values().items() if "hyper_parameter" in each
+    )
+
+
+def _hyper_parameter(name: str, entry: Mapping[str, Any]) -> Parameter:
+    kinds: dict[str, Literal["String", "Integer", "Float"]] = {"integer": "Integer", "number": "Float"}
+    kind = "String" if "also" in entry else kinds.get(entry["type"], "String")
+    enum = tuple(entry.get("weights_in_image", entry.get("enum", ())))
+    meaning = entry["meaning"]
+    if "by_profile" in entry:
+        laptop, gpu = entry["by_profile"].values()
+        meaning += f" `auto`: {laptop}, on a GPU {gpu}."
+    return Parameter(name, kind, entry["default"], meaning, enum, hyper_parameter=entry["hyper_parameter"])
 
 
 def parameters(
@@ -151,24 +140,25 @@ def parameters(
 ) -> tuple[Parameter, ...]:
     """List the pipeline's parameters in order; a variant has more, behind those that it is about.
 
-    With weights in the channel, every backbone that training knows can be trained.
+    With weights in the channel every backbone can be trained that training knows, too many to list.
     """
-    after = {name: index + 1 for index, name in enumerate(each.name for each in PARAMETERS)}
+    listed = (*OWN_PARAMETERS, *hyper_parameters())
+    after = {name: index + 1 for index, name in enumerate(each.name for each in listed)}
     before, data = after["VolumeKmsKeyId"], after["InputDataUrl"]
     return (
-        *PARAMETERS[:before],
+        *listed[:before],
         *(_of_vpc(SUBNET_ID, "Subnet", number) for number in range(1, subnets + 1)),
         *(_of_vpc(SECURITY_GROUP_ID, "Security group", number) for number in range(1, security_groups + 1)),
-        *PARAMETERS[before:data],
+        *listed[before:data],
         *([PRETRAINED_URL] if pretrained_channel else []),
-        *(_any_backbone(each) if pretrained_channel else each for each in PARAMETERS[data:]),
+        *(_any_backbone(each) if pretrained_channel else each for each in listed[data:]),
     )
 
 
 def _any_backbone(parameter: Parameter) -> Parameter:
     if parameter.name != "Backbone":
         return parameter
-    return replace(parameter, enum=tuple(legal_values()["Backbone"]["enum"]))
+    return replace(parameter, enum=())
 
 
 def _of_vpc(name: str, what: str, number: int) -> Parameter:

@@ -89,7 +89,12 @@ def check_parameters(context: StepContext, preprocess: Any) -> Any:
     The first job stands in the branch: a step that waited for the condition would start beside the Fail
     step. As arguments of a job the numbers would be in the key of its step cache.
     """
-    numbers = {name: legal for name, legal in legal_values().items() if "enum" not in legal}
+    numbers = {
+        # What may be a word as well is a String, which has no bounds: training itself looks at it.
+        name: legal
+        for name, legal in legal_values().items()
+        if not {"enum", "also"} & legal.keys()
+    }
     conditions = [
         condition(left=context.parameters[name], right=_bound(legal, bound))
         for name, legal in numbers.items()
@@ -110,10 +115,18 @@ def _bound(legal: Mapping[str, Any], bound: str) -> float:
     return int(legal[bound]) if legal["type"] == "integer" else float(legal[bound])
 
 
+def _range(legal: Mapping[str, Any]) -> str:
+    """Say the bounds shortly, for SageMaker shows 1,024 characters of a failure."""
+    low, high = (legal.get(bound, legal.get(f"exclusive{bound.title()}")) for bound in ("minimum", "maximum"))
+    above = "above " if "exclusiveMinimum" in legal else ""
+    below = "below " if "exclusiveMaximum" in legal else ""
+    return f"{above}{low:.12g} to {below}{high:.12g}"
+
+
 def _parameter_out_of_range(context: StepContext, numbers: Mapping[str, Mapping[str, Any]]) -> Any:
-    message: list[Any] = ["No job was started: a parameter is out of range."]
+    message: list[Any] = ["No job was started: a parameter is out of its range."]
     for name, legal in numbers.items():
-        message += [f" {name} is ", context.parameters[name], f", must be {legal['description']}."]
+        message += [f" {name} ", context.parameters[name], f" ({_range(legal)})"]
     return FailStep(
         "ParameterOutOfRange",
         Join("", message),

@@ -36,7 +36,30 @@ def blocks() -> dict[Path, dict[str, str]]:
             "policy": context.table(DeploymentPolicy, "Member"),
             "parameters": drawn["parameters"],
         },
+        DOCS / "training.md": {"hyper-parameters": hyper_parameters()},
     }
+
+
+def hyper_parameters() -> str:
+    """Return the hyper-parameters as a table, with a column for the value that the meaning says to be off."""
+    from training.hyper_parameters import TABLE, Choices
+
+    rows = ["| name | laptop | gpu | off | unit | legal values | meaning |", "|---|---|---|---|---|---|---|"]
+    for name, entry in TABLE.items():
+        laptop, gpu = (f"`{entry.default_of(profile)}`" for profile in ("laptop", "gpu"))
+        if name == "profile":
+            laptop = gpu = "`auto`"
+        meaning = entry.meaning
+        off = re.search(r"[;.] (`?\w+`?) (is off|leaves [\w ]+|takes the middle)\.$", meaning)
+        if off and off[2] == "is off":  # the column says it
+            meaning = meaning[: off.start()] + "."
+        legal = entry.legal.description
+        if isinstance(entry.legal, Choices):
+            legal = ", ".join(f"`{word}`" for word in entry.legal.words)
+        rows.append(
+            f"| `{name}` | {laptop} | {gpu} | {off[1] if off else ''} | {entry.unit} | {legal} | {meaning} |"
+        )
+    return "\n".join(rows)
 
 
 def rooms() -> str:

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from training.backbones import InputFormat
 from training.calibration import HIGHEST, LOWEST
-from training.hyper_parameters import PARSERS
+from training.hyper_parameters import parse
 from training.job import JobError
 from training.model import Classifier, check_backbone
 
@@ -228,7 +228,7 @@ def _must(legal: str, is_legal: Callable[[Any], object]) -> Check:
 
 def _hyper_parameter(name: str, *types: type) -> Check:
     """Return the check of a value that was a hyper-parameter; as JSON it is a number, not text."""
-    return lambda value: PARSERS[name](str(value) if type(value) in types else "")
+    return lambda value: parse(name, str(value) if type(value) in types else "")
 
 
 def _is_number(value: Any) -> bool:

@@ -1,11 +1,12 @@
 """Checkpoints that survive: a job killed at any moment goes on from a complete one, and only from its own.
 
-    /opt/ml/checkpoints/<fingerprint>/checkpoint-0.pt, checkpoint-1.pt
+    /opt/ml/checkpoints/<fingerprint>/checkpoint-0.pt, checkpoint-1.pt, features-train.pt, ...
 
 Two names take turns, each written to a temporary file, synced and renamed, behind the sha256 of its
 content; the newest that verifies is loaded. Never one file alone: the sync with S3 keeps deleted files and
 may stall. The fingerprint stands for hyper-parameters, data, weights and code: another run's checkpoints are
-never taken.
+never taken. What a training that has ended leaves is empty, for SageMaker copies all of it to every later
+job's start, and the sync would keep in S3 what was deleted here.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import image_data
+from training.distributed import World
 
-SECONDS_BETWEEN = 60.0
-"""The most work that an interruption costs; writing more often would cost every training time."""
 _DIGEST_BYTES = 64  # sha256 in hexadecimal
 
 
@@ -58,6 +59,7 @@ def machine() -> dict[str, Any]:
 @dataclass(frozen=True)
 class _Slot:
     path: Path
+    content: bytes
     state: dict[str, Any]
 
 
@@ -65,11 +67,22 @@ class CheckpointStore:
     """The checkpoints of one run in its own sub-folder; the others' are neither read nor removed.
 
     Where the folder cannot be made the store does nothing, so a job without CheckpointConfig trains the same.
+    Of several processes the first one writes, and reads for all: they may not have the same files.
     """
 
-    def __init__(self, folder: Path, run: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        run: str,
+        *,
+        seconds: float = 60,
+        clock: Callable[[], float] = time.monotonic,
+        world: World | None = None,
+    ) -> None:
         self.folder: Path | None = folder / run
+        self._seconds = seconds
         self._clock = clock
+        self._world = world or World()
         self._saved_at = clock()
         self._next = 0
         try:
@@ -79,28 +92,68 @@ class CheckpointStore:
             self.folder = None
 
     def is_due(self) -> bool:
-        """Return whether the last checkpoint is a minute old."""
-        return self._clock() - self._saved_at >= SECONDS_BETWEEN
+        """Return whether the last checkpoint is old; always false where another process writes them."""
+        return self._world.is_first and self._clock() - self._saved_at >= self._seconds
 
     def load(self) -> dict[str, Any] | None:
         """Return the newest state that verifies, or None for a fresh start."""
+        newest = self._newest() if self._world.is_first else None
+        if newest:
+            self._next = 1 - int(newest.path.stem[-1])
+            _compare(newest.state["machine"], machine())
+        if self._world.size == 1:
+            return newest.state if newest else None
+        content = self._world.from_first(newest.content if newest else None)
+        return None if content is None else _load(content)
+
+    def _newest(self) -> _Slot | None:
         paths = sorted(self.folder.glob("checkpoint-?.pt")) if self.folder else []
         slots = [slot for slot in map(_read, paths) if slot]
-        newest = max(slots, key=lambda slot: int(slot.state["step"]), default=None)
-        if newest is None:
-            return None
-        self._next = 1 - int(newest.path.stem[-1])
-        _compare(newest.state["machine"], machine())
-        return newest.state
+        return max(slots, key=lambda slot: int(slot.state["step"]), default=None)
 
     def save(self, state: dict[str, Any]) -> bool:
         """Write the state beside the previous one; a full disk costs the checkpoint, never the training."""
+        name = f"checkpoint-{self._next}.pt"
+        if not self._write(name, {**state, "machine": machine()}):
+            return False
+        self._next = 1 - self._next
+        print(f"checkpoint step={state['step']} file={self._run}/{name}", flush=True)
+        return True
+
+    def load_features(self, name: str) -> Tensor | None:
+        """Return the features (images, width) of a channel's first images, as far as they were kept."""
+        kept = _read(self.folder / f"features-{name}.pt") if self.folder and self._world.is_first else None
+        if self._world.size == 1:
+            return kept.state["features"] if kept else None
+        content = self._world.from_first(kept.content if kept else None)
+        return None if content is None else _load(content)["features"]
+
+    def save_features(self, name: str, features: Tensor) -> bool:
+        """Write the features of a channel's first images."""
+        if not self._write(f"features-{name}.pt", {"features": features}):
+            return False
+        print(f"checkpoint features={len(features)} file={self._run}/features-{name}.pt", flush=True)
+        return True
+
+    def empty(self) -> None:
+        """Leave empty files of a training that has ended."""
+        for path in self.folder.glob("*.pt") if self.folder and self._world.is_first else ():
+            try:
+                os.truncate(path, 0)
+            except OSError as error:
+                _warn(f"{path} stays, and later jobs copy it: {error}")
+
+    @property
+    def _run(self) -> str:
+        return self.folder.name if self.folder else ""
+
+    def _write(self, name: str, state: dict[str, Any]) -> bool:
         self._saved_at = self._clock()
-        if self.folder is None:
+        if self.folder is None or not self._world.is_first:
             return False
         buffer = io.BytesIO()
-        torch.save({**state, "machine": machine()}, buffer)
-        path = self.folder / f"checkpoint-{self._next}.pt"
+        torch.save(state, buffer)
+        path = self.folder / name
         try:
             _write(path, buffer.getbuffer())
         except OSError as error:
@@ -108,8 +161,6 @@ class CheckpointStore:
                 f"CHECKPOINT NOT WRITTEN, an interruption now loses work since the last one: {path}: {error}"
             )
             return False
-        self._next = 1 - self._next
-        print(f"checkpoint step={state['step']} file={path.parent.name}/{path.name}", flush=True)
         return True
 
 
@@ -135,18 +186,27 @@ def _write(path: Path, content: memoryview) -> None:
 def _read(path: Path) -> _Slot | None:
     try:
         data = path.read_bytes()
+    except FileNotFoundError:
+        return None
     except OSError as error:
         _warn(f"checkpoint {path.name} cannot be read: {error}")
         return None
-    content = memoryview(data)[_DIGEST_BYTES:]
+    if not data:  # of a training that has ended
+        return None
+    content = data[_DIGEST_BYTES:]
     if hashlib.sha256(content).hexdigest().encode() != data[:_DIGEST_BYTES]:
         _warn(f"checkpoint {path.name} is damaged and left alone")
         return None
     try:
-        return _Slot(path, torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+        return _Slot(path, content, _load(content))
     except pickle.UnpicklingError:
         _warn(f"checkpoint {path.name} holds more than numbers and tensors, so it is left alone")
         return None
+
+
+def _load(content: bytes) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    return state
 
 
 def _compare(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:

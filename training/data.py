@@ -13,14 +13,12 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from image_data import decoding
 from image_data.errors import UnreadableImageError
@@ -29,8 +27,8 @@ from training.job import JobError
 from training.paths import read_json
 from training.shards import IndexEntry
 
-Transform = Callable[[Tensor, int], Tensor]
-"""Takes uint8 pixels (3, height, width) and the image's number, gives uint8 (3, size, size)."""
+Transform = Callable[[Tensor, IndexEntry], Tensor]
+"""Takes uint8 pixels (3, height, width) and what is known of the image, returns uint8 (3, size, size)."""
 
 READ_AHEAD = 2
 """Batches that are decoded while the model is busy with another one."""
@@ -146,53 +144,6 @@ def batches_of(order: Sequence[int], batch_size: int, first_batch: int = 0) -> l
     return [order[start : start + batch_size] for start in starts]
 
 
-@dataclass(frozen=True)
-class CentreCrop:
-    """Scale so that the crop covers `crop_fraction` of the short side, and take the middle."""
-
-    size: int
-    crop_fraction: float
-
-    def __call__(self, pixels: Tensor, _number: int) -> Tensor:
-        """Return uint8 (3, size, size)."""
-        short = round(self.size / self.crop_fraction)
-        height, width = pixels.shape[1:]
-        scale = short / min(height, width)
-        if scale != 1:
-            pixels = resize(
-                pixels, max(short, round(height * scale)), max(short, round(width * scale)), "bicubic"
-            )
-        top, left = (pixels.shape[1] - self.size) // 2, (pixels.shape[2] - self.size) // 2
-        return pixels[:, top : top + self.size, left : left + self.size]
-
-
-@dataclass(frozen=True)
-class RandomCrop:
-    """Cut a random part, scale it to size and mirror half of them: what fine-tuning looks at."""
-
-    size: int
-    seed: int
-    epoch: int
-    smallest_area: float = 0.35
-    widest_ratio: float = 4 / 3
-
-    def __call__(self, pixels: Tensor, number: int) -> Tensor:
-        """Return uint8 (3, size, size), the same for the same seed, epoch and image number."""
-        draw = random.Random(derive_seed(self.seed, "crop", self.epoch, number))  # noqa: S311 - not a secret
-        height, width = pixels.shape[1:]
-        area = height * width * draw.uniform(self.smallest_area, 1)
-        ratio = self.widest_ratio ** draw.uniform(-1, 1)
-        across, down = min(width, round((area * ratio) ** 0.5)), min(height, round((area / ratio) ** 0.5))
-        left, top = draw.randint(0, width - across), draw.randint(0, height - down)
-        cut = resize(pixels[:, top : top + down, left : left + across], self.size, self.size, "bilinear")
-        return cut.flip(2) if draw.random() < 0.5 else cut
-
-
-def resize(pixels: Tensor, height: int, width: int, mode: str) -> Tensor:
-    """Scale uint8 (3, h, w) with antialiasing."""
-    return functional.interpolate(pixels[None], size=(height, width), mode=mode, antialias=True)[0]
-
-
 class Loader:
     """Decodes batches in threads ahead of their use; Pillow and torch release Python's lock meanwhile."""
 
@@ -208,16 +159,23 @@ class Loader:
         """Yield uint8 images (batch, 3, size, size), channels last, and labels (batch,), in order."""
 
         def one(position: int) -> Tensor:
-            return transform(channel.pixels(position), channel.entries[position].id)
+            return transform(channel.pixels(position), channel.entries[position])
 
         waiting: deque[tuple[list[Future[Tensor]], Tensor]] = deque()
         labels = channel.labels()
-        for batch in batches:
-            waiting.append(([self._pool.submit(one, position) for position in batch], labels[list(batch)]))
-            if len(waiting) > READ_AHEAD:
+        try:
+            for batch in batches:
+                waiting.append(
+                    ([self._pool.submit(one, position) for position in batch], labels[list(batch)])
+                )
+                if len(waiting) > READ_AHEAD:
+                    yield _finish(*waiting.popleft())
+            while waiting:
                 yield _finish(*waiting.popleft())
-        while waiting:
-            yield _finish(*waiting.popleft())
+        finally:  # left early: what nobody waits for is not decoded
+            for futures, _ in waiting:
+                for future in futures:
+                    future.cancel()
 
     def close(self) -> None:
         """Stop the threads, dropping what nobody waits for any more."""

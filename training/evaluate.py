@@ -27,7 +27,8 @@ from torch import nn
 from training import job
 from training.allocator import keep_memory
 from training.artifact import ModelDescription, read_archive
-from training.data import CentreCrop, Channel, Loader, batches_of
+from training.augmentation import CentreCrop
+from training.data import Channel, Loader, batches_of
 from training.gradcam import heat, last_feature_map, overlay
 from training.job import JobError
 from training.lineage import EvaluationJob, lineage, this_job
@@ -86,7 +87,7 @@ def _explainer(
 ) -> tuple[Explain | None, dict[str, Any]]:
     """Return what draws Grad-CAM over an image, and which layer's features it shows, or why there is none."""
     device, crop, normalise = choose_device(), _crop(description), description.input_format.normalise
-    found = last_feature_map(network, normalise(crop(test.pixels(0), 0)[None].to(device)))
+    found = last_feature_map(network, normalise(crop(test.pixels(0))[None].to(device)))
     if found is None:
         return None, {
             "layer": None,
@@ -94,7 +95,7 @@ def _explainer(
         }
 
     def explain(position: int, label: int) -> torch.Tensor:
-        pixels = crop(test.pixels(position), 0)
+        pixels = crop(test.pixels(position))
         return overlay(pixels, heat(network, found, normalise(pixels[None].to(device)), label))
 
     return explain, {"layer": found.name, "reason": None}

@@ -47,16 +47,25 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.requested = False
+        self._at_once = False
 
     @classmethod
-    def on_sigterm(cls) -> StopRequest:
-        """Install the handler that only sets the flag; the work asks for it between two steps."""
+    def on_sigterm(cls, *, at_once: bool = False) -> StopRequest:
+        """Install the handler: it sets the flag, and until `defer` may end the job at once."""
         request = cls()
+        request._at_once = at_once
         signal.signal(signal.SIGTERM, request._set)
         return request
 
     def _set(self, _signal: int, _frame: FrameType | None) -> None:
         self.requested = True
+        if self._at_once:
+            self.check()
+
+    def defer(self) -> None:
+        """From now on there is something to keep: the work asks between two steps and ends by itself."""
+        self._at_once = False
+        self.check()
 
     def check(self) -> None:
         """Raise Stopped where SIGTERM has come and there is nothing to keep."""
@@ -73,10 +82,13 @@ def stop_at_sigterm() -> None:
     signal.signal(signal.SIGTERM, leave)
 
 
-def run(work: Callable[[], None], reason_file: Path) -> int:
-    """Do the work and return the exit code; anything unforeseen keeps its traceback and leaves its reason."""
+def run(work: Callable[[], int | None], reason_file: Path) -> int:
+    """Do the work and return the exit code, its own if it has one.
+
+    Anything unforeseen keeps its traceback and leaves its reason.
+    """
     try:
-        work()
+        return work() or SUCCEEDED
     except (JobError, DataError) as error:
         return _fail(str(error), reason_file)
     except Stopped as error:
@@ -93,7 +105,6 @@ def run(work: Callable[[], None], reason_file: Path) -> int:
     except Exception as error:
         write_reason(reason_file, f"{type(error).__name__}: {error}")
         raise
-    return SUCCEEDED
 
 
 FULL_DISK = "give the job a bigger volume (VolumeSizeInGB) or free the disk, then start it again"

@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from training.artifact import ModelDescription, WeightsFile
+from training.augmentation import CentreCrop
 from training.backbones import InputFormat
 from training.checkpoint import code_version
-from training.data import CentreCrop, Channel
+from training.data import Channel
 from training.model import choose_device
 from training.paths import Paths, read_json
 
@@ -86,7 +87,7 @@ def this_job(network: nn.Module, form: InputFormat, crop: CentreCrop, test: Chan
                 break
             pixels = test.pixels(number % len(test))
             begun = time.perf_counter()
-            network(form.normalise(crop(pixels, 0)[None].to(device))).cpu()  # which waits for a GPU
+            network(form.normalise(crop(pixels)[None].to(device))).cpu()  # which waits for a GPU
             taken.append(1000 * (time.perf_counter() - begun))
     timed = sorted(taken[WARM_UPS:])
     return {

@@ -20,6 +20,8 @@ class Hosts:
 
     current: str
     names: tuple[str, ...]
+    interface: str = ""
+    """The network interface that the instances reach each other by."""
 
     @property
     def rank(self) -> int:
@@ -94,7 +96,8 @@ def _hosts(path: Path) -> Hosts:
         return Hosts("algo-1", ("algo-1",))
     config = read_json(path, "the resource configuration")
     try:
-        hosts = Hosts(str(config["current_host"]), tuple(sorted(map(str, config["hosts"]), key=_host_order)))
+        names = tuple(sorted(map(str, config["hosts"]), key=_host_order))
+        hosts = Hosts(str(config["current_host"]), names, str(config.get("network_interface_name") or ""))
     except (KeyError, TypeError) as error:
         raise JobError(f"{path} has no current_host and hosts as SageMaker writes them: {error!r}") from error
     if hosts.current not in hosts.names:

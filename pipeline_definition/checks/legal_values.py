@@ -9,6 +9,7 @@ import functools
 import json
 import math
 import pathlib
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -68,7 +69,7 @@ def _hyper_parameters(job: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _without_weights(legal: Mapping[str, Any]) -> Mapping[str, Any]:
-    if "enum" not in legal:
+    if "weights_in_image" not in legal:
         return legal
     description = f'one whose weights the image has, without a channel "{PRETRAINED}"'
     return {"enum": legal["weights_in_image"], "description": description}
@@ -91,14 +92,22 @@ def _why_not(value: Any, legal: Mapping[str, Any]) -> str | None:
     """Say what a value is and must be, None when it is legal; its type is its declaration's matter."""
     enum, number, must_be = legal.get("enum"), _number(value), legal["description"]
     if enum:
-        wrong = isinstance(value, str) and value not in enum
+        wrong = isinstance(value, str) and value not in enum and not _matches(value, legal)
         return f"{show(value)} but must be {must_be}{did_you_mean(value, enum)}" if wrong else None
     if number is None:
-        return None
+        # Without a word that is legal too the type is a number, which the declaration says.
+        wrong = isinstance(value, str) and "also" in legal and value != legal["also"]
+        return f"{show(value)} but must be {must_be}" if wrong else None
+    if "also" in legal and legal["type"] == "integer" and not number.is_integer():
+        return f"{number:.12g} but must be {must_be}"
     least, most = legal.get("minimum", -math.inf), legal.get("maximum", math.inf)
     above, below = legal.get("exclusiveMinimum", -math.inf), legal.get("exclusiveMaximum", math.inf)
     inside = least <= number <= most and above < number < below
     return None if inside else f"{number:.12g} but must be {must_be}"
+
+
+def _matches(value: str, legal: Mapping[str, Any]) -> bool:
+    return "pattern" in legal and re.fullmatch(legal["pattern"], value) is not None
 
 
 def _number(value: Any) -> float | None:

@@ -42,9 +42,9 @@ from image_data.layouts import find_data_set
 from tests.benchmarks.measure import interleaved, median, show
 from training import backbones
 from training.allocator import keep_memory
+from training.augmentation import CentreCrop
 from training.backbones.backbone import Backbone
 from training.backbones.efficientnet_lite import FEATURES, INPUT, EfficientNetLite, in_our_names
-from training.data import CentreCrop
 from training.model import folded
 from training.shards import short_side
 
@@ -108,7 +108,7 @@ def read_images(data: Path, size: int) -> tuple[list[Tensor], npt.NDArray[np.int
     images, labels = [], []
     for record, content in found.read(found.images):
         image = decoding.shrunk(content, short_side(size)).image
-        images.append(crop(torch.from_numpy(np.array(image)).permute(2, 0, 1), 0))
+        images.append(crop(torch.from_numpy(np.array(image)).permute(2, 0, 1)))
         labels.append(record.class_id)
     return images, np.array(labels)
 

@@ -32,12 +32,13 @@ from torch import Tensor
 from image_data.records import ImageRecord
 from tests.benchmarks.measure import interleaved, median, show
 from training.allocator import keep_memory
+from training.augmentation import CentreCrop, RandomCrop
 from training.backbones.efficientnet_lite import INPUT as LITE_INPUT
-from training.data import CentreCrop, Channel, Loader, RandomCrop, Transform, batches_of
+from training.data import Channel, Loader, Transform, batches_of
+from training.fit import FEATURE_BATCH
 from training.hyper_parameters import HyperParameters
 from training.model import Classifier, folded, load_pretrained
 from training.paths import write_json
-from training.phases import FEATURE_BATCH
 from training.preprocess import store_image
 from training.shards import ShardWriter, StoredImage
 
@@ -125,7 +126,7 @@ def reading(folder: Path, tuned: bool) -> dict[str, Callable[[], Any]]:
     if tuned:
         crops: dict[str, Transform] = {
             "centre crop": CentreCrop(SIZE, LITE_INPUT.crop_fraction),
-            "random crop": RandomCrop(SIZE, GIVEN.seed, 0),
+            "random crop": RandomCrop(SIZE, GIVEN.seed, 0, GIVEN.crop_area, GIVEN.box_share),
         }
         return {
             f"{name}, shards": partial(lambda crop: consume(tuned_batches(folder / "shards", crop)), crop)

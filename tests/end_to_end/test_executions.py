@@ -129,7 +129,7 @@ def test_a_model_below_the_threshold_fails_the_execution_with_the_number(
 def test_a_value_out_of_range_ends_a_plain_upload_before_any_job(deployed: DeployedStack, first: str) -> None:
     bucket, s3 = deployed.outputs["BucketName"], deployed.uploader.client("s3")
     key = "pipeline/values/pipeline.json"
-    values = {"Epochs": 0, "InputDataUrl": deployed.data_url}
+    values = {"Epochs": -1, "InputDataUrl": deployed.data_url}
     deployed.put_object("pipeline/values/parameters.json", json.dumps(values).encode())
     before = deployed.sagemaker.list_processing_jobs(MaxResults=100)["ProcessingJobSummaries"]
     version = s3.put_object(Bucket=bucket, Key=key, Body=SHIPPED.read_bytes())["VersionId"]
@@ -142,7 +142,7 @@ def test_a_value_out_of_range_ends_a_plain_upload_before_any_job(deployed: Deplo
     steps = deployed.steps(execution)
     assert steps.keys() == {"CheckParameters", "ParameterOutOfRange"}
     reason = steps["ParameterOutOfRange"]["FailureReason"]
-    assert "Epochs is 0, must be a whole number from 1 to 10000." in reason
+    assert "Epochs -1 (0 to 10000)" in reason
     assert deployed.sagemaker.list_processing_jobs(MaxResults=100)["ProcessingJobSummaries"] == before
 
 

@@ -22,7 +22,7 @@ from PIL import ExifTags, Image
 
 from local import sample_data
 from local.sample_data import SPECIES, cached_archive, draw, generate, write_archive
-from pipeline_definition.parameters import PARAMETERS
+from pipeline_definition.parameters import parameters
 from tests.support.training.preprocess_job import SPLITS, PreprocessJob
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,7 +85,7 @@ def test_the_classes_are_those_that_the_readme_chooses_of_cub(data: Path) -> Non
 
 
 def test_by_default_every_class_of_the_data_is_learned() -> None:
-    assert [each.default for each in PARAMETERS if each.name == "ClassSelection"] == ["all"]
+    assert [each.default for each in parameters() if each.name == "ClassSelection"] == ["all"]
 
 
 def test_every_listed_image_is_there_in_the_folder_of_its_class(data: Path) -> None:

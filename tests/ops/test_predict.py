@@ -101,7 +101,7 @@ def test_a_model_that_cannot_be_served_says_why(
     assert cli.run(["predict", image, "--model", str(broken)]) == 2
     said = capsys.readouterr().err
     assert "the model cannot be served: model.json of " in said
-    assert "version is None; this code reads version 1" in said
+    assert "version is None; this code reads version 2" in said
 
 
 @pytest.mark.parametrize(

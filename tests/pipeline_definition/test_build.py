@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,11 @@ import pytest
 
 from pipeline_definition.checks import check
 from pipeline_definition.checks.service_model import bundled_model
-from tests.support.definitions.policy_cases import DEPLOYED, judge
+from tests.support.definitions.policy_cases import DEPLOYED, judge, values
+from tests.support.delivery.handler_uploads import BUCKET
 from upload_trigger.definition import walk
+from upload_trigger.policy import worst_case_cost
+from upload_trigger.settings import Policy
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = ROOT / "pipeline_definition" / "pipeline.json"
@@ -91,15 +95,37 @@ def test_the_committed_file_is_what_the_source_gives(built: Path) -> None:
 def test_the_pretrained_variant_differs_by_a_parameter_a_channel_and_the_backbones(built: Path) -> None:
     variant: dict[str, Any] = json.loads((built / "pretrained.json").read_text(encoding="utf-8"))
     assert check(variant, bundled_model()) == []
-    backbones = walk.parameters(variant)["Backbone"]["EnumValues"]
-    assert "resnet50" in backbones
-    del backbones[1:]
+    # All that training knows, which are too many to list.
+    backbone = walk.parameters(variant)["Backbone"]
+    assert "EnumValues" not in backbone
+    backbone["EnumValues"] = ["efficientnet_lite0"]
     variant["Parameters"].remove({"Name": "PretrainedUrl", "Type": "String"})
     for step in (step for step in variant["Steps"] if step["Type"] == "Training"):
         channel = step["Arguments"]["InputDataConfig"].pop()
         assert channel["ChannelName"] == "pretrained"
         assert channel["DataSource"]["S3DataSource"]["S3Uri"] == {"Get": "Parameters.PretrainedUrl"}
     assert json.dumps(variant, indent=2) + "\n" == COMMITTED.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_recipe_for_cub_is_admitted_by_the_policy_that_it_names(built: Path) -> None:
+    variant: dict[str, Any] = json.loads((built / "pretrained.json").read_text(encoding="utf-8"))
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8").replace("<bucket>", BUCKET)
+    blocks = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    [said] = [block for block in blocks if "PretrainedUrl" in block]
+    given = json.loads(said)
+    assert given.keys() <= walk.parameters(variant).keys()
+    document = json.loads((ROOT / "deployment_policy.json").read_text(encoding="utf-8"))
+    assert judge(variant, Policy.read(json.dumps(document)), given)
+    [instance_type] = re.findall(r'add `"(ml\.[\w.]+)"` to `training_instance_types`', text)
+    [cost] = re.findall(r'`"max_execution_cost_usd": (\d+)`', text)
+    document["training_instance_types"].append(instance_type)
+    document["max_execution_cost_usd"] = int(cost)
+    policy = Policy.read(json.dumps(document))
+    assert judge(variant, policy, given) == []
+    worst = worst_case_cost(variant, values(variant, given), policy)
+    assert worst is not None
+    assert f"{worst:.0f} USD, because" in " ".join(text.split())
 
 
 @pytest.mark.slow

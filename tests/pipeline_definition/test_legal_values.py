@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from local.engine.conditions import all_hold
 from local.engine.definition import read
 from pipeline_definition import checks
 from pipeline_definition.checks.service_model import bundled_model
-from pipeline_definition.parameters import LEGAL_VALUES, PARAMETERS, legal_values, parameters
+from pipeline_definition.parameters import LEGAL_VALUES, hyper_parameters, legal_values, parameters
 from tests.support.definitions.small import changed
 from tools.legal_values import render
 from training.hyper_parameters import parse_hyper_parameters
@@ -24,8 +25,10 @@ SHIPPED: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "pipeline_definition" / "pipeline.json").read_text(encoding="utf-8")
 )
 STEPS = {step["Name"]: step for _, step, _ in walk.steps(SHIPPED)}
-DEFAULTS = {each.name: each.default for each in PARAMETERS}
+DEFAULTS = {each.name: each.default for each in parameters()}
 NUMBERS = {name: legal for name, legal in legal_values().items() if "enum" not in legal}
+TYPED = {name: legal for name, legal in NUMBERS.items() if "also" not in legal}
+"""Those that are declared as numbers, so that the pipeline's own condition can look at them."""
 
 
 def edges(legal: dict[str, Any]) -> Iterator[float]:
@@ -52,9 +55,10 @@ def holds_in_the_pipeline(values: dict[str, Any]) -> bool:
 
 
 def trains(name: str, value: Any) -> bool:
-    hyper_parameter = {each.name: each.hyper_parameter_name for each in PARAMETERS}[name]
+    hyper_parameter = {each.name: each.hyper_parameter for each in hyper_parameters()}[name]
     try:
-        parse_hyper_parameters({hyper_parameter: str(value)})
+        # One of epochs and fine-tune-epochs may be 0, and not both.
+        parse_hyper_parameters({"epochs": "1", hyper_parameter: str(value)})
     except JobError:
         return False
     return True
@@ -65,8 +69,16 @@ def test_the_committed_file_is_what_training_says() -> None:
 
 
 def test_every_number_that_training_or_a_threshold_reads_is_in_it() -> None:
-    hyper_parameters = {each.name for each in PARAMETERS if each.hyper_parameter and each.type != "String"}
-    assert NUMBERS.keys() == hyper_parameters | {"AccuracyThreshold"}
+    typed = {each.name for each in hyper_parameters() if each.type != "String"}
+    assert TYPED.keys() - {"TrainingInstanceCount"} == typed | {"AccuracyThreshold"}
+
+
+@pytest.mark.parametrize("name", [name for name, legal in legal_values().items() if "also" in legal])
+def test_what_the_profile_decides_is_auto_or_a_number(name: str) -> None:
+    for value, legal in (("auto", True), ("automatic", False), ("", False)):
+        assert trains(name, value) is legal
+        assert (checks.illegal_values(SHIPPED, {name: value}) == {}) is legal
+    assert DEFAULTS[name] == "auto"
 
 
 @pytest.mark.parametrize(("name", "number"), EDGES)
@@ -75,14 +87,23 @@ def test_training_the_pipeline_and_the_checks_refuse_the_same_numbers(name: str,
     found = checks.illegal_values(SHIPPED, {**DEFAULTS, name: number})
     assert (found == {}) is legal
     assert checks.illegal_values(SHIPPED, {name: repr(number)}).keys() == found.keys()
-    assert holds_in_the_pipeline({**DEFAULTS, name: number}) is legal
+    if name in TYPED:
+        assert holds_in_the_pipeline({**DEFAULTS, name: number}) is legal
 
 
 def test_a_wrong_value_is_told_with_what_it_must_be() -> None:
-    given = {"AccuracyThreshold": 7.0, "Epochs": "0", "Dropout": 1, "LearningRate": 0.0, "Seed": -1}
+    given = {
+        "AccuracyThreshold": 7.0,
+        "Epochs": "-1",
+        "FineTuneEpochs": "1.5",
+        "Dropout": 1,
+        "LearningRate": 0.0,
+        "Seed": -1,
+    }
     assert checks.illegal_values(SHIPPED, given) == {
         "AccuracyThreshold": "AccuracyThreshold is 7 but must be a number from 0 to 1",
-        "Epochs": "Epochs is 0 but must be a whole number from 1 to 10000",
+        "Epochs": "Epochs is -1 but must be a whole number from 0 to 10000",
+        "FineTuneEpochs": "FineTuneEpochs is 1.5 but must be auto or a whole number from 0 to 10000",
         "Dropout": "Dropout is 1 but must be a number of at least 0 and below 1",
         "LearningRate": "LearningRate is 0 but must be a number above 0 and at most 10",
         "Seed": "Seed is -1 but must be a whole number from 0 to 2147483647",
@@ -91,7 +112,7 @@ def test_a_wrong_value_is_told_with_what_it_must_be() -> None:
 
 def test_a_wrong_value_is_found_where_the_parameter_is_declared_and_only_in_an_execution() -> None:
     wrong = copy.deepcopy(SHIPPED)
-    walk.parameters(wrong)["Epochs"]["DefaultValue"] = 0
+    walk.parameters(wrong)["Epochs"]["DefaultValue"] = -1
     (found,) = checks.check(wrong, bundled_model())
     pointer = f"/Parameters/{list(walk.parameters(wrong)).index('Epochs')}"
     assert (found.place, found.pointer, found.step) == (checks.Place.EXECUTION, pointer, "")
@@ -117,8 +138,8 @@ def unlike(*path: str, to: Any) -> dict[str, Any]:
     ],
 )
 def test_a_parameter_that_another_definition_uses_otherwise_is_left_alone(foreign: dict[str, Any]) -> None:
-    assert checks.illegal_values(SHIPPED, {"Epochs": 0})
-    assert checks.illegal_values(foreign, {"Epochs": 0}) == {}
+    assert checks.illegal_values(SHIPPED, {"Epochs": -1})
+    assert checks.illegal_values(foreign, {"Epochs": -1}) == {}
 
 
 def test_a_threshold_of_another_measure_is_left_alone() -> None:
@@ -158,7 +179,7 @@ def test_sagemaker_itself_refuses_a_backbone_that_cannot_be_trained() -> None:
 
     legal = legal_values()["Backbone"]
     assert enum(pretrained_channel=False) == legal["weights_in_image"]
-    assert enum(pretrained_channel=True) == legal["enum"]
+    assert enum(pretrained_channel=True) == []  # there are too many
     assert walk.parameters(SHIPPED)["Backbone"]["EnumValues"] == legal["weights_in_image"]
 
 
@@ -176,7 +197,14 @@ def test_the_failure_names_every_value_with_what_it_must_be_and_sagemaker_shows_
     parts = STEPS["ParameterOutOfRange"]["Arguments"]["ErrorMessage"]["Std:Join"]["Values"]
     widest = "-" + "9" * 18
     message = "".join(part if isinstance(part, str) else f"<{part['Get']}>" for part in parts)
-    for name, legal in NUMBERS.items():
-        assert f" {name} is <Parameters.{name}>, must be {legal['description']}." in message
+    for name, legal in TYPED.items():
+        low = legal.get("minimum", legal.get("exclusiveMinimum"))
+        high = legal.get("maximum", legal.get("exclusiveMaximum"))
+        (said,) = re.findall(rf" {name} <Parameters.{name}> \(([^)]*)\)", message)
+        assert [float(number) for number in re.findall(r"[0-9.]+", said)] == [low, high]
+        assert ("above" in said, "below" in said) == (
+            "exclusiveMinimum" in legal,
+            "exclusiveMaximum" in legal,
+        )
     # The longest FailureReason of a step.
     assert len("".join(part if isinstance(part, str) else widest for part in parts)) <= 1024

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pipeline_definition import picture
-from pipeline_definition.parameters import PARAMETERS, parameters
+from pipeline_definition.parameters import hyper_parameters, parameters
+from training.hyper_parameters import TABLE
 
 COMMITTED = Path(__file__).parents[2] / "pipeline_definition" / "pipeline.json"
 TEXT = COMMITTED.read_text(encoding="utf-8")
@@ -55,7 +56,7 @@ def test_studio_shows_each_step_under_its_own_name_with_a_description() -> None:
 
 def test_the_parameters_are_those_of_the_table_in_its_order() -> None:
     expected = []
-    for each in PARAMETERS:
+    for each in parameters():
         entry: dict[str, Any] = {"Name": each.name, "Type": each.type}
         if each.default is not None:
             entry["DefaultValue"] = each.default
@@ -185,22 +186,15 @@ def test_both_trainings_run_on_what_the_parameters_say() -> None:
         assert resources["InstanceCount"] == {"Get": "Parameters.TrainingInstanceCount"}
 
 
-def test_every_hyper_parameter_is_passed_as_text_under_its_kebab_name() -> None:
+def test_every_hyper_parameter_is_passed_as_text_under_its_own_name() -> None:
     passed = STEPS["TrainSpot"]["Arguments"]["HyperParameters"]
-    assert set(passed) == {
-        "backbone",
-        "batch-size",
-        "dropout",
-        "epochs",
-        "fine-tune-epochs",
-        "fine-tune-learning-rate",
-        "image-size",
-        "learning-rate",
-        "seed",
-        "weight-decay",
-    }
-    for each in (each for each in PARAMETERS if each.hyper_parameter and each.type != "String"):
-        assert joined(passed[each.hyper_parameter_name]) == f"<Parameters.{each.name}>"
+    assert passed.keys() == TABLE.keys()
+    for each in hyper_parameters():
+        value = passed[each.hyper_parameter]
+        if each.type == "String":
+            assert value == {"Get": f"Parameters.{each.name}"}
+        else:
+            assert joined(value) == f"<Parameters.{each.name}>"
 
 
 @pytest.mark.parametrize(
@@ -277,14 +271,14 @@ def test_the_failure_says_which_threshold_was_missed() -> None:
 def test_the_variant_has_one_more_parameter_after_the_data() -> None:
     names = [each.name for each in parameters(pretrained_channel=True)]
     assert names[names.index("InputDataUrl") + 1] == "PretrainedUrl"
-    assert [name for name in names if name != "PretrainedUrl"] == [each.name for each in PARAMETERS]
+    assert [name for name in names if name != "PretrainedUrl"] == [each.name for each in parameters()]
 
 
 def test_the_variant_for_a_vpc_has_a_parameter_for_each_of_its_ids() -> None:
     names = [each.name for each in parameters(subnets=2, security_groups=1)]
     after = names.index("VolumeKmsKeyId") + 1
     assert names[after : after + 3] == ["SubnetId1", "SubnetId2", "SecurityGroupId1"]
-    assert names[:after] + names[after + 3 :] == [each.name for each in PARAMETERS]
+    assert names[:after] + names[after + 3 :] == [each.name for each in parameters()]
 
 
 def test_the_picture_shows_every_step_and_only_the_shortest_arrows() -> None:
@@ -311,5 +305,5 @@ def test_the_picture_shows_every_step_and_only_the_shortest_arrows() -> None:
 
 def test_the_table_has_a_row_for_each_parameter() -> None:
     rows = picture.blocks()["parameters"].splitlines()[2:]
-    assert [row.split("|")[1].strip(" `") for row in rows] == [each.name for each in PARAMETERS]
+    assert [row.split("|")[1].strip(" `") for row in rows] == [each.name for each in parameters()]
     assert "| `AccuracyThreshold` | Float | `0.7` |" in "\n".join(rows)

@@ -35,7 +35,9 @@ NAMES = ("a", "b", "c")
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Paths]:
     outputs = preprocessed(tmp_path_factory.mktemp("preprocess"))
-    paths = training_folder(tmp_path_factory.mktemp("train"), outputs, learning_rate="0.01", epochs="10")
+    paths = training_folder(
+        tmp_path_factory.mktemp("train"), outputs, learning_rate="0.01", epochs="20", fine_tune_epochs="0"
+    )
     run(paths)
     return outputs, paths
 

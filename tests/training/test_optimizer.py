@@ -14,12 +14,11 @@ from training.optimizer import AdamW
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = """
 import json, pathlib, sys
-from training import hyper_parameters, training_job
+from training import fit
 from training.job import StopRequest
 from training.paths import Paths
 paths = Paths(pathlib.Path(sys.argv[1]))
-given = hyper_parameters.parse_hyper_parameters(json.loads(paths.hyper_parameters.read_text()))
-training_job.run(paths, given, StopRequest())
+fit.run(paths, json.loads(paths.hyper_parameters.read_text()), StopRequest())
 print("imported:", sorted({"torch._dynamo", "sympy"} & set(sys.modules)))
 """
 

@@ -11,9 +11,17 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.support.soak import sample
-from tests.support.training.trained_model import EPOCH_STEPS, preprocessed, run, training_folder, weights
+from tests.support.training.trained_model import (
+    EPOCH_STEPS,
+    StopAt,
+    preprocessed,
+    run,
+    training_folder,
+    weights,
+)
 from training import checkpoint, train
 from training.checkpoint import CheckpointStore
 from training.data import Channel
@@ -23,18 +31,6 @@ from training.paths import BASE_VARIABLE, Paths
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-class StopAt(StopRequest):
-    """SIGTERM that comes when the work asks for it the n-th time: between any two steps or batches."""
-
-    def __init__(self, asked: int) -> None:
-        self._left = asked
-
-    @property
-    def requested(self) -> bool:  # type: ignore[override]
-        self._left -= 1
-        return self._left < 0
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +105,9 @@ def test_sigterm_in_the_validation_of_an_epoch_keeps_the_epoch(
 ) -> None:
     paths = training_folder(tmp_path, outputs)
     with pytest.raises(Stopped):
-        run(paths, StopAtCheck(4))  # start, features of train and of validation, fine-tuning's validation
+        run(
+            paths, StopAtCheck(5)
+        )  # start, before the first image, features of train and of validation, fine-tuning's validation
     run(paths)
     assert f"resumed at step={4 * EPOCH_STEPS} epoch=4/5" in capsys.readouterr().out
     assert weights(paths) == weights(uninterrupted)
@@ -150,7 +148,9 @@ def test_a_checkpoint_is_written_after_the_first_epoch_and_between_the_phases(
 ) -> None:
     run(training_folder(tmp_path, outputs))
     steps = [
-        line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("checkpoint ")
+        line.split()[1]
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith("checkpoint step=")
     ]
     assert steps == [f"step={EPOCH_STEPS}", f"step={3 * EPOCH_STEPS}"]
 
@@ -335,11 +335,6 @@ def test_a_failed_training_leaves_its_reason(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv(BASE_VARIABLE, str(tmp_path))
     assert train.main() == 1
     assert "channel train is missing" in Paths(tmp_path).failure.read_text()
-    config = tmp_path / "input/config/resourceconfig.json"
-    config.parent.mkdir(parents=True)
-    config.write_text(json.dumps({"current_host": "algo-1", "hosts": ["algo-1", "algo-2"]}))
-    assert train.main() == 1
-    assert "InstanceCount to 1" in Paths(tmp_path).failure.read_text()
 
 
 def test_channels_of_different_data_are_not_trained_together(outputs: Path, tmp_path: Path) -> None:
@@ -363,3 +358,79 @@ def test_a_model_that_does_not_fit_on_the_disk_fails_plainly(
         JobError, match=r"no space left for the model in .*/model: give the job a bigger volume"
     ):
         run(paths)
+
+
+# --- features and finished runs -------------------------------------------------------------------------
+
+
+def test_features_survive_an_interruption(
+    outputs: Path, uninterrupted: Paths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = training_folder(tmp_path, outputs)
+    with pytest.raises(Stopped):
+        run(paths, StopAtCheck(4))  # start, before the first image, features of train, those of validation
+    (kept,) = paths.checkpoints.glob("*/features-*.pt")
+    assert kept.name == "features-train.pt"
+    assert "checkpoint features=15 " in capsys.readouterr().out
+    run(paths)
+    said = capsys.readouterr().out
+    assert "features-train.pt" not in said  # nothing of them was computed again
+    assert "features-validation.pt" in said
+    assert weights(paths) == weights(uninterrupted)
+
+
+def test_features_of_some_images_are_gone_on_with(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path, "run")
+    some = torch.arange(12.0).reshape(3, 4)
+    assert store.load_features("train") is None
+    assert store.save_features("train", some)
+    again = CheckpointStore(tmp_path, "run").load_features("train")
+    assert again is not None
+    assert torch.equal(again, some)
+    (tmp_path / "run/features-train.pt").write_bytes(b"x" * 500)
+    assert CheckpointStore(tmp_path, "run").load_features("train") is None
+
+
+def test_a_finished_training_leaves_empty_files_that_no_later_one_takes(
+    outputs: Path, uninterrupted: Paths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = training_folder(tmp_path, outputs)
+    for _ in range(2):
+        run(paths)
+        left = list(paths.checkpoints.glob("*/*"))
+        assert {path.name for path in left} >= {"checkpoint-0.pt", "features-train.pt"}
+        assert [path.stat().st_size for path in left] == [0] * len(left)
+        assert weights(paths) == weights(uninterrupted)
+    said = capsys.readouterr()
+    assert "resumed" not in said.out
+    assert "damaged" not in said.err
+
+
+def test_the_time_between_checkpoints_is_a_parameter_that_a_resumed_job_may_change(
+    outputs: Path, uninterrupted: Paths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = CheckpointStore(tmp_path, "run", seconds=5, clock=iter([0.0, 4.9, 5.0]).__next__)
+    assert [store.is_due(), store.is_due()] == [False, True]
+    first = training_folder(tmp_path / "first", outputs)
+    with pytest.raises(Stopped):
+        run(first, StopAt(12))
+    second = training_folder(tmp_path / "second", outputs, checkpoint_seconds="1")
+    second.checkpoints.symlink_to(first.checkpoints)
+    capsys.readouterr()
+    run(second)
+    assert "resumed at step=" in capsys.readouterr().out
+    assert weights(second) == weights(uninterrupted)
+
+
+def test_sigterm_before_there_is_anything_to_keep_ends_the_job_at_once() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        stop = StopRequest.on_sigterm(at_once=True)
+        with pytest.raises(Stopped):
+            signal.raise_signal(signal.SIGTERM)
+        stop = StopRequest.on_sigterm(at_once=True)
+        stop.defer()
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.requested
+    finally:
+        signal.signal(signal.SIGTERM, before)

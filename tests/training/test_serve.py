@@ -45,7 +45,9 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def base(outputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a serving container finds below /opt/ml: the model alone, which it may not change."""
-    trained = training_folder(tmp_path_factory.mktemp("train"), outputs, learning_rate="0.01", epochs="10")
+    trained = training_folder(
+        tmp_path_factory.mktemp("train"), outputs, learning_rate="0.01", epochs="20", fine_tune_epochs="0"
+    )
     run(trained)
     base = tmp_path_factory.mktemp("serve")
     shutil.copytree(trained.model, Paths(base).model)

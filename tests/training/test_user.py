@@ -41,7 +41,7 @@ def reachable() -> Iterator[Path]:
 def user() -> None:
     """Somebody who is not root and can run this Python with its PyTorch."""
     with reachable() as folder:
-        done = run(folder, "training.training_job")
+        done = run(folder, "training.fit")
     if done.returncode:
         pytest.skip(f"user {USER} cannot run {sys.executable} in {ROOT}: {done.stderr.splitlines()[-1]}")
 
@@ -134,7 +134,7 @@ def test_evaluate_ends_before_it_reads_the_model(base: Path) -> None:
 
 
 def test_an_input_that_the_user_may_not_read_is_answered_in_the_same_way(base: Path) -> None:
-    if (done := run(base, "training.training_job", privileges=())).returncode:
+    if (done := run(base, "training.fit", privileges=())).returncode:
         pytest.skip(
             f"user {USER} cannot read {sys.executable} or its packages: {done.stderr.splitlines()[-1]}"
         )

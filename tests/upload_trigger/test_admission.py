@@ -90,9 +90,9 @@ def test_all_that_the_policy_forbids_is_told_at_once() -> None:
 
 def test_the_policy_is_not_asked_about_values_that_it_cannot_know() -> None:
     wrong = changed(SHIPPED, *IMAGE, to="somebody/else:1")
-    assert [place for place, _ in refused(wrong, b'{"Epoch": 1, "BatchSize": "big"}')] == [
+    assert [place for place, _ in refused(wrong, b'{"Epoch": 1, "ImageSize": "big"}')] == [
         "parameters.json#/Epoch",
-        "parameters.json#/BatchSize",
+        "parameters.json#/ImageSize",
     ]
 
 

@@ -5,7 +5,7 @@
     timm/<architecture>.<tag>       timm's networks, as timm/convnext_base.fb_in22k
 
 All but the first need a file of weights in the channel `pretrained`. A further source of networks is a module
-with a function `build`, and a line in `_build` and `names` below.
+with a function `build`, and a line in `names` and in `build` below.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ from image_data import decoding
 from image_data.errors import UnreadableImageError
 from training.allocator import return_memory
 from training.artifact import ModelDescription
+from training.augmentation import CentreCrop
 from training.calibration import tempered
-from training.data import CentreCrop
 from training.model import Classifier, choose_device, folded
 from training.shards import short_side
 
@@ -87,7 +87,7 @@ class Predictor:
         width, height = shrunk.original_size
         if width * height > LARGE_PIXELS:
             return_memory()
-        return self._crop(torch.from_numpy(np.array(shrunk.image)).permute(2, 0, 1), 0)
+        return self._crop(torch.from_numpy(np.array(shrunk.image)).permute(2, 0, 1))
 
     def classify(self, images: Sequence[Tensor]) -> list[Answer]:
         """Run the network on prepared images."""

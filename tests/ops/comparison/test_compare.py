@@ -27,7 +27,7 @@ from tests.support.services.report_clients import ReportClients
 FIRST, SECOND = "q3fz81mkd2ax", "bbbb22222222"
 
 
-class World:
+class KnownExecutions:
     def __init__(self) -> None:
         self.first, self.second = succeeded(FIRST), succeeded(SECOND)
         self.second.parameters["Epochs"] = "30"
@@ -64,9 +64,9 @@ def rewrite_answers(execution_id: str, kind: str, wrong: int) -> None:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[KnownExecutions]:
     with mock_aws():
-        found = World()
+        found = KnownExecutions()
         monkeypatch.setattr(session.Session, "client", lambda _self, service: found.client(service))
         yield found
 
@@ -75,7 +75,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(world: World, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(world: KnownExecutions, capsys: pytest.CaptureFixture[str]) -> Run:
     def command(*arguments: str) -> tuple[int, str, str]:
         capsys.readouterr()
         code = cli.run(["compare", *arguments])
@@ -117,7 +117,7 @@ def test_models_are_compared_image_by_image_on_the_same_images(run: Run) -> None
     assert worse["paired"]["p_value"] < 1e-6
 
 
-def test_a_model_package_is_read_through_its_model_metrics(run: Run, world: World) -> None:
+def test_a_model_package_is_read_through_its_model_metrics(run: Run, world: KnownExecutions) -> None:
     arn = f"{PREFIX}:model-package/cv-birds/2"
     url = f"s3://{BUCKET}/{folder(FIRST, 'spot')}/evaluation.json"
     world.sagemaker.model_metrics = {arn: url}
@@ -163,7 +163,7 @@ def test_an_evaluation_that_is_none_breaks_nothing(run: Run, body: bytes) -> Non
     assert "not compared image by image" in said
 
 
-def test_a_page_says_the_same_and_loads_nothing(run: Run, world: World, tmp_path: Path) -> None:
+def test_a_page_says_the_same_and_loads_nothing(run: Run, world: KnownExecutions, tmp_path: Path) -> None:
     world.second.parameters["Epochs"] = "<script>alert(1)</script>"
     page = tmp_path / "compare.html"
     code, _, _ = run(execution(FIRST), execution(SECOND), "--html", str(page))
@@ -192,7 +192,7 @@ def test_what_does_not_exist_is_one_sentence(run: Run) -> None:
 
 
 def test_a_page_that_is_a_folder_is_refused_before_anything_is_asked(
-    run: Run, world: World, tmp_path: Path
+    run: Run, world: KnownExecutions, tmp_path: Path
 ) -> None:
     code, _, said = run(execution(FIRST), "--html", str(tmp_path))
     assert code == 2
@@ -201,7 +201,7 @@ def test_a_page_that_is_a_folder_is_refused_before_anything_is_asked(
 
 
 def test_a_page_that_cannot_be_written_is_said_before_anything_is_asked(
-    run: Run, world: World, tmp_path: Path
+    run: Run, world: KnownExecutions, tmp_path: Path
 ) -> None:
     code, _, said = run(execution(FIRST), "--html", str(tmp_path / "nowhere" / "page.html"))
     assert code == 2
@@ -261,7 +261,9 @@ def test_predictions_that_are_not_of_the_evaluation_are_not_paired(
         "ListPipelineExecutionSteps",
     ],
 )
-def test_a_right_that_is_missing_is_said_and_breaks_nothing(run: Run, world: World, denied: str) -> None:
+def test_a_right_that_is_missing_is_said_and_breaks_nothing(
+    run: Run, world: KnownExecutions, denied: str
+) -> None:
     world.sagemaker.denied.add(denied)
     code, said, error = run(execution(FIRST), execution(SECOND))
     assert code == 0, error

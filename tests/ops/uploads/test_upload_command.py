@@ -178,8 +178,8 @@ def test_a_wrong_value_on_the_command_line_is_told_before_aws_is_asked(
         raise AssertionError("AWS is asked")
 
     monkeypatch.setattr("ops.aws.session.boto3.Session", refuse)
-    said = "Error: Epochs is 0 but must be a whole number from 1 to 10000\n"
-    assert upload(capsys, "-p", "Epochs=0") == (2, said)
+    said = "Error: Epochs is -1 but must be a whole number from 0 to 10000\n"
+    assert upload(capsys, "-p", "Epochs=-1") == (2, said)
 
 
 def test_what_another_value_replaces_is_not_held_against_an_upload(

@@ -185,12 +185,12 @@ def test_both_files_are_told_of_when_both_are_wrong(tmp_path: Path, capsys: Capt
 def test_values_beside_it_are_judged_too(tmp_path: Path, capsys: Captured) -> None:
     good = write(tmp_path / "good.json", {"Epochs": 3, "Backbone": "efficientnet_lite0"})
     bad = write(
-        tmp_path / "bad.json", {"Epoch": 3, "BatchSize": "big", "ExecutionRoleArn": "arn:aws:iam::1:role/x"}
+        tmp_path / "bad.json", {"Epoch": 3, "ImageSize": "big", "ExecutionRoleArn": "arn:aws:iam::1:role/x"}
     )
     assert validate(capsys, str(SHIPPED), "--parameters", good)[0] == 0
     code, said = validate(capsys, str(SHIPPED), "--parameters", bad)
     assert code == 2
-    for pointer in ("Epoch", "BatchSize", "ExecutionRoleArn"):
+    for pointer in ("Epoch", "ImageSize", "ExecutionRoleArn"):
         assert f"\n  parameters.json#/{pointer}: " in said
 
 

@@ -12,6 +12,8 @@ import functools
 import re
 from typing import NamedTuple
 
+from pipeline_definition.parameters import hyper_parameters
+
 TEXT = ("longer", "emptied", "foreign role", "a parameter", "a variable")
 """Texts in which no location is."""
 CONSTANT = ("longer", "emptied", "foreign role")
@@ -49,6 +51,9 @@ NO_CONDITION = (
 )
 REFUSED = "SageMaker refuses the request for the job, so nothing runs"
 NUMBER = "SageMaker refuses a number where a text must be, and to others it says no more than a text"
+WORDS = ",".join(each.name for each in hyper_parameters() if each.type == "String")
+ENUMS = ",".join(each.name for each in hyper_parameters() if each.enum)
+NUMBERS = ",".join(each.name for each in hyper_parameters() if each.type != "String")
 HARMLESS = [
     Harmless("/Steps/**/{Description,DisplayName}", (*CONSTANT, *LOCATION, "removed"), FOR_PEOPLE),
     Harmless("/Steps/**/ErrorMessage", (*TEXT[2:], *LOCATION), FOR_PEOPLE),
@@ -71,20 +76,18 @@ HARMLESS = [
     # Parameters: whatever they say is judged where it is used.
     Harmless("/Parameters", ("reversed",), "their order means nothing"),
     Harmless(
-        "/Parameters/{AnnotationFileName,ClassSelection,Backbone,InputDataDigest}/DefaultValue",
+        f"/Parameters/{{AnnotationFileName,ClassSelection,InputDataDigest,{WORDS}}}/DefaultValue",
         (*CONSTANT, "instance type"),
         OWN_CODE,
     ),
     Harmless(
-        "/Parameters/{Epochs,FineTuneEpochs,BatchSize,LearningRate,FineTuneLearningRate,WeightDecay,Dropout,"
-        "ImageSize,Seed}/DefaultValue",
+        f"/Parameters/{{{NUMBERS}}}/DefaultValue",
         LIMITED,
         OWN_CODE,
     ),
     Harmless("/Parameters/AccuracyThreshold/DefaultValue", LIMITED, DECIDES),
     Harmless(
-        "/Parameters/{ProcessingInstanceCount,TrainingInstanceCount,AccuracyThreshold,Epochs,FineTuneEpochs,"
-        "BatchSize,LearningRate,FineTuneLearningRate,WeightDecay,Dropout,ImageSize,Seed}/DefaultValue",
+        f"/Parameters/{{ProcessingInstanceCount,TrainingInstanceCount,AccuracyThreshold,{NUMBERS}}}/DefaultValue",
         ("another type",),
         "the text of a number, which is judged as the number, as StartPipelineExecution gets it",
     ),
@@ -95,12 +98,12 @@ HARMLESS = [
         "the deployment gives its own",
     ),
     Harmless(
-        "/Parameters/{ModelApprovalStatus,Backbone}/EnumValues",
+        f"/Parameters/{{ModelApprovalStatus,{ENUMS}}}/EnumValues",
         ("null", "another type", "an entry more", "emptied", "removed", *ORDER),
         "the value itself is judged, whatever the definition would allow",
     ),
     Harmless(
-        "/Parameters/{ModelApprovalStatus,Backbone}/EnumValues/*",
+        f"/Parameters/{{ModelApprovalStatus,{ENUMS}}}/EnumValues/*",
         ("null", "another type", "longer", "emptied", *ANYTHING, "removed"),
         "the value itself is judged, whatever the definition would allow",
     ),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.training.cub_layout import write_cub
-from training import hyper_parameters, preprocess, training_job
+from training import fit, preprocess
 from training.job import StopRequest
 from training.paths import BASE_VARIABLE, Paths
 
@@ -40,8 +40,19 @@ def training_folder(base: Path, outputs: Path, **given: str) -> Paths:
 
 def run(paths: Paths, stop: StopRequest | None = None) -> None:
     """Train in this process as `training.train` does."""
-    given = json.loads(paths.hyper_parameters.read_text())
-    training_job.run(paths, hyper_parameters.parse_hyper_parameters(given), stop or StopRequest())
+    fit.run(paths, json.loads(paths.hyper_parameters.read_text()), stop or StopRequest())
+
+
+class StopAt(StopRequest):
+    """SIGTERM that comes when the work asks for it the n-th time: between any two steps or batches."""
+
+    def __init__(self, asked: int) -> None:
+        self._left = asked
+
+    @property
+    def requested(self) -> bool:  # type: ignore[override]
+        self._left -= 1
+        return self._left < 0
 
 
 def weights(paths: Paths) -> bytes:

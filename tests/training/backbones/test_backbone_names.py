@@ -12,7 +12,7 @@ from training.model import check_backbone
 IMPORTS = """
 import sys
 from pathlib import Path
-from training import artifact, model, training_job
+from training import artifact, fit, model
 from training.model import Classifier, check_backbone, load_pretrained
 check_backbone("efficientnet_lite0")
 classifier = Classifier("efficientnet_lite0", 3, 0.2, image_size=32)

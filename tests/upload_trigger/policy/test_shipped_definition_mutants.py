@@ -17,6 +17,7 @@ from tests.support.definitions.harmless_mutants import (
     FEWER,
     HARMLESS,
     LOCATION,
+    WORDS,
     Harmless,
     pattern,
 )
@@ -43,7 +44,7 @@ ELSEWHERE = [
     Elsewhere("/Parameters/*/Name", ("longer",), USED, "references to the old name"),
     Elsewhere("/Parameters/*/DefaultValue", ("removed",), USED, "a value is missing where it is used"),
     Elsewhere(
-        "/Parameters/{AnnotationFileName,ClassSelection,Backbone,InputDataDigest}/DefaultValue",
+        f"/Parameters/{{AnnotationFileName,ClassSelection,InputDataDigest,{WORDS}}}/DefaultValue",
         LOCATION,
         USED,
         "a value is judged where it is used",
