@@ -15,7 +15,7 @@ from training.job import JobError
 LOWEST, HIGHEST = 0.5, 100.0
 """The temperatures that a fit can end with. Where every validation image is answered rightly, the best would
 be 0, at which a model is certain of everything. Twice as steep is what smoothed labels ask for; four times
-as steep was worse for new images than no temperature, whenever a dozen validation images happened to be right.
+as steep can be worse for new images than no temperature, where a dozen validation images happen to be right.
 At 100 every class is about as probable, and more could not be flatter.
 """
 HALVINGS = 64

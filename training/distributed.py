@@ -149,8 +149,8 @@ class World:
         first = self.from_first(fingerprint.encode())
         if self.any(first != fingerprint.encode())[0]:
             raise JobError(
-                "the processes do not have the same hyper-parameters, images, weights, code and kind of device: "
-                "give every instance all of each channel (FullyReplicated) and the same image"
+                "the processes do not have the same hyper-parameters, images, weights, code and kind of "
+                "device: give every instance all of each channel (FullyReplicated) and the same image"
             )
 
     @contextlib.contextmanager

@@ -549,9 +549,10 @@ class Fit:
         except ValueError as error:  # which only what went through the network could tell
             if "more than 1 value per channel" not in str(error):
                 raise
+            size = self.context.hyper_parameters.image_size
             raise JobError(
                 f"batch-norm is trained, but step {self.step + 1} has a part of {len(images)} image of "
-                f"{self.context.hyper_parameters.image_size} pixels, which has no statistics: choose a batch-size that "
+                f"{size} pixels, which has no statistics: choose a batch-size that "
                 f"leaves no single one of {len(self.context.train)} images, fewer accumulation-steps or "
                 "batch-norm frozen"
             ) from error

@@ -53,5 +53,5 @@ def test_a_validation_loss_that_is_no_number_ends_the_training_there(
 
     monkeypatch.setattr(HeadPhase, "evaluate", overflown)
     paths = training_folder(tmp_path, outputs, patience="1", kept_epoch="best")
-    with pytest.raises(JobError, match="validation loss of head is no finite number after epoch 1: .* lower"):
+    with pytest.raises(JobError, match=r"validation loss of head is no finite number after epoch 1: .*lower"):
         run(paths)
