@@ -41,6 +41,8 @@ READING = ("describe-", "filter-", "get-", "head-", "list-", "lookup-")
 """How an operation begins that changes nothing."""
 PROGRAMS = ("aws ", "cv-pipeline ", "make ")
 """How a command of the document begins; other code in its cell is a word of the sentence."""
+VARIABLE = re.compile(r"\$(ROLE|[ABEFIJMPQR])\b")
+"""What stands in the document's commands for a value of the deployment or of the execution."""
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DENIED = re.compile(r"AccessDenied|not authorized|UnauthorizedOperation", re.IGNORECASE)
 STOPPING_SECONDS = 120
@@ -108,12 +110,12 @@ def only_reads(command: str) -> bool:
 
 def filled(command: str, values: Values) -> str:
     """Return a command with its variables filled in, as far as they are known."""
-    return re.sub(r"\$([A-Z]+)\b", lambda found: values.get(found[1], found[0]), command)
+    return VARIABLE.sub(lambda found: values.get(found[1], found[0]), command)
 
 
 def unfilled(command: str) -> list[str]:
     """Return the variables of a command that have no value."""
-    return re.findall(r"\$[A-Z]+\b", command)
+    return VARIABLE.findall(command)
 
 
 def ask(command: str, client_of: ClientOf) -> AwsAnswer:

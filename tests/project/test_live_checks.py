@@ -301,6 +301,13 @@ def test_what_is_printed_is_what_is_asked() -> None:
     assert given["Filters"] == [wanted]
 
 
+def test_every_variable_of_the_first_ten_has_a_value_in_an_account_with_an_execution() -> None:
+    printed = ask(FakeAccount()).output
+    commands = re.findall(r"^  \$ (.*)$", printed, re.MULTILINE)
+    assert len(commands) > len(JUDGES)
+    assert set(re.findall(r"\$\w+", " ".join(commands))) == {"$LATEST"}
+
+
 def test_lists_are_read_to_their_last_page() -> None:
     account = FakeAccount()
     first, *others = account.answers["ListServiceQuotas"]["Quotas"]
@@ -510,6 +517,13 @@ def test_local_aws_is_asked_when_somebody_says_so(monkeypatch: pytest.MonkeyPatc
     result = CliRunner().invoke(main, ["quotas", "--local"])
     assert result.exit_code == 2
     assert "Could not connect to the endpoint" in result.output
+
+
+@pytest.mark.usefixtures("at_home")
+def test_a_client_is_of_the_region_that_the_command_names() -> None:
+    clients = live_checks.OwnClients(local=False)
+    assert clients("pricing", "ap-south-1").meta.region_name == "ap-south-1"
+    assert clients("sagemaker", None).meta.region_name == REGION
 
 
 def test_every_address_of_aws_is_one() -> None:
