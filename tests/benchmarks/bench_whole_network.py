@@ -30,24 +30,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from image_data.layouts import find_data_set
 from tests.benchmarks.folds import FOLDS, corrected_interval, folds
 from tests.benchmarks.measure import median, show
+from tests.benchmarks.shards import Shards, write_channel
 from training import fit
 from training.artifact import read_artifact
 from training.data import Channel
 from training.evaluate import predict
 from training.job import StopRequest
-from training.manifest import class_list
-from training.paths import Paths, write_json, write_json_list
-from training.preprocess import store_image
-from training.shards import ShardWriter, StoredImage, short_side
+from training.paths import Paths
 
 REFERENCE, WHOLE = "frozen", "whole"
 LAPTOP = {"profile": "laptop"}
@@ -59,53 +55,21 @@ RECIPES: Mapping[str, Mapping[str, str]] = {
 }
 MARGIN = 0.02
 """What whole-network training may lose to the frozen backbone."""
-QUALITY = 90
-"""Of the JPEGs to learn from: Preprocess's default."""
-
-
-class Images:
-    """All images of a data set in shards, once as training sees them and once as evaluation does."""
-
-    def __init__(self, data: Path, folder: Path, image_size: int) -> None:
-        self.learned, self.measured = folder / "learned", folder / "measured"
-        found, side = find_data_set(data), short_side(image_size)
-        labels = {number: label for label, number in enumerate(sorted(found.classes))}
-        for place, quality in ((self.learned, QUALITY), (self.measured, None)):
-            with ShardWriter(place, "all") as writer:
-                for record, content in found.read(found.images):
-                    stored = store_image(content, short_side=side, quality=quality)
-                    if not isinstance(stored, StoredImage):
-                        raise SystemExit(f"{record.name} of {data} cannot be read: {stored}")
-                    writer.add(record, labels[record.class_id], stored)
-            classes = class_list(found.classes)
-            write_json(place / "classes.json", {"classes": classes, "digest": str(data), "short_side": side})
-        self.labels = Channel(self.learned).labels().numpy().astype(np.int64)
-
-    @staticmethod
-    def write_channel(source: Path, positions: Sequence[int], target: Path) -> None:
-        """Make a channel of some images: its own index beside links to the same shards."""
-        target.mkdir(parents=True)
-        for path in (*source.glob("shard-*.tar"), source / "classes.json"):
-            (target / path.name).hardlink_to(path)  # a channel follows no symbolic links
-        entries = Channel(source).entries
-        write_json_list(
-            target / "index-all.json", {}, "images", (asdict(entries[place]) for place in positions)
-        )
 
 
 def train_and_measure(
-    images: Images, folder: Path, parts: Mapping[str, Sequence[int]], recipe: Mapping[str, str]
+    shards: Shards, folder: Path, parts: Mapping[str, Sequence[int]], recipe: Mapping[str, str]
 ) -> tuple[float, float]:
     """Train one model in `folder`; return its accuracy on the images held out, and the training's seconds."""
     paths = Paths(folder)
-    images.write_channel(images.learned, parts["train"], paths.channel("train"))
-    images.write_channel(images.measured, parts["validation"], paths.channel("validation"))
+    write_channel(shards.learned, parts["train"], paths.channel("train"))
+    write_channel(shards.measured, parts["validation"], paths.channel("validation"))
     started = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
         fit.run(paths, recipe, StopRequest())
     seconds = time.perf_counter() - started
     held_out = paths.processing_input("test")
-    images.write_channel(images.measured, parts["test"], held_out)
+    write_channel(shards.measured, parts["test"], held_out)
     test = Channel(held_out)
     classifier, description = read_artifact(paths.model)
     answers = predict(classifier, description, test).argmax(1)
@@ -115,22 +79,21 @@ def train_and_measure(
 
 
 def compare(
-    images: Images, recipes: Mapping[str, Mapping[str, str]], repeats: int
+    shards: Shards, recipes: Mapping[str, Mapping[str, str]], repeats: int
 ) -> tuple[dict[str, list[float]], dict[str, list[float]], tuple[int, int]]:
     """Return accuracies and seconds of every recipe by fold, and how many images taught and tested one."""
     accuracies: dict[str, list[float]] = {name: [] for name in recipes}
     seconds: dict[str, list[float]] = {name: [] for name in recipes}
     sizes = (0, 0)
-    for fold, (rest, test) in enumerate(folds(images.labels, repeats)):
-        train, validation = train_test_split(
-            rest, test_size=0.1, stratify=images.labels[rest], random_state=fold
-        )
+    labels = Channel(shards.learned).labels().numpy().astype(np.int64)
+    for fold, (rest, test) in enumerate(folds(labels, repeats)):
+        train, validation = train_test_split(rest, test_size=0.1, stratify=labels[rest], random_state=fold)
         sizes = len(train), len(test)
         parts = {"train": sorted(train), "validation": sorted(validation), "test": test}
         for name, recipe in recipes.items():
             with tempfile.TemporaryDirectory() as folder:
                 given = {**recipe, "seed": str(fold)}
-                accuracy, took = train_and_measure(images, Path(folder), parts, given)
+                accuracy, took = train_and_measure(shards, Path(folder), parts, given)
             accuracies[name].append(accuracy)
             seconds[name].append(took)
         told = ", ".join(
@@ -138,6 +101,39 @@ def compare(
         )
         print(f"fold {fold + 1} of {FOLDS * repeats}: {told}", file=sys.stderr, flush=True)
     return accuracies, seconds, sizes
+
+
+def show_table(
+    accuracies: Mapping[str, Sequence[float]],
+    seconds: Mapping[str, Sequence[float]],
+    sizes: tuple[int, int],
+    image_size: int,
+) -> None:
+    """Print what `compare` returned, with the differences to the frozen network."""
+    (train, test), rows, lowest = sizes, [], 0.0
+    for name in accuracies:
+        row = [name, f"{statistics.fmean(accuracies[name]):.3f}", f"{statistics.stdev(accuracies[name]):.3f}"]
+        if name == REFERENCE:
+            row += ["", ""]
+        else:
+            pairs = zip(accuracies[name], accuracies[REFERENCE], strict=True)
+            differences = [mine - reference for mine, reference in pairs]
+            low, high = corrected_interval(differences, train, test)
+            row += [f"{statistics.fmean(differences):+.3f}", f"{low:+.3f} to {high:+.3f}"]
+            lowest = low if name == WHOLE else lowest
+        ratio = median([a / b for a, b in zip(seconds[name], seconds[REFERENCE], strict=True)])
+        rows.append([*row, f"{median(seconds[name]):.1f}", f"{ratio:.1f}"])
+    show(
+        f"Images of {image_size} px, {len(accuracies[REFERENCE]) // FOLDS} x {FOLDS} folds",
+        ["recipe", "accuracy", "sd", "difference", "95 % interval", "seconds", "ratio"],
+        rows,
+        [
+            f"differences are to {REFERENCE}, fold by fold; sd is over the folds",
+            f"a fold learns from {train} images and is measured by {test}",
+            f"{WHOLE} against {REFERENCE}: a loss of more than {MARGIN:.2f} is "
+            f"{'ruled out' if lowest >= -MARGIN else 'not ruled out'} (lower end {lowest:+.3f})",
+        ],
+    )
 
 
 def main() -> None:
@@ -150,33 +146,9 @@ def main() -> None:
     size = {"image-size": str(given.image_size)}
     recipes = {name: {**recipe, **size} for name, recipe in RECIPES.items()}
     with tempfile.TemporaryDirectory() as folder:
-        images = Images(given.data, Path(folder), given.image_size)
-        accuracies, seconds, (train, test) = compare(images, recipes, given.repeats)
-    rows, lowest = [], 0.0
-    for name in recipes:
-        row = [name, f"{statistics.fmean(accuracies[name]):.3f}", f"{statistics.stdev(accuracies[name]):.3f}"]
-        if name == REFERENCE:
-            row += ["", ""]
-        else:
-            pairs = zip(accuracies[name], accuracies[REFERENCE], strict=True)
-            differences = [mine - reference for mine, reference in pairs]
-            low, high = corrected_interval(differences, train, test)
-            row += [f"{statistics.fmean(differences):+.3f}", f"{low:+.3f} to {high:+.3f}"]
-            lowest = low if name == WHOLE else lowest
-        ratio = median([a / b for a, b in zip(seconds[name], seconds[REFERENCE], strict=True)])
-        rows.append([*row, f"{median(seconds[name]):.1f}", f"{ratio:.1f}"])
-    holds = "is shown" if lowest >= -MARGIN else "is not shown"
-    show(
-        f"{len(images.labels)} images at {given.image_size} px, {given.repeats} x {FOLDS} folds",
-        ["recipe", "accuracy", "sd", "difference", "95 % interval", "seconds", "ratio"],
-        rows,
-        [
-            f"differences are to {REFERENCE}, fold by fold; sd is over the folds",
-            f"a fold learns from {train} images and is measured by {test}",
-            f"{WHOLE} against {REFERENCE}: a loss of more than {MARGIN:.2f} is "
-            f"{'ruled out' if lowest >= -MARGIN else 'not ruled out'} (lower end {lowest:+.3f})",
-        ],
-    )
+        shards = Shards(given.data, Path(folder), given.image_size)
+        accuracies, seconds, sizes = compare(shards, recipes, given.repeats)
+    show_table(accuracies, seconds, sizes, given.image_size)
 
 
 if __name__ == "__main__":
