@@ -81,7 +81,7 @@ def train_and_measure(
 def compare(
     shards: Shards, recipes: Mapping[str, Mapping[str, str]], repeats: int
 ) -> tuple[dict[str, list[float]], dict[str, list[float]], tuple[int, int]]:
-    """Return accuracies and seconds by recipe and fold, and a fold's images: fewest learned, most held out."""
+    """Return accuracies, seconds, and the images of a fold: the fewest learned from, the most held out."""
     accuracies: dict[str, list[float]] = {name: [] for name in recipes}
     seconds: dict[str, list[float]] = {name: [] for name in recipes}
     labels = Channel(shards.learned).labels().numpy().astype(np.int64)

@@ -138,7 +138,7 @@ def step_rate(shards: Shards, backbone: str, precision: str, sizes: Sizes, devic
 
 
 @dataclass(frozen=True)
-class Training:
+class LoggedTraining:
     """What a training's log says: when each epoch ended, in seconds from the start, and how good it was."""
 
     images: int
@@ -165,7 +165,7 @@ def preprocess(folder: Path, images_per_class: int, image_size: int) -> Path:
 
 def train(
     folder: Path, outputs: Path, strings: Mapping[str, str], weights: Path | None = None, **variables: str
-) -> Training:
+) -> LoggedTraining:
     """Train in `folder` as a job does, with these variables in its environment, and read its log."""
     paths = Paths(folder)
     for name in ("train", "validation"):
@@ -186,7 +186,7 @@ def train(
                 epochs.append((time.perf_counter() - started, float(found[2])))
     if process.returncode:
         raise SystemExit(f"the training with {json.dumps(strings)} ended with code {process.returncode}")
-    return Training(len(Channel(paths.channel("train"))), tuple(epochs))
+    return LoggedTraining(len(Channel(paths.channel("train"))), tuple(epochs))
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -54,7 +54,7 @@ def test_the_gpu_benchmark_measures_steps_on_any_device(tmp_path: Path, precisio
 
 
 def test_time_to_accuracy_is_that_of_the_first_epoch_that_reaches_it() -> None:
-    training = gpu.Training(images=100, epochs=((10.0, 0.5), (12.0, 0.9), (14.0, 0.8), (15.0, 0.95)))
+    training = gpu.LoggedTraining(images=100, epochs=((10.0, 0.5), (12.0, 0.9), (14.0, 0.8), (15.0, 0.95)))
     assert training.seconds_to(0.9) == 12
     assert training.seconds_to(0.99) is None
     assert training.images_per_second == pytest.approx(300 / 5)
