@@ -140,7 +140,7 @@ class Reconciliation:
             history.given[upload.version_id] = verdict
 
     def _look_again(self, key: str) -> None:
-        """Make the verdict on what runs STARTED and whole; store the newest definition again if it was lost."""
+        """Make the verdict on what runs STARTED and complete; store the newest definition again if lost."""
         try:
             name = pipeline_name(key, self.settings.pipeline_name)
         except UnknownPipelineError:

@@ -96,7 +96,7 @@ def _check_name(name: str, declared: Mapping[str, Any]) -> None:
 def _convert(kind: str, text: str) -> Value | None:
     match kind:
         case "Integer":
-            return int(text) if INTEGER.fullmatch(text.strip()) else None
+            return int(text.strip()) if INTEGER.fullmatch(text.strip()) else None
         case "Float":
             return _finite(text)
         case "Boolean":
