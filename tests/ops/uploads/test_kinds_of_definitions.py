@@ -24,7 +24,7 @@ def step(definition: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def edited(edit: Edit) -> dict[str, Any]:
-    document = copy.deepcopy(SHIPPED)
+    document: dict[str, Any] = copy.deepcopy(SHIPPED)
     edit(document)
     return document
 
