@@ -116,7 +116,7 @@ def upload(
     given = named(pairs)
     if data is not None and "InputDataUrl" in given:
         raise click.UsageError("--data sets InputDataUrl: give one of the two")
-    replaced = {**given, "InputDataUrl": "s3://"} if data else given
+    replaced = {**given, "InputDataUrl": "s3://bucket/data/"} if data else given  # known after the upload
     check_parameters(definition, replaced, parameters_file)
     key = definition_key(name)
     if data is not None and not data.exists():

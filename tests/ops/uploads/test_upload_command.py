@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from ops import __main__ as cli
 from ops.commands.uploads import DEFINITION
 from tests.support.definitions.policy_cases import DEPLOYED
-from tests.support.definitions.small import small, training
+from tests.support.definitions.small import processing, small, training
 from tests.support.ops.deployment import BUCKET, KEY, MotoDeployment, definition, deployment
 from tests.support.training.cub_layout import write_cub
 from upload_trigger.definition import walk
@@ -318,4 +318,50 @@ def test_a_mistake_is_answered_plainly_and_nothing_is_uploaded(
     code, output = upload(capsys, *arguments)
     assert code == 2
     assert said in output
+    assert is_empty(deployment)
+
+
+COMMAND = processing(
+    AppSpecification={
+        "ImageUri": "scores:1",
+        "ContainerArguments": ["--classes", {"Get": "Parameters.Classes"}],
+    }
+)
+NAMED_AS_ITS_INPUT = processing(ProcessingInputs=[{"InputName": "train"}])
+
+
+@pytest.mark.parametrize(
+    ("step", "default", "arguments", "said"),
+    [
+        (COMMAND, "", [], "CreateProcessingJob takes no empty text here; Classes is empty; give it a value"),
+        (COMMAND, "all", ["-p", "Classes="], "Classes= is empty, and SageMaker takes no empty value"),
+        (
+            COMMAND,
+            "all",
+            ["--parameters", "v.json"],
+            "parameters.json#/Classes: SageMaker takes no empty value",
+        ),
+        (NAMED_AS_ITS_INPUT, "all", [], '/OutputName: "train" is given more than once; keep one'),
+    ],
+)
+@pytest.mark.parametrize("knows_the_policy", [True, False])
+def test_what_is_empty_or_twice_in_a_processing_job_is_refused_and_nothing_is_uploaded(
+    deployment: MotoDeployment,
+    tmp_path: Path,
+    capsys: Captured,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    step: dict[str, Any],
+    default: str,
+    arguments: list[str],
+    said: str,
+    knows_the_policy: bool,
+) -> None:
+    if not knows_the_policy:
+        deny_settings(deployment, monkeypatch)
+    write(tmp_path / "v.json", {"Classes": ""})
+    declared = [{"Name": "Classes", "Type": "String", "DefaultValue": default}]
+    code, output = upload(capsys, write(tmp_path / "d.json", small(step, Parameters=declared)), *arguments)
+    assert code == 2
+    assert said in output.replace("\n", "")
     assert is_empty(deployment)
