@@ -97,7 +97,10 @@ def test_each_command_needs_no_more_than_its_row(
     path = tmp_path / "definition.json"
     path.write_text(json.dumps(DEFINITION))
     assert allowed(person("validate", "validate", str(path), "--stack", "cv-birds"))
-    assert allowed(person("upload", "upload", str(path)))
+    code, said = person("doctor", "doctor", str(path))
+    assert (code, "AWS refuses" in said) == (0, False), said
+    code, said = person("upload", "upload", str(path))
+    assert (code, "AWS refuses" in said) == (0, False), said
     assert allowed(person("upload", "upload", str(path), "-p", "Message=changed"))
     assert allowed(person("history", "history"))
     body = json.dumps({"requestPayload": {"Records": []}, "responsePayload": {}})
