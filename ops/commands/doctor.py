@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ops.aws.session import Session
 from ops.commands.options import NAME, PARAMETER, STACK, named
-from ops.doctor.diagnosis import Diagnosis, Outcome
+from ops.doctor.diagnosis import Diagnosis, Level
 from ops.doctor.examination import examine
 from ops.errors import CannotUploadError
 from ops.output.terminal import say
@@ -98,9 +98,9 @@ def tell_before_upload(found: Iterable[Diagnosis], console: Console) -> None:
     for each in found:
         if each.stops:
             problems.append(f"{each.check}: {each.message}\n    mend it with: {each.mend}")
-        elif each.outcome is Outcome.ADVICE:
+        elif each.outcome is Level.ADVICE:
             say(console, f"{each.check}: {each.message}; mend it with: {each.mend}")
-        elif each.outcome is Outcome.NOT_ASKED:
+        elif each.outcome is Level.NOT_ASKED:
             say(console, f"Not asked before the upload: {each.check}: {each.message}")
     if problems:
         raise CannotUploadError(

@@ -15,7 +15,7 @@ REVERT_DRIFT = "make deploy ARGS=--revert-drift"
 """Makes again what was removed or changed beside CloudFormation; an ordinary deployment leaves it alone."""
 
 
-class Outcome(StrEnum):
+class Level(StrEnum):
     """How much a diagnosis matters."""
 
     OK = "ok"
@@ -31,7 +31,7 @@ class Diagnosis:
     """One thing that was looked at."""
 
     check: str
-    outcome: Outcome
+    outcome: Level
     message: str
     mend: str = ""
     """The command that puts it right; empty where there is nothing to do."""
@@ -39,7 +39,7 @@ class Diagnosis:
     @property
     def stops(self) -> bool:
         """Return whether it stops an upload."""
-        return self.outcome is Outcome.PROBLEM
+        return self.outcome is Level.PROBLEM
 
 
 T = TypeVar("T")
@@ -49,22 +49,22 @@ Looking: TypeAlias = Generator[Diagnosis, None, T]
 
 def ok(check: str, message: str) -> Diagnosis:
     """Return that all is well."""
-    return Diagnosis(check, Outcome.OK, message)
+    return Diagnosis(check, Level.OK, message)
 
 
 def problem(check: str, message: str, mend: str) -> Diagnosis:
     """Return what stops an upload, and the command that mends it."""
-    return Diagnosis(check, Outcome.PROBLEM, message, mend)
+    return Diagnosis(check, Level.PROBLEM, message, mend)
 
 
 def advice(check: str, message: str, mend: str) -> Diagnosis:
     """Return what stops no upload and is likely not meant."""
-    return Diagnosis(check, Outcome.ADVICE, message, mend)
+    return Diagnosis(check, Level.ADVICE, message, mend)
 
 
 def not_asked(check: str, message: str) -> Diagnosis:
     """Return why nobody knows."""
-    return Diagnosis(check, Outcome.NOT_ASKED, message)
+    return Diagnosis(check, Level.NOT_ASKED, message)
 
 
 def asking(check: str, diagnoses: Looking[T]) -> Looking[T | None]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ops.doctor.diagnosis import Diagnosis, Outcome, asking
+from ops.doctor.diagnosis import Diagnosis, Level, asking
 from ops.doctor.quotas import needs, quotas, read
 from tests.support.definitions.policy_cases import shipped, values
 from tests.support.services.fake_account import ENOUGH, ScriptedAccount, code_of
@@ -19,7 +19,7 @@ SPOT, ON_DEMAND, PROCESSING = (
 )
 
 
-class _Clients:
+class _QuotaClients:
     def __init__(self, account: ScriptedAccount) -> None:
         self._account = account
 
@@ -29,7 +29,7 @@ class _Clients:
 
 def told(account: ScriptedAccount, **given: Any) -> list[Diagnosis]:
     definition = shipped()
-    return list(asking("quota", quotas(_Clients(account), definition, {**values(definition), **given})))
+    return list(asking("quota", quotas(_QuotaClients(account), definition, {**values(definition), **given})))
 
 
 def step(definition: dict[str, Any], name: str) -> dict[str, Any]:
@@ -83,14 +83,14 @@ def test_groups_of_instances_are_counted_by_type_and_what_only_the_run_tells_is_
 
 
 def test_enough_is_enough() -> None:
-    assert [each.outcome for each in told(ScriptedAccount())] == [Outcome.OK] * 3
+    assert [each.outcome for each in told(ScriptedAccount())] == [Level.OK] * 3
 
 
 @pytest.mark.parametrize("quota", [SPOT, ON_DEMAND, PROCESSING])
 def test_a_quota_of_zero_stops_an_upload_and_the_command_asks_for_what_is_needed(quota: str) -> None:
     account = ScriptedAccount()
     account.quotas[quota] = 0.0
-    (found,) = [each for each in told(account) if each.outcome is not Outcome.OK]
+    (found,) = [each for each in told(account) if each.outcome is not Level.OK]
     assert found.stops
     assert f"{quota}: 0, and step " in found.message
     assert found.mend == (
@@ -102,8 +102,8 @@ def test_a_quota_of_zero_stops_an_upload_and_the_command_asks_for_what_is_needed
 def test_a_quota_for_one_job_after_the_other_is_advice() -> None:
     account = ScriptedAccount()
     account.quotas[PROCESSING] = 1.0
-    (found,) = [each for each in told(account) if each.outcome is not Outcome.OK]
-    assert found.outcome is Outcome.ADVICE
+    (found,) = [each for each in told(account) if each.outcome is not Level.OK]
+    assert found.outcome is Level.ADVICE
     assert "Preprocess, EvaluateSpot, EvaluateOnDemand may have 2 at once" in found.message
     assert found.mend.endswith("--desired-value 2")
 
@@ -112,14 +112,14 @@ def test_what_the_account_has_no_value_for_has_awss_default() -> None:
     account = ScriptedAccount()
     del account.quotas[SPOT]
     account.defaults = {"ml.p4d.24xlarge for endpoint usage": 9.0, ON_DEMAND: 9.0, SPOT: 0.0}
-    (found,) = [each for each in told(account) if each.outcome is not Outcome.OK]
+    (found,) = [each for each in told(account) if each.outcome is not Level.OK]
     assert found.stops
     assert f"{SPOT}: 0," in found.message
 
 
 def test_a_type_that_is_not_offered_is_said() -> None:
     found = told(ScriptedAccount(), TrainingInstanceType="ml.new.xlarge")
-    said = [each.message for each in found if each.outcome is Outcome.ADVICE]
+    said = [each.message for each in found if each.outcome is Level.ADVICE]
     assert len(said) == 2
     assert 'of us-east-1 has no "ml.new.xlarge for spot training job usage"' in said[0]
 
@@ -134,4 +134,4 @@ def test_who_may_not_ask_is_told() -> None:
     account = ScriptedAccount()
     account.denied = {"ListServiceQuotas"}
     (found,) = told(account)
-    assert (found.outcome, found.message) == (Outcome.NOT_ASKED, "AWS refuses ListServiceQuotas to you")
+    assert (found.outcome, found.message) == (Level.NOT_ASKED, "AWS refuses ListServiceQuotas to you")
