@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -95,7 +96,8 @@ class FusedConv(nn.Module):
 
 
 def _has_onednn(x: Tensor) -> bool:
-    enabled: bool = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled  # type: ignore[attr-defined]
+    library: Any = torch.backends.mkldnn  # untyped
+    enabled = bool(library.is_available() and library.enabled)
     return enabled and x.device.type == "cpu" and x.dtype == torch.float32
 
 

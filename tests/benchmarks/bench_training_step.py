@@ -104,7 +104,7 @@ def our_epochs(base: Path, settings: HyperParameters) -> Iterator[list[float]]:
     train, validation = load_data(Paths(base))
     classifier = Classifier(settings.backbone, CLASSES, settings.dropout, settings.stochastic_depth)
     classifier.load_pretrained(Path())
-    classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    classifier.to(memory_format=torch.channels_last)
     cpu = torch.device("cpu")
     context = TrainingContext(classifier, train, validation, settings, Loader(1), StopRequest(), cpu)
     fit = RecordedFit(context, CheckpointStore(base / "no-checkpoints", "run"))
@@ -149,7 +149,7 @@ def plain_epochs(base: Path, settings: HyperParameters) -> Iterator[list[float]]
                 labels[list(batch)],
                 label_smoothing=settings.label_smoothing,
             )
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             losses.append(loss.item())
             step += 1

@@ -67,7 +67,7 @@ def test_its_last_stage_is_its_last_block_and_what_follows() -> None:
 def trained_once(classifier: Classifier, x: torch.Tensor) -> dict[str, torch.Tensor]:
     """Return the gradients of one step."""
     classifier.zero_grad()
-    torch.nn.functional.cross_entropy(classifier(x), torch.tensor([0, 1])).backward()
+    torch.nn.functional.cross_entropy(classifier(x), torch.tensor([0, 1])).backward()  # type: ignore[no-untyped-call]
     return {name: each.grad.clone() for name, each in classifier.named_parameters() if each.grad is not None}
 
 
@@ -76,7 +76,9 @@ def test_frozen_norms_are_parts_of_convolutions_with_the_same_gradients(size: in
     torch.manual_seed(0)
     classifier = Classifier(NAME, 2, 0.0).eval()
     load_pretrained(classifier, NAME, Path())
-    torch.nn.init.normal_(classifier.head[1].weight)  # zeros would leave the body without a gradient
+    torch.nn.init.normal_(
+        dict(classifier.head.named_parameters())["1.weight"]
+    )  # zeros would leave the body without a gradient
     x = torch.rand(2, 3, size, size) * 2 - 1
     merged = trained_once(classifier, x)
     for layers in classifier.modules():  # as they come: the same names, each layer by itself
