@@ -12,10 +12,11 @@ from torch import Tensor
 
 from training.job import JobError
 
-LOWEST, HIGHEST = 0.25, 100.0
+LOWEST, HIGHEST = 0.5, 100.0
 """The temperatures that a fit can end with. Where every validation image is answered rightly, the best would
-be 0, at which a model is certain of everything: four times as steep is more than the smoothed labels of
-training ask for. At 100 every class is about as probable, and more could not be flatter.
+be 0, at which a model is certain of everything. Twice as steep is what smoothed labels ask for; four times
+as steep can be worse for new images than no temperature, where a dozen validation images happen to be right.
+At 100 every class is about as probable, and more could not be flatter.
 """
 HALVINGS = 64
 """Of the range: then its ends are neighbouring numbers."""

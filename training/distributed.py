@@ -26,7 +26,7 @@ from training.job import FAILED, STOPPED, SUCCEEDED, JobError, write_reason
 from training.paths import Hosts
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 PORT = 29500
 """PyTorch's own choice for where processes meet."""
@@ -144,6 +144,23 @@ class World:
         distributed.broadcast(content, 0)
         return content.numpy().tobytes()
 
+    def take_statistics(self, network: nn.Module) -> None:
+        """Give every process the first one's batch statistics, which are what is kept."""
+        if self.size > 1:
+            from torch import distributed  # noqa: PLC0415
+
+            for buffer in network.buffers():
+                distributed.broadcast(buffer, 0)
+
+    def check_same(self, fingerprint: str) -> None:
+        """Raise a JobError in all processes where one of them trains something else."""
+        first = self.from_first(fingerprint.encode())
+        if self.any(first != fingerprint.encode())[0]:
+            raise JobError(
+                "the processes do not have the same hyper-parameters, images, weights, code and kind of "
+                "device: give every instance all of each channel (FullyReplicated) and the same image"
+            )
+
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
         """Say in words that another process has gone, which its libraries tell as an error of the network."""
@@ -170,12 +187,13 @@ class World:
             distributed.destroy_process_group()
 
 
-def processes_of_an_instance() -> int:
+def processes_of_an_instance(devices: Path = Path("/dev")) -> int:
     """Count the GPUs that this process may use, without importing PyTorch; at least one process runs."""
+    count = len([path for path in devices.glob("nvidia*") if path.name[6:].isdecimal()])
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return max(1, len([each for each in visible.split(",") if each.strip() not in ("", "-1")]))
-    return max(1, len([path for path in Path("/dev").glob("nvidia*") if path.name[6:].isdecimal()]))
+    if visible is not None:  # it may name what the machine has not
+        count = min(count, len([each for each in visible.split(",") if each.strip() not in ("", "-1")]))
+    return max(1, count)
 
 
 def run_processes(hosts: Hosts, count: int, module: str, reason_file: Path) -> int:
@@ -206,6 +224,8 @@ class _Processes:
                 self._running[self._hosts.rank * self._count + local] = subprocess.Popen(
                     [sys.executable, "-m", self._module], env=environment
                 )
+        if self._stopped:  # it may have come while one was being started, before that was known here
+            self.stop()
 
     def _environment(self, local: int) -> dict[str, str]:
         rank = self._hosts.rank * self._count + local

@@ -29,10 +29,9 @@ from training.allocator import keep_memory
 from training.artifact import ModelDescription, read_archive
 from training.augmentation import CentreCrop
 from training.data import Channel, Loader, batches_of
-from training.gradcam import heat, last_feature_map, overlay
-from training.job import JobError
-from training.lineage import EvaluationJob, lineage, this_job
-from training.metrics import (
+from training.evaluation.gradcam import heat, last_feature_map, overlay
+from training.evaluation.lineage import EvaluationJob, lineage, this_job
+from training.evaluation.metrics import (
     brier_score,
     calibration,
     class_report,
@@ -41,12 +40,13 @@ from training.metrics import (
     confusion_matrix,
     log_loss,
 )
+from training.evaluation.model_card import CARD_NAME, model_card
+from training.evaluation.predictions import CSV_NAME, Explain, Predictions, write_csv, write_mistakes
+from training.evaluation.slices import slices
+from training.job import JobError
 from training.model import Classifier, choose_device, folded
-from training.model_card import CARD_NAME, model_card
 from training.paths import Paths, read_json, write_json
-from training.predictions import CSV_NAME, Explain, Predictions, write_csv, write_mistakes
 from training.shards import short_side
-from training.slices import slices
 
 VERSION = 1
 """Of the members of evaluation.json and what they mean."""

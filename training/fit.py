@@ -56,6 +56,9 @@ UNSHAPING = ("checkpoint-seconds",)
 """Hyper-parameters that do not shape the model, so that a run with another value goes on from this one's."""
 
 
+LOWER_RATE = "train again with a lower learning-rate or fine-tune-learning-rate, or with gradient-clipping"
+
+
 def run(paths: Paths, strings: Mapping[str, Any], stop: StopRequest) -> None:
     """Train and write the model artifacts, or raise Stopped with a checkpoint written."""
     started = time.perf_counter()
@@ -77,9 +80,11 @@ def run(paths: Paths, strings: Mapping[str, Any], stop: StopRequest) -> None:
     classifier.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if world.is_first:
         _announce(hyper_parameters, train, validation, device, world)
+    run_name = _fingerprint(hyper_parameters, train, validation, weights)
+    world.check_same(run_name)
     store = CheckpointStore(
         paths.checkpoints,
-        _fingerprint(hyper_parameters, train, validation, weights),
+        run_name,
         seconds=hyper_parameters.checkpoint_seconds,
         world=world,
     )
@@ -447,9 +452,16 @@ class Fit:
                 self._learn(batch, mine, inputs)
                 self._keep_if_needed()
             self.context.classifier.eval()
+            if self.phase.name == FINE_TUNE and hyper_parameters.batch_norm == "trained":
+                self.world.take_statistics(self._model())
         trained = self.totals.images - before
         rate = trained / (time.perf_counter() - started)
         score = self._evaluate()
+        if not math.isfinite(score.loss):
+            raise JobError(
+                f"the validation loss of {self.phase.name} is no finite number after epoch {epoch + 1}: "
+                f"{LOWER_RATE}"
+            )
         self.seconds[self.phase.name] = time.perf_counter() - started
         self._add_up()
         self._log(epoch, score, rate)
@@ -460,10 +472,10 @@ class Fit:
     def _parts(self, batch: Sequence[int]) -> list[Sequence[int]]:
         """Cut this process's share of a batch into what goes through the network at once.
 
-        A batch that is smaller than the number of parts leaves some without an image. They take the batch's
-        first one, without weight, for the processes add up their gradients together.
+        There are no more parts than the fullest share has images. A process whose share has fewer takes the
+        batch's first image instead, without weight, for the processes add up their gradients together.
         """
-        count = self.context.hyper_parameters.accumulation_steps
+        count = min(self.context.hyper_parameters.accumulation_steps, math.ceil(len(batch) / self.world.size))
         share = self.world.share(batch)
         return [share[part::count] or batch[:1] for part in range(count)]
 
@@ -520,7 +532,7 @@ class Fit:
             images, targets = mix(hyper_parameters, images, labels, classes)
         halves = hyper_parameters.precision == "bf16" and self.phase.name == FINE_TUNE
         with torch.autocast(self.context.device.type, dtype=torch.bfloat16, enabled=halves):
-            logits = self.network(images)
+            logits = self._logits(images)
         weights = self._class_weights.to(labels.device)
         smoothing = hyper_parameters.label_smoothing
         if hyper_parameters.class_weighting == "none":
@@ -533,9 +545,27 @@ class Fit:
         )
         return (losses * (shares @ weights)).sum()
 
+    def _logits(self, images: Tensor) -> Tensor:
+        try:
+            logits: Tensor = self.network(images)
+        except ValueError as error:  # which only what went through the network could tell
+            if "more than 1 value per channel" not in str(error):
+                raise
+            size = self.context.hyper_parameters.image_size
+            raise JobError(
+                f"batch-norm is trained, but step {self.step + 1} has a part of {len(images)} image of "
+                f"{size} pixels, which has no statistics: choose a batch-size that "
+                f"leaves no single one of {len(self.context.train)} images, fewer accumulation-steps or "
+                "batch-norm frozen"
+            ) from error
+        return logits
+
     def _evaluate(self) -> Score:
         try:
-            return self.phase.evaluate(self._model())
+            score = self.phase.evaluate(self._model())
+            # Of equal logits another CPU may add up another loss, by which it would end a phase alone.
+            mine = (score.loss, score.accuracy) if self.world.is_first else (0, 0)
+            return Score(*self.world.sum(torch.tensor(mine, dtype=torch.float64)).tolist())
         except Stopped:  # in the middle of the validation images: the epoch's steps are worth keeping
             self._save()
             raise
@@ -578,8 +608,8 @@ class Fit:
         self._loss.zero_()
         if not math.isfinite(self.totals.loss):
             raise JobError(
-                f"the loss of {self.phase.name} is no finite number any more after step {self.step}: train "
-                "again with a lower learning-rate or fine-tune-learning-rate, or with gradient-clipping"
+                f"the loss of {self.phase.name} is no finite number any more after step {self.step}: "
+                f"{LOWER_RATE}"
             )
 
     def _save(self) -> None:

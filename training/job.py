@@ -58,8 +58,8 @@ class StopRequest:
         return request
 
     def _set(self, _signal: int, _frame: FrameType | None) -> None:
-        self.requested = True
-        if self._at_once:
+        again, self.requested = self.requested, True
+        if self._at_once and not again:  # a second one would interrupt what the first one began
             self.check()
 
     def defer(self) -> None:

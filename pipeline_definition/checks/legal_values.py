@@ -22,6 +22,7 @@ FILE = pathlib.Path(__file__).with_name("legal_values.json")
 TRAIN = ["python", "-m", "training.train"]
 PRETRAINED = "pretrained"
 """The channel with the weights of a backbone that the image has none of."""
+WHOLE = re.compile(r"\s*[+-]?[0-9]+\s*")
 ACCURACY = "multiclass_classification_metrics.accuracy.value"
 
 
@@ -98,8 +99,9 @@ def _why_not(value: Any, legal: Mapping[str, Any]) -> str | None:
         # Without a word that is legal too the type is a number, which the declaration says.
         wrong = isinstance(value, str) and "also" in legal and value != legal["also"]
         return f"{show(value)} but must be {must_be}" if wrong else None
-    if "also" in legal and legal["type"] == "integer" and not number.is_integer():
-        return f"{number:.12g} but must be {must_be}"
+    # Such a parameter is a String, which nobody reads before training does: 1e1 and 3.0 are no whole numbers.
+    if "also" in legal and legal["type"] == "integer" and not WHOLE.fullmatch(str(value)):
+        return f"{value!s:.40} but must be {must_be}"
     least, most = legal.get("minimum", -math.inf), legal.get("maximum", math.inf)
     above, below = legal.get("exclusiveMinimum", -math.inf), legal.get("exclusiveMaximum", math.inf)
     inside = least <= number <= most and above < number < below

@@ -91,11 +91,17 @@ def test_training_the_pipeline_and_the_checks_refuse_the_same_numbers(name: str,
         assert holds_in_the_pipeline({**DEFAULTS, name: number}) is legal
 
 
+@pytest.mark.parametrize("text", ["3", " 3 ", "+3", "03", "1e1", "3.0", "1_0", "\u0663", "nan", "inf", "0x3"])
+@pytest.mark.parametrize("name", ["FineTuneEpochs", "FineTuneLearningRate"])
+def test_training_and_the_checks_read_a_number_s_text_alike(name: str, text: str) -> None:
+    assert (checks.illegal_values(SHIPPED, {name: text}) == {}) is trains(name, text)
+
+
 def test_a_wrong_value_is_told_with_what_it_must_be() -> None:
     given = {
         "AccuracyThreshold": 7.0,
         "Epochs": "-1",
-        "FineTuneEpochs": "1.5",
+        "FineTuneEpochs": "1e1",
         "Dropout": 1,
         "LearningRate": 0.0,
         "Seed": -1,
@@ -103,7 +109,7 @@ def test_a_wrong_value_is_told_with_what_it_must_be() -> None:
     assert checks.illegal_values(SHIPPED, given) == {
         "AccuracyThreshold": "AccuracyThreshold is 7 but must be a number from 0 to 1",
         "Epochs": "Epochs is -1 but must be a whole number from 0 to 10000",
-        "FineTuneEpochs": "FineTuneEpochs is 1.5 but must be auto or a whole number from 0 to 10000",
+        "FineTuneEpochs": "FineTuneEpochs is 1e1 but must be auto or a whole number from 0 to 10000",
         "Dropout": "Dropout is 1 but must be a number of at least 0 and below 1",
         "LearningRate": "LearningRate is 0 but must be a number above 0 and at most 10",
         "Seed": "Seed is -1 but must be a whole number from 0 to 2147483647",

@@ -54,6 +54,17 @@ def test_what_has_no_best_temperature_ends_at_a_bound() -> None:
     assert fit_temperature(torch.eye(3) * 1e30, labels) in (LOWEST, 1.0)
 
 
+def test_validation_images_that_are_right_by_chance_do_not_make_new_ones_worse() -> None:
+    # As after training on smoothed labels: too unsure, and right nine times of ten.
+    logits, labels = drawn(0.5, images=2000)
+    order = logits.softmax(1).gather(1, labels[:, None])[:, 0].argsort(descending=True)
+    lucky, new = order[:12], order[12:]
+    found = fit_temperature(logits[lucky], labels[lucky])
+    assert (logits[lucky].argmax(1) == labels[lucky]).all()
+    tempered_loss = functional.cross_entropy(tempered(logits[new], found), labels[new])
+    assert tempered_loss < functional.cross_entropy(logits[new], labels[new])
+
+
 def test_there_must_be_images_and_finite_numbers() -> None:
     with pytest.raises(JobError, match="no validation images"):
         fit_temperature(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64))

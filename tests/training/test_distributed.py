@@ -12,14 +12,18 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from torch.nn import functional
 
 from tests.support.training.hosts import ROOT, TrainingHosts
 from tests.support.training.trained_model import StopAt, preprocessed, run, training_folder, weights
 from training import train
+from training.artifact import read_artifact
+from training.augmentation import CentreCrop
 from training.checkpoint import CheckpointStore
-from training.distributed import REASON_FILE
+from training.data import Channel, Loader
+from training.distributed import REASON_FILE, processes_of_an_instance, run_processes
 from training.job import Stopped
-from training.paths import BASE_VARIABLE, Paths
+from training.paths import BASE_VARIABLE, Hosts, Paths
 
 pytestmark = pytest.mark.slow
 
@@ -146,6 +150,54 @@ def test_one_of_several_processes_that_finds_a_mistake_says_it_for_all(
     )
 
 
+def test_instances_that_train_something_else_than_the_first_one_say_so(outputs: Path, tmp_path: Path) -> None:
+    with TrainingHosts.laid_out(tmp_path, outputs, 2) as hosts:
+        other = hosts.folders[1].hyper_parameters
+        other.write_text(json.dumps(json.loads(other.read_text()) | {"seed": "6"}))
+        assert hosts.start().wait() == [1, 1]
+    for host in (0, 1):
+        assert hosts.failure(host).startswith("the processes do not have the same hyper-parameters, images")
+
+
+def test_a_process_that_sigterm_finds_being_started_is_stopped_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(subprocess.Popen[bytes]):
+        def __init__(self, _command: list[str], env: dict[str, str]) -> None:
+            super().__init__(["sleep", "60"], env=env)
+            signal.raise_signal(signal.SIGTERM)  # before anybody has heard of this process
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    before, started = signal.getsignal(signal.SIGTERM), time.monotonic()
+    try:
+        assert run_processes(Hosts("algo-1", ("algo-1",)), 2, "training.train", tmp_path / "failure") == 143
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("devices", "visible", "count"),
+    [
+        ((), None, 1),
+        ((), "0,1", 1),
+        (("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"), None, 2),
+        (("nvidia0", "nvidia1"), "1", 1),
+        (("nvidia0", "nvidia1"), "", 1),
+        (("nvidia0", "nvidia1"), "0,1", 2),
+    ],
+)
+def test_a_process_is_started_for_each_gpu_that_is_there_and_visible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, devices: tuple[str, ...], visible: str | None, count: int
+) -> None:
+    for name in devices:
+        (tmp_path / name).touch()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert processes_of_an_instance(tmp_path) == count
+
+
 def test_batch_statistics_that_learn_do_so_in_several_processes(outputs: Path, tmp_path: Path) -> None:
     # In batches of 5, for the statistics of a single image of this size would be of a single number.
     trained = {**WHOLE, "batch-norm": "trained", "fine-tune-epochs": "2", "batch-size": "5"}
@@ -160,6 +212,16 @@ def test_batch_statistics_that_learn_do_so_in_several_processes(outputs: Path, t
     ]
     assert moved
     assert all(moved)
+    # What is measured, by all of them, is what the first one keeps.
+    classifier, described = read_artifact(hosts.folders[0].model)
+    validation, loader = Channel(outputs / "validation"), Loader(1)
+    crop = CentreCrop(described.image_size, described.crop_fraction)
+    ((pixels, labels),) = loader.load(validation, crop, [range(len(validation))])
+    loader.close()
+    with torch.inference_mode():
+        logits = classifier.eval()(described.input_format.normalise(pixels))
+    last = hosts.log().rpartition("validation_loss=")[2].split()[0]
+    assert functional.cross_entropy(logits, labels).item() == pytest.approx(float(last), abs=1e-4)
 
 
 @pytest.fixture

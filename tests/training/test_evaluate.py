@@ -20,9 +20,10 @@ from PIL import Image
 from image_data.decoding import encode_exactly
 from image_data.records import ImageRecord
 from tests.support.training.trained_model import preprocessed, run, training_folder
-from training import evaluate, metrics
+from training import evaluate
 from training.checkpoint import code_version
 from training.data import Channel
+from training.evaluation import metrics
 from training.job import JobError
 from training.paths import BASE_VARIABLE, Paths, write_json
 from training.shards import ShardWriter, StoredImage

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from training.gradcam import COLOURS, COVER, heat, last_feature_map, overlay
+from training.evaluation.gradcam import COLOURS, COVER, heat, last_feature_map, overlay
 from training.model import Classifier, folded
 
 SIZE = 64

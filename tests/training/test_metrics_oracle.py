@@ -10,9 +10,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn
 
-from training import metrics
+from training.evaluation import metrics
+from training.evaluation.slices import slices
 from training.shards import IndexEntry
-from training.slices import slices
 
 CLASSES = 4
 NAMES = [f"class {label}" for label in range(CLASSES)]

@@ -437,6 +437,7 @@ def test_sigterm_before_there_is_anything_to_keep_ends_the_job_at_once() -> None
         stop = StopRequest.on_sigterm(at_once=True)
         with pytest.raises(Stopped):
             signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)  # a second one does not interrupt what the first one began
         stop = StopRequest.on_sigterm(at_once=True)
         stop.defer()
         signal.raise_signal(signal.SIGTERM)

@@ -35,7 +35,7 @@ def check_name(name: str) -> None:
             did_you_mean(name, known) or "; `python -c 'import timm; print(timm.list_models())'` lists them"
         )
         what = f"which is no network of timm {timm.__version__}"
-    elif tag and model not in timm.list_pretrained():
+    elif "." in model and model not in timm.list_pretrained():
         what = f"but timm {timm.__version__} knows no weights of {architecture} named {tag}"
         known = [f"{PREFIX}{each}" for each in timm.list_pretrained(f"{architecture}.*")]
         hint = f"; the legal names are {some([f'{PREFIX}{architecture}', *known], 20)}"

@@ -57,6 +57,7 @@ def test_timm_s_names_are_legal_with_and_without_a_tag(name: str) -> None:
         ),
         ("timm/hf-hub:someone/model", "no network of timm"),
         ("timm/", "no network of timm"),
+        ("timm/resnet50.", "no weights of resnet50 named ; the legal names are timm/resnet50, timm/resn"),
         ("xxxxxxxxxxxx", "the legal names are efficientnet_lite0, alexnet.*and timm/<name>"),
     ],
 )

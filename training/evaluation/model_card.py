@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from training.artifact import ModelDescription
-from training.lineage import EvaluationJob
+from training.evaluation.lineage import EvaluationJob
 
 CARD_NAME = "model-card.json"
 LONG, SHORT = 1024, 255

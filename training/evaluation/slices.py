@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from image_data.records import Box
-from training.metrics import terciles
+from training.evaluation.metrics import terciles
 from training.shards import IndexEntry
 
 MEASURES: dict[str, Callable[[IndexEntry, Box], float]] = {
