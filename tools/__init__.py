@@ -1,1 +1,1 @@
-"""What writes the generated files."""
+"""What writes the generated files, and asks AWS the first live checks."""

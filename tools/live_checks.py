@@ -11,6 +11,7 @@ assumed; 2: something given is wrong.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shlex
@@ -25,6 +26,7 @@ import boto3
 import click
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.loaders import create_loader
 from botocore.model import ListShape, Shape, StructureShape
 
 from ops.aws import stack
@@ -39,14 +41,6 @@ READING = ("describe-", "filter-", "get-", "head-", "list-", "lookup-")
 """How an operation begins that changes nothing."""
 PROGRAMS = ("aws ", "cv-pipeline ", "make ")
 """How a command of the document begins; other code in its cell is a word of the sentence."""
-AWS_HOSTS = (
-    ".amazonaws.com",
-    ".amazonaws.com.cn",
-    ".amazonaws.eu",
-    ".api.aws",
-    ".api.amazonwebservices.com.cn",
-)
-"""How the addresses of AWS end, in all of its partitions."""
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DENIED = re.compile(r"AccessDenied|not authorized|UnauthorizedOperation", re.IGNORECASE)
 STOPPING_SECONDS = 120
@@ -326,9 +320,9 @@ def _on_demand(price_list: Sequence[str]) -> Iterator[float]:
 JUDGES: dict[str, Judge] = {
     "quotas": quotas,
     "manifest": manifest,
-    "notification": notification,
     "steps": steps,
     "lineage": lineage,
+    "notification": notification,
     "checkpoints": checkpoints,
     "spot": spot,
     "parameters": parameters,
@@ -436,11 +430,19 @@ class OwnClients:
 def refuse_what_is_not_aws(client: Any, *, local: bool) -> None:
     """Raise an error where a client talks to something other than AWS and nobody said so."""
     host = urlsplit(client.meta.endpoint_url).hostname or ""
-    if not host.endswith(AWS_HOSTS) and not local:
+    if not host.endswith(_ends_of_addresses()) and not local:
         raise OpsError(
             f"{client.meta.service_model.service_name} is at {client.meta.endpoint_url}, which is not AWS "
             "and proves nothing of it: unset AWS_ENDPOINT_URL and its like, or say --local"
         )
+
+
+@functools.cache
+def _ends_of_addresses() -> tuple[str, ...]:
+    """Return how the addresses of AWS end, in all of its partitions."""
+    partitions = create_loader().load_data("partitions")["partitions"]
+    named = {each["outputs"][name] for each in partitions for name in ("dnsSuffix", "dualStackDnsSuffix")}
+    return tuple(f".{suffix}" for suffix in named)
 
 
 def answered(check: LiveCheck, client_of: ClientOf, values: Values, missing: str) -> Judged:

@@ -1,5 +1,7 @@
 """The whole way on the AWS that your environment names: deploy first, then `pytest -m live`.
 
+What has to be so for it is named in docs/live-checks.md; `python -m tools.live_checks` pays nothing.
+
 Costs what an execution costs. CV_STACK names the stack (default: cv-birds), CV_DATA_URL the data (default:
 data/ of the stack's bucket), CV_DEFINITION the definition (default: the shipped one; a deployment with a VPC
 needs one that `python -m pipeline_definition --subnets N` wrote). Runs as well against `python -m local up`,

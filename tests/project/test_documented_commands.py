@@ -92,7 +92,7 @@ def check(words: list[str]) -> None:
         case "aws":
             check_aws(arguments)
         case "cdk":
-            assert arguments[0] in {"bootstrap", "deploy", "destroy", "diff", "flags", "ls", "synth"}, (
+            assert arguments[0] in {"bootstrap", "deploy", "destroy", "diff", "flags", "gc", "ls", "synth"}, (
                 arguments
             )
         case _:

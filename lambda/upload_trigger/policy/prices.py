@@ -4,8 +4,9 @@ REGION = "us-east-1"
 AS_OF = "2025"
 """The year of the newest public copies of AWS's price page; they state no day, and not all of them agree."""
 # SageMaker's on-demand prices of training and processing jobs, in USD an hour, as public copies of
-# aws.amazon.com/sagemaker/pricing tell them. What they are today only AWS can say: docs/live-checks.md. Other
-# regions cost up to half as much again: that is what `instance_prices` in deployment_policy.json is for.
+# aws.amazon.com/sagemaker/pricing tell them. What they are today only AWS can say: `prices` in
+# docs/live-checks.md. Other regions cost up to half as much again: that is what `instance_prices` in
+# deployment_policy.json is for.
 PRICES = {
     "ml.c5.xlarge": 0.204,
     "ml.c5.2xlarge": 0.408,
