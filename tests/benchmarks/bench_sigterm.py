@@ -78,7 +78,7 @@ def used_by_sessions(leaders: Iterable[int]) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-class Jobs:
+class RunningTrainings:
     """Training jobs that are stopped, and how big the checkpoints were that they left."""
 
     def __init__(self, folder: Path, images: int) -> None:
@@ -126,7 +126,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        jobs = Jobs(Path(name), options.images)
+        jobs = RunningTrainings(Path(name), options.images)
         measures: dict[str, Callable[[], float]] = {
             f"{moment.name}, {count} {'process' if count == 1 else 'processes'}": partial(
                 jobs.seconds_to_stop, moment, count
