@@ -249,6 +249,25 @@ def test_an_image_that_the_cdk_pushes_comes_back_with_a_deployment(healthy: Moto
     assert run()[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("ghcr.io/birds/training:1", "is not in ECR"),
+        (IMAGE.replace("us-east-1", "eu-west-1"), "is in ECR of eu-west-1, and you are in another region"),
+        (IMAGE, "does not tell the media type"),
+    ],
+)
+def test_an_image_that_cannot_be_judged_is_said(
+    healthy: MotoDeployment, run: Run, uri: str, said: str
+) -> None:
+    environment = healthy.function.environment
+    environment["PIPELINE_PARAMETERS"] = environment["PIPELINE_PARAMETERS"].replace(IMAGE, uri)
+    healthy.account.images = {IMAGE: None}
+    code, document = run()
+    (found,) = by_outcome(document, "not asked")
+    assert (code, found["check"], said in found["message"]) == (0, "image", True)
+
+
 def test_an_old_sdk_in_the_runtime_is_said(
     healthy: MotoDeployment, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
