@@ -14,12 +14,14 @@ def select_classes(text: str, classes: Mapping[int, str]) -> dict[int, str]:
     """Return the chosen classes by number, in the order of the numbers.
 
     Accept numbers, ranges (`1-100`), class names with or without their number (`013.Bobolink`,
-    `Bobolink`), separated by commas; an empty text or `all` chooses every class.
+    `Bobolink`), separated by commas; `all` chooses every class.
 
     Raises:
-        DataError: An item names no class, or fewer than two classes are chosen.
+        DataError: The text is blank, an item names no class, or fewer than two classes are chosen.
     """
-    if text.strip().lower() in ("", "all"):
+    if not text.strip():
+        raise DataError("ClassSelection is blank; write all for every class")
+    if text.strip().lower() == "all":
         chosen = set(classes)
         if len(chosen) < 2:
             names = ", ".join(classes.values())

@@ -2,6 +2,7 @@
 
 cv-pipeline dataset fetch cub       # fetch photographs to train with
 cv-pipeline dataset check FOLDER    # say what a data set is, and what is wrong with it
+cv-pipeline doctor                  # say what stops an upload, and what mends it
 cv-pipeline validate FILE           # say everything that is wrong with a definition
 cv-pipeline upload --data FOLDER    # start an execution
 cv-pipeline watch                   # follow the newest one
@@ -24,7 +25,18 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ops.aws.session import Session
-from ops.commands import compare, costs, dataset, delivery, destroy, executions, models, preflight, uploads
+from ops.commands import (
+    compare,
+    costs,
+    dataset,
+    delivery,
+    destroy,
+    doctor,
+    executions,
+    models,
+    preflight,
+    uploads,
+)
 from ops.commands.executions import INTERRUPTED
 from ops.errors import explain
 
@@ -49,6 +61,7 @@ def main() -> None:
 
 for command in (
     dataset.dataset,
+    doctor.doctor,
     uploads.validate,
     uploads.upload,
     executions.watch,

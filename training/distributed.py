@@ -26,7 +26,7 @@ from training.job import FAILED, STOPPED, SUCCEEDED, JobError, write_reason
 from training.paths import Hosts
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 PORT = 29500
 """PyTorch's own choice for where processes meet."""
@@ -143,6 +143,14 @@ class World:
             content = torch.frombuffer(bytearray(data), dtype=torch.uint8)
         distributed.broadcast(content, 0)
         return content.numpy().tobytes()
+
+    def take_statistics(self, network: nn.Module) -> None:
+        """Give every process the first one's batch statistics, which are what is kept."""
+        if self.size > 1:
+            from torch import distributed  # noqa: PLC0415
+
+            for buffer in network.buffers():
+                distributed.broadcast(buffer, 0)
 
     def check_same(self, fingerprint: str) -> None:
         """Raise a JobError in all processes where one of them trains something else."""

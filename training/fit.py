@@ -452,6 +452,8 @@ class Fit:
                 self._learn(batch, mine, inputs)
                 self._keep_if_needed()
             self.context.classifier.eval()
+            if self.phase.name == FINE_TUNE and hyper_parameters.batch_norm == "trained":
+                self.world.take_statistics(self._model())
         trained = self.totals.images - before
         rate = trained / (time.perf_counter() - started)
         score = self._evaluate()

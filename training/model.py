@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -70,10 +71,40 @@ class Classifier(nn.Module):
             parameter.requires_grad_(name in trained)
 
 
-def folded(network: nn.Module) -> nn.Module:
-    """Copy a network for predicting only, every batch norm folded into the convolution before it.
+class FusedConv(nn.Module):
+    """A convolution and the activation behind it in one pass, where a CPU predicts."""
 
-    About 14 % faster on a CPU; the answers differ in their last bits.
+    def __init__(self, convolution: nn.Conv2d, activation: nn.ReLU | nn.ReLU6) -> None:
+        super().__init__()
+        self.convolution, self.activation = convolution, activation
+        is_relu6 = isinstance(activation, nn.ReLU6)
+        self._fused: tuple[str, list[float]] = ("hardtanh", [0.0, 6.0]) if is_relu6 else ("relu", [])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the activation of (batch, channels, height, width)."""
+        layer = self.convolution
+        if torch.is_grad_enabled() or not _has_onednn(x):
+            activated: Tensor = self.activation(layer(x))
+            return activated
+        weight, padding = layer.weight, layer.padding
+        if isinstance(layer, SameConv):
+            x, weight, padding = layer.padded(x, weight)
+        fused: Tensor = torch.ops.mkldnn._convolution_pointwise(  # of `torch.compile`; autograd lacks it
+            x, weight, layer.bias, padding, layer.stride, layer.dilation, layer.groups, *self._fused, ""
+        )
+        return fused
+
+
+def _has_onednn(x: Tensor) -> bool:
+    library: Any = torch.backends.mkldnn  # untyped
+    enabled = bool(library.is_available() and library.enabled)
+    return enabled and x.device.type == "cpu" and x.dtype == torch.float32
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """Copy a network for predicting only: batch norms and ReLUs become parts of the convolutions before them.
+
+    The answers differ in their last bits.
     """
     network = copy.deepcopy(network).eval()
     for layers in [layer for layer in network.modules() if isinstance(layer, nn.Sequential)]:
@@ -84,8 +115,18 @@ def folded(network: nn.Module) -> nn.Module:
                 and isinstance(second, nn.BatchNorm2d)
                 and _are_plain(first, second)
             ):
-                layers[place], layers[place + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
+                layers[place], layers[place + 1] = _fused(fuse_conv_bn_eval(first, second), layers, place + 2)
     return network.to(memory_format=torch.channels_last)
+
+
+def _fused(convolution: nn.Conv2d, layers: nn.Sequential, place: int) -> tuple[nn.Module, nn.Module]:
+    """Return the convolution, with the activation behind it where it can have it, and its norm's stand-in."""
+    activation = layers[place] if place < len(layers) else None
+    can = type(activation) in (nn.ReLU, nn.ReLU6) and convolution.padding_mode == "zeros"
+    if not can or isinstance(convolution.padding, str):
+        return convolution, nn.Identity()
+    layers[place] = nn.Identity()
+    return FusedConv(convolution, activation), nn.Identity()  # type: ignore[arg-type]
 
 
 def _are_plain(*layers: nn.Module) -> bool:

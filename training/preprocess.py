@@ -38,7 +38,7 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
         prog="python -m training.preprocess", description=(__doc__ or "").splitlines()[0]
     )
     add = parser.add_argument
-    add("--class-selection", default="", help="numbers, ranges or names; empty or all = every class")
+    add("--class-selection", default="all", help="numbers, ranges or names; all = every class")
     add("--annotation-file-name", default="classes.txt", help="the file that lists classes or images")
     add("--seed", type=int, default=7, help="of the split, where the data set leaves a choice")
     add("--data-digest", default="unknown", help="of the objects that are read; recorded")
@@ -55,6 +55,10 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
         help="of the images that may be broken before the step fails",
     )
     arguments = parser.parse_args(argv)
+    for name in ("class_selection", "annotation_file_name", "data_digest"):
+        # SageMaker takes no empty argument, but one of spaces.
+        if not getattr(arguments, name).strip():
+            parser.error(f"--{name.replace('_', '-')} is blank; give it a value, or leave it out")
     for name, low, high in (
         ("validation_share", 0.01, 0.5),
         ("test_share", 0.01, 0.9),

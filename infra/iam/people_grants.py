@@ -77,6 +77,8 @@ def _upload_grants(names: Names) -> list[Grant]:
             resources=[names.bucket_arn],
             conditions={"StringLike": {"s3:prefix": f"{DEFINITIONS}*"}},
         ),
+        # Whether an upload would reach the function, before there is one.
+        Grant(sid="ReadNotification", actions=["s3:GetBucketNotification"], resources=[names.bucket_arn]),
         # In parts when it is large.
         Grant(
             sid="UploadData",

@@ -112,7 +112,7 @@ class Delivery:
 
     def _settled(self, history: KeyHistory, upload: Upload, stored: StoredVerdict | None) -> Verdict:
         if stored and stored.kind == STARTED:
-            return self._with_parameters(stored.verdict)
+            return self.with_parameters(stored.verdict)
         # Once REJECTED or SUPERSEDED it stays that, unless it runs all the same.
         settled = stored.verdict if stored and stored.kind in SETTLED else None
         try:
@@ -231,7 +231,7 @@ class Delivery:
             sagemaker_calls.stop(self._sagemaker, arn, token)
             log.info("%s is to stop for %s", arn, upload, extra=asdict(upload))
 
-    def _with_parameters(self, verdict: Verdict) -> Verdict:
+    def with_parameters(self, verdict: Verdict) -> Verdict:
         """Return a STARTED verdict with the parameters that SageMaker refused to tell when it was given.
 
         While it refuses them still, that is the verdict itself.

@@ -140,7 +140,7 @@ class Reconciliation:
             history.given[upload.version_id] = verdict
 
     def _look_again(self, key: str) -> None:
-        """Make the verdict on what runs STARTED, and store the newest definition again if it got lost."""
+        """Make the verdict on what runs STARTED and complete; store the newest definition again if lost."""
         try:
             name = pipeline_name(key, self.settings.pipeline_name)
         except UnknownPipelineError:
@@ -150,8 +150,11 @@ class Reconciliation:
             self._check_time()
             if self._has_verdict(execution.upload):
                 stored = verdicts.load(self._s3, execution.upload)
-                if stored.kind != STARTED:
+                if stored.kind == STARTED:
+                    verdict = self._delivery.with_parameters(stored.verdict)
+                else:
                     verdict = self._delivery.started(name, execution)
+                if verdict is not stored.verdict:
                     self.made.append(self._delivery.write(execution.upload, verdict, stored))
         self._delivery.converge(KeyHistory(self._s3, self._bucket, key))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -13,7 +14,7 @@ from ops.aws import roles
 from ops.aws.session import Session
 from ops.aws.stack import function_name
 from ops.commands.options import AS_ROLE, NAME, STACK, TIMEOUT, WAIT
-from ops.errors import FunctionFailedError
+from ops.errors import FunctionFailedError, OpsError
 from ops.output.terminal import say, show_table
 from ops.uploads import outcome
 from ops.uploads.failures import failed, queued
@@ -134,13 +135,14 @@ def rollback(
 ) -> None:
     """Go back to an earlier pipeline VERSION.
 
-    VERSION is a number as `history` shows it, or the version id of an upload; the version before the newest
-    unless given. Its definition is uploaded once more, in a hardened deployment as the uploader role: it is
-    judged, stored and started like any upload, with the values of today's parameters.json. Rolling back twice
-    brings back what there was.
+    VERSION is a number as `history` shows it, or the version id of an upload. Unless given, it is the newest
+    version before the current one with an execution that Succeeded; where none has, rollback asks. Its
+    definition is uploaded once more, in a hardened deployment as the uploader role: it is judged, stored and
+    started like any upload, with the values of today's parameters.json. Rolling back twice brings back what
+    there was, if that had Succeeded.
 
     With --start-only nothing is uploaded or judged: SageMaker starts that version with the parameters that
-    its last execution had, and your own rights count.
+    its last execution that Succeeded had, or else its last one, and your own rights count.
     """
     key = definition_key(name)
     session, console = Session(), Console()
@@ -149,12 +151,16 @@ def rollback(
     # The uploader role starts nothing.
     who = session if start_only else roles.uploader(session, deployed, as_role)
     back = Rollback(who.client("s3"), who.client("sagemaker"), deployed.bucket, key, pipeline)
+    target = back.choose(version)
+    say(console, target.why)
+    if version is None and not target.succeeded:
+        _ask(target.pipeline_version, start_only=start_only)
     if start_only:
-        number, arn = back.start(version)
-        say(console, f"Started version {number} of pipeline {pipeline} as it is: {arn}")
+        arn = back.start(target)
+        say(console, f"Started version {target.pipeline_version} of pipeline {pipeline} as it is: {arn}")
         watch_next(console, arn)
         return
-    restored = back.restore(version)
+    restored = back.restore(target)
     say(
         console,
         f"Uploaded version {restored.pipeline_version} of pipeline {pipeline} once more: "
@@ -164,6 +170,17 @@ def rollback(
         verdict = settle(who, deployed, restored.upload, timeout, console)
         for line in changed(restored.earlier, verdict) if restored.earlier else ():
             say(console, f"Other than the execution then: {line}")
+
+
+def _ask(version: int, *, start_only: bool) -> None:
+    """Let the person say whether to go back to a version that is not known to work; raise OpsError if not."""
+    command = f"cv-pipeline rollback {version}{' --start-only' if start_only else ''}"
+    if not sys.stdin.isatty():
+        raise OpsError(
+            f"nothing was started: there is no terminal to ask on. To go back to it, say {command}"
+        )
+    if not click.confirm(f"Go back to version {version} all the same?"):
+        raise OpsError("nothing was started. `cv-pipeline history` shows the versions to choose from")
 
 
 @click.command()

@@ -11,11 +11,14 @@ from rich.console import Console
 
 from ops.aws import roles
 from ops.aws.session import ClientFactory, Session
+from ops.commands.doctor import tell_before_upload
 from ops.commands.options import AS_ROLE, NAME, PARAMETER, STACK, TIMEOUT, WAIT, named
+from ops.doctor.examination import examine_upload
 from ops.errors import DENIED, CannotUploadError, error_code
 from ops.output.terminal import say
 from ops.uploads import outcome, validation
 from ops.uploads.data_set import check_data, choice_of
+from ops.uploads.parameters import with_defaults
 from ops.uploads.start import settle
 from ops.uploads.upload import (
     check_parameters,
@@ -88,6 +91,13 @@ def validate(definition: Path, parameters: Path | None, stack: str | None) -> No
 @WAIT
 @TIMEOUT
 @AS_ROLE
+@click.option(
+    "--doctor/--no-doctor",
+    "examines",
+    default=True,
+    show_default=True,
+    help="Look first at what would stop the execution: notification, image, quotas.",
+)
 @STACK
 def upload(
     *,
@@ -99,6 +109,7 @@ def upload(
     wait: bool,
     timeout: float,
     as_role: str | None,
+    examines: bool,
     stack: str,
 ) -> None:
     """Upload data and DEFINITION, which starts an execution.
@@ -108,15 +119,16 @@ def upload(
     --data the execution reads what InputDataUrl says, by default the one data set below data/ in the
     stack's bucket.
     Parameters replace the defaults in the uploaded copy. Nothing is uploaded before all that is given has
-    been checked as `validate` checks it, by the stack's policy. In a hardened deployment all of it is done as
-    the stack's uploader role, which you have to be allowed to assume.
+    been checked as `validate` checks it, by the stack's policy, and as `doctor` looks at the deployment: the
+    function and who tells it, the image, and the account's quotas for the instances. In a hardened deployment
+    all of it is done as the stack's uploader role, which you have to be allowed to assume.
 
     Waits for the verdict and prints it: the execution that was started, or every reason why none was.
     """
     given = named(pairs)
     if data is not None and "InputDataUrl" in given:
         raise click.UsageError("--data sets InputDataUrl: give one of the two")
-    replaced = {**given, "InputDataUrl": "s3://"} if data else given
+    replaced = {**given, "InputDataUrl": "s3://bucket/data/"} if data else given  # known after the upload
     check_parameters(definition, replaced, parameters_file)
     key = definition_key(name)
     if data is not None and not data.exists():
@@ -134,6 +146,9 @@ def upload(
     if settings is not None:
         anywhere = {"InputDataUrl": f"s3://{bucket}/data/"} if data else {}
         check_start(definition, {**given, **anywhere}, values, settings)
+    if examines:
+        document = with_defaults(validation.load(definition), replaced)
+        tell_before_upload(examine_upload(uploader, session, deployed, document, values), console)
     if data is not None:
         choice = choice_of(validation.load(definition), {**outcome.json_object(values), **given})
         given["InputDataUrl"] = upload_data(s3, bucket, check_data(data, choice, console), console)

@@ -44,8 +44,8 @@ def choice_of_data(values: Mapping[str, str]) -> Choice:
     if not re.fullmatch(r"[+-]?[0-9]{1,18}", seed):
         raise CannotUploadError(f"-p Seed={seed!r}: give an integer, such as {given.seed}")
     return Choice(
-        class_selection=values.get("ClassSelection") or given.class_selection,
-        annotation_file=values.get("AnnotationFileName") or given.annotation_file,
+        class_selection=values.get("ClassSelection", given.class_selection),
+        annotation_file=values.get("AnnotationFileName", given.annotation_file),
         seed=int(seed),
     )
 

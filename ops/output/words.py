@@ -67,10 +67,10 @@ def _of_result(snapshot: Snapshot, step: StartedStep) -> list[str]:
 
 def _of_training(training: Training, *, running: bool, billed: bool) -> list[str]:
     said = []
-    if ACCURACY in training.evaluation.metrics:
-        said.append(f"validation accuracy {training.evaluation.metrics[ACCURACY]:.3f}")
-    if running and LOSS in training.evaluation.metrics:
-        said.append(f"loss {training.evaluation.metrics[LOSS]:.3f}")
+    if ACCURACY in training.metrics:
+        said.append(f"validation accuracy {training.metrics[ACCURACY]:.3f}")
+    if running and LOSS in training.metrics:
+        said.append(f"loss {training.metrics[LOSS]:.3f}")
     if billed and training.interruptions:
         said.append(interruptions(training.interruptions))
     if billed and not running and training.billable_seconds is not None:
@@ -85,7 +85,7 @@ def interruptions(count: int) -> str:
 
 def progress(training: Training | None) -> float | None:
     """Return the training's own progress metric in percent, 0 to 100."""
-    value = training.evaluation.metrics.get(PROGRESS) if training else None
+    value = training.metrics.get(PROGRESS) if training else None
     return None if value is None else min(100.0, max(0.0, value))
 
 
@@ -171,9 +171,9 @@ def compared(comparison: SpotComparison) -> list[str]:
 def validation_accuracies(snapshot: Snapshot) -> dict[str, float]:
     """Return the last validation accuracy of each training, for want of an evaluation."""
     return {
-        training.type: training.evaluation.metrics[ACCURACY]
+        training.type: training.metrics[ACCURACY]
         for training in snapshot.trainings.values()
-        if ACCURACY in training.evaluation.metrics
+        if ACCURACY in training.metrics
     }
 
 

@@ -64,6 +64,8 @@ def with_defaults(definition: Mapping[str, Any], parameters: Mapping[str, str]) 
 def typed(parameter: Mapping[str, Any], text: str) -> Value:
     """Read `text` as the parameter's Type (String, Integer, Float or Boolean) and check its EnumValues."""
     name, kind = parameter["Name"], parameter["Type"]
+    if kind == "String" and not text:
+        raise CannotUploadError(f"{name}= is empty, and SageMaker takes no empty value; leave it out")
     value = _convert(kind, text)
     if value is None:
         raise CannotUploadError(f"{name}={text!r} is not {EXPECTED.get(kind, kind)}")
@@ -96,7 +98,7 @@ def _check_name(name: str, declared: Mapping[str, Any]) -> None:
 def _convert(kind: str, text: str) -> Value | None:
     match kind:
         case "Integer":
-            return int(text) if INTEGER.fullmatch(text.strip()) else None
+            return int(text.strip()) if INTEGER.fullmatch(text.strip()) else None
         case "Float":
             return _finite(text)
         case "Boolean":

@@ -26,7 +26,7 @@ from ops.errors import CannotUploadError, error_code
 from ops.output.terminal import is_live
 from ops.uploads import outcome, validation
 from ops.uploads.data_set import DataFile, DataFiles
-from ops.uploads.parameters import with_defaults
+from ops.uploads.parameters import is_deployments, with_defaults
 from pipeline_definition.checks.values import defaults
 from upload_trigger.definition import walk
 
@@ -78,12 +78,13 @@ def check_values(path: Path, parameters: Mapping[str, str], values: bytes, besid
     definition at `path`.
     """
     _, definition = _body(path, parameters)
+    own, file_values = defaults(walk.parameters(definition)), outcome.json_object(values)
     validation.refuse_illegal_values(
-        definition,
-        ("", _given(definition, parameters)),
-        (beside, outcome.json_object(values)),
-        (str(path), defaults(walk.parameters(definition))),
+        definition, ("", _given(definition, parameters)), (beside, file_values), (str(path), own)
     )
+    # What the deployment sets is not known before the start.
+    known = {name: None if is_deployments(name) else value for name, value in {**own, **file_values}.items()}
+    validation.refuse_what_aws_refuses(path, definition, known)
 
 
 def _given(definition: dict[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:

@@ -57,9 +57,16 @@ def read_definition(path: Path) -> dict[str, Any]:
     return definition
 
 
-def refuse_what_aws_refuses(path: Path, definition: dict[str, Any]) -> None:
-    """Raise CannotUploadError with all that AWS would refuse of a definition, whatever its parameters are."""
-    lines = [tell(each) for each in check(definition, bundled_model(), {}) if each.place is not Place.ADVICE]
+def refuse_what_aws_refuses(
+    path: Path, definition: dict[str, Any], values: Mapping[str, Any] | None = None
+) -> None:
+    """Raise CannotUploadError with all that AWS would refuse of a definition.
+
+    `values` are those of its parameters as far as they are known; without them it is what AWS would refuse
+    whatever they are.
+    """
+    found = check(definition, bundled_model(), values or {})
+    lines = [tell(each) for each in found if each.place is not Place.ADVICE]
     if lines:
         raise CannotUploadError(_told(f"{path} would not run", lines))
 

@@ -50,19 +50,22 @@ _REQUIRED = {"Callback": "SqsQueueUrl", "Lambda": "FunctionArn"}
 _PROCESSING = ("Processing", "ClarifyCheck", "QualityCheck")
 """The types whose Arguments are a processing job's."""
 # What has a name of its own in a job: the lists that share their names, each a path inside the Arguments and
-# the member with the name.
-_TAGS = (("Tags",), "Key")
-_UNIQUE: dict[str, tuple[tuple[tuple[tuple[str, ...], str], ...], ...]] = {
-    # An output may not have the name of an input either.
+# the path of the name in an entry.
+_Names = tuple[tuple[str, ...], tuple[str, ...]]
+_TAGS: tuple[_Names, ...] = ((("Tags",), ("Key",)),)
+_INPUTS, _OUTPUTS = ("ProcessingInputs",), ("ProcessingOutputConfig", "Outputs")
+_UNIQUE: dict[str, tuple[tuple[_Names, ...], ...]] = {
+    # An output may have neither the name of an input nor its folder.
     **dict.fromkeys(
         _PROCESSING,
         (
-            ((("ProcessingInputs",), "InputName"), (("ProcessingOutputConfig", "Outputs"), "OutputName")),
-            (_TAGS,),
+            ((_INPUTS, ("InputName",)), (_OUTPUTS, ("OutputName",))),
+            ((_INPUTS, ("S3Input", "LocalPath")), (_OUTPUTS, ("S3Output", "LocalPath"))),
+            _TAGS,
         ),
     ),
-    "Training": (((("InputDataConfig",), "ChannelName"),), (_TAGS,)),
-    "RegisterModel": ((_TAGS,),),
+    "Training": (((("InputDataConfig",), ("ChannelName",)),), _TAGS),
+    "RegisterModel": (_TAGS,),
 }
 # ISO 8601, and the short forms that SageMaker's documentation shows: 30d, T12H, 30dT5h.
 _DURATION = re.compile(
@@ -180,14 +183,15 @@ def between_arguments(step: dict[str, Any], path: Path, values: Mapping[str, Any
         yield run((*at, "Tags"), what)
 
 
-def _unique(arguments: Any, lists: Iterable[tuple[tuple[str, ...], str]], path: Path) -> Iterator[Found]:
+def _unique(arguments: Any, lists: Iterable[_Names], path: Path) -> Iterator[Found]:
     seen: set[str] = set()
     for where, member in lists:
         for at, entry in entries(arguments, path, *where):
-            name = entry.get(member)
+            name = find(entry, *member)
+            mend = "give each a folder of its own" if member[-1] == "LocalPath" else "keep one"
             if isinstance(name, str):
                 if name in seen:
-                    yield run((*at, member), f"{show(name)} is given more than once; keep one")
+                    yield run((*at, *member), f"{show(name)} is given more than once; {mend}")
                 seen.add(name)
 
 

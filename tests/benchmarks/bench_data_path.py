@@ -1,4 +1,4 @@
-"""Measure the data path of training on one thread: images read and made ready, and features extracted.
+"""Measure the data path of training on one thread: images read and made ready, features, and both together.
 
     python -m tests.benchmarks.bench_data_path [--images 160] [--rounds 5]
 
@@ -6,8 +6,10 @@ Reading: training.shards and training.data give normalised batches from the shar
 one thread decodes. The baseline opens the files of a folder with Pillow and applies torchvision's v1
 transforms, as most projects do: to the originals (500 x 375 pixels, as in CUB-200-2011), and to the very
 images that are in the shards. Features: the pretrained EfficientNet-Lite0 as training runs it (channels last,
-batch norms folded) against the same network as it comes (contiguous). Ours and the baseline are two processes
-that work in turns, because training's settings of malloc are a whole process's.
+batch norms and activations folded) against timm's network of the same weights as it comes (contiguous, under
+torch.no_grad), whose features must be equal. Ours and the baseline are two processes that work in turns,
+because training's settings of malloc are a whole process's. Both have what their processor takes, so that
+what else the machine does counts for neither: `--clock wall` has seconds by the clock instead.
 """
 
 from __future__ import annotations
@@ -27,24 +29,25 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from image_data.records import ImageRecord
 from tests.benchmarks.measure import interleaved, median, show
-from training.allocator import keep_memory
 from training.augmentation import CentreCrop, RandomCrop
+from training.backbones.efficientnet_lite import FEATURES as LITE_FEATURES
 from training.backbones.efficientnet_lite import INPUT as LITE_INPUT
 from training.data import Channel, Loader, Transform, batches_of
-from training.fit import FEATURE_BATCH
-from training.hyper_parameters import HyperParameters
+from training.fit import FEATURE_BATCH, set_up_torch
+from training.hyper_parameters import parse_hyper_parameters
 from training.model import Classifier, folded, load_pretrained
 from training.paths import write_json
 from training.preprocess import store_image
 from training.shards import ShardWriter, StoredImage
 
-GIVEN = HyperParameters()
+GIVEN = parse_hyper_parameters({}, has_gpu=False)
 SIZE = GIVEN.image_size
 FEATURE_IMAGES = 2 * FEATURE_BATCH
+CLOCKS = {"processor": time.process_time, "wall": time.perf_counter}
 
 
 def draw(number: int, size: tuple[int, int] = (500, 375)) -> bytes:
@@ -141,49 +144,82 @@ def reading(folder: Path, tuned: bool) -> dict[str, Callable[[], Any]]:
     }
 
 
-def features(tuned: bool) -> Callable[[], Any]:
-    """Return what extracts the features of FEATURE_IMAGES images."""
+def network_as_it_comes(body: nn.Module) -> nn.Module:
+    """Return timm's EfficientNet-Lite0 with our weights, which are in the same order."""
+    import timm
+
+    network = timm.create_model("tf_efficientnet_lite0", num_classes=0).eval()
+    names, values = network.state_dict(), body.state_dict().values()
+    network.load_state_dict(dict(zip(names, values, strict=True)))
+    images = torch.rand(2, 3, SIZE, SIZE) * 2 - 1
+    with torch.no_grad():
+        assert torch.allclose(network(images), folded(body)(images), atol=1e-4), "the networks differ"
+    return network
+
+
+def extractor(tuned: bool) -> Callable[[Tensor], Tensor]:
+    """Return what gives the features of a batch."""
     classifier = Classifier(GIVEN.backbone, 2, GIVEN.dropout).eval()
     load_pretrained(classifier, GIVEN.backbone, Path())
+    network = folded(classifier.body) if tuned else network_as_it_comes(classifier.body)
+    grad_mode = torch.inference_mode if tuned else torch.no_grad
+
+    def extract(batch: Tensor) -> Tensor:
+        with grad_mode():
+            features: Tensor = network(batch)
+        return features
+
+    return extract
+
+
+def feature_tasks(folder: Path, count: int, tuned: bool) -> dict[str, tuple[int, Callable[[], Any]]]:
+    """Return what extracts features, of images at hand and from the disk, and of how many."""
+    extract = extractor(tuned)
     batch = torch.rand(FEATURE_BATCH, 3, SIZE, SIZE) * 2 - 1
-    body = classifier.body
     if tuned:
-        body, batch = folded(body), batch.contiguous(memory_format=torch.channels_last)
+        batch = batch.contiguous(memory_format=torch.channels_last)
+        crop = CentreCrop(SIZE, LITE_INPUT.crop_fraction)
+        batches = partial(tuned_batches, folder / "shards", crop)
+    else:
+        batches = partial(naive_batches, folder / "originals", naive_transforms()["centre crop"])
 
-    def run() -> None:
-        with torch.inference_mode():
-            for _ in range(FEATURE_IMAGES // FEATURE_BATCH):
-                body(batch)
+    def at_hand() -> None:
+        for _ in range(FEATURE_IMAGES // FEATURE_BATCH):
+            extract(batch)
 
-    return run
+    def from_disk() -> None:
+        found = torch.cat([extract(each) for each in batches()])
+        assert found.shape == (count, LITE_FEATURES)
+
+    return {"features": (FEATURE_IMAGES, at_hand), "end to end": (count, from_disk)}
 
 
-def serve(pipe: Connection, folder: Path, count: int, tuned: bool) -> None:
+def serve(pipe: Connection, folder: Path, count: int, tuned: bool, clock: str) -> None:
     """Do what is asked for, with training's settings or with none, and answer with images a second."""
     torch.set_num_threads(1)
     if tuned:
-        keep_memory()
-        torch.use_deterministic_algorithms(True)
+        set_up_torch(torch.device("cpu"))
     tasks = {name: (count, task) for name, task in reading(folder, tuned).items()}
-    tasks["features"] = (FEATURE_IMAGES, features(tuned))
+    tasks |= feature_tasks(folder, count, tuned)
     for _, task in tasks.values():
         task()
+    now = CLOCKS[clock]
     pipe.send(list(tasks))
     while name := pipe.recv():
         images, task = tasks[name]
-        started = time.perf_counter()
+        started = now()
         task()
-        pipe.send(images / (time.perf_counter() - started))
+        pipe.send(images / (now() - started))
 
 
-def measure(folder: Path, count: int, rounds: int) -> dict[str, list[float]]:
+def measure(folder: Path, count: int, rounds: int, clock: str) -> dict[str, list[float]]:
     """Return images a second of everything, from two processes that work in turns."""
     context = multiprocessing.get_context("spawn")
     measures: dict[str, Callable[[], float]] = {}
     running = []
     for kind, tuned in (("naive", False), ("tuned", True)):
         here, there = context.Pipe()
-        process = context.Process(target=serve, args=(there, folder, count, tuned), daemon=True)
+        process = context.Process(target=serve, args=(there, folder, count, tuned, clock), daemon=True)
         process.start()
         running.append((here, process))
         for task in here.recv():
@@ -218,19 +254,23 @@ def main() -> int:
     )
     parser.add_argument("--images", type=int, default=160, help="how many are generated and read")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured")
+    parser.add_argument("--clock", choices=CLOCKS, default="processor", help="whose seconds are counted")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         sizes = write_images(Path(name), options.images)
-        values = measure(Path(name), options.images, options.rounds)
+        values = measure(Path(name), options.images, options.rounds, options.clock)
     crops, title = ("centre crop", "random crop"), "{}: shards, folder of {}"
     pairs = [
         (title.format(crop, place), f"naive {crop}, {place}", f"tuned {crop}, shards")
         for place in ("originals", "small")
         for crop in crops
     ]
-    pairs.append(("features: tuned, as it comes", "naive features", "tuned features"))
+    pairs += [
+        ("features: folded network, as it comes", "naive features", "tuned features"),
+        ("features from shards, from folder of originals", "naive end to end", "tuned end to end"),
+    ]
     show(
-        f"Images a second on one thread, medians of {options.rounds}",
+        f"Images a second on one thread, {options.clock} time, medians of {options.rounds}",
         ("what: ours, baseline", "baseline", "ours", "ratio"),
         rows(values, pairs),
         (

@@ -191,6 +191,7 @@ def test_every_command_of_an_uploader_works_as_the_role_alone(
 ) -> None:
     for arguments in (
         ("validate", str(SHIPPED), "--stack", STACK),
+        ("doctor", str(SHIPPED)),
         ("upload", str(SHIPPED), "--data", str(data)),
         ("history",),
         ("failures",),
@@ -233,6 +234,7 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "describe_log_streams",
         {"logGroupName": "/aws/sagemaker/TrainingJobs", "logStreamNamePrefix": "pipelines-"},
     ),
+    "ReadNotification": ("s3", "get_bucket_notification_configuration", {}),
     "WithdrawValues": ("s3", "delete_object", {"Key": "pipeline/parameters.json"}),
     "ReadLogs": (
         "logs",

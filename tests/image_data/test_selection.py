@@ -23,7 +23,6 @@ CLASSES |= {30: "030.Fish_Crow"}
         ("1 - 3", [1, 2, 3]),
         ("2,2,1-2", [1, 2]),
         ("fish_crow, 001.A", [1, 30]),
-        ("", [*range(1, 27), 30]),
         ("ALL", [*range(1, 27), 30]),
     ],
 )
@@ -40,6 +39,8 @@ def test_numbers_ranges_and_names_choose_classes(text: str, expected: list[int])
         ("5", "at least 2"),
         ("9-7, 3", "the range 9-7 runs backwards; write 7-9"),
         ("0, 1, 2", "there is no class 0"),
+        ("", "ClassSelection is blank; write all for every class"),
+        (" ", "ClassSelection is blank; write all for every class"),
     ],
 )
 def test_what_cannot_be_chosen_is_explained(text: str, message: str) -> None:

@@ -97,7 +97,10 @@ def test_each_command_needs_no_more_than_its_row(
     path = tmp_path / "definition.json"
     path.write_text(json.dumps(DEFINITION))
     assert allowed(person("validate", "validate", str(path), "--stack", "cv-birds"))
-    assert allowed(person("upload", "upload", str(path)))
+    code, said = person("doctor", "doctor", str(path))
+    assert (code, "AWS refuses" in said) == (0, False), said
+    code, said = person("upload", "upload", str(path))
+    assert (code, "AWS refuses" in said) == (0, False), said
     assert allowed(person("upload", "upload", str(path), "-p", "Message=changed"))
     assert allowed(person("history", "history"))
     body = json.dumps({"requestPayload": {"Records": []}, "responsePayload": {}})
@@ -106,7 +109,7 @@ def test_each_command_needs_no_more_than_its_row(
     assert "an event of no upload" in person("failures", "failures")[1]
     assert "1 event replayed, 0 left" in person("redrive", "redrive")[1]
     assert allowed(person("reconcile", "reconcile"))
-    assert allowed(person("rollback", "rollback"))
+    assert allowed(person("rollback", "rollback", "1"))
     assert allowed(person("rollback --start-only", "rollback", "1", "--start-only"))
     assert person("rollback", "rollback", "77")[0] == 2
     registered, image = model_package(deployed, tmp_path), tmp_path / "bird.jpg"
@@ -181,7 +184,7 @@ def test_uploading_to_a_hardened_deployment_needs_its_role_alone(
     path.write_text(json.dumps(DEFINITION))
     for message in ("one", "another"):
         assert allowed(person("upload (hardened)", "upload", str(path), "-p", f"Message={message}"))
-    assert allowed(person("rollback (hardened)", "rollback"))
+    assert allowed(person("rollback (hardened)", "rollback", "1"))
     # Whatever somebody's own rights are, it is said how to upload.
     code, said = person("upload", "upload", str(path), "--as-role", "none")
     assert code == 2

@@ -116,7 +116,8 @@ def check_make(arguments: list[str]) -> None:
 def check_cdk_options(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(exit_on_error=False)
     parser.add_argument("-c", action="append", default=[])
-    parser.add_argument("--import-existing-resources", action="store_true")
+    for option in ("--import-existing-resources", "--revert-drift"):
+        parser.add_argument(option, action="store_true")
     for pair in parser.parse_args(arguments).c:
         key, _, value = pair.partition("=")
         assert key in context_keys(), key

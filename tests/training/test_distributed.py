@@ -12,11 +12,15 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from torch.nn import functional
 
 from tests.support.training.hosts import ROOT, TrainingHosts
 from tests.support.training.trained_model import StopAt, preprocessed, run, training_folder, weights
 from training import train
+from training.artifact import read_artifact
+from training.augmentation import CentreCrop
 from training.checkpoint import CheckpointStore
+from training.data import Channel, Loader
 from training.distributed import REASON_FILE, processes_of_an_instance, run_processes
 from training.job import Stopped
 from training.paths import BASE_VARIABLE, Hosts, Paths
@@ -208,6 +212,16 @@ def test_batch_statistics_that_learn_do_so_in_several_processes(outputs: Path, t
     ]
     assert moved
     assert all(moved)
+    # What is measured, by all of them, is what the first one keeps.
+    classifier, described = read_artifact(hosts.folders[0].model)
+    validation, loader = Channel(outputs / "validation"), Loader(1)
+    crop = CentreCrop(described.image_size, described.crop_fraction)
+    ((pixels, labels),) = loader.load(validation, crop, [range(len(validation))])
+    loader.close()
+    with torch.inference_mode():
+        logits = classifier.eval()(described.input_format.normalise(pixels))
+    last = hosts.log().rpartition("validation_loss=")[2].split()[0]
+    assert functional.cross_entropy(logits, labels).item() == pytest.approx(float(last), abs=1e-4)
 
 
 @pytest.fixture

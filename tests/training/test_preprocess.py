@@ -196,6 +196,15 @@ def test_labels_follow_the_chosen_classes(job: PreprocessJob) -> None:
     assert job.manifest()["classes"][2]["name"] == "005.Cardenal de Cárdenas"
 
 
+@pytest.mark.parametrize("argument", ["--class-selection", "--annotation-file-name", "--data-digest"])
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_blank_argument_is_refused_before_any_data_is_read(
+    job: PreprocessJob, argument: str, blank: str
+) -> None:
+    shutil.rmtree(job.data)  # what would be missed next
+    assert f"{argument} is blank; give it a value, or leave it out" in job.failure(argument, blank)
+
+
 def test_an_unknown_class_is_refused_with_the_legal_ones(job: PreprocessJob) -> None:
     write_cub(job.data)
     reason = job.failure("--class-selection", "2, 13, Bobolnik")

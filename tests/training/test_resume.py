@@ -324,9 +324,18 @@ def test_a_killed_process_resumes_to_the_same_bits(
     assert weights(paths) == weights(whole)
 
 
+def catches_sigterm(pid: int) -> bool:
+    """Return whether the process has a handler by now."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (caught,) = (line.split()[1] for line in lines if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
 def test_sigterm_while_torch_is_imported_is_not_lost(outputs: Path, tmp_path: Path) -> None:
     with start(training_folder(tmp_path, outputs)) as process:
-        time.sleep(0.7)
+        while not catches_sigterm(process.pid):  # with the first lines of the entry point
+            time.sleep(0.01)
+        time.sleep(0.3)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 143
 

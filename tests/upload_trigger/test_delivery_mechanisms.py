@@ -186,7 +186,7 @@ def denied_after_its_start(world: DeliveryWorld) -> None:
 
 
 def parameters_are_not_asked_again(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Delivery, "_with_parameters", lambda self, verdict: verdict)
+    patch.setattr(Delivery, "with_parameters", lambda self, verdict: verdict)
 
 
 def verdict_written_first(patch: pytest.MonkeyPatch) -> None:

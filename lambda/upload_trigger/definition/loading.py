@@ -25,6 +25,18 @@ say; Airflow's test of a pipeline, which runs on AWS, nests 31 conditions in 96 
 MAX_PROBLEMS = 100
 """Nobody mends more at once, and a hostile file must not make us write a book."""
 
+_PACKED = {
+    b"\x1f\x8b": "gzip",
+    b"PK\3\4": "zip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
+"""What a compressed file begins with."""
+_UNPACKED = {"gzip": "gunzip", "zip": "unzip", "bzip2": "bunzip2", "xz": "unxz", "zstd": "unzstd"}
+_SPACE_LOOKED_AT = 1024
+_LINES = dict.fromkeys(map(ord, "\t\r\n\xa0"), " ")
+
 # Strings are matched whole: a bracket inside one does not count. The possessive quantifiers and the optional
 # closing quote keep the scan linear.
 _BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
@@ -72,16 +84,52 @@ def _refusal(message: str) -> InvalidDefinitionError:
 
 
 def _text(body: bytes) -> str:
-    """Decode UTF-8, with a byte order mark or without; name what Windows and gzip make instead."""
-    if body.startswith(b"\x1f\x8b"):
-        raise _refusal("compressed by gzip; write it uncompressed (gunzip does)")
-    # JSON begins with two ASCII characters, of which UTF-16 makes four bytes, two of them zero.
-    if body.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in body[:2]:
-        raise _refusal("UTF-16, as > and Out-File write it in Windows PowerShell; save the file as UTF-8")
+    """Decode UTF-8, with a byte order mark or without; name what other programs make instead."""
+    for begin, program in _PACKED.items():
+        if body.startswith(begin):
+            raise _refusal(f"compressed by {program}; write it uncompressed ({_UNPACKED[program]} does)")
+    if encoding := _wide(body):
+        raise _refusal(
+            f"{encoding}, as > and Out-File write it in Windows PowerShell; save the file as UTF-8"
+        )
+    if b"\0" in body:
+        raise _refusal(
+            f"no text: byte {body.index(0)} is zero; the file is damaged, or something other than JSON"
+        )
     try:
-        return body.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
+        text = body.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _refusal(f"not UTF-8 (byte {error.start}: {error.reason}); save the file as UTF-8") from error
+        ansi = " (Windows-1252, also called ANSI, perhaps)" if _is_ansi(body) else ""
+        raise _refusal(
+            f"not UTF-8{ansi}: byte {error.start}, {error.reason}; save the file as UTF-8"
+        ) from error
+    if not text or text.isspace():
+        raise _refusal("empty; it must be a JSON object: {...}")
+    if text[:_SPACE_LOOKED_AT].lstrip().startswith("<"):
+        raise _refusal("a page of HTML or XML, not JSON; download the file itself")
+    return text
+
+
+def _wide(body: bytes) -> str | None:
+    """Return the encoding of a text that has two or four bytes a character, None for any other."""
+    if body.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        return "UTF-32"
+    if body.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "UTF-16"
+    # JSON begins with two ASCII characters, of which UTF-16 makes four bytes, two of them zero.
+    zeros = tuple(index for index, byte in enumerate(body[:4]) if not byte)
+    if zeros in ((0, 2), (1, 3)):
+        return "UTF-16"
+    return "UTF-32" if zeros in ((0, 1, 2), (1, 2, 3)) else None
+
+
+def _is_ansi(body: bytes) -> bool:
+    """Return whether every byte is a printable character of Windows-1252, a tab or the end of a line."""
+    try:
+        text = body.decode("cp1252")
+    except UnicodeDecodeError:
+        return False
+    return text.translate(_LINES).isprintable()
 
 
 def _depth(text: str) -> int:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ Path = tuple[str | int, ...]
 _LONGEST_SLIP = 100
 _CANDIDATES = 500
 _LONGEST_POINTER = 1024
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
+_COMMON_WORDS = frozenset({"config", "data"})
 
 
 @dataclass(frozen=True)
@@ -75,11 +78,38 @@ def _nearest(name: str, candidates: Iterable[str]) -> list[str]:
     if begun := _begun(name, candidates):
         return begun[:2]
     distances = [(_distance(name, word), word) for word in candidates]
-    near = sorted((pair for pair in distances if pair[0] <= 3), key=lambda pair: pair[0])
+    slips = sorted((pair for pair in distances if pair[0] <= 3), key=lambda pair: pair[0])
+    # Another word of three letters is no slip: who writes InputConfig means no OutputConfig.
+    if not slips or slips[0][0] == 3:
+        near = _of_the_same_words(name, candidates) or [word for _, word in slips]
+    else:
+        near = [word for _, word in slips]
     if not near and len(name) > 2:
         # Half a name, or one with something before or after it.
-        near = [(0, word) for _, word in distances if len(word) > 2 and (name in word or word in name)]
-    return [word for _, word in near[:2]]
+        folded = name.casefold()
+        near = [
+            word
+            for word in candidates
+            if len(word) > 2 and (folded in word.casefold() or word.casefold() in folded)
+        ]
+    return near[:2]
+
+
+def _of_the_same_words(name: str, candidates: Iterable[str]) -> list[str]:
+    """Return the names that have all words of this one but for the common ones, and fewest others."""
+    wanted = _words(name)
+    shares: list[tuple[float, str]] = []
+    for word in candidates:
+        words = _words(word)
+        if wanted - _COMMON_WORDS and wanted - _COMMON_WORDS <= words:
+            shares.append((len(wanted & words) / len(wanted | words), word))
+    best = max(shares, default=(0.0, ""))[0]
+    return [word for share, word in shares if share == best]
+
+
+def _words(name: str) -> set[str]:
+    """Return the words in a name such as OutputDataConfig, in lower case and in the singular."""
+    return {word.casefold().removesuffix("s") for word in _WORD.findall(name)}
 
 
 def _begun(name: str, candidates: Iterable[str]) -> list[str]:

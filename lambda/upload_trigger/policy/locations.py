@@ -25,8 +25,12 @@ _URI = re.compile(r"s3://([^/]*)/(.*)", re.DOTALL)
 
 def why_not_read(scope: Scope, value: Any, below: tuple[str, ...] = READABLE) -> str | None:
     """Return why a location may not be read; None when it may."""
-    uri = str(scope.evaluate(value))
-    why = _why_not_below(scope, _expanded(scope, uri), below)
+    given = str(scope.evaluate(value))
+    uri = _expanded(scope, given)
+    step, output, _ = made_by(given)
+    if step and uri == given:
+        return f"no step {step} here makes {f'an output {show(output)}' if output else 'a model'}"
+    why = _why_not_below(scope, uri, below)
     return None if why is None else f"{scope.say(value)}{why}; jobs read below {_said(scope, below, ', ')}"
 
 
@@ -119,7 +123,7 @@ def _why_not_below(scope: Scope, uri: str, prefixes: tuple[str, ...]) -> str | N
     match, bucket = _URI.fullmatch(uri), scope.deployed.get("ArtifactBucket")
     if not match:
         is_made = made_by(uri)[0]
-        return ", which no step here makes" if is_made else ", which is no s3://<bucket>/<prefix>"
+        return ", which is what another step makes" if is_made else ", which is no s3://<bucket>/<prefix>"
     if not bucket or match[1] != bucket:
         return ', which is not in the deployment\'s bucket, {"Get": "Parameters.ArtifactBucket"}'
     key = match[2]

@@ -214,11 +214,25 @@ def test_many_metrics_go_to_cloudwatch_in_calls_of_a_thousand_and_once_each(acco
         ("data/", "data/deep/b.txt", "deep/b.txt"),
         ("data/a.txt", "data/a.txt", "a.txt"),
         ("data/part-", "data/part-0", "part-0"),
+        ("data/one", "data/one/a.txt", "a.txt"),
+        ("data/one", "data/one-more/b.txt", "one-more/b.txt"),
         ("", "a.txt", "a.txt"),
     ],
 )
 def test_objects_land_under_their_name_relative_to_the_prefix(prefix: str, key: str, name: str) -> None:
     assert relative_name(prefix, key) == name
+
+
+def test_the_folders_that_a_console_makes_are_left_out(account: ToyAccount) -> None:
+    for key in ("birds/", "birds/x/", "birds/x/images/"):
+        account.put(key, "")
+    account.put("birds/x/images/a.txt", "a")
+    code = """
+files = [str(p.relative_to(base)) for p in (base / "input/data").rglob("*") if not p.is_dir()]
+assert files == ["input/data/train/x/images/a.txt"], files
+"""
+    job = account.train("markers", code, inputs={"train": f"s3://{BUCKET}/birds/"})
+    assert job["TrainingJobStatus"] == "Completed", job
 
 
 def test_a_prefix_without_objects_fails_the_job_in_sagemakers_words(account: ToyAccount) -> None:

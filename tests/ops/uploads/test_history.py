@@ -89,7 +89,7 @@ def test_an_execution_that_no_upload_started_has_a_row_of_its_own(
 ) -> None:
     deployment.put(definition("first"))
     deployment.put(definition("second"))
-    cli.run(["rollback", "--start-only"])
+    cli.run(["rollback", "1", "--start-only"])
     newest = rows(capsys)[0]
     assert (newest["upload"], newest["verdict"], newest["pipeline version"]) == ("-", "no upload", "1")
     assert newest["execution"] == deployment.sagemaker.executions[-1].arn.rpartition("/")[2]

@@ -45,7 +45,18 @@ def test_every_finite_number_written_down_becomes_that_float(value: float) -> No
     assert result == value
 
 
-@given(st.text(max_size=1024).filter(str.isprintable))
+def test_an_empty_text_is_refused_as_sagemaker_refuses_it() -> None:
+    with pytest.raises(
+        CannotUploadError, match="ClassSelection= is empty, and SageMaker takes no empty value"
+    ):
+        with_defaults(DEFINITION, {"ClassSelection": ""})
+
+
+def test_a_number_may_have_spaces_around_it_of_any_kind() -> None:
+    assert default("Epochs", " 7\x1f") == 7
+
+
+@given(st.text(min_size=1, max_size=1024).filter(str.isprintable))
 def test_every_printable_text_is_kept_as_it_is(value: str) -> None:
     assert default("ClassSelection", value) == value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from botocore.exceptions import ClientError
 from ops import __main__ as cli
 from ops.commands.uploads import DEFINITION
 from tests.support.definitions.policy_cases import DEPLOYED
-from tests.support.definitions.small import small, training
+from tests.support.definitions.small import processing, small, training
 from tests.support.ops.deployment import BUCKET, KEY, MotoDeployment, definition, deployment
 from tests.support.training.cub_layout import write_cub
 from upload_trigger.definition import walk
@@ -319,3 +320,110 @@ def test_a_mistake_is_answered_plainly_and_nothing_is_uploaded(
     assert code == 2
     assert said in output
     assert is_empty(deployment)
+
+
+COMMAND = processing(
+    AppSpecification={
+        "ImageUri": "scores:1",
+        "ContainerArguments": ["--classes", {"Get": "Parameters.Classes"}],
+    }
+)
+NAMED_AS_ITS_INPUT = processing(ProcessingInputs=[{"InputName": "train"}])
+
+
+@pytest.mark.parametrize(
+    ("step", "default", "arguments", "said"),
+    [
+        (COMMAND, "", [], "CreateProcessingJob takes no empty text here; Classes is empty; give it a value"),
+        (COMMAND, "all", ["-p", "Classes="], "Classes= is empty, and SageMaker takes no empty value"),
+        (
+            COMMAND,
+            "all",
+            ["--parameters", "v.json"],
+            "parameters.json#/Classes: SageMaker takes no empty value",
+        ),
+        (NAMED_AS_ITS_INPUT, "all", [], '/OutputName: "train" is given more than once; keep one'),
+    ],
+)
+@pytest.mark.parametrize("knows_the_policy", [True, False])
+def test_what_is_empty_or_twice_in_a_processing_job_is_refused_and_nothing_is_uploaded(
+    deployment: MotoDeployment,
+    tmp_path: Path,
+    capsys: Captured,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    step: dict[str, Any],
+    default: str,
+    arguments: list[str],
+    said: str,
+    knows_the_policy: bool,
+) -> None:
+    if not knows_the_policy:
+        deny_settings(deployment, monkeypatch)
+    write(tmp_path / "v.json", {"Classes": ""})
+    declared = [{"Name": "Classes", "Type": "String", "DefaultValue": default}]
+    code, output = upload(capsys, write(tmp_path / "d.json", small(step, Parameters=declared)), *arguments)
+    assert code == 2
+    assert said in output.replace("\n", "")
+    assert is_empty(deployment)
+
+
+# --- what the doctor sees before an upload -------------------------------------------------------------
+
+
+def no_notification(deployment: MotoDeployment) -> None:
+    deployment.notifications.clear()
+
+
+def failed_function(deployment: MotoDeployment) -> None:
+    deployment.function.state = {"State": "Failed", "StateReason": "its role is gone"}
+
+
+def no_image(deployment: MotoDeployment) -> None:
+    deployment.account.images.clear()
+
+
+def no_quota(deployment: MotoDeployment) -> None:
+    deployment.account.quotas["ml.c5.4xlarge for spot training job usage"] = 0.0
+
+
+@pytest.mark.parametrize(
+    ("remove", "said"),
+    [
+        (no_notification, "notification: "),
+        (failed_function, "function: cv-birds-start-execution is Failed"),
+        (no_image, "image: "),
+        (no_quota, "quota: ml.c5.4xlarge for spot training job usage: 0, and step TrainSpot needs 1"),
+    ],
+)
+def test_what_would_stop_the_execution_is_said_before_anything_is_uploaded(
+    deployment: MotoDeployment, capsys: Captured, remove: Callable[[MotoDeployment], None], said: str
+) -> None:
+    deployment.delivers = False
+    deployment.function.environment["PIPELINE_PARAMETERS"] = json.dumps(DEPLOYED)
+    remove(deployment)
+    code, told = upload(capsys, "--no-wait")
+    assert code == 2
+    assert f"nothing was uploaded (--no-doctor uploads all the same):\n  {said}" in told
+    assert "\n    mend it with: " in told
+    assert is_empty(deployment)
+    assert upload(capsys, "--no-wait", "--no-doctor")[0] == 0
+    assert len(deployment.uploaded()) == 1
+
+
+def test_the_types_that_an_upload_asks_for_are_looked_at_and_advice_stops_nothing(
+    deployment: MotoDeployment, capsys: Captured
+) -> None:
+    deployment.delivers = False
+    deployment.function.environment["PIPELINE_PARAMETERS"] = json.dumps(DEPLOYED)
+    code, told = upload(capsys, "--no-wait", "-p", "TrainingInstanceType=ml.m5.2xlarge")
+    assert code == 0
+    assert 'quota: Service Quotas of us-east-1 has no "ml.m5.2xlarge for training job usage"' in told
+    assert "quota: ml.c5.4xlarge" not in told
+
+
+def test_what_the_doctor_may_not_ask_stops_no_upload(deployment: MotoDeployment, capsys: Captured) -> None:
+    deployment.account.denied = {"DescribeImages"}
+    code, told = upload(capsys, write(Path("d.json"), definition()))
+    assert code == 0
+    assert "Not asked before the upload: image: AWS refuses DescribeImages to you" in told

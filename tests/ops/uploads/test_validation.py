@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 from pathlib import Path
@@ -123,7 +124,20 @@ def test_what_windows_saves_is_read_or_told_by_its_name(tmp_path: Path, capsys: 
     assert validate(capsys, write(tmp_path / "bom.json", b"\xef\xbb\xbf" + body))[0] == 0
     code, said = validate(capsys, write(tmp_path / "utf16.json", body.decode().encode("utf-16")))
     assert code == 2
-    assert "UTF-16" in said
+    assert "utf16.json is not a pipeline definition:\n  the document: UTF-16, as > and Out-File" in said
+
+
+@pytest.mark.usefixtures("offline")
+def test_of_values_too_what_windows_saves_is_read_or_told_by_its_name(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    values = b'{"Epochs": 3}\r\n'
+    with_mark = write(tmp_path / "bom.json", b"\xef\xbb\xbf" + values)
+    assert validate(capsys, str(SHIPPED), "--parameters", with_mark)[0] == 0
+    packed = write(tmp_path / "packed.json", gzip.compress(values))
+    code, said = validate(capsys, str(SHIPPED), "--parameters", packed)
+    assert code == 2
+    assert "\n  parameters.json#: compressed by gzip; write it uncompressed" in said
 
 
 @pytest.mark.usefixtures("offline")

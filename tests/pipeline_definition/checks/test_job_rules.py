@@ -99,7 +99,16 @@ def test_a_name_is_given_once(member: str, name: str) -> None:
 def test_an_output_s_name_is_given_once() -> None:
     step = processing()
     step["Arguments"]["ProcessingOutputConfig"]["Outputs"] *= 2
-    assert the_problem(small(step))[0] == "/Steps/0/Arguments/ProcessingOutputConfig/Outputs/1/OutputName"
+    at = "/Steps/0/Arguments/ProcessingOutputConfig/Outputs/1"
+    assert [path for path, _ in problems(small(step))] == [f"{at}/OutputName", f"{at}/S3Output/LocalPath"]
+
+
+def test_no_two_inputs_or_outputs_of_a_job_share_a_folder() -> None:
+    source = {"S3Uri": "s3://b/k", "LocalPath": "/opt/ml", "S3DataType": "S3Prefix", "S3InputMode": "File"}
+    step = processing(ProcessingInputs=[{"InputName": "data", "S3Input": source}])
+    found, said = the_problem(small(step))
+    assert found == "/Steps/0/Arguments/ProcessingOutputConfig/Outputs/0/S3Output/LocalPath"
+    assert said == '"/opt/ml" is given more than once; give each a folder of its own'
 
 
 @pytest.mark.parametrize("several", [False, True])

@@ -58,6 +58,7 @@ UPLOADER = (
         required=("s3:prefix",),
         never=(("s3:prefix", ""), ("s3:prefix", "data/"), ("s3:prefix", "verdicts/"), ("s3:prefix", "p")),
     ),
+    Right(("s3:GetBucketNotification",), (BUCKET,), (f"{BUCKET}-more",)),
     Right(
         ("s3:AbortMultipartUpload", "s3:PutObject"),
         (f"{BUCKET}/data/0123/images/1.jpg",),

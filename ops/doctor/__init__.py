@@ -1,0 +1,1 @@
+"""What stands between a person and a running execution: credentials, deployment, image, quotas."""
