@@ -32,7 +32,8 @@ class Session:
     """The AWS of the environment: credentials, region and endpoint as every AWS tool takes them."""
 
     def __init__(self) -> None:
-        self._session = boto3.Session()
+        # As the AWS CLI and the other SDKs do; boto3 itself reads AWS_DEFAULT_REGION and the profile alone.
+        self._session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
 
     def client(self, service: str, /) -> Any:
         """Make a boto3 client of `service`."""

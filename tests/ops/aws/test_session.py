@@ -2,7 +2,7 @@
 
 import pytest
 
-from ops.aws.session import settings
+from ops.aws.session import Session, settings
 
 
 @pytest.mark.parametrize("service", ["s3", "lambda"])
@@ -14,3 +14,22 @@ def test_an_endpoint_on_this_machine_is_asked_once_more_and_aws_for_as_long_as_i
     assert settings(service).retries == {"mode": "standard", "total_max_attempts": 9}
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://localhost:4566")
     assert settings(service).retries == {"mode": "standard", "total_max_attempts": 2}
+
+
+@pytest.mark.parametrize(
+    ("variables", "region"),
+    [
+        ({"AWS_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_DEFAULT_REGION": "eu-west-2"}, "eu-west-2"),
+        ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-2"}, "eu-west-1"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "eu-west-2"}, "eu-west-2"),
+    ],
+)
+def test_the_region_is_the_one_that_other_aws_tools_take(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], region: str
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert Session().client("s3").meta.region_name == region

@@ -175,7 +175,7 @@ def test_a_value_that_an_execution_would_fail_for_is_one_sentence_and_nothing_is
 def test_a_wrong_value_on_the_command_line_is_told_before_aws_is_asked(
     capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: Any) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("AWS is asked")
 
     monkeypatch.setattr("ops.aws.session.boto3.Session", refuse)

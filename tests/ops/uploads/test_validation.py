@@ -42,7 +42,7 @@ def write(path: Path, document: Any) -> str:
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """No network, no credentials, no region."""
 
-    def refuse(*_: Any) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("offline means offline")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
