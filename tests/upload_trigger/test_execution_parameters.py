@@ -306,7 +306,7 @@ def test_a_named_pipeline_has_a_file_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "parameters.json#: not JSON"),
+        (b"", "parameters.json#: empty; it must be a JSON object"),
         (b"[]", "parameters.json#: it must be a JSON object"),
         (b'{"Epochs": 1, "Epochs": 2}', "parameters.json#/Epochs: this key is given more than once"),
         (b'{"Rate": NaN}', "parameters.json#/Rate: not a finite number of 64 bits"),

@@ -1,5 +1,6 @@
 """What is wrong with a pipeline definition: where it is, what it is, and what to write instead."""
 
+import functools
 import itertools
 import json
 import re
@@ -107,9 +108,10 @@ def _of_the_same_words(name: str, candidates: Iterable[str]) -> list[str]:
     return [word for share, word in shares if share == best]
 
 
-def _words(name: str) -> set[str]:
+@functools.lru_cache(maxsize=2 * _CANDIDATES)  # the candidates are the same for each wrong name
+def _words(name: str) -> frozenset[str]:
     """Return the words in a name such as OutputDataConfig, in lower case and in the singular."""
-    return {word.casefold().removesuffix("s") for word in _WORD.findall(name)}
+    return frozenset(word.casefold().removesuffix("s") for word in _WORD.findall(name))
 
 
 def _begun(name: str, candidates: Iterable[str]) -> list[str]:
