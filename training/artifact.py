@@ -27,11 +27,11 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from training.backbones import InputFormat
+from training.backbones import InputFormat, check_name
 from training.calibration import HIGHEST, LOWEST
 from training.hyper_parameters import parse
 from training.job import JobError
-from training.model import Classifier, check_backbone
+from training.model import Classifier
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 CAPS = {WEIGHTS: 4 << 30, DESCRIPTION: 16 << 20}
@@ -239,7 +239,7 @@ def _is_backbone(value: Any) -> bool:
     if not isinstance(value, str):
         return False
     try:
-        check_backbone(value)
+        check_name(value)
     except JobError:
         return False
     return True

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from training import artifact, checkpoint, job
+from training import artifact, backbones, checkpoint, job
 from training.allocator import keep_memory
 from training.artifact import ModelDescription
 from training.augmentation import CentreCrop, augmentation, mix
@@ -45,7 +45,7 @@ from training.data import (
 from training.distributed import World
 from training.hyper_parameters import HyperParameters, as_document, parse_hyper_parameters
 from training.job import JobError, Stopped, StopRequest
-from training.model import Classifier, check_backbone, choose_device, folded
+from training.model import Classifier, choose_device, folded
 from training.optimizer import AdamW, averaged, make_optimizer, schedule, set_learning_rate
 from training.paths import Paths
 
@@ -67,7 +67,7 @@ def run(paths: Paths, strings: Mapping[str, Any], stop: StopRequest) -> None:
     world = World.join()
     device = choose_device()
     hyper_parameters = usable(parse_hyper_parameters(strings, has_gpu=device.type == "cuda"), device)
-    check_backbone(hyper_parameters.backbone)
+    backbones.check_name(hyper_parameters.backbone)
     set_up_torch(device)
     classifier = Classifier(
         hyper_parameters.backbone,

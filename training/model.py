@@ -133,20 +133,6 @@ def _are_plain(*layers: nn.Module) -> bool:
     return all(type(layer) in (nn.Conv2d, SameConv, nn.BatchNorm2d) for layer in layers)
 
 
-def check_backbone(backbone: str) -> None:
-    """Raise a JobError for an unknown backbone."""
-    backbones.check_name(backbone)
-
-
-def load_pretrained(classifier: Classifier, backbone: str, folder: Path) -> str:
-    """Load the backbone's weights and return their file's sha256.
-
-    The image brings those of `backbones.IN_IMAGE`; any other's are in `folder`, the channel `pretrained`.
-    """
-    del backbone  # the classifier knows
-    return classifier.load_pretrained(folder)
-
-
 def choose_device() -> torch.device:
     """Take the GPU where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

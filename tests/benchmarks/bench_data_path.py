@@ -39,7 +39,7 @@ from training.backbones.efficientnet_lite import INPUT as LITE_INPUT
 from training.data import Channel, Loader, Transform, batches_of
 from training.fit import FEATURE_BATCH, set_up_torch
 from training.hyper_parameters import parse_hyper_parameters
-from training.model import Classifier, folded, load_pretrained
+from training.model import Classifier, folded
 from training.paths import write_json
 from training.preprocess import store_image
 from training.shards import ShardWriter, StoredImage
@@ -160,7 +160,7 @@ def network_as_it_comes(body: nn.Module) -> nn.Module:
 def extractor(tuned: bool) -> Callable[[Tensor], Tensor]:
     """Return what gives the features of a batch."""
     classifier = Classifier(GIVEN.backbone, 2, GIVEN.dropout).eval()
-    load_pretrained(classifier, GIVEN.backbone, Path())
+    classifier.load_pretrained(Path())
     network = folded(classifier.body) if tuned else network_as_it_comes(classifier.body)
     grad_mode = torch.inference_mode if tuned else torch.no_grad
 

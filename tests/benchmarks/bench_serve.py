@@ -27,7 +27,7 @@ from tests.benchmarks.measure import interleaved, median, show
 from tests.support.training.models import description
 from tests.support.training.server import ModelServer, serving
 from training.artifact import write_artifact
-from training.model import Classifier, load_pretrained
+from training.model import Classifier
 from training.paths import Paths
 
 CLIENTS = 4
@@ -64,7 +64,7 @@ def camera() -> bytes:
 def write_model(base: Path) -> None:
     """Write a model of eight classes."""
     classifier = Classifier("efficientnet_lite0", 8, 0.2)
-    load_pretrained(classifier, "efficientnet_lite0", Path())
+    classifier.load_pretrained(Path())
     described = description([str(label) for label in range(8)], 224)
     write_artifact(Paths(base).model, classifier, described)
 

@@ -39,12 +39,13 @@ from torch import Tensor
 from local import sample_data
 from tests.benchmarks.measure import interleaved, median, show
 from tests.benchmarks.shards import Shards, write_channel
+from training.backbones import check_name
 from training.checkpoint import CheckpointStore
 from training.data import Channel, Loader, Transform
 from training.fit import Fit, TrainingContext, set_up_torch
 from training.hyper_parameters import parse_hyper_parameters
 from training.job import StopRequest
-from training.model import Classifier, check_backbone
+from training.model import Classifier
 from training.paths import BASE_VARIABLE, Paths, write_json
 
 NO_GPU = 2
@@ -318,7 +319,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"nothing was measured: {lack}; run this on a machine whose GPU has bf16", file=sys.stderr)
         return NO_GPU
     for backbone in (*given.backbone, given.train):
-        check_backbone(backbone)
+        check_name(backbone)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as training.train
     device = torch.device("cuda")
     set_up_torch(device)

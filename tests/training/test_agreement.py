@@ -17,7 +17,7 @@ from training import evaluate, preprocess
 from training.artifact import ModelDescription
 from training.calibration import tempered
 from training.data import Channel, batches_of
-from training.model import Classifier, load_pretrained
+from training.model import Classifier
 from training.paths import BASE_VARIABLE, Paths
 from training.serving.predictor import Predictor
 
@@ -35,7 +35,7 @@ def model(size: int) -> tuple[Classifier, ModelDescription]:
     """Return a network that tells its images apart by weights that nobody trained."""
     torch.manual_seed(size)
     classifier = Classifier("efficientnet_lite0", CLASSES, 0.2).eval()
-    load_pretrained(classifier, "efficientnet_lite0", Path())
+    classifier.load_pretrained(Path())
     torch.nn.init.normal_(classifier.head_parameters()["head.1.weight"], std=0.05)
     return classifier, description([str(number) for number in range(CLASSES)], size, temperature=1.5)
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from tests.support.training.models import description
-from training.model import Classifier, load_pretrained
+from training.model import Classifier
 from training.serving.predictor import Predictor
 
 pytestmark = pytest.mark.slow
@@ -40,7 +40,7 @@ def middle(image: Image.Image, size: int, fraction: float) -> torch.Tensor:
 def test_serving_answers_what_the_network_gives_by_what_model_json_says(size: int) -> None:
     torch.manual_seed(size)
     classifier = Classifier("efficientnet_lite0", 6, 0.2).eval()
-    load_pretrained(classifier, "efficientnet_lite0", Path())
+    classifier.load_pretrained(Path())
     for parameter in classifier.head_parameters().values():
         torch.nn.init.normal_(parameter, std=0.05)
     mean, std, fraction = [0.4, 0.5, 0.6], [0.3, 0.25, 0.2], 0.9

@@ -6,17 +6,18 @@ import sys
 import pytest
 
 from training import backbones
+from training.backbones import check_name
 from training.job import JobError
-from training.model import check_backbone
 
 IMPORTS = """
 import sys
 from pathlib import Path
 from training import artifact, fit, model
-from training.model import Classifier, check_backbone, load_pretrained
-check_backbone("efficientnet_lite0")
+from training.backbones import check_name
+from training.model import Classifier
+check_name("efficientnet_lite0")
 classifier = Classifier("efficientnet_lite0", 3, 0.2, image_size=32)
-load_pretrained(classifier, "efficientnet_lite0", Path())
+classifier.load_pretrained(Path())
 print(sorted({"timm", "torchvision"} & sys.modules.keys()))
 """
 
@@ -31,14 +32,14 @@ def test_the_listed_names_are_legal() -> None:
     assert names[0] == "efficientnet_lite0"
     assert {"resnet50", "vgg16", "googlenet", "squeezenet1_1", "maxvit_t", "vit_h_14"} <= set(names)
     for name in names:
-        check_backbone(name)
+        check_name(name)
 
 
 @pytest.mark.parametrize(
     "name", ["timm/convnext_base.fb_in22k", "timm/vit_base_patch14_dinov2.lvd142m", "timm/resnet50"]
 )
 def test_timm_s_names_are_legal_with_and_without_a_tag(name: str) -> None:
-    check_backbone(name)
+    check_name(name)
 
 
 @pytest.mark.parametrize(
@@ -63,4 +64,4 @@ def test_timm_s_names_are_legal_with_and_without_a_tag(name: str) -> None:
 )
 def test_an_unknown_backbone_is_refused_with_what_to_write_instead(name: str, message: str) -> None:
     with pytest.raises(JobError, match=message):
-        check_backbone(name)
+        check_name(name)

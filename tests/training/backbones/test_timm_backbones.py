@@ -8,9 +8,10 @@ import timm
 import torch
 
 from training import backbones
+from training.backbones import check_name
 from training.backbones.backbone import WithoutMemory
 from training.job import JobError
-from training.model import Classifier, check_backbone, folded
+from training.model import Classifier, folded
 
 pytestmark = pytest.mark.slow
 
@@ -25,10 +26,10 @@ def test_no_connection_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("socket", "create_connection", "getaddrinfo"):
         monkeypatch.setattr(socket, name, refuse)
     for name in ("timm/convnext_atto.d2_in1k", "timm/vit_tiny_patch16_224.augreg_in21k"):
-        check_backbone(name)
+        check_name(name)
         Classifier(name, 3, 0.2, image_size=64)
     with pytest.raises(JobError):
-        check_backbone("timm/no_such_network")
+        check_name("timm/no_such_network")
     assert not opened
 
 

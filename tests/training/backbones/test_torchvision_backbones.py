@@ -12,7 +12,7 @@ from tests.support.training.weight_files import randomised, write_weights
 from training import backbones
 from training.backbones.backbone import WithoutMemory
 from training.job import JobError
-from training.model import Classifier, load_pretrained
+from training.model import Classifier
 
 pytestmark = pytest.mark.slow
 
@@ -109,7 +109,7 @@ def published(name: str, **options: Any) -> Any:
 
 def loaded(name: str, folder: Path, size: int) -> nn.Module:
     classifier = Classifier(name, 3, 0.2, image_size=size).eval()
-    load_pretrained(classifier, name, folder)
+    classifier.load_pretrained(folder)
     return classifier.body
 
 
@@ -133,7 +133,7 @@ def test_weights_from_tensorflow_see_what_torchvision_converts_for_them(tmp_path
     pixels = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     mean, std = (torch.tensor(each).view(3, 1, 1) for each in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     classifier = Classifier("googlenet", 3, 0.2, image_size=64).eval()
-    load_pretrained(classifier, "googlenet", tmp_path)
+    classifier.load_pretrained(tmp_path)
     with torch.inference_mode():
         features = classifier.body(classifier.input_format.normalise(pixels))
         assert torch.allclose(network.fc(features), network((pixels / 255 - mean) / std), atol=1e-4)
