@@ -32,6 +32,7 @@ ADAPTERS: dict[str, Callable[[ServerHost], None]] = {
     "failures ask the role": functions.failures_ask_the_role,
     "type of an error": functions.type_of_an_error,
     "S3's own key": storage.own_key,
+    "names that are taken": cloudformation.taken_names,
     "full buckets stay": cloudformation.full_buckets_stay,
     "roles in use stay": cloudformation.roles_in_use_stay,
     "dropped properties": cloudformation.dropped_properties,

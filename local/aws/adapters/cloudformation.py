@@ -1,16 +1,55 @@
-"""CloudFormation: what it may not delete, and what MiniStack drops of a bucket, a topic and a role."""
+"""CloudFormation: what it may not take over or delete, and what MiniStack drops of a resource."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ministack.services import iam, s3
+from ministack.services import cloudwatch, cloudwatch_logs, eventbridge, iam, lambda_svc, s3, sns, sqs
 from ministack.services.cloudformation import provisioners
 
 from local.aws.host import ServerHost
 
 Properties = Mapping[str, Any]
+
+_NAMED: Mapping[str, tuple[str, Callable[[str], bool]]] = {
+    "AWS::CloudWatch::Alarm": ("AlarmName", lambda name: name in cloudwatch._alarms),
+    "AWS::CloudWatch::Dashboard": ("DashboardName", lambda name: name in cloudwatch._dashboards),
+    "AWS::Events::Rule": ("Name", lambda name: eventbridge._rule_key(name, "default") in eventbridge._rules),
+    "AWS::IAM::Role": ("RoleName", lambda name: name in iam._roles),
+    "AWS::Lambda::Function": ("FunctionName", lambda name: name in lambda_svc._functions),
+    "AWS::Logs::LogGroup": ("LogGroupName", lambda name: name in cloudwatch_logs._log_groups),
+    "AWS::SNS::Topic": ("TopicName", lambda name: any(a.endswith(f":{name}") for a in sns._topics)),
+    "AWS::SQS::Queue": ("QueueName", lambda name: name in sqs._queue_name_to_url),
+}
+"""By type that MiniStack does not look at itself: the property with a name, and whether the name is taken.
+
+Buckets and model package groups refuse by themselves.
+"""
+
+
+def taken_names(_: ServerHost) -> None:
+    """Fail to make a resource whose name is taken, as AWS does.
+
+    MiniStack replaces somebody else's, and would delete it with the stack.
+    """
+    for kind, (member, is_taken) in _NAMED.items():
+        handler = provisioners._RESOURCE_HANDLERS[kind]
+        handler["create"] = _unless_taken(handler["create"], kind, member, is_taken)
+
+
+def _unless_taken(
+    create: Callable[..., Any], kind: str, member: str, is_taken: Callable[[str], bool]
+) -> Callable[..., Any]:
+    """Return `create`, which raises ValueError where there is a resource of the name."""
+
+    def created(logical_id: str, properties: Properties, *more: Any) -> Any:
+        name = properties.get(member)
+        if name and is_taken(name):
+            raise ValueError(f"Resource of type '{kind}' with identifier '{name}' already exists.")
+        return create(logical_id, properties, *more)
+
+    return created
 
 
 def full_buckets_stay(_: ServerHost) -> None:

@@ -250,6 +250,50 @@ def s3s_own_key(aws: LocalAWS) -> bool:
     return not denied(aws.client("s3").put_object, Bucket=name, Key="a", Body=b"", **encryption)
 
 
+def taken_names(aws: LocalAWS) -> bool:
+    trust = {"Version": "2012-10-17", "Statement": [ANY_ROLE]}
+    metric = {"Namespace": "n", "MetricName": "m", "Statistic": "Sum", "Period": 60}
+    alarm = {"EvaluationPeriods": 1, "Threshold": 1, "ComparisonOperator": "GreaterThanThreshold", **metric}
+    make_function(aws, "taken", FAILS)
+    role = aws.client("iam").get_role(RoleName="taken")["Role"]["Arn"]
+    aws.client("cloudwatch").put_dashboard(DashboardName="taken", DashboardBody="{}")
+    aws.client("cloudwatch").put_metric_alarm(AlarmName="taken", **alarm)
+    aws.client("events").put_rule(Name="taken", ScheduleExpression="rate(1 day)")
+    aws.client("logs").create_log_group(logGroupName="taken")
+    aws.client("sns").create_topic(Name="taken")
+    aws.client("sqs").create_queue(QueueName="taken")
+    code = {"Handler": "index.handler", "Runtime": "python3.12", "Code": {"ZipFile": FAILS}, "Role": role}
+    properties: dict[str, dict[str, Any]] = {
+        "CloudWatch::Alarm": {"AlarmName": "taken", **alarm},
+        "CloudWatch::Dashboard": {"DashboardName": "taken", "DashboardBody": "{}"},
+        "Events::Rule": {"Name": "taken", "ScheduleExpression": "rate(1 day)"},
+        "IAM::Role": {"RoleName": "taken", "AssumeRolePolicyDocument": trust},
+        "Lambda::Function": {"FunctionName": "taken", **code},
+        "Logs::LogGroup": {"LogGroupName": "taken"},
+        "SNS::Topic": {"TopicName": "taken"},
+        "SQS::Queue": {"QueueName": "taken"},
+    }
+    return all(refused(aws, f"AWS::{kind}", given) for kind, given in properties.items())
+
+
+def refused(aws: LocalAWS, kind: str, properties: dict[str, Any]) -> bool:
+    """Whether a stack with this resource fails because there is one."""
+    cloudformation, name = aws.client("cloudformation"), kind.replace("::", "-")
+    body, named = (
+        json.dumps({"Resources": {"Taken": {"Type": kind, "Properties": properties}}}),
+        ["CAPABILITY_NAMED_IAM"],
+    )
+    cloudformation.create_stack(StackName=name, TemplateBody=body, Capabilities=named)
+
+    def status() -> str:
+        return str(cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"])
+
+    assert eventually(lambda: not status().endswith("IN_PROGRESS"), 10)
+    events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+    said = any("already exists" in event.get("ResourceStatusReason", "") for event in events)
+    return status() == "ROLLBACK_COMPLETE" and said
+
+
 def full_buckets_stay(aws: LocalAWS) -> bool:
     properties = {"BucketName": "full"}
     cloudformation = stack(aws, "full", Bucket={"Type": "AWS::S3::Bucket", "Properties": properties})
@@ -320,6 +364,7 @@ CHECKS: dict[str, Callable[[LocalAWS], bool]] = {
     "failures ask the role": failures_ask_the_role,
     "type of an error": type_of_an_error,
     "S3's own key": s3s_own_key,
+    "names that are taken": taken_names,
     "full buckets stay": full_buckets_stay,
     "roles in use stay": roles_in_use_stay,
     "dropped properties": dropped_properties,
