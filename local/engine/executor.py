@@ -57,7 +57,7 @@ class Executor:
         self._stop_requested = threading.Event()
         self._records = StepRecords(now)
         self._states: dict[str, str] = {}
-        self._failure: str | None = None
+        self._failed_by_step = False
         self._broken: BaseException | None = None
         values = resolve_parameters(self.definition, parameters)
         self._scope = ExpressionScope(self.definition, values, variables, s3, now)
@@ -106,7 +106,7 @@ class Executor:
         """Yield the steps that may start now, in the order of the definition, at most `room` of them."""
         self._skip()
         for step in self.definition.steps.values():
-            if room <= 0 or self._stopping.is_set() or self._failure:
+            if room <= 0 or self._stopping.is_set() or self._failed_by_step:
                 return
             if step.name not in self._states and self._is_ready(step):
                 self._states[step.name] = "Executing"
@@ -133,7 +133,7 @@ class Executor:
         if step.gate and self._states.get(step.gate[0]) == "Succeeded":
             condition, due = step.gate
             outcome = self._scope.value({"Get": f"Steps.{condition}.Outcome"})
-            if outcome != str(due):
+            if outcome is not due:
                 return f"{condition} is {outcome}"
         for name in (*step.needs, *([step.gate[0]] if step.gate else [])):
             if (state := self._states.get(name)) in ("Failed", "Stopped", "Skipped"):
@@ -154,14 +154,11 @@ class Executor:
             self._stopping.set()
         self._states[step.name] = status
         self._records.finish(step.name, status, reason)
-        if step.type == "Fail" and status == "Failed":
-            self._failure = self._failure or reason
+        self._failed_by_step |= step.type == "Fail" and status == "Failed"
 
     def _outcome(self) -> Outcome:
         if self._stop_requested.is_set():
             return Outcome("Stopped")
-        if self._failure:
-            return Outcome("Failed", self._failure)
         if {"Failed", "Stopped"} & set(self._states.values()):
             return Outcome("Failed", STEP_FAILURE)
         return Outcome("Succeeded")

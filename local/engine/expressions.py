@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.engine.definition import Definition, ParameterValue
 from local.engine.references import Reference, is_get, path_tokens, reference
-from upload_trigger.definition.problems import did_you_mean
+from upload_trigger.definition.problems import did_you_mean, walk
 
 
 class ExpressionError(Exception):
@@ -49,7 +49,8 @@ class ExpressionScope:
         self._variables = {
             "PipelineExecutionId": variables.execution_id,
             "PipelineExecutionArn": variables.execution_arn,
-            "PipelineName": variables.pipeline_name,
+            # Whatever its case: an experiment that is named after a pipeline tells that on AWS.
+            "PipelineName": variables.pipeline_name.lower(),
             "PipelineArn": variables.pipeline_arn,
             "StartDateTime": variables.start_time.isoformat(),
         }
@@ -57,6 +58,18 @@ class ExpressionScope:
     def record(self, step: str, properties: Mapping[str, Any]) -> None:
         """Keep what `Steps.<step>.*` refers to: the Describe response of the step's job."""
         self._properties[step] = properties
+
+    def experiment(self) -> dict[str, str]:
+        """Return the names that PipelineExperimentConfig gives: ExperimentName, TrialName, or none."""
+        config = self._definition.document.get("PipelineExperimentConfig") or {}
+        for _, each in walk(config, objects_only=True):
+            known = is_get(each) and reference(each["Get"]).root in ("Parameters", "Execution")
+            if "Std:JsonGet" in each or ("Get" in each and not known):
+                raise ExpressionError(
+                    "PipelineExperimentConfig is read when an execution starts; only its parameters and "
+                    "Execution variables are known then"
+                )
+        return {name: as_text(self.value(each)) for name, each in config.items()}
 
     def value(self, expression: Any, job_name: str | None = None) -> Any:
         """Return `expression` with every reference replaced; `job_name` is the name of the job it is for."""
@@ -68,7 +81,7 @@ class ExpressionScope:
             return expression
         if set(expression) == {"Std:Join"}:
             join = expression["Std:Join"]
-            return str(join.get("On", "")).join(_text(self.value(v, job_name)) for v in join["Values"])
+            return str(join.get("On", "")).join(as_text(self.value(v, job_name)) for v in join["Values"])
         if set(expression) == {"Std:JsonGet"}:
             return self._json_get(expression["Std:JsonGet"], job_name)
         for key in expression:
@@ -79,6 +92,8 @@ class ExpressionScope:
     def _get(self, ref: Reference, job_name: str | None) -> Any:
         if ref.root == "Parameters":
             return self._parameters[ref.name]
+        if ref.root == "PipelineExperimentConfig":
+            return self._experiment_name(ref.name)
         if ref.root == "Steps":
             return dig(self._properties[ref.name], ref.path, f"Steps.{ref.name}")
         if ref.name == "CurrentDateTime":
@@ -90,6 +105,12 @@ class ExpressionScope:
         if ref.root != "Execution" or ref.name not in self._variables:
             raise ExpressionError(f"local AWS does not know {ref.root}.{ref.name}")
         return self._variables[ref.name]
+
+    def _experiment_name(self, member: str) -> str:
+        names = self.experiment()
+        if member not in names:
+            raise ExpressionError(f"PipelineExperimentConfig of this definition has no {member}")
+        return names[member]
 
     def _json_get(self, arguments: Mapping[str, Any], job_name: str | None) -> Any:
         path = arguments["Path"]
@@ -149,6 +170,6 @@ def _member(value: Any, token: str | int, where: str) -> Any:
     return value[token]
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """Write a value as JSON would: Std:Join makes `true` of True."""
     return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -68,7 +68,9 @@ class StepRecords:
 
     def finish(self, name: str, status: str, reason: str | None = None) -> None:
         """Close the record of step `name` with its last status."""
-        self.update(name, status=status, end=self._now(), failure_reason=reason and reason[:_REASON_LIMIT])
+        # A Fail step without a message has no FailureReason.
+        failure_reason = reason[:_REASON_LIMIT] if reason else None
+        self.update(name, status=status, end=self._now(), failure_reason=failure_reason)
 
     def snapshot(self) -> list[StepRecord]:
         """Return copies of all records."""

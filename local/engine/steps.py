@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local.engine.cache import KEY_ATTRIBUTES, StepCache, expiry
 from local.engine.conditions import all_hold
 from local.engine.definition import StepDefinition
-from local.engine.expressions import ExecutionVariables, ExpressionError, ExpressionScope
+from local.engine.expressions import ExecutionVariables, ExpressionError, ExpressionScope, as_text
 from local.engine.records import StepRecords
 from local.engine.retry import Retries, StepFailedError, StepStoppedError, failed_job, refused_call
 from local.engine.signals import Signal
@@ -93,13 +93,14 @@ def run_step(step: StepDefinition, runtime: Runtime) -> None:
 
 def _decide(step: StepDefinition, runtime: Runtime) -> None:
     runtime.records.update(step.name, attempt_count=1)
-    outcome = str(all_hold(step.arguments["Conditions"], runtime.scope.value))
-    runtime.records.update(step.name, metadata={"Condition": {"Outcome": outcome}})
+    outcome = all_hold(step.arguments["Conditions"], runtime.scope.value)
+    # SageMaker's API says True, and a Std:Join of the property true.
+    runtime.records.update(step.name, metadata={"Condition": {"Outcome": str(outcome)}})
     runtime.scope.record(step.name, {"Outcome": outcome})
 
 
 def _fail(step: StepDefinition, runtime: Runtime) -> None:
-    message = str(runtime.scope.value(step.arguments["ErrorMessage"]))
+    message = as_text(runtime.scope.value(step.arguments["ErrorMessage"]))
     runtime.records.update(step.name, attempt_count=1, metadata={"Fail": {"ErrorMessage": message}})
     raise StepFailedError(message)
 

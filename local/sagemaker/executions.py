@@ -11,12 +11,19 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.engine.definition import ParameterError, parse, resolve_parameters
+from local.engine.definition import (
+    Definition,
+    ParameterError,
+    ParameterValue,
+    parse,
+    resolve_parameters,
+)
 from local.engine.executor import ExecutionVariables, Executor, Outcome
+from local.engine.expressions import ExpressionError, ExpressionScope
 from local.engine.host import AccessDeniedError
 from local.engine.jobs.log import LogStream
 from local.engine.jobs.records import now
-from local.sagemaker.errors import ConflictError, ResourceNotFoundError, ValidationError
+from local.sagemaker.errors import ResourceNotFoundError, ValidationError
 from local.sagemaker.events import execution_changed
 from local.sagemaker.listing import between, in_order, page
 from local.sagemaker.pipeline import PipelineExecution, describe_step
@@ -69,21 +76,25 @@ class Executions:
     def _new(self, call: Call) -> PipelineExecution:
         pipeline = self._pipelines.find(call["PipelineName"])
         version = pipeline.version(call.get("PipelineVersionId"))
-        given, values = _parameters(call, version.definition)
+        definition = parse(version.definition)
+        given = _given(call)
+        values = _values(definition, given)
         self._runtime.check_role(pipeline.role_arn, pipeline.arn)
         identifier = "".join(secrets.choice(_ID_ALPHABET) for _ in range(12))
-        return PipelineExecution(
+        execution = PipelineExecution(
             arn=f"{pipeline.arn}/execution/{identifier}",
             pipeline=pipeline,
             version=version,
             role_arn=pipeline.role_arn,
             parameters=given,
-            values=values,
+            values=[{"Name": n, "Value": given.get(n, _text(value))} for n, value in values.items()],
             display_name=call.get("PipelineExecutionDisplayName", f"execution-{int(time.time() * 1000)}"),
             description=call.get("PipelineExecutionDescription"),
             parallelism=call.get("ParallelismConfiguration", pipeline.parallelism),
             tags=[dict(tag) for tag in pipeline.tags],
         )
+        execution.experiment = _experiment(definition, values, _variables(execution))
+        return execution
 
     def _run(self, execution: PipelineExecution) -> None:
         outcome = Outcome("Failed", _OWN_FAULT)
@@ -100,24 +111,17 @@ class Executions:
             execution_changed(self._runtime.host, execution, outcome.status, previous)
 
     def _executor(self, execution: PipelineExecution) -> Executor:
-        host, pipeline = self._runtime.host, execution.pipeline
-        identifier = execution.arn.rpartition("/")[2]
+        host, variables = self._runtime.host, _variables(execution)
         return Executor(
             definition=json.loads(execution.version.definition),
             parameters=execution.parameters,
-            variables=ExecutionVariables(
-                pipeline_name=pipeline.name,
-                pipeline_arn=pipeline.arn,
-                execution_id=identifier,
-                execution_arn=execution.arn,
-                start_time=execution.creation_time,
-            ),
+            variables=variables,
             role_arn=execution.role_arn,
             sagemaker=host.client("sagemaker", execution.role_arn),
             jobs=self._runtime,
             s3=host.client("s3", execution.role_arn),
             cache=self._runtime.cache,
-            note=_Notes(LogStream(host.client("logs"), LOG_GROUP, identifier)),
+            note=_Notes(LogStream(host.client("logs"), LOG_GROUP, variables.execution_id)),
             max_parallel_steps=(execution.parallelism or {}).get("MaxParallelExecutionSteps"),
         )
 
@@ -128,9 +132,9 @@ class Executions:
             if answer := self._tokens.answer(call):
                 return answer
             if execution.status != "Executing":
-                raise ConflictError(
-                    f"Pipeline execution with ARN {execution.arn} is {execution.status}: "
-                    "only an execution that is Executing can be stopped."
+                raise ValidationError(
+                    f"Pipeline execution with ARN {execution.arn} is in status '{execution.status}'. "
+                    "Only pipelines with 'Executing' status can be stopped."
                 )
             execution.stop()
             answer = self._tokens.keep(call, {"PipelineExecutionArn": execution.arn})
@@ -202,8 +206,18 @@ class _Notes:
             self._stream.flush()
 
 
-def _parameters(call: Call, definition: str) -> tuple[dict[str, str], list[dict[str, str]]]:
-    """Return the parameters as given, and all of them with their values; refuse what does not fit."""
+def _variables(execution: PipelineExecution) -> ExecutionVariables:
+    return ExecutionVariables(
+        pipeline_name=execution.pipeline.name,
+        pipeline_arn=execution.pipeline.arn,
+        execution_id=execution.arn.rpartition("/")[2],
+        execution_arn=execution.arn,
+        start_time=execution.creation_time,
+    )
+
+
+def _given(call: Call) -> dict[str, str]:
+    """Return the parameters as given; refuse what none may be."""
     given: dict[str, str] = {}
     for parameter in call.get("PipelineParameters", []):
         if parameter["Name"] in given:
@@ -211,11 +225,25 @@ def _parameters(call: Call, definition: str) -> tuple[dict[str, str], list[dict[
         if not parameter["Value"]:
             raise ValidationError('[string "" is too short (length: 0, required minimum: 1)]')
         given[parameter["Name"]] = parameter["Value"]
+    return given
+
+
+def _values(definition: Definition, given: dict[str, str]) -> dict[str, ParameterValue]:
+    """Return all parameters with their values; refuse what does not fit."""
     try:
-        values = resolve_parameters(parse(definition), given)
+        return resolve_parameters(definition, given)
     except ParameterError as error:
         raise ValidationError(str(error)) from error
-    return given, [{"Name": name, "Value": given.get(name, _text(value))} for name, value in values.items()]
+
+
+def _experiment(
+    definition: Definition, values: dict[str, ParameterValue], variables: ExecutionVariables
+) -> dict[str, str]:
+    """Return the names of the experiment and the trial that the definition gives an execution."""
+    try:
+        return ExpressionScope(definition, values, variables, s3=None).experiment()
+    except ExpressionError as error:
+        raise ValidationError(str(error)) from error
 
 
 def _text(value: str | float | bool) -> str:

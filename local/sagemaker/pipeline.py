@@ -105,6 +105,8 @@ class PipelineExecution:
     creation_time: datetime = field(default_factory=now)
     last_modified_time: datetime = field(default_factory=now)
     executor: Executor | None = None
+    experiment: dict[str, str] = field(default_factory=dict)
+    """Its PipelineExperimentConfig, with the values that the names have."""
     final_steps: list[StepRecord] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -150,6 +152,7 @@ class PipelineExecution:
             "PipelineExecutionDisplayName": self.display_name,
             "PipelineExecutionStatus": self.status,
             "PipelineExecutionDescription": self.description,
+            "PipelineExperimentConfig": self.experiment or None,
             "FailureReason": self.failure_reason,
             "CreationTime": self.creation_time,
             "LastModifiedTime": self.last_modified_time,

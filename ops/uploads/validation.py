@@ -65,7 +65,7 @@ def refuse_what_aws_refuses(
     `values` are those of its parameters as far as they are known; without them it is what AWS would refuse
     whatever they are.
     """
-    found = check(definition, bundled_model(), values or {})
+    found = check(definition, bundled_model(), values)
     lines = [tell(each) for each in found if each.place is not Place.ADVICE]
     if lines:
         raise CannotUploadError(_told(f"{path} would not run", lines))

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from pipeline_definition.checks import legal_values, options, references, structure
 from pipeline_definition.checks.arguments import Arguments
 from pipeline_definition.checks.findings import Finding, Found, Place
-from pipeline_definition.checks.values import defaults
 from upload_trigger.definition import walk
 
 if TYPE_CHECKING:
@@ -27,7 +26,8 @@ def check(
     """Return what is wrong with a loaded definition, at most `MAX_FINDINGS` for each place, by where it is.
 
     `model` is that of a SageMaker client. `values` are those that the parameters have in an execution, None
-    for one that is not known yet; unless given, the parameters have their DefaultValues.
+    for one that is not known yet. A DefaultValue is none of them unless it is given so: an execution may be
+    started with another one, and CreatePipeline looks at its type alone.
     """
     found: dict[Place, list[tuple[Found, str]]] = {place: [] for place in Place}
     for each, step in _all(definition, model, values):
@@ -53,7 +53,7 @@ def _all(
     for found in references.findings(definition):
         yield found, ""
     parameters = walk.parameters(definition)
-    known = defaults(parameters) if values is None else values
+    known = values or {}
     arguments = Arguments(model, parameters, known)
     for path, step, _ in walk.steps(definition):
         name = str(step.get("Name"))[:64]

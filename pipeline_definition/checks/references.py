@@ -39,6 +39,8 @@ class _Declared:
     outputs: dict[str, dict[str, None] | None]
     """By step; None where they cannot be read."""
     property_files: dict[str, dict[str, None]]
+    failing: frozenset[str]
+    """The Fail steps."""
 
 
 def findings(definition: dict[str, Any]) -> Iterator[Found]:
@@ -51,6 +53,7 @@ def findings(definition: dict[str, Any]) -> Iterator[Found]:
         property_files={
             name: _texts(step, "PropertyFileName", "PropertyFiles") for name, step in named.items()
         },
+        failing=frozenset(name for name, step in named.items() if step.get("Type") == "Fail"),
     )
     for at, value in walk(definition, skip=[("Steps",)], objects_only=True):
         yield from _expression(value, at, declared)
@@ -186,6 +189,9 @@ def _depends_on(step: dict[str, Any], path: Path, declared: _Declared) -> Iterat
         name = entry.get("Step") if isinstance(entry, dict) else entry
         if not isinstance(name, str) or name not in declared.outputs:
             yield no_such(at, "no step", name, declared.outputs)
+        elif name == entry and name in declared.failing:
+            # The end of the sentence is SageMaker's own.
+            yield create(at, f"nothing runs after a Fail step: {step.get('Name')} can not depends on {name}")
         if isinstance(entry, dict) and entry.get("Trigger") not in TRIGGERS:
             yield create((*at, "Trigger"), f"must be one of {', '.join(TRIGGERS)}")
 

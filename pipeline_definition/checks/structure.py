@@ -48,14 +48,16 @@ MAX_ITEMS = 100
 
 def findings(definition: dict[str, Any]) -> Iterator[Found]:
     """Yield what is wrong with the version, the parameters and the steps."""
-    if definition.get("Version") != VERSION:
+    if definition.get("Version", VERSION) != VERSION:
         yield create(("Version",), f'write "{VERSION}", not {show(definition.get("Version"))}')
     yield from unknown_members(definition, MEMBERS, (), "a definition")
-    yield from _parameters(definition.get("Parameters", []))
+    yield from _parameters(definition.get("Parameters"))
     yield from _steps(definition)
 
 
 def _parameters(declared: Any) -> Iterator[Found]:
+    if declared is None:
+        return
     if not isinstance(declared, list):
         yield create(("Parameters",), "must be a list of parameters")
         return

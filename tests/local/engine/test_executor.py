@@ -106,11 +106,11 @@ def test_a_model_below_the_threshold_is_not_registered_and_the_other_one_is() ->
     assert world.noted("skip", "RegisterSpot")[0]["reason"] == "CheckSpotAccuracy is False"
 
 
-def test_a_fail_step_fails_the_execution_with_its_message() -> None:
+def test_a_fail_step_fails_the_execution_and_keeps_its_message() -> None:
     world = birds_world()
     executor = world.executor(birds(), {**DATA, "AccuracyThreshold": "1.01"})
 
-    assert executor.run() == Outcome("Failed", "No model reached 1.01")
+    assert executor.run() == Outcome("Failed", STEP_FAILURE)
 
     record = by_name(executor)["AccuracyTooLow"]
     assert (record.status, record.failure_reason) == ("Failed", "No model reached 1.01")
@@ -124,7 +124,7 @@ def test_after_a_fail_step_running_steps_end_and_nothing_more_starts() -> None:
     world.sagemaker.scripts["Slow"] = JobScript(seconds=0.05)
     executor = world.executor(pipeline(processing("Slow"), fail, processing("Next", DependsOn=["Slow"])))
 
-    assert executor.run() == Outcome("Failed", "no")
+    assert executor.run() == Outcome("Failed", STEP_FAILURE)
     assert {n: r.status for n, r in by_name(executor).items()} == {"Slow": "Succeeded", "No": "Failed"}
 
 

@@ -98,6 +98,40 @@ def test_a_failed_execution_and_its_step_say_why(account: ToyAccount) -> None:
     assert summary["PipelineExecutionFailureReason"] == execution["FailureReason"]
 
 
+OUTCOME = {"Get": "Steps.Same.Outcome"}
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("no birds", "no birds"),
+        ({"Get": "Parameters.Message"}, "from a parameter"),
+        ({"Std:Join": {"On": ": ", "Values": ["same", OUTCOME]}}, "same: false"),
+        (OUTCOME, "false"),
+        ("", None),
+    ],
+)
+def test_the_message_of_a_fail_step_is_the_steps_and_the_execution_says_that_a_step_failed(
+    account: ToyAccount, message: Any, said: str | None, request: pytest.FixtureRequest
+) -> None:
+    same = {"Conditions": [{"Type": "Equals", "LeftValue": 1, "RightValue": 2}]}
+    text = definition(
+        {"Name": "Same", "Type": "Condition", "Arguments": same},
+        fail(message=message) | {"DependsOn": ["Same"]},
+        parameters=[{"Name": "Message", "Type": "String", "DefaultValue": "from a parameter"}],
+    )
+    name = f"fails-{request.node.callspec.indices['message']}"
+    create(account, name, text)
+    arn, execution = run(account, name)
+    assert execution["FailureReason"] == "Step failure: One or multiple steps failed."
+    listed = account.sagemaker.list_pipeline_executions(PipelineName=name)["PipelineExecutionSummaries"]
+    assert [each["PipelineExecutionFailureReason"] for each in listed] == [execution["FailureReason"]]
+    step = steps(account, arn)["Stop"]
+    assert step["StepStatus"] == "Failed"
+    assert step.get("FailureReason") == said
+    assert step["Metadata"] == {"Fail": {"ErrorMessage": said or ""}}
+
+
 PARAMETERS: list[dict[str, Any]] = [
     {"Name": "Epochs", "Type": "Integer", "DefaultValue": 20},
     {"Name": "Bucket", "Type": "String"},
@@ -134,13 +168,99 @@ def test_parameters_that_do_not_fit_are_refused_at_the_start(
 
 def test_the_parameters_of_an_execution_are_all_listed_with_their_values(account: ToyAccount) -> None:
     create(account, "listed", definition(fail(message={"Get": "Parameters.Bucket"}), parameters=PARAMETERS))
-    arn, execution = run(account, "listed", PipelineParameters=[{"Name": "Bucket", "Value": "mine"}])
-    assert execution["FailureReason"] == "mine"
+    arn, _ = run(account, "listed", PipelineParameters=[{"Name": "Bucket", "Value": "mine"}])
+    assert steps(account, arn)["Stop"]["FailureReason"] == "mine"
     pages = account.sagemaker.get_paginator("list_pipeline_parameters_for_execution").paginate(
         PipelineExecutionArn=arn, PaginationConfig={"PageSize": 2}
     )
     listed = [p for page in pages for p in page["PipelineParameters"]]
     assert {p["Name"]: p["Value"] for p in listed} == {"Epochs": "20", "Bucket": "mine", "Mode": "a"}
+
+
+EXPERIMENT = {
+    "ExperimentName": {"Get": "Execution.PipelineName"},
+    "TrialName": {
+        "Std:Join": {
+            "On": "-",
+            "Values": [{"Get": "Parameters.Team"}, {"Get": "Execution.PipelineExecutionId"}],
+        }
+    },
+}
+
+
+def test_an_execution_tells_the_names_of_its_experiment_and_trial(account: ToyAccount) -> None:
+    names = [{"Get": f"PipelineExperimentConfig.{each}"} for each in EXPERIMENT]
+    document = json.loads(
+        definition(
+            fail(message={"Std:Join": {"On": " ", "Values": names}}),
+            parameters=[{"Name": "Team", "Type": "String", "DefaultValue": "birds"}],
+        )
+    )
+    create(account, "In-Experiment", json.dumps(document | {"PipelineExperimentConfig": EXPERIMENT}))
+    arn = account.sagemaker.start_pipeline_execution(PipelineName="In-Experiment")["PipelineExecutionArn"]
+    told = account.sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
+    trial = f"birds-{arn.rpartition('/')[2]}"
+    # AWS answers with the pipeline's name in lower case.
+    assert told["PipelineExperimentConfig"] == {"ExperimentName": "in-experiment", "TrialName": trial}
+    assert account.wait_execution(arn)["PipelineExperimentConfig"] == told["PipelineExperimentConfig"]
+    assert steps(account, arn)["Stop"]["FailureReason"] == f"in-experiment {trial}"
+
+
+@pytest.mark.parametrize("config", [None, {}])
+def test_an_execution_without_an_experiment_tells_of_none(account: ToyAccount, config: Any) -> None:
+    name = f"no-experiment-{config is None}"
+    create(account, name, json.dumps(json.loads(definition(fail())) | {"PipelineExperimentConfig": config}))
+    assert "PipelineExperimentConfig" not in run(account, name)[1]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        {"Get": "Steps.Stop.Outcome"},
+        {"Std:JsonGet": {"S3Uri": "s3://birds-bucket/a.json", "Path": "a"}},
+        {"Get": "PipelineExperimentConfig.ExperimentName"},
+    ],
+)
+def test_an_experiment_cannot_be_named_after_what_only_a_step_tells(
+    account: ToyAccount, expression: Any, request: pytest.FixtureRequest
+) -> None:
+    name = f"named-late-{request.node.callspec.indices['expression']}"
+    config = {"PipelineExperimentConfig": {"ExperimentName": expression}}
+    create(account, name, json.dumps(json.loads(definition(fail())) | config))
+    code, message = error_of(account, "start_pipeline_execution", PipelineName=name)
+    assert code == "ValidationException"
+    assert message.startswith("PipelineExperimentConfig is read when an execution starts")
+
+
+@pytest.mark.parametrize("depth", [31, 80])
+def test_conditions_nest_as_deep_as_anybody_writes_them(account: ToyAccount, depth: int) -> None:
+    condition: dict[str, Any] = {"Type": "Equals", "LeftValue": 1, "RightValue": 2}
+    for _ in range(depth):
+        condition = {"Type": "Or", "Conditions": [{"Type": "Not", "Condition": condition}]}
+    step = {"Name": "Deep", "Type": "Condition", "Arguments": {"Conditions": [condition]}}
+    create(account, f"deep-{depth}", definition(step))
+    arn, execution = run(account, f"deep-{depth}")
+    assert execution["PipelineExecutionStatus"] == "Succeeded"
+    assert steps(account, arn)["Deep"]["Metadata"] == {"Condition": {"Outcome": str(depth % 2 == 1)}}
+
+
+def test_a_definition_without_version_and_parameters_runs(account: ToyAccount) -> None:
+    create(account, "bare", json.dumps({"Parameters": None, "Steps": [fail()]}))
+    arn, _ = run(account, "bare")
+    assert steps(account, arn)["Stop"]["FailureReason"] == "no birds"
+
+
+def test_a_step_that_waits_for_a_fail_step_is_refused(account: ToyAccount) -> None:
+    code, message = error_of(
+        account,
+        "create_pipeline",
+        PipelineName="after-failure",
+        PipelineDefinition=definition(fail(), process("Next", DependsOn=["Stop"])),
+        RoleArn=ROLE,
+        ClientRequestToken=TOKEN,
+    )
+    assert code == "ValidationException"
+    assert "Next can not depends on Stop" in message
 
 
 def test_starting_twice_with_the_same_token_starts_one_execution(account: ToyAccount) -> None:
@@ -165,10 +285,11 @@ def test_an_execution_can_be_pinned_to_a_version_and_keeps_its_definition(accoun
     create(account, "pinned", first)
     account.sagemaker.update_pipeline(PipelineName="pinned", PipelineDefinition=second)
     arn, execution = run(account, "pinned", PipelineVersionId=1)
-    assert (execution["FailureReason"], execution["PipelineVersionId"]) == ("one", 1)
+    assert execution["PipelineVersionId"] == 1
+    assert steps(account, arn)["Stop"]["FailureReason"] == "one"
     described = account.sagemaker.describe_pipeline_definition_for_execution(PipelineExecutionArn=arn)
     assert described["PipelineDefinition"] == first
-    assert run(account, "pinned")[1]["FailureReason"] == "two"
+    assert steps(account, run(account, "pinned")[0])["Stop"]["FailureReason"] == "two"
     versions = account.sagemaker.list_pipeline_versions(PipelineName="pinned", SortOrder="Ascending")
     assert versions["PipelineVersionSummaries"][0]["LastExecutionPipelineExecutionArn"] == arn
     code, _ = error_of(account, "start_pipeline_execution", PipelineName="pinned", PipelineVersionId=7)
@@ -211,10 +332,11 @@ def test_stopping_an_execution_stops_its_jobs_and_starts_no_further_step(account
     assert found["Long"]["StepStatus"] == "Stopped"
     again = account.sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn, ClientRequestToken=TOKEN)
     assert again["PipelineExecutionArn"] == arn
-    code, _ = error_of(
+    code, message = error_of(
         account, "stop_pipeline_execution", PipelineExecutionArn=arn, ClientRequestToken="u" * 32
     )
-    assert code == "ConflictException"
+    assert code == "ValidationException"
+    assert "Only pipelines with 'Executing' status can be stopped" in message
     account.sagemaker.delete_pipeline(PipelineName="to-stop", ClientRequestToken=TOKEN)
     assert error_of(account, "describe_pipeline_execution", PipelineExecutionArn=arn)[0] == "ResourceNotFound"
 

@@ -150,7 +150,10 @@ def test_what_only_a_job_s_api_refuses_fails_the_step_when_it_starts(account: To
     ("message", "said"),
     [
         ({"Get": "Account.Region"}, "local AWS does not know Account.Region"),
-        ({"Get": "PipelineExperimentConfig.TrialName"}, "local AWS does not know PipelineExperimentConfig"),
+        (
+            {"Get": "PipelineExperimentConfig.TrialName"},
+            "PipelineExperimentConfig of this definition has no TrialName",
+        ),
         ({"Std:Uppercase": "a"}, "local AWS does not know the function Std:Uppercase"),
     ],
 )

@@ -249,6 +249,10 @@ def test_a_value_that_is_given_stands_for_the_default(value: Any, count: int) ->
     assert [each.place for each in found] == [Place.ADVICE if value == "ml.m9.large" else Place.RUN] * count
 
 
+def test_a_default_alone_is_no_fault_since_an_execution_may_have_another_value() -> None:
+    assert check(used("T"), bundled_model()) == []
+
+
 def test_a_number_that_is_given_is_within_the_limits_of_its_place() -> None:
     definition = arguments("ResourceConfig", "InstanceCount", to={"Get": "Parameters.Count"})
     assert [str(each) for each in check(definition, bundled_model(), {"Count": -1})] == [

@@ -55,6 +55,7 @@ def test_nothing_is_said_against_the_shipped_definition() -> None:
 REFUSED_AT_CREATION = {
     # The definition's own grammar.
     "version": small(step()) | {"Version": "2021"},
+    "a step after a failure": small(step(), step("B", DependsOn=["A"])),
     "no steps": small(),
     "a name twice": small(step(), step()),
     "a type with a slip": small(step(Type="Trainig")),
@@ -102,6 +103,17 @@ DOUBTED = {
         step(RetryPolicies=[{"ExceptionType": ["Step.THROTTLING"], "BackoffRate": 0.5}])
     ),
 }
+
+
+@pytest.mark.parametrize("parameters", [{"Parameters": None}, {"Parameters": []}, {}])
+@pytest.mark.parametrize("version", [{"Version": "2020-12-01"}, {}])
+def test_a_definition_needs_neither_a_version_nor_parameters(
+    version: dict[str, Any], parameters: dict[str, Any]
+) -> None:
+    definition = {**version, **parameters, "Steps": [step()]}
+    assert found(definition) == []
+    read_back = parse(json.dumps(definition))
+    assert ([*read_back.steps], read_back.parameters) == (["A"], {})
 
 
 @pytest.mark.parametrize("what", REFUSED_AT_CREATION)
@@ -175,8 +187,7 @@ def test_public_definitions_are_taken_or_refused_by_name() -> None:
     assert len(paths) > 20
     for path in paths:
         definition = loading.load(path.read_bytes())
-        # Values that only the start will give are none of what is wrong with a definition.
-        assert check(definition, bundled_model(), {}) == [], path.name
+        assert check(definition, bundled_model()) == [], path.name
         steps = [(at, each) for at, each, _ in walk.steps(definition)]
         not_run = ["".join(f"/{part}" for part in at) for at, each in steps if each["Type"] not in STEP_TYPES]
         if not_run:

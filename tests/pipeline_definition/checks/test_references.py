@@ -8,6 +8,7 @@ from pipeline_definition.checks.references import EXECUTION_VARIABLES, TRIGGERS
 from tests.support.definitions.small import (
     CONDITION,
     condition,
+    deciding,
     for_each,
     problems,
     processing,
@@ -219,18 +220,25 @@ def test_a_step_waits_for_steps_that_there_are(given: Any, place: str, message: 
     assert said.startswith(message)
 
 
+def test_nothing_waits_for_a_fail_step() -> None:
+    assert the_problem(small(step("Stop"), deciding("Next", "Stop"))) == (
+        "/Steps/1/DependsOn/0",
+        "nothing runs after a Fail step: Next can not depends on Stop",
+    )
+
+
 def compared(target: str) -> dict[str, Any]:
     return CONDITION | {"LeftValue": {"Get": target}}
 
 
 CYCLES: dict[str, tuple[list[dict[str, Any]], str]] = {
-    "a step that waits for itself": ([step("A", DependsOn=["A"])], "A -> A"),
+    "a step that waits for itself": ([deciding("A", "A")], "A -> A"),
     "names and triggers": (
-        [step("A", DependsOn=["B"]), step("B", DependsOn=[{"Step": "A", "Trigger": "Failed"}])],
+        [deciding("A", "B"), deciding("B", {"Step": "A", "Trigger": "Failed"})],
         "A -> B -> A",
     ),
     "a name and a reference": (
-        [saying({"Get": "Steps.B.Outcome"}, "A"), step("B", DependsOn=["A"])],
+        [condition(compared("Steps.B.Outcome")) | {"Name": "A"}, deciding("B", "A")],
         "A -> B -> A",
     ),
     "references inside functions": (
@@ -272,13 +280,13 @@ def test_steps_that_wait_for_each_other_are_named(name: str) -> None:
 
 def test_a_long_cycle_is_told_in_one_line() -> None:
     count = 40
-    steps = [step(f"S{number}", DependsOn=[f"S{(number + 1) % count}"]) for number in range(count)]
+    steps = [deciding(f"S{number}", f"S{(number + 1) % count}") for number in range(count)]
     assert the_problem(small(*steps))[1].endswith("S8 -> S9 -> ...")
 
 
 def test_each_cycle_is_told_once_and_beside_what_else_is_wrong() -> None:
-    steps = [step(name, DependsOn=[name, "Nobody"]) for name in ("A", "B")]
-    assert [pointer for pointer, _ in problems(small(*steps, step("D", DependsOn=["A"])))] == [
+    steps = [deciding(name, name, "Nobody") for name in ("A", "B")]
+    assert [pointer for pointer, _ in problems(small(*steps, deciding("D", "A")))] == [
         "/Steps",
         "/Steps",
         "/Steps/0/DependsOn/1",
@@ -288,9 +296,9 @@ def test_each_cycle_is_told_once_and_beside_what_else_is_wrong() -> None:
 
 def test_steps_that_only_share_what_they_wait_for_form_no_cycle() -> None:
     diamond = [
-        step("A"),
-        step("B", DependsOn=["A"]),
-        step("C", DependsOn=["A"]),
+        deciding("A"),
+        deciding("B", "A"),
+        deciding("C", "A"),
         step("D", DependsOn=["B", "C"]),
     ]
     assert problems(small(*diamond)) == []

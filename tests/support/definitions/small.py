@@ -6,6 +6,8 @@ from typing import Any
 from pipeline_definition import checks
 from pipeline_definition.checks import Finding, Place
 from pipeline_definition.checks.service_model import bundled_model
+from pipeline_definition.checks.values import defaults
+from upload_trigger.definition import walk
 
 Step = dict[str, Any]
 Said = list[tuple[str, str]]
@@ -38,6 +40,11 @@ def referring(target: Any) -> Step:
 def condition(*conditions: Any, **branches: Any) -> Step:
     """Make a Condition step, C."""
     return step("C", Type="Condition", Arguments={"Conditions": list(conditions)} | branches)
+
+
+def deciding(name: str = "A", *after: Any) -> Step:
+    """Make a Condition step that waits for others; others may wait for it, as nothing may for a Fail step."""
+    return condition(CONDITION) | {"Name": name, "DependsOn": list(after)}
 
 
 def for_each(*body: Step, **arguments: Any) -> Step:
@@ -109,8 +116,8 @@ def without(definition: dict[str, Any], *path: str | int) -> dict[str, Any]:
 
 
 def check(definition: dict[str, Any]) -> list[Finding]:
-    """List what AWS would refuse of a definition."""
-    return [each for each in checks.check(definition, bundled_model()) if each.place is not Place.ADVICE]
+    """List what AWS would refuse of a definition that is started with its default values."""
+    return [each for each in _found(definition) if each.place is not Place.ADVICE]
 
 
 def problems(definition: dict[str, Any]) -> Said:
@@ -120,8 +127,11 @@ def problems(definition: dict[str, Any]) -> Said:
 
 def warnings(definition: dict[str, Any]) -> Said:
     """Return the advice."""
-    found = checks.check(definition, bundled_model())
-    return [(each.pointer, each.message) for each in found if each.place is Place.ADVICE]
+    return [(each.pointer, each.message) for each in _found(definition) if each.place is Place.ADVICE]
+
+
+def _found(definition: dict[str, Any]) -> list[Finding]:
+    return checks.check(definition, bundled_model(), defaults(walk.parameters(definition)))
 
 
 def the_problem(definition: dict[str, Any]) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from tests.support.definitions.small import (
     CONDITION,
     check,
     condition,
+    deciding,
     parameter,
     processing,
     referring,
@@ -244,8 +245,8 @@ def test_all_faults_are_told_at_once_by_their_place_in_the_document() -> None:
 @pytest.mark.parametrize(
     ("steps", "cycle"),
     [
-        ([step("A", DependsOn=["A"])], "A -> A"),
-        ([step("A", DependsOn=["B"]), step("B", DependsOn=["A"]), step("C", DependsOn=["A"])], "A -> B -> A"),
+        ([deciding("A", "A")], "A -> A"),
+        ([deciding("A", "B"), deciding("B", "A"), deciding("C", "A")], "A -> B -> A"),
         (
             [condition({**CONDITION, "LeftValue": {"Get": "Steps.A.Outcome"}}, IfSteps=[step("A")])],
             "C -> A -> C",
@@ -257,7 +258,7 @@ def test_steps_that_wait_for_each_other_are_named(steps: list[dict[str, Any]], c
 
 
 def test_two_cycles_are_both_found() -> None:
-    steps = [step("A", DependsOn=["B"]), step("B", DependsOn=["A"]), step("C", DependsOn=["C"])]
+    steps = [deciding("A", "B"), deciding("B", "A"), deciding("C", "C")]
     assert len(check(small(*steps))) == 2
 
 
