@@ -15,7 +15,7 @@ _NOT_HERE = "is not implemented on local AWS"
 
 def check_training(call: Call) -> None:
     """Raise ValidationError for a request that SageMaker refuses or local AWS cannot serve."""
-    call.refuse("RetryStrategy", "ServerlessJobConfig", "MlflowConfig", "ModelPackageConfig")
+    call.refuse("ServerlessJobConfig", "MlflowConfig", "ModelPackageConfig")
     algorithm = _needed(call, "AlgorithmSpecification")
     if bool(algorithm.get("TrainingImage")) == bool(algorithm.get("AlgorithmName")):
         raise ValidationError(

@@ -25,6 +25,10 @@ POLL_SECONDS = 0.01
 """Between two looks at running containers: a look costs little, and a job that ends is noticed at once."""
 SIDE_BY_SIDE = {"OMP_WAIT_POLICY": "PASSIVE"}
 """What lets jobs share the cores: a thread of PyTorch without work leaves its core to the others."""
+_DOCKER_SECONDS = 30.0
+"""A daemon that has not said its version by then does not answer."""
+_DOCKER_FAILED = 125
+"""The exit code of `docker run` when docker itself failed; a container's own is passed on."""
 _GUARD = 'read -r _; kill -s KILL -- "-$1"; shift; "$@"'
 """Waits for the end of its input, which is the end of this process even by SIGKILL, and kills a container."""
 
@@ -53,6 +57,7 @@ class Container:
     ) -> None:
         self._process = process
         self.folder = folder
+        self._in_docker = docker_name is not None
         self._kill_docker = [_docker(), "kill", docker_name] if docker_name else []
         try:
             self._guard = subprocess.Popen(
@@ -70,6 +75,15 @@ class Container:
         """Return the exit code as a shell would (128 + signal), None while it runs."""
         code = self._process.poll()
         return 128 - code if code is not None and code < 0 else code
+
+    def failure(self, reason: str) -> JobFailedError:
+        """Make the failure of the job whose container this is; `reason` is what the container said."""
+        code = self.poll()
+        if self._in_docker and code == _DOCKER_FAILED:
+            return JobFailedError(
+                f"ClientError: docker could not run the job's image: see job logs, exit code: {code}"
+            )
+        return JobFailedError(f"AlgorithmError: {reason}, exit code: {code}")
 
     def terminate(self) -> None:
         """Ask it to end, as SageMaker does before it takes the instance away."""
@@ -124,6 +138,8 @@ def start_container(
     A process that stands for our own image runs the modules below `source`.
     """
     own = is_own_image(request.image, own_images)
+    if not own:
+        _raise_without_docker()
     command = _process_command(request) if own else _docker_command(request)
     environment = _process_environment(request, source) if own else dict(os.environ)
     try:
@@ -175,7 +191,7 @@ def _process_command(request: ContainerRequest) -> list[str]:
     entrypoint = [*request.entrypoint] or [*DEFAULT_ENTRYPOINT]
     if entrypoint[0] in ("python", "python3"):
         entrypoint[0] = sys.executable
-    return [*entrypoint, *request.arguments]
+    return [request.folder.translate(word) for word in (*entrypoint, *request.arguments)]
 
 
 def _process_environment(request: ContainerRequest, source: str) -> dict[str, str]:
@@ -189,7 +205,7 @@ def _process_environment(request: ContainerRequest, source: str) -> dict[str, st
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
         **SIDE_BY_SIDE,
-        **request.environment,
+        **{name: request.folder.translate(value) for name, value in request.environment.items()},
         "SAGEMAKER_BASE_DIR": str(request.folder.ml),
     }
 
@@ -211,6 +227,31 @@ def _docker_command(request: ContainerRequest) -> list[str]:
         *entrypoint[1:],
         *request.arguments,
     ]
+
+
+def _raise_without_docker() -> None:
+    """Raise JobFailedError unless Docker answers: `docker run` would end as if the job had failed."""
+    asked = [_docker(), "version", "--format", "{{.Server.Version}}"]
+    try:
+        answer = subprocess.run(
+            asked,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_DOCKER_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        said = f"nothing in {_DOCKER_SECONDS:.0f} seconds"
+    else:
+        if answer.returncode == 0:
+            return
+        said = " ".join(answer.stderr.split()) or f"exit code {answer.returncode}"
+    raise JobFailedError(
+        "ClientError: The job's image is not this repository's own, and Docker, which would run it, does not "
+        f"answer ({said}). Start Docker, or set the deployed stack's image as TrainingImageUri."
+    )
 
 
 def _docker() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,8 @@ from typing import Any
 from local.engine.jobs.records import JobFailedError
 
 ML_ROOT = PurePosixPath("/opt/ml")
+# Not /opt/ml within another path or a URI, such as s3://bucket/opt/ml.
+_IN_A_WORD = re.compile(r"(?<![\w./-])/opt/ml(?![\w.-])")
 LOOPBACK_INTERFACE = "lo0" if sys.platform == "darwin" else "lo"
 """What the hosts of a job, processes of this machine, talk on; SageMaker's is eth0."""
 
@@ -25,6 +28,12 @@ class JobFolder:
         self.home = root / "home"
         self.temporary = root / "tmp"
         self.log = root / "log.txt"
+        self._in_container = {
+            str(written): place
+            for own, place in ((self.ml, "/opt/ml"), (self.home, "/root"), (self.temporary, "/tmp"))  # noqa: S108 - a name
+            # A temporary folder may itself be reached through a link.
+            for written in (own, own.resolve())
+        }
 
     def create(self) -> None:
         """Make the folder, empty; raise FileExistsError when it is there already."""
@@ -39,6 +48,16 @@ class JobFolder:
                 f"ClientError: {container_path} is not under {ML_ROOT}: a job on local AWS has nothing else"
             )
         return self.ml / path.relative_to(ML_ROOT)
+
+    def translate(self, word: str) -> str:
+        """Return a word of a command with this folder for /opt/ml, which a process of this machine lacks."""
+        return _IN_A_WORD.sub(lambda _: str(self.ml), word)
+
+    def as_in_container(self, text: str) -> str:
+        """Return a text with the paths that a container would have for those of this folder."""
+        for own, place in self._in_container.items():
+            text = text.replace(own, place)
+        return text
 
     def make(self, container_path: str) -> Path:
         """Make a folder of the container and return its place."""
@@ -59,7 +78,7 @@ class JobFolder:
             return None
         with path.open("rb") as stream:
             text = stream.read(4 * limit).decode("utf-8", errors="replace")
-        return text.strip()[:limit] or None
+        return self.as_in_container(text.strip())[:limit] or None
 
     def remove(self) -> None:
         """Remove the folder with all that is in it."""

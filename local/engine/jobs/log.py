@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,15 +78,21 @@ class LogStream:
 
 
 class LogFollower:
-    """Reads what a container has written since the last time and hands its lines on."""
+    """Reads what a container has written since the last time and hands its lines on, in `told`'s words."""
 
     def __init__(
-        self, path: Path, stream: LogStream, interval: float, metrics: JobMetrics | None = None
+        self,
+        path: Path,
+        stream: LogStream,
+        interval: float,
+        metrics: JobMetrics | None = None,
+        told: Callable[[str], str] = str,
     ) -> None:
         self._path = path
         self._stream = stream
         self._interval = interval
         self._metrics = metrics
+        self._told = told
         self._offset = 0
         self._rest = b""
         self._next = time.monotonic() + interval
@@ -126,7 +133,7 @@ class LogFollower:
 
     def _take(self, line: bytes) -> None:
         # A progress bar rewrites its line: what stands at the end counts.
-        text = line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", errors="replace")
+        text = self._told(line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", errors="replace"))
         if text:
             self._stream.add(text)
             if self._metrics:

@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from local.engine.jobs.container import ContainerRequest
+from local.engine.jobs.container import Container, ContainerRequest
 from local.engine.jobs.folder import JobFolder, hosts, write_processing_configuration
-from local.engine.jobs.records import REASON_LIMIT, JobFailedError, JobStoppedError, ProcessingJob
+from local.engine.jobs.records import REASON_LIMIT, JobStoppedError, ProcessingJob
 from local.engine.jobs.session import Ending, JobSession
 from local.engine.jobs.transfer import Download, S3Uri
 
@@ -32,21 +32,25 @@ def run_processing(job: ProcessingJob, session: JobSession) -> None:
     job.begin()
     with session.start([_container(job, session, folder) for folder in folders.values()]) as containers:
         ending, failed = containers.wait(time.monotonic() + limit, (), None)
-    _conclude(job, session, list(folders.values()), ending, failed.poll() if failed else 0)
+    _conclude(job, session, list(folders.values()), ending, failed)
 
 
 def _conclude(
-    job: ProcessingJob, session: JobSession, folders: list[JobFolder], ending: Ending, code: int | None
+    job: ProcessingJob,
+    session: JobSession,
+    folders: list[JobFolder],
+    ending: Ending,
+    failed: Container | None,
 ) -> None:
     message = (folder.read_message("/opt/ml/output/message", REASON_LIMIT) for folder in folders)
     job.exit_message = next((text for text in message if text), None)
-    completed = ending is Ending.EXITED and code == 0
+    completed = ending is Ending.EXITED and not failed
     if not session.closing.is_set():
         _upload(job, session, folders, completed=completed)
     if completed:
         job.finish("Completed")
-    elif ending is Ending.EXITED:
-        raise JobFailedError(f"AlgorithmError: See job logs for more information, exit code: {code}")
+    elif failed:
+        raise failed.failure("See job logs for more information")
     elif ending is Ending.OUT_OF_TIME:
         job.exit_message = job.exit_message or "The job ran longer than MaxRuntimeInSeconds and was stopped."
         job.finish("Stopped")

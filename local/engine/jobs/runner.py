@@ -62,10 +62,11 @@ class JobRunner:
         except JobStoppedError:
             end("Stopped", None)
         except JobFailedError as failed:
-            end("Failed", str(failed))
+            end("Failed", session.as_in_container(str(failed)) if session else str(failed))
         except (ClientError, BotoCoreError, OSError) as error:
             # A full disk comes here as "No space left on device" with the path.
-            end("Failed", f"ClientError: {error}")
+            said = f"ClientError: {error}"
+            end("Failed", session.as_in_container(said) if session else said)
         finally:
             if job.running:
                 end("Failed", _OWN_FAULT)

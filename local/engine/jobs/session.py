@@ -20,6 +20,7 @@ from local.engine.jobs.container import (
     REPOSITORY,
     Container,
     ContainerRequest,
+    is_own_image,
     kill_containers,
     repository_arn,
     start_container,
@@ -79,6 +80,7 @@ class JobSession:
         self.root = host.work_dir / "jobs" / f"{job.name}-{secrets.token_hex(4)}"
         self._log_group = log_group
         self._clients: list[Any] = []
+        self._folders: list[JobFolder] = []
         self._logs = self.client("logs")
         self.transfer = Transfer(self.client("s3"), self.role_arn, host.region, self.stopped)
 
@@ -120,7 +122,14 @@ class JobSession:
         """Make the folder of one container."""
         folder = JobFolder(self.root.joinpath(*parts))
         folder.create()
+        self._folders.append(folder)
         return folder
+
+    def as_in_container(self, text: str) -> str:
+        """Return a text with the paths that the job's containers would have for those of its folders."""
+        for folder in self._folders:
+            text = folder.as_in_container(text)
+        return text
 
     def close(self) -> None:
         """Close the connections and remove the folders."""
@@ -153,8 +162,11 @@ class JobSession:
             for number, request in enumerate(requests, 1):
                 stream = self._log_stream(number)
                 containers.append(start_container(request, self.settings.own_images, self.settings.source))
-                interval = self.settings.log_interval
-                followers.append(LogFollower(request.folder.log, stream, interval, metrics))
+                interval, folder = self.settings.log_interval, request.folder
+                # A container of Docker's knows no other paths.
+                own = is_own_image(request.image, self.settings.own_images)
+                told = folder.as_in_container if own else str
+                followers.append(LogFollower(folder.log, stream, interval, metrics, told))
         except BaseException:
             kill_containers(containers)
             raise

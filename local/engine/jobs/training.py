@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import random
 import socket
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from local.engine.jobs.archive import write_archive
 from local.engine.jobs.checkpoint_sync import DEFAULT_PATH, CheckpointSync
@@ -20,6 +23,7 @@ from local.engine.jobs.session import Ending, JobSession
 from local.engine.jobs.spot import SPOT_PRICE_SHARE, SpotCapacity
 from local.engine.jobs.transfer import Download, S3Uri, regular_files
 
+_LOG = logging.getLogger(__name__)
 _DEFAULT_RUNTIME_SECONDS = 86_400
 """SageMaker's own limit for a request that names none: one day."""
 _LOOPBACK = "127.0.0.1"
@@ -34,25 +38,21 @@ def run_training(job: TrainingJob, session: JobSession) -> None:
     _raise_if_apart(job, session, names)
     spot = bool(job.request.get("EnableManagedSpotTraining"))
     job.billable_share = SPOT_PRICE_SHARE if spot else 1.0
-    capacity = SpotCapacity(session.settings.interruptions if spot else 0)
-    clock = _Clock(job)
-    training = _Training(job, session, capacity)
-    for number in itertools.count(1):
-        folders = {name: session.folder(f"attempt-{number}", name) for name in names}
-        ending, failed = training.attempt(folders, clock)
-        if ending is not Ending.INTERRUPTED:
-            break
-        capacity.take()
-        for folder in folders.values():
-            folder.remove()
-        if clock.no_more_waiting():
-            job.end("Stopped", "MaxWaitTimeExceeded", "Training job waited longer than MaxWaitTimeInSeconds")
+    training = _Training(job, session, SpotCapacity(session.settings.interruptions if spot else 0))
+    retries = (job.request.get("RetryStrategy") or {}).get("MaximumRetryAttempts", 0)
+    while True:
+        try:
+            training.run(names)
             return
-        job.enter("Starting", "Starting the training job again on new spot capacity")
-    if ending is Ending.EXITED and failed:
-        reason = _reason(failed.folder, folders.values()) or "See job logs for more information"
-        raise JobFailedError(f"AlgorithmError: {reason}, exit code: {failed.poll()}")
-    _conclude(job, session, list(folders.values()), ending, clock)
+        except (JobFailedError, JobStoppedError, ClientError, BotoCoreError, OSError):
+            raise  # the job's own, its data's or its role's: SageMaker does not repeat those
+        except Exception:
+            if not retries or session.stopped():
+                raise
+            retries -= 1
+            _LOG.exception("Training job %s met a fault of local AWS itself; it is started again", job.name)
+        session.remove_folders()
+        job.enter("Starting", "Starting the training job again after an internal error")
 
 
 class _Clock:
@@ -81,10 +81,34 @@ class _Training:
         self._job = job
         self._session = session
         self._capacity = capacity
+        self._clock = _Clock(job)
+        self._numbers = itertools.count(1)
         wanted = job.request["AlgorithmSpecification"].get("MetricDefinitions")
         self._metrics = JobMetrics(job, session.client("cloudwatch")) if wanted else None
 
-    def attempt(self, folders: Mapping[str, JobFolder], clock: _Clock) -> tuple[Ending, Container | None]:
+    def run(self, names: Sequence[str]) -> None:
+        """Run the job on these hosts until it ends, over all spot interruptions."""
+        job = self._job
+        for number in self._numbers:
+            folders = {name: self._session.folder(f"attempt-{number}", name) for name in names}
+            ending, failed = self._attempt(folders)
+            if ending is not Ending.INTERRUPTED:
+                break
+            self._capacity.take()
+            for folder in folders.values():
+                folder.remove()
+            if self._clock.no_more_waiting():
+                job.end(
+                    "Stopped", "MaxWaitTimeExceeded", "Training job waited longer than MaxWaitTimeInSeconds"
+                )
+                return
+            job.enter("Starting", "Starting the training job again on new spot capacity")
+        if failed:
+            reason = _reason(failed.folder, folders.values()) or "See job logs for more information"
+            raise failed.failure(reason)
+        _conclude(job, self._session, list(folders.values()), ending, self._clock)
+
+    def _attempt(self, folders: Mapping[str, JobFolder]) -> tuple[Ending, Container | None]:
         """Run the hosts' containers once, from the channels to the end; return it, and which failed first."""
         job, session = self._job, self._session
         for host, folder in folders.items():
@@ -101,7 +125,9 @@ class _Training:
         try:
             with session.start(self._containers(folders), self._metrics) as containers:
                 ending, failed = containers.wait(
-                    clock.deadline(), [sync.tick for sync in checkpoints], watch.has_new if watch else None
+                    self._clock.deadline(),
+                    [sync.tick for sync in checkpoints],
+                    watch.has_new if watch else None,
                 )
         finally:
             job.training_seconds += time.monotonic() - started
