@@ -6,19 +6,23 @@ import io
 import json
 import os
 import tarfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from local.engine.jobs import training
+from local.engine.jobs.records import JobFailedError
 from tests.support.sagemaker.account import ToyAccount
 from tests.support.sagemaker.memory_account import open_memory_account
 from tests.support.sagemaker.toy_jobs import BUCKET, alive, processing_request, training_request, wait
 
 TRAINING_LOGS = "/aws/sagemaker/TrainingJobs"
 PROCESSING_LOGS = "/aws/sagemaker/ProcessingJobs"
+FOREIGN = "docker.io/library/python:3"
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +31,19 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ToyAccount]:
         opened.put("data/a.txt", "a")
         opened.put("data/deep/b.txt", "b")
         yield opened
+
+
+@pytest.fixture
+def install_docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+    """Put a `docker` command before the machine's own: a shell script."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    def install(script: str) -> None:
+        docker = tmp_path / "docker"
+        docker.write_text(f"#!/bin/sh\n{script}\n")
+        docker.chmod(0o755)
+
+    return install
 
 
 def members(archive: bytes) -> dict[str, bytes]:
@@ -168,12 +185,9 @@ def test_an_image_that_is_not_ours_needs_docker_and_the_job_says_so(
 
 
 def test_an_image_that_is_not_ours_is_run_by_docker_with_the_folder_as_opt_ml(
-    account: ToyAccount, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    account: ToyAccount, install_docker: Callable[[str], None]
 ) -> None:
-    docker = tmp_path / "docker"
-    docker.write_text('#!/bin/sh\nfor word in "$@"; do echo "$word"; done\n')
-    docker.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    install_docker('for word in "$@"; do echo "$word"; done')
     job = account.train(
         "docker",
         "pass",
@@ -189,6 +203,122 @@ def test_an_image_that_is_not_ours_is_run_by_docker_with_the_folder_as_opt_ml(
     assert volume.endswith("/attempt-1/algo-1/ml:/opt/ml")
     assert {"--network=none", "--env=COLOUR=blue", "--entrypoint=python"} <= set(words)
     assert words[words.index("docker.io/library/python:3") + 1] == "-c"
+
+
+NO_DAEMON = "Cannot connect to the Docker daemon at unix:///run/docker.sock. Is the docker daemon running?"
+
+
+@pytest.mark.parametrize("run", ["train", "process"])
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        (f"echo '{NO_DAEMON}' >&2\nexit 1", NO_DAEMON),
+        ("exit 1", "exit code 1"),
+    ],
+)
+def test_a_docker_that_does_not_answer_is_told_and_is_no_fault_of_the_job(
+    account: ToyAccount, install_docker: Callable[[str], None], run: str, script: str, said: str
+) -> None:
+    # As docker does: asked to run an image without its daemon it ends with 125.
+    install_docker(f'[ "$1" = version ] || exit 125\n{script}')
+    changes = {"algorithm": {"TrainingImage": FOREIGN}} if run == "train" else {"app": {"ImageUri": FOREIGN}}
+    job = getattr(account, run)(f"no-daemon-{run}-{len(said)}", "pass", **changes)
+    assert job["FailureReason"] == (
+        "ClientError: The job's image is not this repository's own, and Docker, which would run it, does not "
+        f"answer ({said}). Start Docker, or set the deployed stack's image as TrainingImageUri."
+    )
+
+
+@pytest.mark.parametrize("run", ["train", "process"])
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (125, "ClientError: docker could not run the job's image: see job logs, exit code: 125"),
+        (7, "AlgorithmError: See job logs for more information, exit code: 7"),
+    ],
+)
+def test_an_image_that_docker_cannot_run_is_no_error_of_the_algorithm(
+    account: ToyAccount, install_docker: Callable[[str], None], run: str, code: int, reason: str
+) -> None:
+    install_docker(f'[ "$1" = version ] && exit 0\necho "Unable to find image $1" >&2; exit {code}')
+    changes = {"algorithm": {"TrainingImage": FOREIGN}} if run == "train" else {"app": {"ImageUri": FOREIGN}}
+    name = f"no-image-{run}-{code}"
+    assert getattr(account, run)(name, "pass", **changes)["FailureReason"] == reason
+    group = TRAINING_LOGS if run == "train" else PROCESSING_LOGS
+    assert account.log(group, f"{name}/") == ["Unable to find image run"]
+
+
+def test_an_image_of_our_own_does_not_ask_for_docker(
+    account: ToyAccount, install_docker: Callable[[str], None]
+) -> None:
+    install_docker("exit 1")
+    assert account.train("own-image", "pass")["TrainingJobStatus"] == "Completed"
+
+
+class _FaultError(Exception):
+    """Nothing that a job, its data or its role is to blame for."""
+
+
+def _break(monkeypatch: pytest.MonkeyPatch, times: int, error: Exception) -> list[str]:
+    """Let the first attempts of trainings end with an error; return the hosts of all attempts."""
+    attempts: list[str] = []
+    write = training.write_training_configuration
+
+    def written(folder: Any, request: Any, host: str) -> None:
+        attempts.append(host)
+        write(folder, request, host)
+        if len(attempts) <= times:
+            raise error
+
+    monkeypatch.setattr(training, "write_training_configuration", written)
+    return attempts
+
+
+def test_a_training_is_repeated_after_a_fault_of_local_aws_as_often_as_its_retry_strategy_says(
+    account: ToyAccount, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    attempts = _break(monkeypatch, 2, _FaultError("disk on fire"))
+    job = account.train("repeated", "print('trained')", RetryStrategy={"MaximumRetryAttempts": 2})
+    assert job["TrainingJobStatus"] == "Completed", job
+    assert len(attempts) == 3
+    assert job["RetryStrategy"] == {"MaximumRetryAttempts": 2}
+    entered = [each["Status"] for each in job["SecondaryStatusTransitions"]]
+    assert entered == ["Starting"] * 3 + ["Downloading", "Training", "Uploading", "Completed"]
+    assert account.log(TRAINING_LOGS, "repeated/") == ["trained"]
+    assert caplog.text.count("_FaultError: disk on fire") == 2, "no fault is hidden"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize(("strategy", "count"), [(None, 1), ({"MaximumRetryAttempts": 1}, 2)])
+def test_a_training_fails_when_no_retry_is_left(
+    account: ToyAccount, monkeypatch: pytest.MonkeyPatch, strategy: Any, count: int
+) -> None:
+    attempts = _break(monkeypatch, 9, _FaultError("disk on fire"))
+    job = account.train(f"unlucky-{count}", "pass", RetryStrategy=strategy)
+    assert job["FailureReason"].startswith("InternalServerError: A fault of local AWS itself")
+    assert len(attempts) == count
+    # Its thread ends with the fault, which the console shows, after the job has ended.
+    wait(
+        lambda: {"threads": [each.name for each in threading.enumerate()]},
+        lambda seen: f"training-job unlucky-{count}" not in seen["threads"],
+    )
+
+
+@pytest.mark.parametrize("error", [JobFailedError("ClientError: no"), OSError(28, "No space left on device")])
+def test_a_failure_that_has_another_to_blame_is_not_repeated(
+    account: ToyAccount, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    attempts = _break(monkeypatch, 9, error)
+    name = f"blamed-{type(error).__name__.lower()}"
+    job = account.train(name, "pass", RetryStrategy={"MaximumRetryAttempts": 30})
+    assert job["FailureReason"].startswith("ClientError: ")
+    assert len(attempts) == 1
+
+
+def test_an_error_of_the_algorithm_is_not_repeated(account: ToyAccount) -> None:
+    job = account.train("wrong", "print('once'); sys.exit(3)", RetryStrategy={"MaximumRetryAttempts": 30})
+    assert job["FailureReason"] == "AlgorithmError: See job logs for more information, exit code: 3"
+    assert account.log(TRAINING_LOGS, "wrong/") == ["once"]
 
 
 def test_a_job_leaves_nothing_on_this_machine(account: ToyAccount) -> None:
