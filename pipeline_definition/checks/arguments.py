@@ -55,6 +55,12 @@ NAMED_BY_THE_SERVICE = frozenset(
 )
 NOT_IN_A_PIPELINE = frozenset({("CreateModelPackageInput", "ModelPackageName")})
 """Members of a request that are none of a step's arguments: the service gives a version its name."""
+NOT_ALWAYS_IN_A_PIPELINE = {
+    ("ContainerDefinition", "AdditionalModelDataSources"): 4994,
+    ("ModelPackageContainerDefinition", "AdditionalModelDataSources"): 4994,
+}
+"""Members that CreatePipeline once did not know, and the issue of aws/sagemaker-python-sdk that tells so. It
+learns members later than the API of the job does, so this is no more than a doubt."""
 _SCALARS: dict[str, tuple[str, tuple[type, ...], tuple[str, ...]]] = {
     # type of the shape: what must stand there, as JSON has it, from which types of parameter
     "string": ("a text", (str,), ("String",)),
@@ -131,6 +137,11 @@ class Arguments:
             if (shape.name, key) in NOT_IN_A_PIPELINE:
                 yield create((*path, key), "CreatePipeline knows no such argument; leave it out")
             elif key in members:
+                if issue := NOT_ALWAYS_IN_A_PIPELINE.get((shape.name, key)):
+                    what = (
+                        "CreatePipeline was seen to refuse this argument (aws/sagemaker-python-sdk issue {})"
+                    )
+                    yield advice((*path, key), what.format(issue))
                 yield from self._value(child, members[key], (*path, key))
             else:
                 absent = [member for member in members if member not in value]

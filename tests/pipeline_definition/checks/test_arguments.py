@@ -261,6 +261,29 @@ def test_a_number_that_is_given_is_within_the_limits_of_its_place() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "place", "rest"),
+    [
+        ("Model", ("PrimaryContainer",), {"ExecutionRoleArn": "arn:aws:iam::111122223333:role/jobs"}),
+        ("Model", ("Containers", 0), {"ExecutionRoleArn": "arn:aws:iam::111122223333:role/jobs"}),
+        ("RegisterModel", ("InferenceSpecification", "Containers", 0), {}),
+    ],
+)
+def test_an_argument_that_create_pipeline_was_seen_to_refuse_is_doubted(
+    kind: str, place: tuple[str | int, ...], rest: dict[str, Any]
+) -> None:
+    source = {"S3Uri": "s3://b/k", "S3DataType": "S3Prefix", "CompressionType": "None"}
+    container: Any = {"AdditionalModelDataSources": [{"ChannelName": "more", "S3DataSource": source}]}
+    if kind == "RegisterModel":
+        container["Image"] = "scores:1"
+    for part in reversed(place):
+        container = [container] if part == 0 else {part: container}
+    definition = small({"Name": "M", "Type": kind, "Arguments": container | rest})
+    at, said = the_warning(definition)
+    assert at == pointer(*place, "AdditionalModelDataSources")
+    assert said == ("CreatePipeline was seen to refuse this argument (aws/sagemaker-python-sdk issue 4994)")
+
+
 def test_of_a_union_exactly_one_member_must_stand() -> None:
     config: dict[str, Any] = {"TabularJobConfig": {"TargetAttributeName": "a"}}
     channel = {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/data"}}}

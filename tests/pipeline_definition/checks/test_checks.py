@@ -36,6 +36,13 @@ TRAINED = small(training(), Parameters=[{"Name": "Count", "Type": "Integer", "De
 REGISTERED = small({"Name": "R", "Type": "RegisterModel", "Arguments": {"ModelPackageGroupName": "birds"}})
 
 
+SOURCE = {"S3Uri": "s3://b/k", "S3DataType": "S3Prefix", "CompressionType": "None"}
+MORE_DATA = {
+    "Image": "scores:1",
+    "AdditionalModelDataSources": [{"ChannelName": "more", "S3DataSource": SOURCE}],
+}
+
+
 def found(definition: dict[str, Any]) -> list[Finding]:
     return check(definition, bundled_model())
 
@@ -97,6 +104,9 @@ DOUBTED = {
     "a newer type": small(step(Type="QuantumAnnealing")),
     "a newer member of a definition": small(step(), Owner="me"),
     "a newer argument": trained("Quantum", to=1),
+    "an argument that CreatePipeline once did not know": changed(
+        REGISTERED, *AT, "InferenceSpecification", to={"Containers": [MORE_DATA]}
+    ),
     "a newer instance type": trained("ResourceConfig", "InstanceType", to="ml.m9.large"),
     "a text for a number": trained("ResourceConfig", "InstanceCount", to={"Get": "Execution.PipelineName"}),
     "retries that come faster": small(
