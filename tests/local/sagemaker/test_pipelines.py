@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from local.engine.definition import STEP_TYPES
+from pipeline_definition.checks import structure
 from tests.support.sagemaker.account import EVERYTHING, ToyAccount
 from tests.support.sagemaker.local_account import open_local_account
-from tests.support.sagemaker.toy_jobs import BUCKET, ROLE
+from tests.support.sagemaker.toy_jobs import BUCKET, IMAGE, ROLE, training_request
 from tests.support.sagemaker.toy_pipelines import (
     create,
     definition,
@@ -21,6 +23,7 @@ from tests.support.sagemaker.toy_pipelines import (
     process,
     run,
     steps,
+    train,
 )
 
 TOKEN = "t" * 32
@@ -128,10 +131,50 @@ def test_all_faults_are_told_in_one_message_of_bounded_length(account: ToyAccoun
     assert "; and " in long
 
 
-def test_a_step_that_local_aws_does_not_run_is_refused_by_its_name(account: ToyAccount) -> None:
-    step = {"Name": "Notify", "Type": "Lambda", "FunctionArn": "arn", "Arguments": {}}
-    said = "/Steps/0/Type: step Notify is of type Lambda, which local AWS does not run"
+@pytest.mark.parametrize("kind", sorted({*structure.STEP_TYPES, "QuantumAnnealing"} - {*STEP_TYPES}))
+def test_a_step_that_local_aws_does_not_run_is_refused_by_its_name(account: ToyAccount, kind: str) -> None:
+    step = {"Name": "Other", "Type": kind, "FunctionArn": "arn", "SqsQueueUrl": "url", "Arguments": {}}
+    said = f"/Steps/0/Type: step Other is of type {kind}, which local AWS does not run"
     assert said in refused(account, definition(step))
+
+
+DRIVER = """
+cd "$(dirname "$0")"
+echo "from $PWD with $@"
+echo result >"$SAGEMAKER_BASE_DIR/model/result.txt"
+"""
+
+
+def test_a_step_that_the_sdk_makes_of_a_function_runs(account: ToyAccount) -> None:
+    """Such a step, as a notebook job and a feature processor, brings its own driver in a channel."""
+    account.put("driver/drive.sh", DRIVER)
+    channel = "/opt/ml/input/data/driver"
+    step = train("Function")
+    step["Arguments"] |= {
+        "AlgorithmSpecification": {
+            "TrainingImage": IMAGE,
+            "TrainingInputMode": "File",
+            "ContainerEntrypoint": ["/bin/bash", f"{channel}/drive.sh"],
+            "ContainerArguments": ["--dependencies", f"{channel}/needed.txt"],
+        },
+        "InputDataConfig": training_request("x", "", inputs={"driver": f"s3://{BUCKET}/driver/"})[
+            "InputDataConfig"
+        ],
+        "RetryStrategy": {"MaximumRetryAttempts": 1},
+        "EnableManagedSpotTraining": False,
+        "EnableNetworkIsolation": False,
+        "DebugHookConfig": {"S3OutputPath": f"s3://{BUCKET}/hook", "CollectionConfigurations": []},
+        "ProfilerConfig": {"S3OutputPath": f"s3://{BUCKET}/profile", "DisableProfiler": False},
+    }
+    step["Arguments"]["ResourceConfig"]["KeepAlivePeriodInSeconds"] = 0
+    create(account, "function", definition(step))
+    arn, execution = run(account, "function")
+    assert execution["PipelineExecutionStatus"] == "Succeeded", steps(account, arn)
+    job = steps(account, arn)["Function"]["Metadata"]["TrainingJob"]["Arn"].rpartition("/")[2]
+    described = account.sagemaker.describe_training_job(TrainingJobName=job)
+    assert described["RetryStrategy"] == {"MaximumRetryAttempts": 1}
+    log = account.log("/aws/sagemaker/TrainingJobs", described["TrainingJobName"])
+    assert log == [f"from {channel} with --dependencies {channel}/needed.txt"]
 
 
 def test_what_only_a_job_s_api_refuses_fails_the_step_when_it_starts(account: ToyAccount) -> None:
