@@ -248,6 +248,11 @@ def test_an_image_that_docker_cannot_run_is_no_error_of_the_algorithm(
     assert account.log(group, f"{name}/") == ["Unable to find image run"]
 
 
+def test_the_exit_code_of_docker_itself_is_any_other_to_an_image_of_our_own(account: ToyAccount) -> None:
+    job = account.train("code-125", "sys.exit(125)")
+    assert job["FailureReason"] == "AlgorithmError: See job logs for more information, exit code: 125"
+
+
 def test_an_image_of_our_own_does_not_ask_for_docker(
     account: ToyAccount, install_docker: Callable[[str], None]
 ) -> None:

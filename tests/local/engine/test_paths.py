@@ -18,7 +18,8 @@ TRAINING_LOGS = "/aws/sagemaker/TrainingJobs"
 SCORE = """
 import os, pathlib, sys
 out, data = pathlib.Path(sys.argv[1].partition("=")[2]), pathlib.Path(sys.argv[2])
-(out / "scores.txt").write_text((data / "a.txt").read_text() + os.environ["DATA"].partition("/ml/")[2])
+read = pathlib.Path(os.environ["DATA"], "a.txt").read_text()
+(out / "scores.txt").write_text(f"{(data / 'a.txt').read_text()}, {read}")
 print(sys.argv[0], data)
 """
 
@@ -26,7 +27,7 @@ print(sys.argv[0], data)
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ToyAccount]:
     with open_memory_account(tmp_path_factory.mktemp("aws")) as opened:
-        opened.put("data/a.txt", "birds in ")
+        opened.put("data/a.txt", "birds")
         opened.put("code/score.py", SCORE)
         opened.put("code/run.sh", 'echo "from $0" "$@"; python3 "$(dirname "$0")/score.py" "$@"\n')
         yield opened
@@ -57,7 +58,7 @@ def test_a_script_below_opt_ml_is_run_with_its_arguments(
         Environment={"DATA": data},
     )
     assert job["ProcessingJobStatus"] == "Completed", account.log(PROCESSING_LOGS, name)
-    assert account.get(f"{name}/scores.txt") == b"birds in processing/input/data"
+    assert account.get(f"{name}/scores.txt") == b"birds, birds"
     arguments = f" {out} {data}" if first else ""
     assert account.log(PROCESSING_LOGS, f"{name}/") == [
         *[line + arguments for line in first],
@@ -76,7 +77,7 @@ def test_a_script_that_is_the_only_object_of_its_input_is_found_by_its_name(acco
         },
         inputs={"code": f"s3://{BUCKET}/code/score.py", "data": f"s3://{BUCKET}/data/a.txt"},
         outputs={"scores": f"s3://{BUCKET}/one-object"},
-        Environment={"DATA": "/opt/ml/x"},
+        Environment={"DATA": "/opt/ml/processing/input/data"},
     )
     assert job["ProcessingJobStatus"] == "Completed", account.log(PROCESSING_LOGS, "one-object/")
 
