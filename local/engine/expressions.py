@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.engine.definition import Definition, ParameterValue
 from local.engine.references import Reference, is_get, path_tokens, reference
+from pipeline_definition.checks.references import EXPERIMENT_VARIABLES
 from upload_trigger.definition.problems import did_you_mean, walk
 
 
@@ -69,7 +70,7 @@ class ExpressionScope:
                     "PipelineExperimentConfig is read when an execution starts; only its parameters and "
                     "Execution variables are known then"
                 )
-        return {name: as_text(self.value(each)) for name, each in config.items()}
+        return {name: as_text(self.value(config[name])) for name in EXPERIMENT_VARIABLES if name in config}
 
     def value(self, expression: Any, job_name: str | None = None) -> Any:
         """Return `expression` with every reference replaced; `job_name` is the name of the job it is for."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline_definition.checks import options
 from pipeline_definition.checks.findings import Found, create, no_such, unknown, unknown_members
+from pipeline_definition.checks.references import EXPERIMENT_VARIABLES
 from upload_trigger.definition import walk
 from upload_trigger.definition.problems import Path, entries, find, show
 from upload_trigger.definition.walk import BRANCHES, CONDITION_TYPES, MAX_PARAMETER_LENGTH, PARAMETER_TYPES
@@ -51,8 +52,21 @@ def findings(definition: dict[str, Any]) -> Iterator[Found]:
     if definition.get("Version", VERSION) != VERSION:
         yield create(("Version",), f'write "{VERSION}", not {show(definition.get("Version"))}')
     yield from unknown_members(definition, MEMBERS, (), "a definition")
+    yield from _experiment(definition.get("PipelineExperimentConfig"), ("PipelineExperimentConfig",))
     yield from _parameters(definition.get("Parameters"))
     yield from _steps(definition)
+
+
+def _experiment(config: Any, path: Path) -> Iterator[Found]:
+    if config is None:
+        return
+    if not isinstance(config, dict):
+        yield create(path, f"must be an object with ExperimentName and TrialName, not {show(config)}")
+        return
+    yield from unknown_members(config, EXPERIMENT_VARIABLES, path, "PipelineExperimentConfig")
+    for name in EXPERIMENT_VARIABLES:
+        if not isinstance(config.get(name, ""), str | dict):
+            yield create((*path, name), f"must be a text, or an expression, not {show(config[name])}")
 
 
 def _parameters(declared: Any) -> Iterator[Found]:

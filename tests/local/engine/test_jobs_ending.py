@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from local.engine.jobs import training
+from local.engine.jobs.folder import write_training_configuration
 from local.engine.jobs.records import JobFailedError
 from tests.support.sagemaker.account import ToyAccount
 from tests.support.sagemaker.memory_account import open_memory_account
@@ -267,11 +268,10 @@ class _FaultError(Exception):
 def _break(monkeypatch: pytest.MonkeyPatch, times: int, error: Exception) -> list[str]:
     """Let the first attempts of trainings end with an error; return the hosts of all attempts."""
     attempts: list[str] = []
-    write = training.write_training_configuration
 
     def written(folder: Any, request: Any, host: str) -> None:
         attempts.append(host)
-        write(folder, request, host)
+        write_training_configuration(folder, request, host)
         if len(attempts) <= times:
             raise error
 

@@ -62,6 +62,8 @@ def test_nothing_is_said_against_the_shipped_definition() -> None:
 REFUSED_AT_CREATION = {
     # The definition's own grammar.
     "version": small(step()) | {"Version": "2021"},
+    "an experiment that is no object": small(step(), PipelineExperimentConfig="birds"),
+    "an experiment's name that is none": small(step(), PipelineExperimentConfig={"TrialName": ["a"]}),
     "a step after a failure": small(step(), step("B", DependsOn=["A"])),
     "no steps": small(),
     "a name twice": small(step(), step()),
@@ -103,6 +105,7 @@ REFUSED_AT_THE_START = {
 DOUBTED = {
     "a newer type": small(step(Type="QuantumAnnealing")),
     "a newer member of a definition": small(step(), Owner="me"),
+    "a newer member of an experiment": small(step(), PipelineExperimentConfig={"Owner": "me"}),
     "a newer argument": trained("Quantum", to=1),
     "an argument that CreatePipeline once did not know": changed(
         REGISTERED, *AT, "InferenceSpecification", to={"Containers": [MORE_DATA]}
