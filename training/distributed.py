@@ -288,7 +288,8 @@ class _Processes:
         if path.is_file():
             reason = path.read_text(encoding="utf-8")
             # Said of all alike by whichever is first: which one it was does not matter to a wrong request.
-            reason = reason if code == FAILED and not _is_unforeseen(reason) else f"{who}: {reason}"
+            # Nor does how it ended: gloo may abort a process that leaves while another one is connected.
+            reason = f"{who}: {reason}" if _is_unforeseen(reason) else reason
         elif code < 0:
             name = signal.Signals(-code).name
             memory = "; Linux does that to a process when memory runs out" if name == "SIGKILL" else ""

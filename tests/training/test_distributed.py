@@ -159,6 +159,18 @@ def test_instances_that_train_something_else_than_the_first_one_say_so(outputs: 
         assert hosts.failure(host).startswith("the processes do not have the same hyper-parameters, images")
 
 
+def test_a_reason_stands_however_the_process_that_wrote_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when gloo aborts a process that has said what is wrong."""
+    script = f"import os; open(os.environ[{REASON_FILE!r}], 'w').write('the request is wrong'); os.abort()"
+    (tmp_path / "ends_so.py").write_text(script)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    failure = tmp_path / "failure"
+    assert run_processes(Hosts("algo-1", ("algo-1",)), 2, "ends_so", failure) == 1
+    assert failure.read_text().strip() == "the request is wrong"
+
+
 def test_a_process_that_sigterm_finds_being_started_is_stopped_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
