@@ -120,9 +120,12 @@ class CheckpointStore:
         print(f"checkpoint step={state['step']} file={self._run}/{name}", flush=True)
         return True
 
-    def load_features(self, name: str) -> Tensor | None:
-        """Return the features (images, width) of a channel's first images, as far as they were kept."""
+    def load_features(self, name: str, images: int, width: int) -> Tensor | None:
+        """Return the features (up to images, width) of a channel's first images, as far as they were kept."""
         kept = _read(self.folder / f"features-{name}.pt") if self.folder and self._world.is_first else None
+        if kept and not _are_features(kept.state.get("features"), images, width):
+            _warn(f"{kept.path.name} holds no features of this training; they are computed again")
+            kept = None
         if self._world.size == 1:
             return kept.state["features"] if kept else None
         content = self._world.from_first(kept.content if kept else None)
@@ -202,6 +205,17 @@ def _read(path: Path) -> _Slot | None:
     except pickle.UnpicklingError:
         _warn(f"checkpoint {path.name} holds more than numbers and tensors, so it is left alone")
         return None
+
+
+def _are_features(value: object, images: int, width: int) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.is_floating_point()
+        and value.dim() == 2
+        and len(value) <= images
+        and value.shape[1] == width
+        and bool(value.isfinite().all())
+    )
 
 
 def _load(content: bytes) -> dict[str, Any]:

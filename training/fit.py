@@ -16,6 +16,7 @@ import copy
 import errno
 import importlib.metadata
 import math
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -30,7 +31,7 @@ from training import artifact, backbones, checkpoint, job
 from training.allocator import keep_memory
 from training.artifact import ModelDescription
 from training.augmentation import CentreCrop, augmentation, mix
-from training.calibration import fit_temperature
+from training.calibration import HIGHEST, fit_temperature
 from training.checkpoint import CheckpointStore
 from training.data import (
     Channel,
@@ -105,6 +106,13 @@ def run(paths: Paths, strings: Mapping[str, Any], stop: StopRequest) -> None:
         validation.close()
     if world.is_first:
         print(f"temperature={temperature:.4f}", flush=True)
+        if temperature == HIGHEST:
+            print(
+                f"warning: the temperature is the highest there is, for the model is sure of wrong answers: "
+                f"its training has probably diverged; {LOWER_RATE}",
+                file=sys.stderr,
+                flush=True,
+            )
         _write_model(paths, classifier, _describe(hyper_parameters, train, classifier, weights, temperature))
         store.empty()
         print(f"trained in {time.perf_counter() - started:.1f} s; the model is in {paths.model}", flush=True)
@@ -263,7 +271,7 @@ class HeadPhase:
     def _features(self, channel: Channel) -> tuple[Tensor, Tensor]:
         """Compute a channel's features, or go on where an interrupted job was with them."""
         context, name = self._context, channel.folder.name
-        kept = self._store.load_features(name)
+        kept = self._store.load_features(name, len(channel), context.classifier.width)
         rows = [] if kept is None else [kept]
         count = sum(map(len, rows))
         if count == len(channel):

@@ -115,6 +115,8 @@ def check_writable(*folders: Path) -> None:
     """Raise JobError for a folder in which nothing can be written, before hours of work are lost by it."""
     for folder in folders:
         there = next(each for each in (folder, *folder.parents) if each.exists())
+        if not there.is_dir():
+            raise JobError(f"{there} is a file, where the job needs a folder")
         try:
             # Has no name on Linux, so that nothing is uploaded that looks for files.
             with tempfile.TemporaryFile(dir=there):

@@ -33,7 +33,8 @@ class Classifier(nn.Module):
         self._backbone = backbones.build(backbone, image_size, stochastic_depth)
         self.body = self._backbone.network
         self.input_format = self._backbone.input_format
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(self._backbone.width, class_count))
+        self.width = self._backbone.width
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(self.width, class_count))
         for parameter in self.head.parameters():  # nothing to draw: logits begin at zero
             nn.init.zeros_(parameter)
 

@@ -55,3 +55,12 @@ def test_a_validation_loss_that_is_no_number_ends_the_training_there(
     paths = training_folder(tmp_path, outputs, patience="1", kept_epoch="best")
     with pytest.raises(JobError, match=r"validation loss of head is no finite number after epoch 1: .*lower"):
         run(paths)
+
+
+def test_a_training_that_diverged_without_an_overflow_says_so(
+    outputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(training_folder(tmp_path, outputs, fine_tune_learning_rate="10", fine_tune_epochs="1"))
+    said = capsys.readouterr()
+    assert "temperature=100.0000" in said.out
+    assert "its training has probably diverged; train again with a lower learning-rate" in said.err

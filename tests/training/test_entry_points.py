@@ -34,6 +34,15 @@ def test_image_train_and_the_entry_point_of_the_jobs_are_the_same(
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("folder", ["model", "checkpoints", "output"])
+def test_a_file_in_the_place_of_a_folder_is_told_before_anything(tmp_path: Path, folder: str) -> None:
+    (tmp_path / folder).write_text("not a folder")
+    result = run(tmp_path, "training.train")
+    assert result.returncode == 1
+    assert f"error: {tmp_path / folder} is a file, where the job needs a folder" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_an_unknown_command_is_answered_with_the_known_ones(tmp_path: Path) -> None:
     result = run(tmp_path, "training", "trian")
     assert result.returncode == 1

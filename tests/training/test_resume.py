@@ -391,13 +391,28 @@ def test_features_survive_an_interruption(
 def test_features_of_some_images_are_gone_on_with(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path, "run")
     some = torch.arange(12.0).reshape(3, 4)
-    assert store.load_features("train") is None
+    assert store.load_features("train", 3, 4) is None
     assert store.save_features("train", some)
-    again = CheckpointStore(tmp_path, "run").load_features("train")
+    again = CheckpointStore(tmp_path, "run").load_features("train", 3, 4)
     assert again is not None
     assert torch.equal(again, some)
     (tmp_path / "run/features-train.pt").write_bytes(b"x" * 500)
-    assert CheckpointStore(tmp_path, "run").load_features("train") is None
+    assert CheckpointStore(tmp_path, "run").load_features("train", 3, 4) is None
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [torch.zeros(4, 4), torch.zeros(3, 5), torch.zeros(3), torch.zeros(3, 4, dtype=torch.int64),
+     torch.full((3, 4), torch.nan)],
+    ids=["more images", "another width", "one dimension", "whole numbers", "no numbers"],
+)  # fmt: skip
+def test_what_are_no_features_of_this_training_is_computed_again(
+    kept: torch.Tensor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = CheckpointStore(tmp_path, "run")
+    assert store.save_features("train", kept)
+    assert store.load_features("train", 3, 4) is None
+    assert "features-train.pt holds no features of this training" in capsys.readouterr().err
 
 
 def test_a_finished_training_leaves_empty_files_that_no_later_one_takes(
