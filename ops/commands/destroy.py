@@ -40,7 +40,7 @@ UNITS = ("bytes", "KB", "MB", "GB", "TB")
 def destroy(*, delete_data: bool, mfa_serial: str | None, yes: bool, stack: str) -> None:
     """Remove a deployment.
 
-    Lists what would go and what would stay, and asks. Executions that run are stopped, and their end is
+    Lists what would stay and what would go, and asks. Executions that run are stopped, and their end is
     awaited, before the stack is deleted. Data stays unless the deployment was made with retain_data=false,
     or --delete-data is given; then every object version, model package and pipeline goes first, definitions
     and verdicts of a hardened deployment as its break-glass role.
@@ -55,16 +55,15 @@ def destroy(*, delete_data: bool, mfa_serial: str | None, yes: bool, stack: str)
     if to_delete.nothing:
         _say_left(console, held)
         return
-    say(console, f"What goes with {stack}:")
-    for line in _lines(to_delete):
-        say(console, f"  {line}")
-    stays = _staying(held, to_delete)
-    if stays:
+    if stays := _staying(held, to_delete):
         say(console, "What stays:")
         for line in _lines(stays):
             say(console, f"  {line}")
+    say(console, f"What goes with {stack}:")
+    for line in _lines(to_delete):
+        say(console, f"  {line}")
     if not yes:
-        _ask(f"what goes with {stack}" if stays else "all of that", stack)
+        _ask(stack)
     become = functools.cache(functools.partial(_become, session, mfa_serial))
     left = remove(session, held, data=delete_data, tell=lambda text: say(console, text), become=become)
     _say_left(console, left)
@@ -78,11 +77,11 @@ def _become(session: Session, mfa_serial: str | None, role_arn: str) -> ClientFa
     return roles.assume(session, role_arn, SecondFactor(mfa_serial, code.strip()))
 
 
-def _ask(what: str, stack: str) -> None:
+def _ask(stack: str) -> None:
     """Let the person type the stack's name; raise `OpsError`, with nothing changed, unless they do."""
     if not sys.stdin.isatty():
         raise OpsError("nothing was removed: there is no terminal to ask on. Say YES=1 (or --yes) to go on")
-    if click.prompt(f"To remove {what}, type {stack}", default="", show_default=False) != stack:
+    if click.prompt(f"To remove what goes, type {stack}", default="", show_default=False) != stack:
         raise OpsError("nothing was removed: that is not its name")
 
 

@@ -258,7 +258,9 @@ def test_on_a_terminal_only_the_name_of_the_stack_removes_it(
         monkeypatch.setattr("sys.stdin", terminal)
         ended, said = run("destroy")
     assert ended == code
-    assert f"To remove what goes with {STACK}, type {STACK}" in said  # and nothing of the list of what stays
+    asked = f"To remove what goes, type {STACK}"
+    # The question is about the list just above it.
+    assert said.index("What stays:") < said.index(f"What goes with {STACK}:") < said.index(asked)
     assert (left(aws)["stacks"] == []) == (code == 0)
 
 
