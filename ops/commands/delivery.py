@@ -198,15 +198,15 @@ def history(limit: int, as_json: bool, name: str | None, stack: str) -> None:
     """List uploads, verdicts and executions, newest first.
 
     One row an upload: when, its S3 version, the verdict, the pipeline version, and the execution with its
-    status, or the reason why there is none. An execution that no upload started has a row of its own.
+    status and what failed in it, or the reason why there is none. An execution that no upload started has
+    a row of its own.
     """
     key = definition_key(name)
     session, console = Session(), Console()
     deployed = session.deployment(stack)
     pipeline = deployed.pipeline(name)
-    entries = History(
-        session.client("s3"), session.client("sagemaker"), deployed.bucket, key, pipeline
-    ).newest(limit)
+    uploads = History(session.client("s3"), session.client("sagemaker"), deployed.bucket, key, pipeline)
+    entries = uploads.explained(uploads.newest(limit))
     if as_json:
         for entry in entries:
             say(console, json.dumps(entry.document()))

@@ -174,13 +174,7 @@ def read(sagemaker: Any, arn: str, plan: tuple[PlannedStep, ...]) -> ExecutionSt
     """Read the execution and the steps that started, in the order of `plan`."""
     # The execution first: when it is final, the steps read after it are final too.
     answer = _ask(sagemaker.describe_pipeline_execution, arn)
-    pages = sagemaker.get_paginator("list_pipeline_execution_steps").paginate(
-        PipelineExecutionArn=arn, SortOrder="Ascending"
-    )
-    types = {planned.name: planned.type for planned in plan}
-    steps = [_step(entry, types) for page in pages for entry in page["PipelineExecutionSteps"]]
-    order = {planned.name: place for place, planned in enumerate(plan)}
-    steps.sort(key=lambda step: order.get(step.name, len(order)))  # stable: unknown ones as they started
+    steps = read_steps(sagemaker, arn, plan)
     return ExecutionState(
         arn=answer["PipelineExecutionArn"],
         pipeline_name=answer["PipelineArn"].rpartition("/")[2],
@@ -189,8 +183,19 @@ def read(sagemaker: Any, arn: str, plan: tuple[PlannedStep, ...]) -> ExecutionSt
         start=answer["CreationTime"],
         last_modified=answer["LastModifiedTime"],
         plan=plan,
-        steps=tuple(steps),
+        steps=steps,
     )
+
+
+def read_steps(sagemaker: Any, arn: str, plan: tuple[PlannedStep, ...] = ()) -> tuple[StartedStep, ...]:
+    """Read the execution's steps that started, in the order of `plan`, others as they started."""
+    pages = sagemaker.get_paginator("list_pipeline_execution_steps").paginate(
+        PipelineExecutionArn=arn, SortOrder="Ascending"
+    )
+    types = {planned.name: planned.type for planned in plan}
+    steps = [_step(entry, types) for page in pages for entry in page["PipelineExecutionSteps"]]
+    order = {planned.name: place for place, planned in enumerate(plan)}
+    return tuple(sorted(steps, key=lambda step: order.get(step.name, len(order))))
 
 
 def read_parameters(sagemaker: Any, arn: str) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -113,11 +113,12 @@ def _transition(entry: Mapping[str, Any]) -> Transition:
     )
 
 
-def read_exit_message(sagemaker: Any, step: StartedStep) -> str | None:
-    """Return what the step's processing job said as it ended; None where it said nothing."""
-    if step.job_name is None:
-        return None
-    return sagemaker.describe_processing_job(ProcessingJobName=step.job_name).get("ExitMessage") or None
+def with_exit_message(sagemaker: Any, step: StartedStep) -> StartedStep:
+    """Return a step that failed with what its processing job, if it has one, said as it ended."""
+    if step.type != "Processing" or step.job_name is None:
+        return step
+    said = sagemaker.describe_processing_job(ProcessingJobName=step.job_name).get("ExitMessage")
+    return replace(step, exit_message=said or None)
 
 
 def log_name(sagemaker: Any, step: StartedStep) -> str | None:

@@ -62,7 +62,7 @@ class SnapshotReader:
         if step.type != "Processing" or step.status != "Failed":
             return step
         if step.name not in self._exit_messages:
-            self._exit_messages[step.name] = jobs.read_exit_message(self._sagemaker, step)
+            self._exit_messages[step.name] = jobs.with_exit_message(self._sagemaker, step).exit_message
         return replace(step, exit_message=self._exit_messages[step.name])
 
     def _training(self, now_execution: ExecutionState, step: StartedStep) -> Training | None:

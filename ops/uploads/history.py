@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from botocore.exceptions import ClientError
 
 from ops.errors import error_code
-from ops.executions.execution import ABSENT
+from ops.executions import jobs
+from ops.executions.execution import ABSENT, read_steps
 from ops.uploads import outcome
 from ops.uploads.outcome import Verdict
 from ops.uploads.upload import CONNECTIONS
@@ -103,6 +104,11 @@ class History:
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             return list(pool.map(self._complete, self._entries(limit)))
 
+    def explained(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Return the entries; of an execution that failed, with the reason of the step that did."""
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            return list(pool.map(self._explain, entries))
+
     def _entries(self, limit: int | None) -> list[Entry]:
         uploads = self._uploads()
         oldest_shown = min((each.at for each in _newest(uploads.values(), limit)), default=LONG_AGO)
@@ -171,6 +177,18 @@ class History:
             answer = self._sagemaker.describe_pipeline_execution(PipelineExecutionArn=entry.execution.arn)
             version = answer.get("PipelineVersionId")
         return replace(entry, verdict=verdict, pipeline_version=version if isinstance(version, int) else None)
+
+    def _explain(self, entry: Entry) -> Entry:
+        if entry.execution is None or entry.execution.status != "Failed":
+            return entry
+        steps = read_steps(self._sagemaker, entry.execution.arn)
+        failed = [step for step in steps if step.status == "Failed"]
+        if not failed:
+            return entry
+        first = jobs.with_exit_message(self._sagemaker, failed[0])
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        reason = f"{first.name}: {' '.join(first.reason.split())}{more}"
+        return replace(entry, execution=entry.execution._replace(failure_reason=reason))
 
 
 def _newest(entries: Iterable[Entry], limit: int | None) -> list[Entry]:

@@ -84,6 +84,25 @@ def test_every_upload_has_its_verdict_and_execution_newest_first(
     assert by_upload[waiting]["execution"] == "-"
 
 
+def test_an_execution_that_failed_tells_its_step_s_own_reason(
+    deployment: MotoDeployment, capsys: Captured
+) -> None:
+    deployment.put(definition())
+    (execution,) = deployment.sagemaker.executions
+    execution.status = "Failed"
+    execution.steps = [
+        {"StepName": "Preprocess", "StepStatus": "Succeeded"},
+        {"StepName": "TrainSpot", "StepStatus": "Failed", "FailureReason": "ClientError: no\ncapacity"},
+        {"StepName": "TrainOnDemand", "StepStatus": "Failed", "FailureReason": "AlgorithmError"},
+        {"StepName": "EvaluateSpot", "StepStatus": "Stopped"},
+    ]
+    expected = "TrainSpot: ClientError: no capacity (and 1 more)"
+    assert [row["why"] for row in rows(capsys)] == [expected]
+    assert [each["reason"] for each in documents(capsys)] == [expected]
+    execution.status = "Stopped"
+    assert [row["why"] for row in rows(capsys)] == [""]
+
+
 def test_an_execution_that_no_upload_started_has_a_row_of_its_own(
     deployment: MotoDeployment, capsys: Captured
 ) -> None:

@@ -49,6 +49,8 @@ class FakeExecution:
     status: str = "Executing"
     unlisted: int = 0
     """How many lists of executions will not show it yet."""
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    """What ListPipelineExecutionSteps tells of it."""
 
     @property
     def values(self) -> dict[str, str]:
@@ -224,6 +226,9 @@ class FakeSageMaker:
         shown, following = _page(list(range(len(values))), {"SortOrder": "Ascending", **given})
         listed = [{"Name": name, "Value": value} for name, value in values.items()]
         return {"PipelineParameters": [listed[number] for number in shown], **following}
+
+    def _ListPipelineExecutionSteps(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        return {"PipelineExecutionSteps": self._execution(given).steps}
 
     def _StopPipelineExecution(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         execution, token = self._execution(given), f"stop {given['ClientRequestToken']}"
