@@ -82,6 +82,9 @@ class Invocation:
     """Told of every call that had its effect."""
     attempt: int = 1
     began: int = 0
+    """The world's moment at which it began, by which it is known."""
+    number: int = 0
+    """Which of the world's invocations it is, from 1."""
     strict: bool = False
     """Whether its requests are checked as boto3 checks them."""
     calls: list[ServiceCall] = field(default_factory=list)
@@ -122,7 +125,7 @@ class Invocation:
         self.advance()
 
     def _run(self) -> None:
-        _current.clients = self.clients
+        enter(self.clients)
         try:
             self._pause()
             self.answer = handler.handler(self.event, None)
@@ -136,6 +139,10 @@ class Invocation:
     def _gate(self, operation: str, given: dict[str, Any], effect: Callable[[], Answer]) -> Answer:
         if self.calls:
             self._pause()
+        return self._perform(operation, given, effect)
+
+    def _perform(self, operation: str, given: dict[str, Any], effect: Callable[[], Answer]) -> Answer:
+        """Let a call happen, or what its fault makes of it."""
         fault = self._met(operation)
         call = ServiceCall(operation, given)
         self.calls.append(call)
@@ -183,6 +190,11 @@ class Invocation:
 def _raised(fault: CallFault, operation: str) -> Exception:
     error = fault.error()
     return client_error(error, operation) if isinstance(error, FakeServiceError) else error
+
+
+def enter(clients: Clients) -> None:
+    """Let the handler, on this thread, have these clients."""
+    _current.clients = clients
 
 
 def clients_of_invocation() -> Clients:

@@ -144,15 +144,26 @@ class Watch:
     broken: list[str] = field(default_factory=list)
     _started: dict[str, int] = field(default_factory=dict)
     """By versionId, when the invocation that started it began."""
-    _visible: dict[int, set[str]] = field(default_factory=dict)
-    """By invocation, the uploads whose executions were listed when it began."""
+    _visible: dict[int, frozenset[str]] = field(default_factory=dict)
+    """By when an invocation began, the uploads whose executions were listed then."""
     _verdicts: dict[str, tuple[int, str, str]] = field(default_factory=dict)
     """By versionId, when the verdict was written for the last time, its kind, and its execution."""
 
     def begin(self, invocation: Invocation) -> None:
         """Remember what an invocation can know from the beginning."""
-        listed = [each for each in self.sagemaker.executions if not each.unlisted]
-        self._visible[id(invocation)] = {str(_origin(each).get("versionId")) for each in listed}
+        listed = [each for each in self.sagemaker.executions if self.sagemaker.is_listed(each)]
+        versions = frozenset(str(_origin(each).get("versionId")) for each in listed)
+        self._visible[invocation.began] = versions
+
+    def end(self, invocation: Invocation) -> None:
+        """Look at what an invocation leaves that ended well; whom Lambda tries again has time for more."""
+        if invocation.error is not None or "Records" not in invocation.event:
+            return
+        for version_id, began in self._started.items():
+            upload = self.uploads[version_id]
+            kind = (self.verdict(upload) or {}).get("verdict")
+            if began == invocation.began and kind != "STARTED":
+                self.broken.append(f"G3: {upload} runs, and the invocation that started it leaves it {kind}")
 
     def call(self, invocation: Invocation, call: ServiceCall) -> None:
         """Look at one call after its effect."""
@@ -178,7 +189,7 @@ class Watch:
             yield from self._late(invocation, upload)
 
     def _late(self, invocation: Invocation, upload: UploadedDefinition) -> Iterator[str]:
-        for version_id in self._visible[id(invocation)]:
+        for version_id in self._visible[invocation.began]:
             newer = self.uploads[version_id]
             if newer.key == upload.key and newer.moment > upload.moment:
                 yield f"G2: {upload} came late and was started although the newer {newer} had started"

@@ -63,6 +63,10 @@ class DeliveryWorld:
     """Events that Lambda will try again, with the number of the attempt."""
     given_up: list[dict[str, Any]] = field(default_factory=list)
     """The on-failure queue."""
+    uploaded: list[dict[str, Any]] = field(default_factory=list)
+    """The record of every definition, in the order of the uploads."""
+    begun: int = 0
+    """How many invocations there have been."""
     story: list[str] = field(default_factory=list)
     """What has happened, to read when a promise is broken."""
 
@@ -78,6 +82,7 @@ class DeliveryWorld:
         self._tell(f"upload {kind} to {key}")
         record = self.s3.put(key, storm_uploads.BODIES[kind])
         self.events.append(record)
+        self.uploaded.append(record)
         entry = record["s3"]["object"]
         upload = UploadedDefinition(key, entry["versionId"], entry["sequencer"], kind, self.watch.moment)
         self.watch.uploads[upload.version_id] = upload
@@ -117,13 +122,24 @@ class DeliveryWorld:
 
     def invoke(self, event: dict[str, Any], attempt: int = 1) -> Invocation:
         """Start an invocation; it stands before its first call."""
-        made = Invocation(
-            event, self.s3, self.sagemaker, self.watch.call, attempt, self.watch.moment, self.strict
-        )
+        self.begun += 1
+        made = self._invocation(event, attempt)
         self.at_work.append(made)
         self._tell(f"{self._who(made)}: {_name(event)}, attempt {attempt}")
         self.watch.begin(made)
         return made
+
+    def _invocation(self, event: dict[str, Any], attempt: int) -> Invocation:
+        return Invocation(
+            event,
+            self.s3,
+            self.sagemaker,
+            self.watch.call,
+            attempt,
+            self.watch.moment,
+            self.begun,
+            self.strict,
+        )
 
     def step(self, invocation: Invocation, pauses: int = 1) -> None:
         """Let an invocation go on for some pauses: one is before, one after each call."""
@@ -233,6 +249,8 @@ class DeliveryWorld:
 
     def _look_at(self, invocation: Invocation) -> None:
         """Do what Lambda does when an invocation ends."""
+        if invocation.ended:
+            self.watch.end(invocation)
         if self.watch.broken:
             raise self.broken(*self.watch.broken)
         if not invocation.ended:

@@ -60,11 +60,18 @@ class DirectClient:
     """boto3's client of one service, without boto3."""
 
     def __init__(
-        self, name: str, service: InMemoryService, gate: Gate = open_gate, *, strict: bool = False
+        self,
+        name: str,
+        service: InMemoryService,
+        gate: Gate = open_gate,
+        *,
+        strict: bool = False,
+        new_token: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
         self.meta = SimpleNamespace(service_model=service_model(name))
         self._operations = _operations(name)
         self._service, self._gate, self._strict = service, gate, strict
+        self._new_token = new_token
 
     def __getattr__(self, method: str) -> Any:
         if method not in self._operations:
@@ -88,7 +95,7 @@ class DirectClient:
     def _call(self, operation: str, **given: Any) -> Answer:
         # As boto3 does: a token of its own for each request that wants one and has none.
         for name in self.meta.service_model.operation_model(operation).idempotent_members:
-            given.setdefault(name, uuid.uuid4().hex)
+            given.setdefault(name, self._new_token())
         if self._strict:
             self._refuse(operation, given)
         answer = self._gate(operation, given, functools.partial(self._effect, operation, given))

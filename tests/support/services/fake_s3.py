@@ -5,7 +5,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
@@ -43,7 +43,13 @@ class FakeS3:
     broken_body: BaseException | None = None
     """Raised, once, while somebody reads a body."""
     bytes_read: int = 0
-    _count: int = 0
+    _made: dict[str, int] = field(default_factory=dict)
+    """By key, how many versions there have ever been."""
+
+    def fork(self) -> "FakeS3":
+        """Return another bucket with the same versions: what is put into one is not in the other."""
+        objects = {key: list(versions) for key, versions in self.objects.items()}
+        return replace(self, objects=objects, records=list(self.records), _made=dict(self._made))
 
     def call(self, operation: str, given: Given) -> dict[str, Any]:
         """Answer one request or raise a `FakeServiceError`."""
@@ -65,11 +71,12 @@ class FakeS3:
     def _add(self, key: str, body: bytes, event: str, marker: bool = False) -> ObjectVersion:
         if len(key.encode()) > 1024:
             raise FakeServiceError("KeyTooLongError", "Your key is too long", 400)
-        self._count += 1
+        # Counted by key, so that the names of versions tell nothing of what happened to other keys meanwhile.
+        count = self._made[key] = self._made.get(key, 0) + 1
         # Their order tells nothing about their age, as with S3's.
-        version_id = hashlib.sha256(f"{self._count} {key}".encode()).hexdigest()[:32]
+        version_id = hashlib.sha256(f"{count} {key}".encode()).hexdigest()[:32]
         # Lengths differ once the zeros at the end are gone, and the order stays that of the padded ones.
-        sequencer = f"{0x61E7E0 + self._count * 8:08X}".rstrip("0")
+        sequencer = f"{0x61E7E0 + count * 8:08X}".rstrip("0")
         version = ObjectVersion(key, version_id, body, self.clock(), sequencer, marker)
         self.objects.setdefault(key, []).append(version)
         self.records.append(self._record(event, version))

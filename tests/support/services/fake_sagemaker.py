@@ -9,8 +9,8 @@ Any call can be made to fail before or after its effect.
 import io
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 from botocore.awsrequest import AWSRequest, AWSResponse
@@ -78,12 +78,41 @@ class FakeSageMaker:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     lag: int = 0
     """How many lists of executions a new one is missing from."""
+    listed_after: timedelta = timedelta(0)
+    """How old an execution has to be for a list to show it."""
+    token_lifetime: timedelta = timedelta.max
+    """How old a token is when it is forgotten."""
     refused: int = 0
     """How often a definition, or the values to start it with, was refused as not valid."""
     strict_tokens: bool = True
     """Whether a token that comes again with other parameters is refused; AWS tells neither."""
     _tokens: dict[str, str] = field(default_factory=dict)
     _requests: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def fork(self) -> "FakeSageMaker":
+        """Return another one with the same pipelines: what one of them is told the other does not know."""
+        pipelines = {
+            name: FakePipeline(each.role_arn, list(each.versions)) for name, each in self.pipelines.items()
+        }
+        return replace(
+            self,
+            pipelines=pipelines,
+            executions=[replace(each) for each in self.executions],
+            calls=[],
+            faults=list(self.faults),
+            interludes=dict(self.interludes),
+            _tokens=dict(self._tokens),
+            _requests=dict(self._requests),
+        )
+
+    @property
+    def start_tokens(self) -> dict[str, str]:
+        """The tokens of starts that are remembered, each with its execution."""
+        return {name: arn for name, arn in self._tokens.items() if name.startswith("start ")}
+
+    def is_listed(self, execution: FakeExecution) -> bool:
+        """Return whether a list of executions would show one now."""
+        return not execution.unlisted and self.clock() - execution.started_at >= self.listed_after
 
     def attach(self, client: Any) -> None:
         """Answer everything that this boto3 client sends."""
@@ -163,6 +192,10 @@ class FakeSageMaker:
 
     def _StartPipelineExecution(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         token = f"start {given['ClientRequestToken']}"
+        old = [e.arn for e in self.executions if self.clock() - e.started_at >= self.token_lifetime]
+        for name, arn in self.start_tokens.items():
+            if arn in old:
+                del self._tokens[name]
         if token not in self._tokens:
             self._tokens[token] = self._start(given, len(self.executions)).arn
             self._requests[token] = given
@@ -201,7 +234,7 @@ class FakeSageMaker:
         self._pipeline(given)
         listed = [each for each in self.executions if each.pipeline == given["PipelineName"]]
         after, before = (_moment(given.get(name)) for name in ("CreatedAfter", "CreatedBefore"))
-        listed = [each for each in listed if not each.unlisted]
+        listed = [each for each in listed if self.is_listed(each)]
         for execution in self.executions:
             execution.unlisted = max(execution.unlisted - 1, 0)
         listed = [each for each in listed if after is None or each.started_at > after]
