@@ -68,10 +68,16 @@ class KeyHistory:
         """Return a version as an upload."""
         return Upload(self.bucket, self.key, version_id)
 
-    def newest_first(self) -> Iterator[Upload]:
-        """Yield the uploads of the key as S3 lists them now."""
+    @property
+    def stored_in_vain(self) -> bool:
+        """Whether what this invocation has stored last in the pipeline did not start."""
+        verdict = self.given.get(self.in_pipeline)
+        return verdict is not None and verdict["verdict"] != STARTED
+
+    def newest_first(self) -> Iterator[tuple[Upload, datetime]]:
+        """Yield the uploads of the key, and when they came, as S3 lists them now."""
         for version in uploads.versions_of(self._s3, self.bucket, self.key):
-            yield self.upload(version.version_id)
+            yield self.upload(version.version_id), version.uploaded_at
 
     def verdict(self, version_id: str) -> Verdict | None:
         """Return the verdict on a version: this invocation's, or else the one that S3 holds."""
@@ -269,7 +275,7 @@ class Delivery:
         """
         came_since, newest = [], None
         is_newer = bool(history.given)
-        for upload in history.newest_first():
+        for upload, uploaded_at in history.newest_first():
             is_newer = is_newer and upload.version_id not in history.given
             verdict = history.verdict(upload.version_id)
             if verdict and verdict["verdict"] == STARTED:
@@ -277,10 +283,18 @@ class Delivery:
                 break
             if verdict is None and is_newer:
                 came_since.append(upload)
+            elif verdict is None and history.stored_in_vain and self._runs(upload, uploaded_at):
+                newest = upload  # another invocation is about to write its verdict
+                break
         for upload in reversed(came_since):
             if self.settle(history, upload)["verdict"] == STARTED:
                 newest = upload
         return newest
+
+    def _runs(self, upload: Upload, uploaded_at: datetime) -> bool:
+        name = uploads.pipeline_name(upload.key, self._settings.pipeline_name)
+        executions = sagemaker_calls.since(self._sagemaker, name, uploaded_at, upload)
+        return any(each.upload.version_id == upload.version_id for each in executions)
 
     def _store_again(self, history: KeyHistory, upload: Upload) -> None:
         """Make the pipeline hold the definition of an upload that has started before."""
