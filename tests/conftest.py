@@ -56,6 +56,16 @@ def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str)
     return argname if isinstance(val, bytes) else None
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how much the exhaustive searches have looked at."""
+    reports = [each for each in terminalreporter.getreports("passed") if each.when == "call"]
+    found = [text for each in reports for name, text in each.user_properties if name == "explored"]
+    if found:
+        terminalreporter.section("everything within these scopes was looked at")
+    for text in found:
+        terminalreporter.write_line(str(text))
+
+
 SIGTERM_ACTION = signal.getsignal(signal.SIGTERM)
 
 

@@ -1,7 +1,9 @@
-"""Each mechanism of the delivery taken away in turn: the promise that falls, and that the search notices.
+"""Each mechanism of the delivery taken away in turn: the promise that falls, and that the searches notice.
 
-For each there is the shortest schedule that needs it, which shows what it is for, and the dice of
-`tests/support/delivery/schedules.py`, which must find a schedule of their own.
+For each, the search of `tests/support/delivery/exploration.py` finds a schedule of the fewest moves that
+needs it, which shows what it is for; and the dice of `tests/support/delivery/schedules.py` must find a
+schedule of their own. A move is an upload, the coming of an event, a fault, or a run of one invocation until
+some call; after the last one all that is on its way arrives.
 """
 
 import logging
@@ -12,10 +14,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.support.delivery.invocations import Invocation
+from tests.support.delivery.exploration import KILLED, BreakingStoryError, Exploration, ExploredScope
+from tests.support.delivery.moves import StoryMove
 from tests.support.delivery.schedules import roll
 from tests.support.delivery.storm_uploads import NEEDY, UNSTARTABLE
-from tests.support.delivery.world import BrokenPromiseError, DeliveryWorld, inhabited
+from tests.support.delivery.world import BrokenPromiseError, inhabited
 from tests.support.services.direct_client import DirectClient
 from tests.support.soak import sample
 from upload_trigger import delivery, sagemaker_calls, uploads, verdicts
@@ -24,24 +27,30 @@ from upload_trigger.reconciliation import Reconciliation
 
 SEEDS = 600
 MOVES = 25
+FEW = 10
+"""The most moves that a schedule may have to show what a mechanism is for."""
 
 
 class DeliveryMechanism(NamedTuple):
-    """What is taken away, how, what falls, and the shortest schedule for that."""
+    """What is taken away, how, what falls, and in which scope a schedule for that is found."""
 
     name: str
     promise: str
     take_away: Callable[[pytest.MonkeyPatch], None]
-    schedule: Callable[[DeliveryWorld], None]
+    scope: ExploredScope
     is_common: bool = True
     """Whether some hundred schedules of the dice need it; the others take thousands, or no move of theirs."""
 
 
-def until(world: DeliveryWorld, invocation: Invocation, operation: str) -> None:
-    """Let an invocation go on until it has made a call."""
-    while not any(call.operation == operation for call in invocation.calls):
-        world.step(invocation, 0)
-    world.step(invocation, 0)
+def within(
+    *uploads: str, twice: bool = False, fault: str = "", extras: tuple[StoryMove, ...] = (), **more: Any
+) -> ExploredScope:
+    """Return the scope of these uploads, with one kind of fault if any."""
+    return ExploredScope("", uploads, twice=twice, faults=(fault,) if fault else (), extras=extras, **more)
+
+
+A_NOTE, NO_NOTE = (StoryMove("parameters", 0, kind) for kind in ("a note", "none"))
+TWO = within("first", "second")
 
 
 def newest_version(patch: pytest.MonkeyPatch) -> None:
@@ -52,24 +61,8 @@ def newest_version(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(DirectClient, "get_object", get, raising=False)
 
 
-def older_event_comes_first(world: DeliveryWorld) -> None:
-    """The key holds a newer upload by then."""
-    older = world.upload("first")
-    world.upload("second")
-    world.run(world.deliver(older))
-
-
 def random_token(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(delivery, "request_token", lambda upload: uuid.uuid4().hex)
-
-
-def delivered_twice_at_once(world: DeliveryWorld) -> None:
-    """Both invocations look for an execution when there is none."""
-    record = world.upload("first")
-    invocation = world.deliver(record)
-    until(world, invocation, "ListPipelineExecutions")
-    world.run(world.deliver(record))
-    world.run(invocation)
 
 
 def unpinned_start(patch: pytest.MonkeyPatch) -> None:
@@ -80,17 +73,6 @@ def unpinned_start(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(DirectClient, "start_pipeline_execution", start, raising=False)
 
 
-def older_overtaken_before_its_start(world: DeliveryWorld) -> None:
-    """The newer definition is stored between the older one's store and its start."""
-    world.upload("third")
-    world.run(world.deliver(*world.events))
-    older, newer = world.upload("first"), world.upload("second")
-    invocation = world.deliver(older)
-    until(world, invocation, "UpdatePipeline")
-    world.run(world.deliver(newer))
-    world.run(invocation)
-
-
 def blind_to_sequencers(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(uploads, "is_newer", lambda one, other, listed: False)
 
@@ -99,37 +81,12 @@ def sequencers_as_numbers(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(uploads, "_padded", lambda sequencer, width: sequencer.rjust(width, "0"))
 
 
-def older_event_comes_late(world: DeliveryWorld) -> None:
-    """The newer upload has run when the older one's event comes."""
-    older, newer = world.upload("first"), world.upload("second")
-    assert len(older["s3"]["object"]["sequencer"]) != len(newer["s3"]["object"]["sequencer"])
-    world.run(world.deliver(newer))
-    world.run(world.deliver(older))
-
-
 def no_second_look(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Delivery, "converge", lambda *_: None)
 
 
-def older_overtaken_before_it_is_stored(world: DeliveryWorld) -> None:
-    """The older invocation looked for newer ones when there was none, and stores its definition last."""
-    older, newer = world.upload("first"), world.upload("second")
-    invocation = world.deliver(older)
-    until(world, invocation, "ListPipelineExecutions")
-    world.run(world.deliver(newer))
-    world.run(invocation)
-
-
 def verdict_not_consulted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(verdicts, "read", lambda s3, upload: None)
-
-
-def rejected_upload_is_repeated(world: DeliveryWorld) -> None:
-    """What was REJECTED starts after all, when the deployment has changed and S3 repeats the event."""
-    record = world.upload(NEEDY)
-    world.run(world.deliver(record))
-    world.redeploy(PIPELINE_PARAMETER_DEFAULTS='{"Note": "of the deployment"}')
-    world.run(world.deliver(record))
 
 
 def last_verdict_stands(patch: pytest.MonkeyPatch) -> None:
@@ -140,16 +97,6 @@ def last_verdict_stands(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(DirectClient, "put_object", put, raising=False)
 
 
-def delivered_twice_and_one_is_refused(world: DeliveryWorld) -> None:
-    """One invocation has found no verdict when the other one starts the upload; then it is denied a call."""
-    record = world.upload("first")
-    invocation = world.deliver(record)
-    until(world, invocation, "ListObjectsV2")
-    world.run(world.deliver(record))
-    world.fault(invocation, "denied")
-    world.run(invocation)
-
-
 def no_verdict_is_replaced(patch: pytest.MonkeyPatch) -> None:
     def put(client: DirectClient, **given: Any) -> Any:
         condition = {} if "IfMatch" in given else {"IfNoneMatch": "*"}
@@ -158,31 +105,8 @@ def no_verdict_is_replaced(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(DirectClient, "put_object", put, raising=False)
 
 
-def refused_while_another_one_starts(world: DeliveryWorld) -> None:
-    """One invocation has found no verdict when the other one, which is denied a call, says that it FAILED."""
-    record = world.upload("first")
-    invocation, other = world.deliver(record), world.deliver(record)
-    for each in (invocation, other):
-        until(world, each, "ListObjectsV2")
-    world.fault(other, "denied")
-    world.run(other)
-    world.run(invocation)
-    # At once, and not only when the schedule looks at what runs.
-    (upload,) = world.watch.uploads.values()
-    if (world.watch.verdict(upload) or {}).get("verdict") != "STARTED":
-        raise world.broken(f"G3: {upload} runs, and what the other invocation said of it stands")
-
-
 def refused_call_is_no_warning(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(delivery, "_noted", lambda refused: nullcontext())
-
-
-def denied_after_its_start(world: DeliveryWorld) -> None:
-    """What it started with may not be asked."""
-    invocation = world.deliver(world.upload("first"))
-    until(world, invocation, "StartPipelineExecution")
-    world.fault(invocation, "denied")
-    world.run(invocation)
 
 
 def parameters_are_not_asked_again(patch: pytest.MonkeyPatch) -> None:
@@ -203,25 +127,6 @@ def schedule_settles_only(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Reconciliation, "_look_again", lambda *_: None)
 
 
-def deleted_while_it_starts(world: DeliveryWorld) -> None:
-    """The invocation that starts it dies, and the next one finds no object any more."""
-    record = world.upload("first")
-    invocation = world.deliver(record)
-    until(world, invocation, "StartPipelineExecution")
-    world.kill(invocation)
-    entry = record["s3"]["object"]
-    version = {"Bucket": world.s3.bucket, "Key": entry["key"], "VersionId": entry["versionId"]}
-    world.s3.call("DeleteObject", version)
-    world.run(world.retry())
-
-
-def changed_by_hand(world: DeliveryWorld) -> None:
-    """Somebody stores another definition, and nothing is uploaded after that."""
-    world.run(world.deliver(world.upload("first")))
-    by_hand = {"PipelineName": "cv-birds", "PipelineDefinition": '{"Steps": []}'}
-    world.sagemaker.call("UpdatePipeline", by_hand)
-
-
 def stopped_before_the_start(patch: pytest.MonkeyPatch) -> None:
     start = Delivery._start
 
@@ -232,29 +137,8 @@ def stopped_before_the_start(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Delivery, "_start", stop_and_start)
 
 
-def killed_before_its_start_and_then_invalid(world: DeliveryWorld) -> None:
-    """The newer upload's invocation dies just before it starts it, and then nobody gives it its values."""
-    world.redeploy(ON_RUNNING="stop")
-    world.run(world.deliver(world.upload("first")))
-    world.upload_parameters("a note")
-    invocation = world.deliver(world.upload(NEEDY))
-    while invocation.calls[-1:] == [] or invocation.calls[-1].operation not in (
-        "StopPipelineExecution",
-        "StartPipelineExecution",
-    ):
-        world.step(invocation, 0)
-    if invocation.calls[-1].operation == "StopPipelineExecution":
-        world.kill(invocation)
-    world.upload_parameters("none")
-
-
 def verdict_not_written(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(verdicts, "write", lambda s3, upload, verdict, replaces=None: True)
-
-
-def one_upload(world: DeliveryWorld) -> None:
-    """Nothing goes wrong."""
-    world.run(world.deliver(world.upload("first")))
 
 
 def left_as_it_was_refused(patch: pytest.MonkeyPatch) -> None:
@@ -267,10 +151,8 @@ def left_as_it_was_refused(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Delivery, "converge", look)
 
 
-def refused_when_started(world: DeliveryWorld) -> None:
-    """SageMaker stores the newer definition, and then does not start it."""
-    world.run(world.deliver(world.upload("first")))
-    world.run(world.deliver(world.upload(UNSTARTABLE)))
+def verdicts_tell_all(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Delivery, "_runs", lambda *_: False)
 
 
 def refusal_is_told_as_a_failure(patch: pytest.MonkeyPatch) -> None:
@@ -278,44 +160,65 @@ def refusal_is_told_as_a_failure(patch: pytest.MonkeyPatch) -> None:
 
 
 MECHANISMS = [
-    DeliveryMechanism("the exact version", "G1", newest_version, older_event_comes_first),
-    DeliveryMechanism("the token", "G1", random_token, delivered_twice_at_once),
-    DeliveryMechanism("the pin", "G1", unpinned_start, older_overtaken_before_its_start),
-    DeliveryMechanism("the sequencer", "G2", blind_to_sequencers, older_event_comes_late),
-    DeliveryMechanism("the padding of the sequencer", "G2", sequencers_as_numbers, older_event_comes_late),
-    DeliveryMechanism("the second look", "G2", no_second_look, older_overtaken_before_it_is_stored),
-    DeliveryMechanism("the look at the verdict", "G3", verdict_not_consulted, rejected_upload_is_repeated),
-    DeliveryMechanism("the verdict", "G3", verdict_not_written, one_upload),
+    DeliveryMechanism("the exact version", "G1", newest_version, TWO),
+    DeliveryMechanism("the token", "G1", random_token, within("first", twice=True)),
+    DeliveryMechanism("the pin", "G1", unpinned_start, TWO),
+    DeliveryMechanism("the sequencer", "G2", blind_to_sequencers, TWO),
+    DeliveryMechanism("the padding of the sequencer", "G2", sequencers_as_numbers, TWO),
+    DeliveryMechanism("the second look", "G2", no_second_look, TWO),
     DeliveryMechanism(
-        "the converging after a refused start", "G5", left_as_it_was_refused, refused_when_started
+        "the look at the verdict", "G3", verdict_not_consulted, within(NEEDY, twice=True, extras=(A_NOTE,))
     ),
-    DeliveryMechanism("the verdict on a refusal", "G3", refusal_is_told_as_a_failure, refused_when_started),
-    DeliveryMechanism("the first verdict", "G3", last_verdict_stands, delivered_twice_and_one_is_refused),
+    DeliveryMechanism("the verdict", "G3", verdict_not_written, within("first")),
     DeliveryMechanism(
-        "STARTED over any verdict", "G3", no_verdict_is_replaced, refused_while_another_one_starts
+        "the converging after a refused start", "G5", left_as_it_was_refused, within("first", UNSTARTABLE)
     ),
     DeliveryMechanism(
-        "the warning on a call after the start", "G3", refused_call_is_no_warning, denied_after_its_start
+        "the look at what runs without a verdict",
+        "G5",
+        verdicts_tell_all,
+        within("first", UNSTARTABLE),
+        is_common=False,
+    ),
+    DeliveryMechanism("the verdict on a refusal", "G3", refusal_is_told_as_a_failure, within(UNSTARTABLE)),
+    DeliveryMechanism(
+        "the first verdict", "G3", last_verdict_stands, within("first", twice=True, fault="denied")
     ),
     DeliveryMechanism(
-        "the second question for parameters", "G3", parameters_are_not_asked_again, denied_after_its_start
+        "STARTED over any verdict", "G3", no_verdict_is_replaced, within("first", twice=True, fault="denied")
     ),
-    DeliveryMechanism("the verdict's being last", "G5", verdict_written_first, refused_when_started),
+    DeliveryMechanism(
+        "the warning on a call after the start",
+        "G3",
+        refused_call_is_no_warning,
+        within("first", fault="denied"),
+    ),
+    DeliveryMechanism(
+        "the second question for parameters",
+        "G3",
+        parameters_are_not_asked_again,
+        within("first", fault="denied"),
+    ),
+    DeliveryMechanism("the verdict's being last", "G5", verdict_written_first, within("first", UNSTARTABLE)),
     DeliveryMechanism(
         "the schedule's look at what runs",
         "G3",
         schedule_settles_only,
-        deleted_while_it_starts,
+        within("first", fault=KILLED, extras=(StoryMove("delete", 1),)),
         is_common=False,
     ),
     DeliveryMechanism(
-        "the schedule's look at the pipeline", "G2", schedule_settles_only, changed_by_hand, is_common=False
+        "the schedule's look at the pipeline",
+        "G2",
+        schedule_settles_only,
+        within("first", extras=(StoryMove("by hand"),)),
+        is_common=False,
     ),
     DeliveryMechanism(
         "the start before the stop",
         "G2",
         stopped_before_the_start,
-        killed_before_its_start_and_then_invalid,
+        within("first", NEEDY, fault=KILLED, extras=(A_NOTE, NO_NOTE), on_running="stop"),
         is_common=False,
     ),
 ]
@@ -330,27 +233,28 @@ def patch() -> Iterator[pytest.MonkeyPatch]:
     logging.disable(logging.NOTSET)
 
 
-def play(mechanism: DeliveryMechanism) -> None:
-    world = DeliveryWorld()
-    try:
-        mechanism.schedule(world)
-        world.check()
-    finally:
-        world.close()
+def play(scope: ExploredScope, story: list[StoryMove]) -> None:
+    """Let these moves happen, and then all that is on its way arrive."""
+    world = Exploration(scope).begin()
+    for move in story:
+        world = world.after(move)
+    world.hold_to_promises()
 
 
+@pytest.mark.slow
 @each_mechanism
-def test_the_schedule_breaks_nothing_while_the_mechanism_is_there(mechanism: DeliveryMechanism) -> None:
-    play(mechanism)
-
-
-@each_mechanism
-def test_without_the_mechanism_its_promise_falls(
-    mechanism: DeliveryMechanism, patch: pytest.MonkeyPatch
+def test_a_few_moves_break_the_promise_without_the_mechanism_and_not_with_it(
+    mechanism: DeliveryMechanism,
 ) -> None:
-    mechanism.take_away(patch)
-    with pytest.raises(BrokenPromiseError, match=f"^{mechanism.promise}: "):
-        play(mechanism)
+    with pytest.MonkeyPatch.context() as patch:
+        mechanism.take_away(patch)
+        broken = Exploration(mechanism.scope).shortest(FEW)
+        assert broken is not None, f"no schedule of {FEW} moves needs it"
+        assert str(broken).startswith(f"{mechanism.promise}: "), broken
+        with pytest.raises(BreakingStoryError, match=f"^{mechanism.promise}: "):
+            play(mechanism.scope, broken.story)
+    assert len(broken.story) <= FEW
+    play(mechanism.scope, broken.story)
 
 
 def search() -> None:

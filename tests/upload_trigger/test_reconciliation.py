@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import upload_trigger.handler
-from tests.support.delivery import world as delivery
 from tests.support.delivery.storm_uploads import KEYS
 from tests.support.delivery.world import DeliveryWorld, inhabited
+from tests.support.delivery.world_clock import WorldClock
 from tests.support.services.service_answers import FakeServiceError
 from upload_trigger import verdicts
 from upload_trigger.handler import StartError
@@ -111,7 +111,7 @@ def test_looking_again_costs_what_has_started_and_not_what_was_rejected(world: D
 
 def test_a_young_upload_without_a_verdict_hides_no_older_one(world: DeliveryWorld) -> None:
     old = lose(world, "first")
-    delivery._Time.current += timedelta(hours=12)
+    WorldClock.current += timedelta(hours=12)
     young = lose(world, "second", KEYS[1])
 
     world.run(world.reconcile(900))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.support.delivery.invocations import Invocation
 from tests.support.delivery.storm_uploads import BUCKET
-from tests.support.delivery.world import START
+from tests.support.delivery.world_clock import START
 from tests.support.services.fake_s3 import FakeS3
 from tests.support.services.fake_sagemaker import MUTATING, FakeSageMaker
 from upload_trigger.handler import StartError

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.support.delivery.invocations import Invocation, ServiceCall
@@ -149,11 +149,49 @@ class Watch:
     _verdicts: dict[str, tuple[int, str, str]] = field(default_factory=dict)
     """By versionId, when the verdict was written for the last time, its kind, and its execution."""
 
+    def fork(self, s3: FakeS3, sagemaker: FakeSageMaker, at_work: list[Invocation]) -> "Watch":
+        """Return another one that knows the same, for a copy of its world."""
+        parameters: dict[str, list[tuple[int, str]]] = defaultdict(lambda: [(-1, "none")])
+        parameters |= {key: list(history) for key, history in self.parameters.items()}
+        return replace(
+            self,
+            s3=s3,
+            sagemaker=sagemaker,
+            at_work=at_work,
+            uploads=dict(self.uploads),
+            parameters=parameters,
+            broken=list(self.broken),
+            _started=dict(self._started),
+            _visible={each.began: self._visible[each.began] for each in at_work},
+            _verdicts=dict(self._verdicts),
+        )
+
+    def knows(self) -> tuple[Any, ...]:
+        """Return what it knows as a value: of the moments, which only order things, their order."""
+        moments = {each.moment for each in self.uploads.values()} | set(self._started.values())
+        moments |= {moment for moment, *_ in self._verdicts.values()} | {each.began for each in self.at_work}
+        moments |= {moment for history in self.parameters.values() for moment, _ in history}
+        place = {moment: index for index, moment in enumerate(sorted(moments))}
+        return (
+            tuple((version_id, place[each.moment]) for version_id, each in self.uploads.items()),
+            tuple(sorted((version_id, place[began]) for version_id, began in self._started.items())),
+            tuple(sorted((each, place[moment], *said) for each, (moment, *said) in self._verdicts.items())),
+            tuple(
+                (key, *((place[moment], kind) for moment, kind in history))
+                for key, history in sorted(self.parameters.items())
+            ),
+            tuple((place[each.began], *sorted(self._visible[each.began])) for each in self.at_work),
+        )
+
     def begin(self, invocation: Invocation) -> None:
         """Remember what an invocation can know from the beginning."""
         listed = [each for each in self.sagemaker.executions if self.sagemaker.is_listed(each)]
         versions = frozenset(str(_origin(each).get("versionId")) for each in listed)
         self._visible[invocation.began] = versions
+
+    def is_not_listed_for(self, invocation: Invocation, execution: FakeExecution) -> None:
+        """Remember that an invocation cannot know an execution from the beginning after all."""
+        self._visible[invocation.began] -= {str(_origin(execution).get("versionId"))}
 
     def end(self, invocation: Invocation) -> None:
         """Look at what an invocation leaves that ended well; whom Lambda tries again has time for more."""

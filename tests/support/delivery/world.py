@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from tests.support.delivery import storm_uploads
 from tests.support.delivery.invocations import FAULTS, Invocation, clients_of_invocation
 from tests.support.delivery.promises import Watch, broken_promises
 from tests.support.delivery.storm_uploads import BUCKET, KEYS, UploadedDefinition
+from tests.support.delivery.world_clock import START, WorldClock
 from tests.support.services.fake_s3 import FakeS3
 from tests.support.services.fake_sagemaker import FakeSageMaker
 from tests.support.services.service_answers import Killed
@@ -28,22 +29,11 @@ from upload_trigger import handler, reconciliation, verdicts
 
 ATTEMPTS = 3
 """How often Lambda runs an asynchronous event before it gives up."""
-START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 STEP = timedelta(milliseconds=300)
 
 
 class BrokenPromiseError(AssertionError):
     """A promise does not hold; the message begins with its name."""
-
-
-class _Time(datetime):
-    """The handler's clock."""
-
-    current = START
-
-    @classmethod
-    def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
-        return cls.current
 
 
 @dataclass
@@ -71,10 +61,10 @@ class DeliveryWorld:
     """What has happened, to read when a promise is broken."""
 
     def __post_init__(self) -> None:
-        _Time.current = START
-        self.s3 = FakeS3(BUCKET, clock=lambda: _Time.current.replace(microsecond=0))
+        WorldClock.current = START
+        self.s3 = FakeS3(BUCKET, clock=lambda: WorldClock.current.replace(microsecond=0))
         ahead = timedelta(seconds=self.skew)
-        self.sagemaker = FakeSageMaker(clock=lambda: _Time.current + ahead, lag=self.lag)
+        self.sagemaker = FakeSageMaker(clock=lambda: WorldClock.current + ahead, lag=self.lag)
         self.watch = Watch(self.s3, self.sagemaker, at_work=self.at_work)
 
     def upload(self, kind: str, key: str = KEYS[0]) -> dict[str, Any]:
@@ -189,7 +179,7 @@ class DeliveryWorld:
         for invocation in list(self.at_work):
             self.kill(invocation)
         self._tell(f"wait {days} days" if days else "wait 20 minutes")
-        _Time.current += timedelta(days=days) or timedelta(minutes=20)
+        WorldClock.current += timedelta(days=days) or timedelta(minutes=20)
         self._catch_up()
         if days:
             self.sagemaker.forget_tokens()
@@ -270,7 +260,7 @@ class DeliveryWorld:
     def _tell(self, line: str) -> None:
         self.story.append(line)
         self.watch.moment += 1
-        _Time.current += STEP
+        WorldClock.current += STEP
 
     def _who(self, invocation: Invocation) -> str:
         return f"invocation {invocation.began}"
@@ -295,7 +285,7 @@ def inhabited() -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(handler, "clients", clients_of_invocation)
         for module in (reconciliation, verdicts):
-            patch.setattr(module, "datetime", _Time)
+            patch.setattr(module, "datetime", WorldClock)
         for name, value in storm_uploads.ENVIRONMENT.items():
             patch.setenv(name, value)
         yield patch

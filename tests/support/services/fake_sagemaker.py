@@ -110,6 +110,10 @@ class FakeSageMaker:
         """The tokens of starts that are remembered, each with its execution."""
         return {name: arn for name, arn in self._tokens.items() if name.startswith("start ")}
 
+    def request_of(self, token: str) -> dict[str, Any]:
+        """Return the request that a token of a start was first sent with."""
+        return self._requests[token]
+
     def is_listed(self, execution: FakeExecution) -> bool:
         """Return whether a list of executions would show one now."""
         return not execution.unlisted and self.clock() - execution.started_at >= self.listed_after
