@@ -179,7 +179,7 @@ def _run_job(step: StepDefinition, job_type: JobType, runtime: Runtime) -> _Fini
     arguments = runtime.scope.value(step.arguments, name)
     if runtime.stopping.is_set():
         raise StepStoppedError
-    naming = {f"{job_type.noun}Name": name} if job_type.stoppable else {}
+    naming = {f"{job_type.noun}Name": name} if job_type.stoppable else _origin(arguments, runtime)
     arn = _call(job_type, "create", runtime, **{**arguments, **naming})[f"{job_type.noun}Arn"]
     metadata = {job_type.metadata: {"Arn": arn}}
     runtime.records.update(step.name, metadata=metadata)
@@ -193,6 +193,12 @@ def _run_job(step: StepDefinition, job_type: JobType, runtime: Runtime) -> _Fini
         raise StepStoppedError(_why_stopped(name, described, runtime))
     runtime.scope.record(step.name, described)
     return arguments, described, metadata
+
+
+def _origin(arguments: Mapping[str, Any], runtime: Runtime) -> dict[str, Any]:
+    """Return the MetadataProperties of a model package, which say that this execution made it."""
+    given = arguments.get("MetadataProperties") or {}
+    return {"MetadataProperties": {"GeneratedBy": runtime.variables.execution_arn, **given}}
 
 
 def _follow(step: StepDefinition, job_type: JobType, name: str, arn: str, runtime: Runtime) -> dict[str, Any]:

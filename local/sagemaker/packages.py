@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -56,7 +56,8 @@ class ModelPackageRecord:
         """Return the answer of DescribeModelPackage."""
         name = "ModelPackageName" if self.version is None else "ModelPackageGroupName"
         return {
-            **self.said,
+            "CertifyForMarketplace": False,
+            **_with_digests(self.said),
             name: self.name,
             "ModelPackageVersion": self.version,
             "ModelPackageArn": self.arn,
@@ -225,6 +226,25 @@ def _said(call: Call) -> dict[str, Any]:
     naming = ("ModelPackageName", "ModelPackageGroupName", "ModelPackageArn")
     known = (name for name in call.parameters if name in members and name not in naming)
     return {name: call[name] for name in known if call[name] is not None}
+
+
+def _with_digests(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was said about a package with the digest of each image whose URI has one.
+
+    AWS asks ECR for the others; the images of local AWS are in no registry.
+    """
+    members = ("InferenceSpecification", "AdditionalInferenceSpecifications")
+    return {name: _digested(value) if name in members else value for name, value in said.items()}
+
+
+def _digested(specification: Any) -> Any:
+    if isinstance(specification, list):
+        return [_digested(each) for each in specification]
+    containers = []
+    for container in specification.get("Containers") or []:
+        _, at, digest = str(container.get("Image", "")).rpartition("@")
+        containers.append({"ImageDigest": digest, **container} if at else container)
+    return {**specification, "Containers": containers} if containers else specification
 
 
 def _in_group(package: ModelPackageRecord, group: ModelPackageGroupRecord) -> bool:

@@ -187,8 +187,8 @@ class TrainingJob(JobRecord):
             request = {member: self.request.get(member) for member in _TRAINING_MEMBERS}
             return _without_none(
                 request
+                | _defaults(self.request)
                 | self.summary()
-                | _flags(self.request)
                 | {
                     "FailureReason": self.failure_reason,
                     "TrainingStartTime": self.start_time,
@@ -224,13 +224,27 @@ class TrainingJob(JobRecord):
         }
 
 
-def _flags(request: Mapping[str, Any]) -> dict[str, bool]:
+def _defaults(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members of a request that SageMaker fills in where nobody gave them."""
     names: Sequence[str] = (
         "EnableNetworkIsolation",
         "EnableInterContainerTrafficEncryption",
         "EnableManagedSpotTraining",
     )
-    return {name: bool(request.get(name, False)) for name in names}
+    algorithm = request["AlgorithmSpecification"]
+    profiler = request.get("ProfilerConfig") or {}
+    channels = request.get("InputDataConfig")
+    return {
+        **{name: bool(request.get(name, False)) for name in names},
+        # AWS generates them by itself for whoever defines a metric.
+        "AlgorithmSpecification": {
+            "EnableSageMakerMetricsTimeSeries": bool(algorithm.get("MetricDefinitions")),
+            **algorithm,
+        },
+        "InputDataConfig": channels
+        and [{"CompressionType": "None", "RecordWrapperType": "None", **channel} for channel in channels],
+        "ProfilingStatus": "Enabled" if profiler and not profiler.get("DisableProfiler") else "Disabled",
+    }
 
 
 def _without_none(members: dict[str, Any]) -> dict[str, Any]:

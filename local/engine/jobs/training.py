@@ -111,6 +111,7 @@ class _Training:
     def _attempt(self, folders: Mapping[str, JobFolder]) -> tuple[Ending, Container | None]:
         """Run the hosts' containers once, from the channels to the end; return it, and which failed first."""
         job, session = self._job, self._session
+        job.enter("Pending", "Preparing the instances for training")
         for host, folder in folders.items():
             write_training_configuration(folder, job.request, host)
         job.enter("Downloading", "Downloading input data")

@@ -67,16 +67,45 @@ names = {n: os.environ[n] for n in ("TRAINING_JOB_NAME", "TRAINING_JOB_ARN")}
     assert names == {"TRAINING_JOB_NAME": "layout", "TRAINING_JOB_ARN": job["TrainingJobArn"]}
 
 
+def test_a_training_job_is_described_with_what_sagemaker_fills_in(account: ToyAccount) -> None:
+    inputs = {"train": f"s3://{BUCKET}/data/"}
+    plain = account.train("plain", "pass", inputs=inputs)
+    assert plain["ProfilingStatus"] == "Disabled"
+    assert plain["AlgorithmSpecification"]["EnableSageMakerMetricsTimeSeries"] is False
+    (channel,) = plain["InputDataConfig"]
+    assert (channel["CompressionType"], channel["RecordWrapperType"]) == ("None", "None")
+    metrics = {"MetricDefinitions": [{"Name": "loss", "Regex": "loss=(.*)"}]}
+    measured = account.train("measured", "pass", algorithm=metrics)
+    assert measured["AlgorithmSpecification"]["EnableSageMakerMetricsTimeSeries"] is True
+    assert "InputDataConfig" not in measured
+
+
+def test_what_a_request_says_itself_is_not_filled_in(account: ToyAccount) -> None:
+    request = training_request("own", "pass", inputs={"train": f"s3://{BUCKET}/data/"})
+    request["InputDataConfig"][0]["RecordWrapperType"] = "RecordIO"
+    request["AlgorithmSpecification"]["EnableSageMakerMetricsTimeSeries"] = True
+    profiler = {"S3OutputPath": f"s3://{BUCKET}/profile"}
+    account.sagemaker.create_training_job(**request, ProfilerConfig=profiler)
+    own = account.wait_training("own")
+    assert own["InputDataConfig"][0]["RecordWrapperType"] == "RecordIO"
+    assert own["AlgorithmSpecification"]["EnableSageMakerMetricsTimeSeries"] is True
+    assert own["ProfilingStatus"] == "Enabled"
+    off = account.train("off", "pass", ProfilerConfig={"DisableProfiler": True})
+    assert off["ProfilingStatus"] == "Disabled"
+
+
 def test_a_training_job_passes_through_sagemakers_secondary_statuses(account: ToyAccount) -> None:
     job = account.train("statuses", "pass", inputs={"train": f"s3://{BUCKET}/data/"})
     transitions = job["SecondaryStatusTransitions"]
     assert [t["Status"] for t in transitions] == [
         "Starting",
+        "Pending",
         "Downloading",
         "Training",
         "Uploading",
         "Completed",
     ]
+    assert transitions[1]["StatusMessage"] == "Preparing the instances for training"
     assert all(t["StartTime"] <= t["EndTime"] for t in transitions)
     assert job["SecondaryStatus"] == "Completed"
     assert job["TrainingTimeInSeconds"] == job["BillableTimeInSeconds"] >= 1

@@ -288,7 +288,7 @@ def test_a_training_is_repeated_after_a_fault_of_local_aws_as_often_as_its_retry
     assert len(attempts) == 3
     assert job["RetryStrategy"] == {"MaximumRetryAttempts": 2}
     entered = [each["Status"] for each in job["SecondaryStatusTransitions"]]
-    assert entered == ["Starting"] * 3 + ["Downloading", "Training", "Uploading", "Completed"]
+    assert entered == ["Starting", "Pending"] * 3 + ["Downloading", "Training", "Uploading", "Completed"]
     assert account.log(TRAINING_LOGS, "repeated/") == ["trained"]
     assert caplog.text.count("_FaultError: disk on fire") == 2, "no fault is hidden"
 

@@ -56,10 +56,12 @@ def test_a_spot_job_is_interrupted_after_its_first_checkpoint_and_resumes_from_i
     assert job["TrainingJobStatus"] == "Completed", job
     assert statuses(job) == [
         "Starting",
+        "Pending",
         "Downloading",
         "Training",
         "Interrupted",
         "Starting",
+        "Pending",
         "Downloading",
         "Training",
         "Uploading",

@@ -10,6 +10,7 @@ import pytest
 from tests.support.sagemaker.account import ToyAccount
 from tests.support.sagemaker.local_account import open_local_account
 from tests.support.sagemaker.toy_jobs import BUCKET, IMAGE
+from tests.support.sagemaker.toy_pipelines import create, definition, run, steps
 
 INFERENCE = {
     "Containers": [{"Image": IMAGE, "ModelDataUrl": f"s3://{BUCKET}/model.tar.gz"}],
@@ -63,9 +64,27 @@ def test_a_package_comes_back_as_it_was_registered(account: ToyAccount) -> None:
     assert package["ModelPackageGroupName"] == "Birds"
     assert package["ModelApprovalStatus"] == "PendingManualApproval"
     assert package["ModelPackageStatus"] == "Completed"
+    assert package["ModelPackageStatusDetails"] == {"ValidationStatuses": [], "ImageScanStatuses": []}
+    assert package["CertifyForMarketplace"] is False
     assert package["InferenceSpecification"] == INFERENCE
     assert package["ModelMetrics"] == METRICS
     assert package["CustomerMetadataProperties"] == {"TrainingType": "Spot"}
+
+
+def test_the_digest_of_an_image_is_told_where_its_uri_has_one(account: ToyAccount) -> None:
+    make_group(account, "digests")
+    digest = f"sha256:{'5' * 64}"
+    containers = [{"Image": f"registry/birds@{digest}"}, {"Image": IMAGE}]
+    more = {"Name": "more", "Containers": containers[:1]}
+    arn = account.sagemaker.create_model_package(
+        ModelPackageGroupName="digests",
+        InferenceSpecification={**INFERENCE, "Containers": containers},
+        AdditionalInferenceSpecifications=[more],
+    )["ModelPackageArn"]
+    package = account.sagemaker.describe_model_package(ModelPackageName=arn)
+    pinned = {**containers[0], "ImageDigest": digest}
+    assert package["InferenceSpecification"]["Containers"] == [pinned, containers[1]]
+    assert package["AdditionalInferenceSpecifications"] == [{**more, "Containers": [pinned]}]
 
 
 def test_versions_count_up_and_are_never_given_twice(account: ToyAccount) -> None:
@@ -165,6 +184,24 @@ def test_a_version_of_a_group_is_registered_without_tags(account: ToyAccount) ->
         account.sagemaker.list_model_packages(ModelPackageGroupName="without-tags")["ModelPackageSummaryList"]
         == []
     )
+
+
+def test_a_package_that_a_pipeline_registers_names_its_execution(account: ToyAccount) -> None:
+    make_group(account, "generated")
+    arguments = {"ModelPackageGroupName": "generated", "InferenceSpecification": INFERENCE}
+    own = {**arguments, "MetadataProperties": {"CommitId": "abc", "GeneratedBy": "me"}}
+    register_steps = [
+        {"Name": name, "Type": "RegisterModel", "Arguments": each}
+        for name, each in (("Plain", arguments), ("Own", own))
+    ]
+    create(account, "generated", definition(*register_steps))
+    execution, ended = run(account, "generated")
+    assert ended["PipelineExecutionStatus"] == "Succeeded", ended
+    said = {}
+    for name, step in steps(account, execution).items():
+        arn = step["Metadata"]["RegisterModel"]["Arn"]
+        said[name] = account.sagemaker.describe_model_package(ModelPackageName=arn)["MetadataProperties"]
+    assert said == {"Plain": {"GeneratedBy": execution}, "Own": {"CommitId": "abc", "GeneratedBy": "me"}}
 
 
 def test_a_package_without_a_group_has_a_name(account: ToyAccount) -> None:
