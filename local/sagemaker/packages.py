@@ -86,10 +86,19 @@ class Packages:
         self._tokens = Tokens("ClientToken")
         self._lock = threading.RLock()
 
+    def groups(self) -> list[ModelPackageGroupRecord]:
+        """Return all groups."""
+        with self._lock:
+            return list(self._groups.values())
+
+    def packages(self) -> list[ModelPackageRecord]:
+        """Return all packages."""
+        with self._lock:
+            return list(self._packages.values())
+
     def taggable(self) -> Iterable[ModelPackageGroupRecord | ModelPackageRecord]:
         """Return all groups and packages."""
-        with self._lock:
-            return [*self._groups.values(), *self._packages.values()]
+        return [*self.groups(), *self.packages()]
 
     def create_group(self, call: Call) -> dict[str, Any]:
         """Answer CreateModelPackageGroup."""

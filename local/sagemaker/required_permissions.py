@@ -64,7 +64,8 @@ def _requirements(operation: str, parameters: Mapping[str, Any], prefix: str) ->
     tags = _tag_keys(parameters)
     resources = _resources(operation, parameters, prefix)
     for resource in resources:
-        yield Requirement(f"sagemaker:{operation}", resource, {**tags, **_limits(parameters)})
+        asked = {**tags, **_limits(parameters), **_visibility(parameters)}
+        yield Requirement(f"sagemaker:{operation}", resource, asked)
     if operation.startswith("Create") and parameters.get("Tags"):
         yield Requirement("sagemaker:AddTags", resources[0], {**tags, "sagemaker:TaggingAction": operation})
     for role in (parameters.get(name) for name in _ROLES if operation.startswith(_PASSING)):
@@ -108,6 +109,12 @@ def _tag_keys(parameters: Mapping[str, Any]) -> Context:
         return {"aws:TagKeys": list(parameters["TagKeys"])} if parameters.get("TagKeys") else {}
     values: Context = {f"aws:RequestTag/{tag['Key']}": tag.get("Value", "") for tag in tags}
     return {**values, "aws:TagKeys": [tag["Key"] for tag in tags]}
+
+
+def _visibility(parameters: Mapping[str, Any]) -> Context:
+    """Return the condition keys by which policies bound what Search shows."""
+    shown = parameters.get("VisibilityConditions") or []
+    return {f"sagemaker:SearchVisibilityCondition/{each.get('Key')}": each.get("Value", "") for each in shown}
 
 
 def _limits(parameters: Mapping[str, Any]) -> Context:

@@ -18,6 +18,7 @@ from local.sagemaker.packages import Packages
 from local.sagemaker.pipelines import Pipelines
 from local.sagemaker.requests import Call, check_request, known_members, service_model
 from local.sagemaker.runtime import ServiceRuntime
+from local.sagemaker.search import Record, Search
 from local.sagemaker.tags import Tags
 
 _INSTEAD = {
@@ -38,6 +39,19 @@ class SageMaker:
         self._packages = packages = Packages(self._runtime)
         executions = Executions(pipelines)
         tags = Tags(self._taggable)
+        search = Search(
+            {
+                "TrainingJob": lambda: _tagged(training.by_name.values(), lambda job: job.describe()),
+                "Pipeline": lambda: _tagged(pipelines.by_name.values(), lambda each: each.describe(None)),
+                "PipelineExecution": lambda: [
+                    {**execution.describe(), "PipelineParameters": execution.values}
+                    for pipeline in list(pipelines.by_name.values())
+                    for execution in list(pipeline.executions.values())
+                ],
+                "ModelPackage": lambda: _tagged(packages.packages(), lambda each: each.describe()),
+                "ModelPackageGroup": lambda: _tagged(packages.groups(), lambda each: each.summary()),
+            }
+        )
         self._operations: dict[str, Callable[[Call], Mapping[str, Any] | None]] = {
             "CreatePipeline": pipelines.create,
             "UpdatePipeline": pipelines.update,
@@ -73,6 +87,7 @@ class SageMaker:
             "UpdateModelPackage": packages.update,
             "DeleteModelPackage": packages.delete,
             "ListModelPackages": packages.list,
+            "Search": search.answer,
             "AddTags": tags.add,
             "ListTags": tags.list,
             "DeleteTags": tags.delete,
@@ -119,6 +134,11 @@ class SageMaker:
             list(self._processing.by_name.values()),
             self._packages.taggable(),
         )
+
+
+def _tagged(resources: Iterable[Any], describe: Callable[[Any], Record]) -> list[Record]:
+    """Return what Search says of each resource, its tags too."""
+    return [{**describe(each), "Tags": list(each.tags)} for each in list(resources)]
 
 
 def _without_none(value: Any) -> Any:

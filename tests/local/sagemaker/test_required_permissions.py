@@ -136,6 +136,15 @@ def test_starting_a_version_is_told_from_starting_whatever_is_there() -> None:
     assert "sagemaker:PipelineVersionId" not in latest.context
 
 
+def test_a_search_is_about_everything_and_shows_what_bounds_it() -> None:
+    visible = [{"Key": "Tags.team", "Value": "birds"}]
+    [bounded] = asked("Search", Resource="TrainingJob", VisibilityConditions=visible)
+    assert (bounded.action, bounded.resource) == ("sagemaker:Search", "*")
+    assert bounded.context == {"sagemaker:SearchVisibilityCondition/Tags.team": "birds"}
+    [unbounded] = asked("Search", Resource="Pipeline")
+    assert not unbounded.context
+
+
 EXECUTION = f"{SAGEMAKER}:pipeline/birds/execution/abcdefghijkl"
 PACKAGE = f"{SAGEMAKER}:model-package/birds/1"
 

@@ -34,7 +34,7 @@ HANDLED = {
     *(f"{verb}ModelPackageGroup" for verb in ("Create", "Describe", "Delete")),
     *(f"{verb}ModelPackage" for verb in ("Create", "Describe", "Update", "Delete")),
     *("ListModelPackages", "ListModelPackageGroups"),
-    *("AddTags", "ListTags", "DeleteTags"),
+    *("Search", "AddTags", "ListTags", "DeleteTags"),
 }
 
 
