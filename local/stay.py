@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -17,6 +18,13 @@ from rich.console import Console
 
 from local.aws import LocalAWS
 from ops.output.terminal import say
+
+_FORGET = r"unset AWS_PROFILE $(env | sed -n 's/^\(AWS_[A-Za-z0-9_]*\)=.*/\1/p')"
+"""Forgets AWS's variables of the shell: another profile, AWS_ENDPOINT_URL_S3, a token that has expired."""
+_QUOTED, _ESCAPED = re.compile(r'[\\$`"]'), r"\\\g<0>"
+"""What a shell reads in double quotes: the path of a checkout may have it."""
+_NO_PROXY = '"localhost,127.0.0.1,${%s:-}"'
+"""A company's proxy is not to have requests to this machine."""
 
 
 def check_env_file(path: Path) -> None:
@@ -40,6 +48,8 @@ def check_env_file(path: Path) -> None:
 def env_file(path: Path, variables: Mapping[str, str]) -> Iterator[None]:
     """Write the variables for `set -a; . FILE` and for dotenv readers, with mode 0600; remove it at the end.
 
+    A shell forgets its own AWS_* variables first; dotenv readers do not understand that line and skip it.
+
     Raises:
         click.UsageError: It belongs to another local AWS, which still runs.
     """
@@ -48,7 +58,9 @@ def env_file(path: Path, variables: Mapping[str, str]) -> Iterator[None]:
     descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         _lock(descriptor)
-        file.writelines(f'{name}="{value}"\n' for name, value in variables.items())
+        lines = [f'{name}="{_QUOTED.sub(_ESCAPED, value)}"' for name, value in variables.items()]
+        around = [f"{name}={_NO_PROXY % name}" for name in ("NO_PROXY", "no_proxy")]
+        file.writelines(f"{line}\n" for line in (_FORGET, *lines, *around))
         file.flush()
         Path(beside).replace(path)  # it appears whole, and locked
         try:

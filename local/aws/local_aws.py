@@ -32,6 +32,7 @@ ADDRESS = "127.0.0.1"
 _CLOSE_SECONDS = 90.0
 """More than the server gives its jobs, executions and functions to end."""
 _REPOSITORY = Path(__file__).absolute().parents[2]
+_TRUSTS_NOBODY = Path(__file__).absolute().with_name("trusts_nobody.pem")
 
 
 class PortTakenError(Exception):
@@ -131,8 +132,8 @@ class LocalAWS:
         return self._process.pid if self._process else None
 
     def environment(self) -> dict[str, str]:
-        """Return the environment of an AWS client that works as the administrator."""
-        return client_environment(self.endpoint_url, self.region, *self._keys)
+        """Return the environment of an AWS client that works as the administrator, and asks nobody else."""
+        return client_environment(self.endpoint_url, self.region, *self._keys) | at_home()
 
     def client(
         self,
@@ -261,6 +262,19 @@ def client_environment(
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
         "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def at_home() -> dict[str, str]:
+    """Return the variables that keep a person's AWS clients on this machine, whatever a profile says."""
+    return {
+        # A profile that says "true" would lead every request to AWS itself.
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
+        # Some operations put a word before the host's name: sync-localhost may be a machine of somebody's.
+        "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
+        # Local AWS speaks no TLS. What asks AWS itself in spite of AWS_ENDPOINT_URL fails before it has sent
+        # a request, and the local keys with it.
+        "AWS_CA_BUNDLE": str(_TRUSTS_NOBODY),
     }
 
 
