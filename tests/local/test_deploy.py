@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from local.aws import LocalAWS
 from local.deploy import DeployError, deploy, zip_sources
 from tests.support.local_aws.clients import uploader
+from tests.support.local_aws.functions import eventually
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "infra" / "template.json"
@@ -130,6 +132,33 @@ def test_a_resource_that_fails_is_named_with_its_reason_and_the_next_deployment_
     for name in retained(aws):
         aws.client("s3").delete_bucket(Bucket=name)
     assert deploy(aws, TEMPLATE, STACK, source=source)["BucketName"] == taken
+
+
+def test_a_stack_that_cannot_go_goes_when_what_stays_is_named(aws: LocalAWS) -> None:
+    """As CloudFormation does it: of a stack whose deletion failed, RetainResources are left."""
+    bucket = {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "kept"}}
+    topic = {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "gone"}}
+    cloudformation, s3 = aws.client("cloudformation"), aws.client("s3")
+    body = json.dumps({"Resources": {"Kept": bucket, "Gone": topic}})
+    stack = cloudformation.create_stack(StackName="full", TemplateBody=body)["StackId"]
+    cloudformation.get_waiter("stack_create_complete").wait(StackName="full", WaiterConfig={"Delay": 1})
+    s3.put_object(Bucket="kept", Key="a", Body=b"a")
+
+    def status() -> str:
+        return str(cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"])
+
+    with pytest.raises(ClientError, match="DELETE_FAILED"):
+        cloudformation.delete_stack(StackName="full", RetainResources=["Kept"])
+    cloudformation.delete_stack(StackName="full")
+    assert eventually(lambda: status() == "DELETE_FAILED"), status()
+    with pytest.raises(ClientError, match="Nobody"):
+        cloudformation.delete_stack(StackName="full", RetainResources=["Nobody"])
+    cloudformation.delete_stack(StackName="full", RetainResources=["Kept"])
+    assert eventually(lambda: status() == "DELETE_COMPLETE"), status()
+    assert s3.get_object(Bucket="kept", Key="a")["Body"].read() == b"a"
+    assert aws.client("sns").list_topics()["Topics"] == []
+    s3.delete_object(Bucket="kept", Key="a")
+    s3.delete_bucket(Bucket="kept")
 
 
 def retained(aws: LocalAWS) -> list[str]:

@@ -120,6 +120,63 @@ def test_the_sdks_execution_object_waits_and_lists_steps(account: ToyAccount) ->
     assert "STEPS ['Train']" in done.stdout
 
 
+SDK_FAILS = """
+import json
+from sagemaker.core.helper.session_helper import Session
+from sagemaker.core.workflow.functions import Join
+from sagemaker.core.workflow.parameters import ParameterInteger
+from sagemaker.mlops.workflow.condition_step import ConditionStep
+from sagemaker.core.workflow.conditions import ConditionEquals
+from sagemaker.mlops.workflow.fail_step import FailStep
+from sagemaker.mlops.workflow.pipeline import Pipeline
+import boto3, sys
+session = Session(boto_session=boto3.Session(), default_bucket="birds")
+count = ParameterInteger(name="Count", default_value=2)
+fail = FailStep(name="Fails", error_message=Join(on=" ", values=["failed with", count]))
+is_two = ConditionEquals(left=count, right=2)
+check = ConditionStep(name="Check", conditions=[is_two], if_steps=[fail], else_steps=[])
+pipeline = Pipeline(name="sdk-fails", parameters=[count], steps=[check], sagemaker_session=session)
+pipeline.create(sys.argv[1])
+execution = pipeline.start()
+try:
+    execution.wait(delay=1, max_attempts=30)
+except Exception as error:
+    print(type(error).__name__, file=sys.stderr)
+steps = {each["StepName"]: each for each in execution.list_steps()}
+described = execution.describe()
+stop = None
+try:
+    execution.stop()
+except Exception as error:
+    stop = str(error)
+print(json.dumps([
+    described["FailureReason"],
+    described["PipelineExecutionStatus"],
+    steps["Fails"]["FailureReason"],
+    steps["Fails"]["Metadata"]["Fail"]["ErrorMessage"],
+    steps["Check"]["Metadata"]["Condition"]["Outcome"],
+    stop,
+]))
+pipeline.delete()
+"""
+
+
+def test_the_sdk_s_pipeline_with_a_fail_step_ends_as_on_aws(account: ToyAccount) -> None:
+    """What the SDK's own integration test of Fail steps expects, and Airflow's hook of a second stop."""
+    done = subprocess.run(
+        [sys.executable, "-c", SDK_FAILS, ROLE],
+        env=environment(account),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    reason, status, step, told, outcome, stop = json.loads(done.stdout.splitlines()[-1])
+    assert "Step failure: One or multiple steps failed" in reason
+    assert (status, step, told, outcome) == ("Failed", "failed with 2", "failed with 2", "True")
+    assert "Only pipelines with 'Executing' status can be stopped" in stop
+
+
 ANALYTICS = """
 import sys, boto3
 from sagemaker.core.analytics import TrainingJobAnalytics

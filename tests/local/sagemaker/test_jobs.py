@@ -135,7 +135,8 @@ def test_a_job_is_described_with_what_was_asked_for(account: ToyAccount) -> None
     )
     account.sagemaker.create_training_job(**request)
     described = account.wait_training("described")
-    assert {name: described[name] for name in request} == request
+    filled_in = {"EnableSageMakerMetricsTimeSeries": False, **request["AlgorithmSpecification"]}
+    assert {name: described[name] for name in request} == {**request, "AlgorithmSpecification": filled_in}
     assert described["EnableNetworkIsolation"] is False
     processing = processing_request(
         "described", "pass", outputs={"r": f"s3://{BUCKET}/r"}, NetworkConfig={"EnableNetworkIsolation": True}
