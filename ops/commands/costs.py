@@ -117,15 +117,16 @@ def estimate(
     key = definition_key(name)
     session, console = Session(), Console()
     deployed = session.deployment(stack)
+    beside = str(parameters_file or f"s3://{deployed.bucket}/{parameters_key(key)}")
     if parameters_file is None:
         values = values_beside(session.client("s3"), deployed.bucket, key, given)
-        check_values(definition, given, values, f"s3://{deployed.bucket}/{parameters_key(key)}")
+        check_values(definition, given, values, beside)
     else:
         values = validation.values_of(parameters_file)
     document = with_defaults(validation.read_definition(definition), given)
     settings = known_settings(session, stack, console)
     prices = with_policy(settings.policy.instance_prices, f"stack {stack}") if settings else list_prices()
-    sound = validation.judge(definition, document, values, settings)
+    sound = validation.judge(definition, document, values, settings, beside)
     known = validation.values_at_start(document, values, settings)
     history = read_history(session.client("sagemaker"), deployed.pipeline(name))
     policy = (settings or validation.offline(document)).policy

@@ -63,7 +63,13 @@ def validate(definition: Path, parameters: Path | None, stack: str | None) -> No
     """
     document = validation.load(definition)
     settings = validation.deployed_settings(Session(), stack) if stack else None
-    judgement = validation.judge(definition, document, validation.values_of(parameters), settings)
+    judgement = validation.judge(
+        definition,
+        document,
+        validation.values_of(parameters),
+        settings,
+        str(parameters or validation.VALUES_FILE),
+    )
     console = Console()
     for advice in judgement.advice:
         say(console, f"  {validation.tell(advice)}")
@@ -137,15 +143,16 @@ def upload(
     deployed = session.deployment(stack)
     uploader = roles.uploader(session, deployed, as_role)
     s3, bucket = uploader.client("s3"), deployed.bucket
+    beside = str(parameters_file or f"s3://{bucket}/{parameters_key(key)}")
     if parameters_file is None:
         values = values_beside(s3, bucket, key, replaced)
-        check_values(definition, replaced, values, f"s3://{bucket}/{parameters_key(key)}")
+        check_values(definition, replaced, values, beside)
     else:
         values = validation.values_of(parameters_file)
     settings = known_settings(uploader, stack, console)
     if settings is not None:
         anywhere = {"InputDataUrl": f"s3://{bucket}/data/"} if data else {}
-        check_start(definition, {**given, **anywhere}, values, settings)
+        check_start(definition, {**given, **anywhere}, values, settings, beside)
     if examines:
         document = with_defaults(validation.load(definition), replaced)
         tell_before_upload(examine_upload(uploader, session, deployed, document, values), console)

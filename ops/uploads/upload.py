@@ -67,7 +67,7 @@ def check_parameters(path: Path, parameters: Mapping[str, str], beside: Path | N
             f"{beside} gives {', '.join(twice)}, too, and would win: give each value once"
         )
     values = validation.values_of(beside)
-    validation.check_parameters(path, definition, values)
+    validation.check_parameters(path, definition, values, str(beside))
     check_values(path, parameters, values, str(beside))
 
 
@@ -116,9 +116,14 @@ def values_beside(s3: Any, bucket: str, key: str, parameters: Mapping[str, str])
     return found
 
 
-def check_start(path: Path, parameters: Mapping[str, str], values: bytes, settings: Settings) -> None:
-    """Raise CannotUploadError with all that AWS and the deployment's function would refuse the upload for."""
-    validation.judge(path, _body(path, parameters)[1], values, settings)
+def check_start(
+    path: Path, parameters: Mapping[str, str], values: bytes, settings: Settings, beside: str
+) -> None:
+    """Raise CannotUploadError with all that AWS and the deployment's function would refuse the upload for.
+
+    `beside` is the file of the `values`.
+    """
+    validation.judge(path, _body(path, parameters)[1], values, settings, beside)
 
 
 def upload_data(s3: Any, bucket: str, data: DataFiles, console: Console) -> str:

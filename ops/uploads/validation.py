@@ -7,7 +7,6 @@ settings that deployment's.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +15,20 @@ from typing import TYPE_CHECKING, Any
 from ops.aws.session import ClientFactory
 from ops.aws.stack import function_name
 from ops.errors import AbsentError, CannotUploadError
+from ops.input_files import read_file
 from ops.uploads.parameters import DEPLOYMENT_PARAMETERS, VPC_PARAMETER, is_deployments
 from pipeline_definition.checks import Finding, Place, check, illegal_values
 from pipeline_definition.checks.service_model import bundled_model
 from upload_trigger.definition import loading, walk
-from upload_trigger.definition.loading import InvalidDefinitionError
+from upload_trigger.definition.loading import InvalidDefinitionError, Problem
 
 if TYPE_CHECKING:
     from upload_trigger.settings import Settings
 
 
 DEFINITION = "a pipeline definition"
+VALUES_FILE = "parameters.json"
+"""What the function calls the file of the values, which it points into as `parameters.json#/Epochs`."""
 VALUES_LIMIT = 262_144
 """Bytes of a parameters.json; the function reads no more either."""
 
@@ -43,9 +45,9 @@ class SoundDefinition:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read what is to be a definition, or raise CannotUploadError when it is no strict JSON."""
+    """Read what is to be a definition; OpsError when it cannot be read, or is no strict JSON."""
     try:
-        return loading.load(_bytes(path, "definition", loading.MAX_BYTES))
+        return loading.load(read_file(path, "the definition", loading.MAX_BYTES))
     except InvalidDefinitionError as error:
         raise CannotUploadError(_told(f"{path} is not {DEFINITION}", error.problems)) from error
 
@@ -110,8 +112,8 @@ def offline(definition: Mapping[str, Any]) -> Settings:
 
 
 def values_of(path: Path | None) -> bytes:
-    """Read the bytes of a parameters.json, or raise CannotUploadError, by default an empty one."""
-    return _bytes(path, "parameters", VALUES_LIMIT) if path else b"{}"
+    """Read the bytes of a parameters.json, by default an empty one; OpsError when it cannot be read."""
+    return read_file(path, "the parameters", VALUES_LIMIT) if path else b"{}"
 
 
 def read_parameters(path: Path) -> dict[str, Any]:
@@ -124,13 +126,13 @@ def read_parameters(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def check_parameters(path: Path, definition: dict[str, Any], values: bytes) -> None:
-    """Raise CannotUploadError when a definition does not take the `values` of a parameters.json."""
+def check_parameters(path: Path, definition: dict[str, Any], values: bytes, beside: str) -> None:
+    """Raise CannotUploadError when a definition does not take the `values` of the file `beside`."""
     from upload_trigger import admission  # noqa: PLC0415
 
     judged = admission.examine(definition, values, offline(definition))
     if judged.in_values:
-        raise CannotUploadError(_told(f"{path} cannot be started", judged.in_values))
+        raise CannotUploadError("\n".join(_rejected(path, judged.in_values, beside)))
 
 
 def refuse_illegal_values(definition: dict[str, Any], *sources: tuple[str, Mapping[str, Any]]) -> None:
@@ -149,9 +151,15 @@ def refuse_illegal_values(definition: dict[str, Any], *sources: tuple[str, Mappi
 
 
 def judge(
-    path: Path, definition: dict[str, Any], values: bytes = b"{}", settings: Settings | None = None
+    path: Path,
+    definition: dict[str, Any],
+    values: bytes = b"{}",
+    settings: Settings | None = None,
+    beside: str = VALUES_FILE,
 ) -> SoundDefinition:
     """Judge the loaded definition of `path`, with the values beside it and a deployment's `settings`.
+
+    `beside` is what the person knows the file of the values as.
 
     Raises:
         CannotUploadError: With all that AWS would refuse, and all that the function would reject.
@@ -167,9 +175,11 @@ def judge(
     said = []
     if found:
         said.append(_told(f"{path} would {'not run' if refused else 'run, with advice'}", map(tell, found)))
-    if judged.problems:
-        whose = "this deployment" if settings else "the default policy (--stack NAME asks a deployment's)"
-        said.append(_told(f"{path} would be rejected by {whose}", judged.problems))
+    said += _rejected(path, [*judged.in_document, *judged.in_values], beside)
+    if judged.forbidden:
+        default = "the default policy (--stack NAME asks a deployment's)"
+        whose = "this deployment's policy" if settings else default
+        said.append(_told(f"{path} would be rejected by {whose}", judged.forbidden))
     if refused or judged.problems:
         raise CannotUploadError("\n".join(said))
     return SoundDefinition(
@@ -202,22 +212,25 @@ def deployed_settings(clients: ClientFactory, stack: str) -> Settings:
         raise AbsentError(f"stack {stack}: {error}") from error
 
 
+def _rejected(path: Path, problems: Iterable[Problem], beside: str) -> list[str]:
+    """Tell what the function rejects whatever the policy is: of the values' file, then of the definition."""
+    in_file, in_definition = [], []
+    for each in problems:
+        file, hash_, pointer = each.pointer.partition("#")
+        if hash_ and file == VALUES_FILE:
+            in_file.append(Problem(pointer, each.message))
+        else:
+            in_definition.append(each)
+    told = []
+    if in_file:
+        told.append(_told(f"{beside} would be rejected by the deployed function, beside {path}", in_file))
+    if in_definition:
+        told.append(_told(f"{path} would be rejected by the deployed function", in_definition))
+    return told
+
+
 def _entries(listed: Any) -> list[dict[str, Any]]:
     return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
-
-
-def _bytes(path: Path, what: str, most: int) -> bytes:
-    """Read a file, but not one that is larger than it may be."""
-    try:
-        with path.open("rb") as file:
-            # Of a pipe the size is not known before.
-            body, size = file.read(most + 1), os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise CannotUploadError(f"cannot read the {what} {path}: {error.strerror}") from error
-    if len(body) > most:
-        larger = f"{size:,}" if size > most else f"more than {most:,}"
-        raise CannotUploadError(f"the {what} {path} has {larger} bytes; at most {most:,} are taken")
-    return body
 
 
 def _told(why: str, lines: Iterable[object]) -> str:

@@ -202,7 +202,8 @@ def test_values_in_the_bucket_count_in_what_is_checked_before_an_upload(
     deployment.put({"Folder": True}, BESIDE)
     code, said = upload(capsys, needy)
     assert code == 2
-    assert "parameters.json#/Folder: true is no String" in said
+    assert f"s3://{BUCKET}/{BESIDE} would be rejected by the deployed function" in said
+    assert "\n  /Folder: true is no String" in said
     deployment.put({"Folder": "birds"}, BESIDE)
     assert upload(capsys, needy)[0] == 0
 
@@ -258,9 +259,9 @@ def test_values_go_beside_the_definition_before_it(
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"Epoch": 3}, "parameters.json#/Epoch: the definition has no such parameter; did you mean Epochs?"),
-        ({"Epochs": "many"}, 'parameters.json#/Epochs: "many" is no Integer'),
-        ({"ArtifactBucket": "mine"}, "parameters.json#/ArtifactBucket: the deployment itself gives this"),
+        ({"Epoch": 3}, "/Epoch: the definition has no such parameter; did you mean Epochs?"),
+        ({"Epochs": "many"}, '/Epochs: "many" is no Integer'),
+        ({"ArtifactBucket": "mine"}, "/ArtifactBucket: the deployment itself gives this"),
         ([3], "is not a JSON object of parameters"),
     ],
 )
@@ -340,7 +341,7 @@ NAMED_AS_ITS_INPUT = processing(ProcessingInputs=[{"InputName": "train"}])
             COMMAND,
             "all",
             ["--parameters", "v.json"],
-            "parameters.json#/Classes: SageMaker takes no empty value",
+            "/Classes: SageMaker takes no empty value",
         ),
         (NAMED_AS_ITS_INPUT, "all", [], '/OutputName: "train" is given more than once; keep one'),
     ],

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
+import os
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,12 @@ def validate(capsys: Captured, *arguments: str) -> tuple[int, str]:
     code = cli.run(["validate", *arguments])
     said = capsys.readouterr()
     return code, said.out + said.err
+
+
+def upload_without_aws(capsys: Captured, *arguments: str) -> tuple[int, str]:
+    """Run upload, which checks what it is given before it asks AWS."""
+    code = cli.run(["upload", str(SHIPPED), *arguments])
+    return code, capsys.readouterr().err
 
 
 def write(path: Path, document: Any) -> str:
@@ -70,8 +79,10 @@ def test_everything_that_is_wrong_is_said_at_once_with_its_place(tmp_path: Path,
     assert "d.json would not run:" in said
     assert "\n  CreatePipeline refuses: /Steps/0/Type: " in said
     assert "\n  CreatePipeline refuses: /Parameters/0/Type: " in said
-    assert "d.json would be rejected by the default policy (--stack NAME asks a deployment's):" in said
-    assert "\n  /Parameters/0: Epochs needs a DefaultValue" in said
+    assert (
+        "d.json would be rejected by the deployed function:\n  /Parameters/0: Epochs needs a DefaultValue"
+        in said
+    )
     assert "Traceback" not in said
 
 
@@ -83,8 +94,8 @@ def test_each_fault_is_told_with_who_on_aws_would_refuse_it(tmp_path: Path, caps
         step("Stop", DependsOn=["Nobody"], Newer=1),
         Parameters=[{"Name": "Name", "Type": "String", "DefaultValue": ""}],
     )
-    path = write(tmp_path / "d.json", document)
-    code, said = validate(capsys, path, "--parameters", write(tmp_path / "v.json", {"Name": ""}))
+    path, values = write(tmp_path / "d.json", document), write(tmp_path / "v.json", {"Name": ""})
+    code, said = validate(capsys, path, "--parameters", values)
     assert code == 2
     lines = said.splitlines()
     assert lines[0].endswith(f"{path} would not run:")
@@ -93,8 +104,10 @@ def test_each_fault_is_told_with_who_on_aws_would_refuse_it(tmp_path: Path, caps
         "  the job of step Score would be refused",
         "  advice",
     ]
-    assert lines[4].startswith(f"{path} would be rejected by the default policy ")
-    assert "  parameters.json#/Name: SageMaker takes no empty value; leave it out" in lines[5:]
+    assert lines[4:] == [
+        f"{values} would be rejected by the deployed function, beside {path}:",
+        "  /Name: SageMaker takes no empty value; leave it out",
+    ]
 
 
 @pytest.mark.usefixtures("offline")
@@ -119,6 +132,73 @@ def test_a_file_that_is_too_large_is_refused_by_its_size(tmp_path: Path, capsys:
 
 
 @pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("socket", "it is a socket; give a file"),
+        ("folder", "it is a folder; give a file"),
+        ("device", "it is a device; give a file"),
+        ("link to nothing", "No such file or directory"),
+        ("kernel's", "has more than "),
+    ],
+)
+def test_what_is_no_file_is_refused_without_reading_it(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch, kind: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("d.json")
+    match kind:
+        case "socket":
+            listening = socket.socket(socket.AF_UNIX)
+            listening.bind(str(path))
+            listening.close()
+        case "folder":
+            path.mkdir()
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "link to nothing":
+            path.symlink_to("nothing")
+        case "kernel's":
+            if not Path("/proc/self/pagemap").exists():
+                pytest.skip("no file here says that it is empty and is large")
+            path.symlink_to("/proc/self/pagemap")
+    for arguments in ([str(path)], [str(SHIPPED), "--parameters", str(path)]):
+        code, text = validate(capsys, *arguments)
+        assert (code, text.count("\n")) == (2, 1)
+        assert text.startswith("Error: ")
+        assert said in text
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_pipe_is_read_as_a_shell_makes_one(tmp_path: Path, capsys: Captured) -> None:
+    pipe = tmp_path / "63"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(SHIPPED.read_bytes(),))
+    writer.start()
+    assert validate(capsys, str(pipe))[0] == 0
+    writer.join()
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_file_that_may_not_be_read_is_refused(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "d.json"
+    path.write_text("{}")
+    path.chmod(0)
+    if os.access(path, os.R_OK):  # of root the permissions are not asked
+
+        def forbid(opened: Path, *_: Any) -> None:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(opened))
+
+        monkeypatch.setattr(Path, "open", forbid)
+    assert validate(capsys, str(path)) == (
+        2,
+        f"Error: cannot read the definition {path}: Permission denied\n",
+    )
+
+
+@pytest.mark.usefixtures("offline")
 def test_what_windows_saves_is_read_or_told_by_its_name(tmp_path: Path, capsys: Captured) -> None:
     body = SHIPPED.read_bytes()
     assert validate(capsys, write(tmp_path / "bom.json", b"\xef\xbb\xbf" + body))[0] == 0
@@ -137,7 +217,8 @@ def test_of_values_too_what_windows_saves_is_read_or_told_by_its_name(
     packed = write(tmp_path / "packed.json", gzip.compress(values))
     code, said = validate(capsys, str(SHIPPED), "--parameters", packed)
     assert code == 2
-    assert "\n  parameters.json#: compressed by gzip; write it uncompressed" in said
+    assert "packed.json would be rejected by the deployed function, beside " in said
+    assert "\n  the document: compressed by gzip; write it uncompressed" in said
 
 
 @pytest.mark.usefixtures("offline")
@@ -192,7 +273,7 @@ def test_both_files_are_told_of_when_both_are_wrong(tmp_path: Path, capsys: Capt
     code, said = validate(capsys, path, "--parameters", write(values, b"{"))
     assert code == 2
     assert "\n  CreatePipeline refuses: /Version: " in said
-    assert "\n  parameters.json#: not JSON" in said
+    assert f"{values} would be rejected by the deployed function, beside {path}:\n  the doc" in said
 
 
 @pytest.mark.usefixtures("offline")
@@ -205,7 +286,10 @@ def test_values_beside_it_are_judged_too(tmp_path: Path, capsys: Captured) -> No
     code, said = validate(capsys, str(SHIPPED), "--parameters", bad)
     assert code == 2
     for pointer in ("Epoch", "ImageSize", "ExecutionRoleArn"):
-        assert f"\n  parameters.json#/{pointer}: " in said
+        assert f"\n  /{pointer}: " in said
+    assert said.count("would be rejected") == 1, "the policy says nothing of values that do not fit"
+    code, said = upload_without_aws(capsys, "--parameters", bad)
+    assert (code, f"{bad} would be rejected by the deployed function, beside " in said) == (2, True)
 
 
 @pytest.mark.usefixtures("offline")
@@ -231,7 +315,7 @@ def test_the_reasons_of_the_functions_verdict_are_among_what_is_said(
     lines = [f"  {each['pointer']}: {each['message']}" for each in verdict["reasons"]]
     assert lines
     assert said.splitlines()[-len(lines) - 1 :] == [
-        f"{tmp_path / 'd.json'} would be rejected by this deployment:",
+        f"{tmp_path / 'd.json'} would be rejected by the deployed function:",
         *lines,
     ]
 
