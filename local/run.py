@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ DEFINITION = REPOSITORY / "pipeline_definition" / "pipeline.json"
 SAMPLES = REPOSITORY / ".cache" / "sample-data"
 STACK = "cv-birds"
 _HOW_TO_KEEP = "`make run KEEP=1` leaves it up, `make up` starts one that stays."
+MODELS_BYTES = 30_000_000
+"""Both models of the shipped backbone, with their evaluations and the report; most others are larger."""
 START_TIMEOUT_SECONDS = 60.0
 """A start takes a fraction of a second; a minute is enough on the busiest machine."""
 NOTES = (
@@ -93,6 +96,7 @@ def run(options: RunOptions) -> int:
     source = options.data or _sample_archive(console)
     choice = choice_of(validation.load(DEFINITION), parameters)
     data = check_data(source, choice, console)
+    _check_room(Path(tempfile.gettempdir()), MODELS_BYTES + 2 * data.size, "the variable TMPDIR")
     notes = NOTES if options.data else (DRAWN_NOTE, *NOTES)
     with (
         tempfile.TemporaryDirectory(prefix=f"{STACK}-", ignore_cleanup_errors=True) as work_dir,
@@ -163,6 +167,17 @@ def _check_output(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass
+    _check_room(folder, MODELS_BYTES, "--output")
+
+
+def _check_room(folder: Path, needed: int, chosen_by: str) -> None:
+    """Raise a UsageError where a run would fill the disk, perhaps only after it has trained."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise click.UsageError(
+            f"the disk of {folder} has {free / 1e6:.0f} MB free, and a run needs at least "
+            f"{needed / 1e6:.0f} MB there: make room, or choose another folder with {chosen_by}"
+        )
 
 
 def _sample_archive(console: Console) -> Path:

@@ -2,18 +2,25 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import click
 import pytest
 from PIL import Image
 
+from local import run
 from local.run import DRAWN_NOTE, parse_parameters
 from tests.support.local_aws.local_commands import ROOT, environment, processes_under
+from tests.support.training.cub_layout import write_cub
 
 
 def command(*arguments: str) -> list[str]:
@@ -223,3 +230,35 @@ def test_parameter_values_may_hold_spaces_and_commas() -> None:
         "ClassSelection": "13, 17",
         "AccuracyThreshold": "0.9",
     }
+
+
+@pytest.mark.parametrize(("full", "chosen_by"), [("runs", "--output"), ("tmp", "the variable TMPDIR")])
+def test_a_disk_without_room_is_told_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: str, chosen_by: str
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    write_cub(tmp_path / "data")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setattr(run, "LocalAWS", None)
+
+    def disk_usage(folder: Path) -> SimpleNamespace:
+        return SimpleNamespace(free=12_000_000 if Path(folder) == tmp_path / full else 10**12)
+
+    monkeypatch.setattr(shutil, "disk_usage", disk_usage)
+    options = run.RunOptions(
+        data=tmp_path / "data",
+        parameters="ClassSelection=all",
+        output=tmp_path / "runs",
+        template=run.TEMPLATE,
+        interruptions=0,
+        iam=True,
+        keep=False,
+        env_file=tmp_path / "local.env",
+    )
+    with pytest.raises(click.UsageError) as told:
+        run.run(options)
+    said = str(told.value)
+    assert re.search(
+        rf"disk of {tmp_path / full} has 12 MB free, and a run needs at least \d+ MB there", said
+    )
+    assert said.endswith(f"or choose another folder with {chosen_by}")
