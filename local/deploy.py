@@ -57,6 +57,10 @@ class DeployError(Exception):
         super().__init__("\n".join([message, *lines]))
 
 
+class TemplateError(DeployError):
+    """What was given is no template."""
+
+
 @dataclass(frozen=True)
 class Asset:
     """A function's code: where the template expects it."""
@@ -75,7 +79,7 @@ def deploy(
     source: Path = SOURCE,
 ) -> dict[str, str]:
     """Create or update the stack and return its outputs; raise `DeployError` with what failed."""
-    template = _read(template_path)
+    template = read_template(template_path)
     text = json.dumps(template, separators=(",", ":")).encode()
     given = dict(parameters or {})
     client: MakeClient = functools.cache(clients.client)
@@ -113,20 +117,21 @@ def zip_sources(source: Path) -> bytes:
     return buffer.getvalue()
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_template(path: Path) -> dict[str, Any]:
+    """Read a template of CloudFormation in JSON; raise `TemplateError` where it is none."""
     try:
         template = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise DeployError(
+        raise TemplateError(
             f"{path} does not exist: `python -m infra.template` writes infra/template.json"
         ) from error
     except ValueError as error:
-        raise DeployError(f"{path} must be a CloudFormation template in JSON: {error}") from error
+        raise TemplateError(f"{path} must be a CloudFormation template in JSON: {error}") from error
     if not isinstance(template, dict) or not isinstance(template.get("Resources"), dict):
-        raise DeployError(f"{path} must be a CloudFormation template: it has no object Resources")
+        raise TemplateError(f"{path} must be a CloudFormation template: it has no object Resources")
     for name, resource in template["Resources"].items():
         if not isinstance(resource, dict) or not isinstance(resource.get("Type"), str):
-            raise DeployError(f"{path} must be a CloudFormation template: resource {name} has no Type")
+            raise TemplateError(f"{path} must be a CloudFormation template: resource {name} has no Type")
     return template
 
 

@@ -12,7 +12,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.aws import PortTakenError, ServerEndedError
-from local.deploy import DeployError
+from local.deploy import DeployError, TemplateError
 from ops.errors import explain
 
 
@@ -31,10 +31,10 @@ def explained() -> Iterator[None]:
         sys.exit(error.exit_code)
     except (ClientError, BotoCoreError) as error:
         _end(str(explain(error)), 1)
+    except (PortTakenError, TemplateError) as error:
+        _end(str(error), 2)
     except (DeployError, ServerEndedError) as error:
         _end(str(error), 1)
-    except PortTakenError as error:
-        _end(str(error), 2)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             where = error.filename or tempfile.gettempdir()

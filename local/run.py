@@ -14,7 +14,7 @@ from rich.console import Console
 
 from local import sample_data
 from local.aws import LocalAWS
-from local.deploy import deploy
+from local.deploy import deploy, read_template
 from local.engine.jobs.session import JobSettings
 from local.stay import check_env_file, command_line, stay
 from ops.aws import roles
@@ -90,6 +90,7 @@ def run(options: RunOptions) -> int:
     console = Console()
     if options.keep:
         check_env_file(options.env_file)
+    read_template(options.template)
     parameters = parse_parameters(options.parameters)
     upload.check_parameters(DEFINITION, parameters)
     _check_output(options.output)

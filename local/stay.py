@@ -28,10 +28,13 @@ _NO_PROXY = '"localhost,127.0.0.1,${%s:-}"'
 
 
 def check_env_file(path: Path) -> None:
-    """Raise a UsageError where another local AWS, which still runs, wrote the file.
+    """Raise a UsageError where another local AWS, which still runs, wrote the file; OSError where nobody can.
 
     Whoever wrote it holds a lock on it, which ends with its process however that ends.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=path.parent):
+        pass
     try:
         with path.open("rb") as file:
             _lock(file.fileno())
@@ -54,7 +57,6 @@ def env_file(path: Path, variables: Mapping[str, str]) -> Iterator[None]:
         click.UsageError: It belongs to another local AWS, which still runs.
     """
     check_env_file(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         _lock(descriptor)

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from local.aws import LocalAWS
-from local.deploy import deploy
+from local.deploy import deploy, read_template
 from local.engine.jobs.session import JobSettings
 from local.run import NOTES, STACK
 from local.stay import check_env_file, command_line, stay
@@ -32,6 +32,8 @@ def up(options: UpOptions) -> int:
     """Serve until Ctrl-C or SIGTERM, then end every process and remove the env file; always 0."""
     console = Console(soft_wrap=True)
     check_env_file(options.env_file)
+    if options.deploy:
+        read_template(options.template)
     with (
         tempfile.TemporaryDirectory(prefix=f"{STACK}-", ignore_cleanup_errors=True) as work_dir,
         LocalAWS(

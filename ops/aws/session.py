@@ -10,6 +10,7 @@ import boto3
 from botocore.config import Config
 
 from ops.aws.stack import StackOutputs, deployment
+from ops.errors import OpsError
 
 # botocore rewrites "max_attempts" into "total_max_attempts" in the very object that it is given.
 RETRIES = Config(retries={"mode": "standard", "total_max_attempts": 9})  # a person may watch for hours
@@ -36,8 +37,16 @@ class Session:
         self._session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
 
     def client(self, service: str, /) -> Any:
-        """Make a boto3 client of `service`."""
-        return self._session.client(service, config=settings(service))
+        """Make a boto3 client of `service`; OpsError where the endpoint that was set is no URL."""
+        try:
+            client = self._session.client(service, config=settings(service))
+            _ = urlsplit(client.meta.endpoint_url).port  # which botocore looks at with the first request
+        except ValueError as error:
+            raise OpsError(
+                f"{error}: AWS_ENDPOINT_URL, or endpoint_url of the profile, must be a URL such as "
+                "http://localhost:4566"
+            ) from error
+        return client
 
     def deployment(self, stack: str) -> StackOutputs:
         """Read what `stack` deployed."""

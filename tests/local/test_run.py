@@ -210,6 +210,10 @@ def test_ctrl_c_ends_every_process(when: str, tmp_path: Path) -> None:
         (["--parameters", "many"], "Name=value"),
         (["--parameters", "InputDataUrl=s3://bucket/data"], "DATA"),
         (["--template", "docs"], "cannot use docs: Is a directory"),
+        (["--template", "nowhere.json"], "nowhere.json does not exist"),
+        (["--template", "package.json", "--data", "nowhere"], "package.json does not exist"),
+        (["--template", "README.md"], "README.md must be a CloudFormation template in JSON"),
+        (["--keep", "--env-file", "README.md/x.env"], "cannot use README.md: File exists"),
         (["--env-file", "x.env"], "--env-file goes with --keep"),
         # Before the run, after which its report would be lost.
         (["--output", "README.md"], "cannot use README.md: File exists"),

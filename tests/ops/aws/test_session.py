@@ -3,6 +3,7 @@
 import pytest
 
 from ops.aws.session import Session, settings
+from ops.errors import OpsError
 
 
 @pytest.mark.parametrize("service", ["s3", "lambda"])
@@ -33,3 +34,11 @@ def test_the_region_is_the_one_that_other_aws_tools_take(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert Session().client("s3").meta.region_name == region
+
+
+@pytest.mark.parametrize("url", ["nonsense", "http://localhost:port", "http://[::1"])
+def test_an_endpoint_that_is_no_url_is_one_sentence(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    with pytest.raises(OpsError, match="AWS_ENDPOINT_URL, or endpoint_url of the profile, must be a URL"):
+        Session().client("s3")
