@@ -130,7 +130,8 @@ from sagemaker.core.workflow.conditions import ConditionEquals
 from sagemaker.mlops.workflow.fail_step import FailStep
 from sagemaker.mlops.workflow.pipeline import Pipeline
 import boto3, sys
-session = Session(boto_session=boto3.Session(), default_bucket="birds")
+silent = {"SchemaVersion": "1.0", "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}}}
+session = Session(boto_session=boto3.Session(), default_bucket="birds", sagemaker_config=silent)
 count = ParameterInteger(name="Count", default_value=2)
 fail = FailStep(name="Fails", error_message=Join(on=" ", values=["failed with", count]))
 is_two = ConditionEquals(left=count, right=2)
